@@ -1,0 +1,35 @@
+"""Images once from the disk, then batches as a pure function of (key, step).
+
+found = data.load("digits")                       # numpy, on the host
+train = data.resident(found.train)                # u8, on the device
+batch = data.make_batch(found.mean, found.std, data.augment.none(), batch_size=64)
+batch(train, key, step)                           # jaxnas.types.Batch, under jit
+"""
+
+from jaxnas.data import augment
+from jaxnas.data.device import Resident, draw, finish, make_batch, resident, steps_per_epoch
+from jaxnas.data.images import DataError, Images
+from jaxnas.data.records import Records
+from jaxnas.data.sets import DataSet, from_arrays, from_pairs, whole
+from jaxnas.data.source import load
+from jaxnas.data.stream import ahead, stream
+
+__all__ = [
+    "DataError",
+    "DataSet",
+    "Images",
+    "Records",
+    "Resident",
+    "ahead",
+    "augment",
+    "draw",
+    "finish",
+    "from_arrays",
+    "from_pairs",
+    "load",
+    "make_batch",
+    "resident",
+    "steps_per_epoch",
+    "stream",
+    "whole",
+]

@@ -1,0 +1,67 @@
+"""A data set in a folder with one folder of pictures a class."""
+
+import pathlib
+
+import numpy as np
+
+from jaxnas.data import picture, sets
+from jaxnas.data.images import DataError
+from jaxnas.data.records import Records
+
+TEST_NAMES = ("test", "val", "valid", "validation")
+Listing = list[tuple[pathlib.Path, int]]
+
+
+def read(root: pathlib.Path) -> sets.Parts:
+    """root/train/<class>/* with root/test/<class>/*, or root/<class>/* with no test part.
+
+    Where there is no `test` beside `train`, the first of val, valid, validation is the test part.
+    Classes are in the order of their names. Images are ordered so that the classes take turns:
+    the first N hold all classes in equal shares, and so do halves by index.
+    If any picture has colours, grey ones get three equal channels; otherwise all stay grey.
+    Hidden files are passed over; any other file must be a picture. Raises DataError.
+    """
+    train, test = root, None
+    if (root / "train").is_dir():
+        train = root / "train"
+        test = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
+    names = tuple(each.name for each in _entries(train))
+    if not names:
+        raise DataError(
+            f"{train}: empty; put one folder of pictures a class into it ({train.name}/<class>/*)."
+        )
+    listings = [_listing(part, names) for part in (train, test) if part is not None]
+    # A list, since every header must be seen: `any` on a generator would stop at the first colour.
+    colours = [picture.is_colour(path) for listing in listings for path, _ in listing]
+    channels = 3 if any(colours) else 1
+    parts = [_records(listing, channels) for listing in listings]
+    return sets.Parts(root.resolve().name, parts[0], parts[1] if test else None, names)
+
+
+def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: no folder that can be read ({error.strerror}).") from error
+
+
+def _listing(folder: pathlib.Path, names: tuple[str, ...]) -> Listing:
+    turns = []
+    for entry in _entries(folder):
+        if not entry.is_dir():
+            raise DataError(
+                f"{entry}: a file where folders of classes are expected; the layout is "
+                f"{folder.name}/<class>/*.png, remove or move it."
+            )
+        if entry.name not in names:
+            raise DataError(f"{entry}: no training folder has this class; add one or remove it.")
+        label = names.index(entry.name)
+        turns += [(turn, label, path) for turn, path in enumerate(_entries(entry))]
+    if not turns:
+        raise DataError(f"{folder}: its folders hold no pictures.")
+    return [(path, label) for _, label, path in sorted(turns)]
+
+
+def _records(listing: Listing, channels: int) -> Records:
+    labels = np.array([label for _, label in listing], np.int32)
+    return Records(labels, lambda i: picture.decode(listing[i][0], channels, str(listing[i][0])))

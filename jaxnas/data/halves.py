@@ -1,0 +1,74 @@
+"""Which images go into which part."""
+
+import numpy as np
+
+from jaxnas.data.images import DataError
+
+
+def halves(
+    labels: np.ndarray, train_fraction: float, split_seed: int | None, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the images in the training and in the validation half.
+
+    Without a seed by index, the first floor(fraction * N) train, as DARTS does
+    (https://arxiv.org/abs/1806.09055 and its code); with one, seeded and stratified by class.
+    """
+    if not 0 < train_fraction < 1:
+        raise DataError(
+            f"train_fraction is {train_fraction}; it must lie between 0 and 1, so that "
+            "both halves have images."
+        )
+    count = int(np.floor(train_fraction * len(labels)))
+    if not 0 < count < len(labels):
+        raise DataError(
+            f"{name}: train_fraction {train_fraction} of {len(labels)} images leaves "
+            "a half empty; use more images or another fraction."
+        )
+    if split_seed is None:
+        return np.arange(count), np.arange(count, len(labels))
+    return held_out(labels, len(labels) - count, name, split_seed)
+
+
+def held_out(
+    labels: np.ndarray, count: int, name: str, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kept, held): `count` images held out, every class in proportion; both ascending."""
+    from sklearn import model_selection  # over a second to import, and not always needed
+
+    present, occurrences = np.unique(labels, return_counts=True)
+    if occurrences.min() < 2:
+        rare = present[occurrences.argmin()]
+        raise DataError(
+            f"{name}: class number {rare} has a single image and cannot be split; add images or "
+            "remove the class."
+        )
+    if min(count, len(labels) - count) < len(present):
+        raise DataError(
+            f"{name}: {len(labels)} images are too few to split off {count} with all "
+            f"{len(present)} classes in both parts; add images."
+        )
+    if not 0 <= seed < 2**32:
+        raise DataError(f"split_seed is {seed}; it must be in 0..2^32-1.")
+    kept, held = model_selection.train_test_split(
+        np.arange(len(labels)), test_size=count, stratify=labels, random_state=seed
+    )
+    return np.sort(kept), np.sort(held)
+
+
+def check_pairs(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
+    counts = np.bincount(labels, minlength=len(names))
+    if counts.min() < 2:
+        label = int(counts.argmin())
+        raise DataError(
+            f"{name}: class {names[label]!r} has {counts[label]} of the {len(labels)} training "
+            "images used, and two halves need at least 2; use more images (limit) or remove it."
+        )
+
+
+def check_halves(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
+    counts = np.bincount(labels, minlength=len(names))
+    if counts.min() < 1:
+        raise DataError(
+            f"{name}: class {names[int(counts.argmin())]!r} is absent from the training half; set "
+            "split_seed for a stratified split, or raise limit or train_fraction."
+        )

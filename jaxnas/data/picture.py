@@ -1,0 +1,81 @@
+"""An encoded picture becomes u8[H, W, C]."""
+
+import io
+import pathlib
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+from jaxnas.data.images import DataError
+
+GREY = ("1", "L", "LA")
+# Modes of 16 and 32 bits a channel are absent: 8 bits would silently lose most of them.
+COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+def is_colour(path: pathlib.Path) -> bool:
+    """Whether the file holds colours, by its header alone. DataError if it is no picture."""
+    try:
+        with PIL.Image.open(path) as image:
+            _check_mode(image, str(path))
+            return image.mode in COLOUR
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        raise _unreadable(str(path), error) from error
+
+
+def decode(encoded: bytes | pathlib.Path, channels: int, where: str) -> np.ndarray:
+    """u8[H, W, channels], upright, from PNG, JPEG or whatever else Pillow reads.
+
+    channels: 1 or 3; grey becomes three equal channels, colour becomes luma. Raises DataError for
+    broken files, for more than 8 bits a channel and for transparent pixels.
+    """
+    try:
+        with PIL.Image.open(
+            io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
+        ) as image:
+            _check_mode(image, where)
+            upright = PIL.ImageOps.exif_transpose(image)
+            _check_opaque(upright, where)
+            pixels = np.asarray(upright.convert("RGB" if channels == 3 else "L"))
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        raise _unreadable(where, error) from error
+    return pixels if channels == 3 else pixels[..., None]
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """u8[size, size, C]: the largest centred square, scaled bilinearly with antialiasing."""
+    if image.shape[:2] == (size, size):
+        return image
+    if image.shape[2] not in (1, 3):
+        raise DataError(
+            f"images of {image.shape[2]} channels cannot be scaled: leave image_size out, "
+            "or give images of 1 or 3 channels."
+        )
+    # PIL.ImageOps.fit does both at once, but lets pixels beyond the square bleed into it.
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    square = np.ascontiguousarray(image[top : top + side, left : left + side])
+    flat = PIL.Image.fromarray(square[..., 0] if image.shape[2] == 1 else square)
+    scaled = np.asarray(flat.resize((size, size), PIL.Image.Resampling.BILINEAR))
+    return scaled.reshape(size, size, image.shape[2])
+
+
+def _check_mode(image: PIL.Image.Image, where: str) -> None:
+    if image.mode not in GREY + COLOUR:
+        raise DataError(
+            f"{where}: pixel mode {image.mode!r} has no 8 bits a channel; convert it to 8-bit "
+            "grey or RGB."
+        )
+
+
+def _check_opaque(image: PIL.Image.Image, where: str) -> None:
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+        raise DataError(f"{where}: has transparent pixels; put it on a background and save it.")
+
+
+def _unreadable(where: str, error: Exception) -> DataError:
+    if isinstance(error, DataError):
+        return error
+    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DataError(f"{where}: no picture that can be read ({cause}); replace or remove the file.")

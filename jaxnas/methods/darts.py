@@ -1,0 +1,44 @@
+"""DARTS: differentiable architecture search. https://arxiv.org/abs/1806.09055"""
+
+import optax
+
+from jaxnas import relax, search, terms
+from jaxnas.types import Hypergradient, Search, Supernet
+
+
+def darts(
+    net: Supernet,
+    *,
+    epochs: int = 50,
+    steps_per_epoch: int,
+    hypergrad: Hypergradient | None = None,
+    learning_rate: float = 0.025,
+    min_learning_rate: float = 0.001,
+    weight_decay: float = 3e-4,
+    clip_norm: float = 5.0,
+    arch_learning_rate: float = 3e-4,
+    arch_weight_decay: float = 1e-3,
+) -> Search:
+    """DARTS with the settings of the paper's CIFAR-10 search; `hypergrad` picks the order.
+
+    Settings as in quark0/darts cnn/train_search.py: the architecture's decay is coupled
+    (added to the gradient before Adam), the cosine steps once an epoch. First order unless
+    `hypergrad` is given. Raises ValueError for an impossible learning rate or length.
+    """
+    rate = search.cosine_by_epoch(
+        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    return search.bilevel(
+        net,
+        relax.softmax(),
+        terms.cross_entropy(),
+        hypergrad=hypergrad,
+        arch_tx=optax.chain(
+            optax.add_decayed_weights(arch_weight_decay),
+            optax.adam(arch_learning_rate, b1=0.5),
+        ),
+        weight_tx=optax.chain(
+            optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9)
+        ),
+        clip_tx=optax.clip_by_global_norm(clip_norm),
+    )

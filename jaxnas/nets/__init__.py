@@ -1,0 +1,1 @@
+"""Networks: supernets and the discrete networks derived from them."""

@@ -1,0 +1,347 @@
+"""Candidate operations: Linen modules `Op(features, stride, norm)` from image to image.
+
+An op keeps the number of channels (`features`) and divides the size by `stride`. `norm` makes a
+normalisation layer; whoever builds the network decides whether it is affine and which statistics
+it uses. DARTS operations: https://arxiv.org/abs/1806.09055, quark0/darts cnn/operations.py.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnas.nets import lowering
+
+Norm = Callable[..., nn.Module]  # norm(name=...) -> module
+OpFactory = Callable[..., nn.Module]  # factory(features, stride, norm) -> module
+Ops = Mapping[str, OpFactory]
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation as torch does it: its running variance is the unbiased one.
+
+    flax.linen.BatchNorm keeps the biased variance, which moves every inference logit.
+    """
+
+    affine: bool
+    training: bool
+    decay: float = 0.9
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape, dtype = x.shape[-1:], x.dtype
+        running_mean = self.variable("stats", "mean", jnp.zeros, shape, dtype)
+        running_var = self.variable("stats", "var", jnp.ones, shape, dtype)
+        if self.training:
+            axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+            mean = jnp.mean(x, axes)
+            var = jnp.maximum(jnp.mean(jnp.square(x), axes) - jnp.square(mean), 0)
+            if not self.is_initializing():
+                unbiased = var * (count / max(count - 1, 1))
+                follow = lambda old, new: self.decay * old + (1 - self.decay) * new
+                running_mean.value = follow(running_mean.value, mean)
+                running_var.value = follow(running_var.value, unbiased)
+        else:
+            mean, var = running_mean.value, running_var.value
+        scale = jax.lax.rsqrt(var + self.epsilon)
+        if self.affine:
+            scale = scale * self.param("scale", nn.initializers.ones, shape, dtype)
+        y = (x - mean) * scale
+        return y + self.param("bias", nn.initializers.zeros, shape, dtype) if self.affine else y
+
+
+class Depthwise(nn.Module):
+    """One k x k kernel a channel."""
+
+    size: int
+    stride: int = 1
+    dilation: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (self.size, self.size, x.shape[-1])
+        kernel = self.param("kernel", torch_uniform(self.size**2), shape, x.dtype)
+        return lowering.depthwise(x, kernel, self.stride, self.dilation)
+
+
+class Pointwise(nn.Module):
+    """1x1 convolution without bias."""
+
+    features: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", torch_uniform(shape[0]), shape, x.dtype)
+        return lowering.pointwise(x, kernel, self.stride)
+
+
+class Convolution(nn.Module):
+    """Full k x k convolution, padded by (k - 1) / 2."""
+
+    features: int
+    size: int
+    stride: int = 1
+    bias: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        uniform = torch_uniform(self.size**2 * x.shape[-1])
+        y = lowering.convolution(x, self.param("kernel", uniform, shape, x.dtype), self.stride)
+        return y + self.param("bias", uniform, shape[-1:], x.dtype) if self.bias else y
+
+
+class Identity(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return x
+
+
+class FactorizedReduce(nn.Module):
+    """Halves the size by two strided 1x1 convolutions, the second one pixel off.
+
+    An odd side is padded by one zero, as sharpDARTS does; the DARTS code needs even sides.
+    """
+
+    features: int
+    norm: Norm
+
+    @nn.compact
+    def __call__(self, x):
+        height, width = x.shape[1:3]
+        x = jnp.pad(nn.relu(x), ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
+        half = self.features // 2
+        y = jnp.concatenate(
+            [
+                Pointwise(half, 2, name="even")(x),
+                Pointwise(self.features - half, 2, name="odd")(x[:, 1:, 1:]),
+            ],
+            -1,
+        )
+        return self.norm(name="norm")(y)
+
+
+class ReluConvBN(nn.Module):
+    """ReLU, 1x1 convolution, normalisation."""
+
+    features: int
+    norm: Norm
+
+    @nn.compact
+    def __call__(self, x):
+        return self.norm(name="norm")(Pointwise(self.features, name="pointwise")(nn.relu(x)))
+
+
+class SeparableConv(nn.Module):
+    """Twice: ReLU, depthwise, pointwise, normalisation; the stride is the first one's."""
+
+    features: int
+    stride: int
+    norm: Norm
+    size: int
+
+    @nn.compact
+    def __call__(self, x):
+        for i, stride in enumerate((self.stride, 1)):
+            x = Depthwise(self.size, stride, name=f"depthwise_{i}")(nn.relu(x))
+            x = Pointwise(self.features, name=f"pointwise_{i}")(x)
+            x = self.norm(name=f"norm_{i}")(x)
+        return x
+
+
+class DilatedConv(nn.Module):
+    """ReLU, depthwise with dilation 2, pointwise, normalisation."""
+
+    features: int
+    stride: int
+    norm: Norm
+    size: int
+
+    @nn.compact
+    def __call__(self, x):
+        x = Depthwise(self.size, self.stride, 2, name="depthwise")(nn.relu(x))
+        return self.norm(name="norm")(Pointwise(self.features, name="pointwise")(x))
+
+
+class Pool(nn.Module):
+    """3x3 pooling; a supernet normalises after it, a derived network does not."""
+
+    features: int
+    stride: int
+    norm: Norm | None
+    pool: Callable[[jax.Array, int], jax.Array]
+
+    @nn.compact
+    def __call__(self, x):
+        y = self.pool(x, self.stride)
+        return y if self.norm is None else self.norm(name="norm")(y)
+
+
+class Rectangle(nn.Module):
+    """Full convolution with a kernel and strides that differ by side."""
+
+    features: int
+    size: tuple[int, int]
+    strides: tuple[int, int]
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (*self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", torch_uniform(math.prod(shape[:3])), shape, x.dtype)
+        padding = [((n - 1) // 2, (n - 1) // 2) for n in self.size]
+        return jax.lax.conv_general_dilated(
+            x, kernel, self.strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+
+class FactorizedConv(nn.Module):
+    """ReLU, 1x7 then 7x1 full convolutions, normalisation. AmoebaNet's conv_7x1_1x7."""
+
+    features: int
+    stride: int
+    norm: Norm
+
+    @nn.compact
+    def __call__(self, x):
+        x = Rectangle(self.features, (1, 7), (1, self.stride), name="wide")(nn.relu(x))
+        x = Rectangle(self.features, (7, 1), (self.stride, 1), name="tall")(x)
+        return self.norm(name="norm")(x)
+
+
+class ReluConv(nn.Module):
+    """ReLU, full k x k convolution, normalisation: NAS-Bench-201's convolution.
+
+    Without an affine normalisation the convolution has a bias, as in the benchmark's code.
+    """
+
+    features: int
+    stride: int
+    norm: Norm
+    size: int
+    bias: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        conv = Convolution(self.features, self.size, self.stride, self.bias, name="convolution")
+        return self.norm(name="norm")(conv(nn.relu(x)))
+
+
+class Noise(nn.Module):
+    """A standard normal image instead of what it is given: RobustDARTS's S4.
+
+    Its key is one of the statistics: it moves on with every training pass, so that a resumed
+    search draws as an uninterrupted one. Without weights, it counts as a candidate that gives
+    all edges of a source the same value.
+    """
+
+    stride: int
+
+    @nn.compact
+    def __call__(self, x):
+        fresh = lambda: jax.random.key_data(self.make_rng("params"))
+        state = self.variable("stats", "key", fresh)
+        key, after = jax.random.split(jax.random.wrap_key_data(state.value))
+        if self.is_mutable_collection("stats") and not self.is_initializing():
+            state.value = jax.random.key_data(after)
+        batch, height, width, channels = x.shape
+        size = (-(-height // self.stride), -(-width // self.stride))
+        return jax.random.normal(key, (batch, *size, channels), x.dtype)
+
+
+class ResidualReduction(nn.Module):
+    """NAS-Bench-201's block between stages: halves the size, changes the features."""
+
+    features: int
+    norm: Norm
+
+    @nn.compact
+    def __call__(self, x):
+        y = ReluConv(self.features, 2, self.norm, 3, name="convolution_0")(x)
+        y = ReluConv(self.features, 1, self.norm, 3, name="convolution_1")(y)
+        pooled = nn.avg_pool(x, (2, 2), (2, 2))
+        return Pointwise(self.features, name="shortcut")(pooled) + y
+
+
+def classifier(classes: int, x: jax.Array) -> jax.Array:
+    """Logits from an image: mean over the pixels, then a linear layer. Call within a module."""
+    uniform = torch_uniform(x.shape[-1])
+    dense = nn.Dense(
+        classes, kernel_init=uniform, bias_init=uniform, param_dtype=x.dtype, name="classifier"
+    )
+    return dense(jnp.mean(x, (1, 2)))
+
+
+def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
+    """torch's default: uniform within 1 / sqrt(fan_in) of zero."""
+    bound = fan_in**-0.5
+
+    # Drawn flat: XLA takes six times longer to compile draws of four dimensions.
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, math.prod(shape), dtype, -bound, bound).reshape(shape)
+
+    return init
+
+
+def skip_connect(features: int, stride: int, norm: Norm) -> nn.Module:
+    """The identity; at stride 2 a factorised reduction."""
+    return Identity() if stride == 1 else FactorizedReduce(features, norm)
+
+
+def max_pool_3x3(features: int, stride: int, norm: Norm | None) -> nn.Module:
+    return Pool(features, stride, norm, lowering.max_pool)
+
+
+def avg_pool_3x3(features: int, stride: int, norm: Norm | None) -> nn.Module:
+    return Pool(features, stride, norm, lowering.average_pool)
+
+
+def separable(size: int) -> OpFactory:
+    return lambda features, stride, norm: SeparableConv(features, stride, norm, size)
+
+
+def dilated(size: int) -> OpFactory:
+    return lambda features, stride, norm: DilatedConv(features, stride, norm, size)
+
+
+DARTS: Ops = {
+    "max_pool_3x3": max_pool_3x3,
+    "avg_pool_3x3": avg_pool_3x3,
+    "skip_connect": skip_connect,
+    "sep_conv_3x3": separable(3),
+    "sep_conv_5x5": separable(5),
+    "sep_conv_7x7": separable(7),
+    "dil_conv_3x3": dilated(3),
+    "dil_conv_5x5": dilated(5),
+    "conv_7x1_1x7": FactorizedConv,
+    "noise": lambda features, stride, norm: Noise(stride),
+}
+
+# A derived network normalises no pools.
+DARTS_DERIVED: Ops = dict(DARTS) | {
+    "max_pool_3x3": lambda features, stride, norm: max_pool_3x3(features, stride, None),
+    "avg_pool_3x3": lambda features, stride, norm: avg_pool_3x3(features, stride, None),
+}
+
+
+def nasbench201(affine: bool) -> Ops:
+    """NAS-Bench-201's candidates. https://arxiv.org/abs/2001.00326
+
+    A convolution has a bias where its normalisation has none (D-X-Y/AutoDL-Projects,
+    cell_operations.py).
+    """
+
+    def conv(size: int) -> OpFactory:
+        return lambda features, stride, norm: ReluConv(features, stride, norm, size, not affine)
+
+    return {
+        "skip_connect": skip_connect,
+        "nor_conv_1x1": conv(1),
+        "nor_conv_3x3": conv(3),
+        "avg_pool_3x3": lambda features, stride, norm: avg_pool_3x3(features, stride, None),
+    }
+

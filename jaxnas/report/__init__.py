@@ -1,0 +1,1 @@
+"""Pictures of a run, gathered on one self-contained page."""

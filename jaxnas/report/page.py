@@ -1,0 +1,148 @@
+"""One self-contained page that tells a run: `write(folder)`.
+
+No script, no network, nothing beside the file: pictures are inline, and a content
+security policy says so to the browser.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxnas.report import canvas, draw, folder, history, look, markup, result
+
+
+def write(run_folder: str | Path) -> Path:
+    """Writes report.html, and cell_<name>.svg and .png, into a run folder; returns the page.
+
+    Whatever the folder lacks is named on the page. Raises ValueError where there is no such
+    folder, and OSError where it cannot be written.
+    """
+    target = Path(run_folder)
+    run = folder.read(target)
+    missing = list(run.missing)
+    sections = [
+        ("cells", "The cells", _cells(run, target, missing)),
+        ("comparison", "Found against random", result.comparison(run, missing)),
+        ("curves", "Over time", history.charts(run, missing)),
+        ("gates", "Gates over time", history.heat_maps(run, missing)),
+        ("calibration", "Calibration", result.calibration(run, missing)),
+        ("settings", "All settings", _settings(run)),
+        ("reproduce", "How to reproduce", _reproduce(run, missing)),
+    ]
+    sections = [section for section in sections if section[2]]
+    return canvas.save_text(_page(run, sections, missing), target / "report.html")
+
+
+def _page(run: folder.Run, sections: list[tuple[str, str, str]], missing: list[str]) -> str:
+    links = "".join(f'<a href="#{key}">{title}</a>' for key, title, _ in sections)
+    body = "\n".join(
+        f'<section id="{key}" aria-labelledby="{key}-title">'
+        f'<h2 id="{key}-title">{title}</h2>\n{content}</section>'
+        for key, title, content in sections
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>{markup.text(run.name)} · jaxnas report</title>
+<style>
+{canvas.stylesheet()}
+{look.CSS}</style>
+</head>
+<body>
+<header>
+<p class="kind">Architecture search</p>
+<h1>{markup.text(run.name)}</h1>
+{_chips(run)}
+</header>
+<main>
+{result.headline(run)}
+{_missing(missing)}
+<nav aria-label="Sections">{links}</nav>
+{body}
+</main>
+<footer>Written by jaxnas. This file needs no network and runs no script.</footer>
+</body>
+</html>
+"""
+
+
+def _chips(run: folder.Run) -> str:
+    flat = dict(_flat(run.settings))
+    chips = []
+    for wanted in ("method", "space", "data", "seed", "device"):
+        matches = [key for key in flat if key == wanted or key.endswith(f".{wanted}")]
+        if matches:
+            chips.append(f"<li><b>{wanted}</b> {markup.text(flat[min(matches, key=len)])}</li>")
+    return f'<ul class="chips">{"".join(chips)}</ul>' if chips else ""
+
+
+def _missing(missing: list[str]) -> str:
+    if not missing:
+        return ""
+    items = "".join(f"<li>{markup.text(sentence)}</li>" for sentence in missing)
+    return (
+        '<aside class="missing" aria-label="What is missing">'
+        f"<h2>Not everything is here</h2><ul>{items}</ul></aside>"
+    )
+
+
+def _cells(run: folder.Run, target: Path, missing: list[str]) -> str:
+    if run.genotype is None:
+        return ""
+    figures = []
+    for name, stem in draw.stems(run.genotype.cells).items():
+        cell, title = run.genotype.cells[name], f"{draw.label(name)} cell"
+        try:
+            picture = draw.save(cell, target, stem, title)
+        except ValueError as error:
+            missing.append(f"Cell {name}: {error}")
+            continue
+        caption = (
+            f"{title}: {len(cell.edges)} operations. Files: {stem}.svg, {stem}.png. "
+            "A number is a node, the sum of what enters it."
+        )
+        figures.append(markup.figure(picture, stem, markup.text(caption), wide=True))
+    return "".join(figures)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _settings(run: folder.Run) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{markup.text(key)}</th><td>{markup.text(value)}</td></tr>'
+        for key, value in _flat(run.settings)
+    )
+    if not rows:
+        return ""
+    return (
+        '<div class="scroll" tabindex="0"><table class="settings">'
+        '<thead><tr><th scope="col">setting</th><th scope="col">value</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _reproduce(run: folder.Run, missing: list[str]) -> str:
+    parts = []
+    for key, words in (
+        ("command", "The same search again, from nothing:"),
+        ("resume", "Go on with this folder where it stopped:"),
+    ):
+        command = run.summary.get(key)
+        if isinstance(command, str) and command:
+            parts.append(
+                f'<p>{words}</p><pre tabindex="0"><code>{markup.text(command)}</code></pre>'
+            )
+    if run.summary and not parts:
+        missing.append("summary.json holds no command to reproduce this run.")
+    return "".join(parts)

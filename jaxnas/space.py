@@ -1,0 +1,97 @@
+"""Search spaces as data: which candidates may stand on which edges."""
+
+from collections.abc import Sequence
+
+from jaxnas.types import Choice, Space
+
+# The candidate that gives zero: it has a gate and is computed nowhere.
+NONE = "none"
+
+DARTS_CANDIDATES = (
+    NONE,
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+NASBENCH201_CANDIDATES = (NONE, "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+
+
+def dag(inputs: int, nodes: int) -> tuple[tuple[int, int], ...]:
+    """Every edge into `nodes` nodes that follow `inputs` input nodes, ordered by target."""
+    return tuple((s, t) for t in range(inputs, inputs + nodes) for s in range(t))
+
+
+def uniform(edges: Sequence[tuple[int, int]], candidates: Sequence[str]) -> Choice:
+    """The same candidates on every edge.
+
+    Raises ValueError without edges or candidates, or where a candidate stands twice.
+    """
+    if not edges or not candidates:
+        raise ValueError("A choice needs at least one edge and one candidate.")
+    twice = [name for name in candidates if list(candidates).count(name) > 1]
+    if twice:
+        raise ValueError(f"The candidate {twice[0]!r} stands twice: name each once.")
+    return Choice(tuple(edges), (tuple(candidates),) * len(edges))
+
+
+def darts(nodes: int = 4, candidates: Sequence[str] = DARTS_CANDIDATES) -> Space:
+    """Normal and reduction cell of DARTS: two inputs, `nodes` nodes, all edges between."""
+    choice = uniform(dag(2, nodes), candidates)
+    return {"normal": choice, "reduce": choice}
+
+
+def darts_without_none(nodes: int = 4) -> Space:
+    """DARTS without the candidate that gives zero: the space `s5` of DARTS-PT."""
+    return darts(nodes, tuple(name for name in DARTS_CANDIDATES if name != NONE))
+
+
+def s1() -> Space:
+    """RobustDARTS S1: on each edge the two candidates that a DARTS search liked best.
+
+    Zela et al. 2020, https://arxiv.org/abs/1909.09656, src/search/spaces.py.
+    """
+    return {"normal": _paired(S1_NORMAL), "reduce": _paired(S1_REDUCE)}
+
+
+def s2() -> Space:
+    """RobustDARTS S2: skip or separable convolution."""
+    return darts(candidates=("skip_connect", "sep_conv_3x3"))
+
+
+def s3() -> Space:
+    """RobustDARTS S3: nothing, skip or separable convolution."""
+    return darts(candidates=(NONE, "skip_connect", "sep_conv_3x3"))
+
+
+def s4() -> Space:
+    """RobustDARTS S4: noise or separable convolution."""
+    return darts(candidates=("noise", "sep_conv_3x3"))
+
+
+def nasbench201(candidates: Sequence[str] = NASBENCH201_CANDIDATES) -> Space:
+    """The cell of NAS-Bench-201: one input, three nodes, the last is the output."""
+    return {"cell": uniform(dag(1, 3), candidates)}
+
+
+# Edges in order, "candidate+candidate" each, in the short names below.
+S1_NORMAL = """skip+dil3 skip+dil5 skip+dil5 skip+sep3 skip+dil3 max+skip skip+sep3 skip+sep3
+    skip+dil3 skip+sep3 max+skip skip+dil3 dil3+dil5 dil3+dil5"""
+S1_REDUCE = """max+avg max+dil3 max+avg max+avg skip+dil5 max+avg max+sep3 skip+dil3
+    skip+dil5 max+avg max+avg skip+dil5 skip+dil5 skip+dil5"""
+SHORT = {
+    "max": "max_pool_3x3",
+    "avg": "avg_pool_3x3",
+    "skip": "skip_connect",
+    "sep3": "sep_conv_3x3",
+    "dil3": "dil_conv_3x3",
+    "dil5": "dil_conv_5x5",
+}
+
+
+def _paired(text: str) -> Choice:
+    pairs = tuple(tuple(SHORT[short] for short in pair.split("+")) for pair in text.split())
+    return Choice(dag(2, 4), pairs)

@@ -1,0 +1,82 @@
+"""Imports run only down, and the engine knows nothing of files, clocks and other libraries."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "jaxnas"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+# As docs/design.md draws them; the nouns a floor of their own. A folder's floor is its files'.
+FLOORS = {
+    "types": 1,
+    "space": 2, "genotype": 2, "score": 2,
+    "relax": 3, "terms": 3, "hypergrad": 3, "select": 3, "nets": 3, "data": 3, "checkpoint": 3,
+    "search": 4,
+    "methods": 5, "parallel": 5,
+    "run": 6, "retrain": 6, "report": 6,
+    "cli": 7, "__main__": 8,
+}  # fmt: skip
+ENGINE = {"types", "space", "relax", "terms", "hypergrad", "genotype", "select", "score"} | {
+    "search", "methods", "parallel"
+}  # fmt: skip
+# What the engine may import: it computes, and it reads and writes text that it is given.
+ALLOWED = {"jax", "optax", "chex", "numpy", "jaxnas"} | {
+    "collections", "dataclasses", "functools", "itertools", "json", "math", "typing"
+}  # fmt: skip
+
+
+def room(path):
+    """The top-level room a file belongs to: `nets` for jaxnas/nets/ops.py."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path):
+    """Every module that a file names in an import, wherever the import stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: write imports from the root, not relative ones."
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_imported(path):
+    ours = (name.split(".") for name in imported(path))
+    return {parts[1] for parts in ours if parts[0] == "jaxnas" and len(parts) > 1}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_only_down(path):
+    if path == PACKAGE / "__init__.py":
+        return
+    assert room(path) in FLOORS, f"Give {room(path)} a floor, here and in docs/design.md."
+    for other in rooms_imported(path) - {room(path)}:
+        assert FLOORS[other] < FLOORS[room(path)], f"{room(path)} looks up or aside at {other}."
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if room(p) in ENGINE], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_the_engine_computes_and_does_nothing_else(path):
+    assert {name.split(".")[0] for name in imported(path)} <= ALLOWED
+
+
+def test_only_the_networks_know_flax():
+    for path in MODULES:
+        if room(path) != "nets":
+            assert "flax" not in {name.split(".")[0] for name in imported(path)}, path
+
+
+def test_the_package_names_its_modules_and_does_nothing_else():
+    body = ast.parse((PACKAGE / "__init__.py").read_text()).body
+    assert ast.get_docstring(ast.Module(body, [])) is not None
+    assert all(isinstance(node, (ast.Expr, ast.Assign)) for node in body)
+    code = "import sys, jaxnas; print('jax' in sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, cwd=PACKAGE.parent,
+    )  # fmt: skip
+    assert out.stdout.strip() == "False"

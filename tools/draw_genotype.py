@@ -1,0 +1,37 @@
+"""Draws the cells of a genotype: an SVG and a PNG file each.
+
+python tools/draw_genotype.py runs/digits/genotype.json --out pictures
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxnas.report import draw, folder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draws what the command line asks for; 0, or 2 with one line on stderr."""
+    parser = argparse.ArgumentParser(
+        description="Draws the cells of a genotype: an SVG and a PNG file each.",
+        epilog="example: python tools/draw_genotype.py runs/digits/genotype.json --out pictures",
+    )
+    parser.add_argument("genotype", type=Path, help="a genotype.json")
+    where = "where the pictures go (default: here); made where missing"
+    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help=where)
+    asked = parser.parse_args(arguments)
+    try:
+        found = folder.read_genotype(asked.genotype)
+        asked.out.mkdir(parents=True, exist_ok=True)
+        for name, stem in draw.stems(found.cells).items():
+            draw.save(found.cells[name], asked.out, stem, f"{draw.label(name)} cell")
+            print(asked.out / f"{stem}.svg", asked.out / f"{stem}.png")
+    except (ValueError, OSError) as error:
+        print(f"draw_genotype: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

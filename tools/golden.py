@@ -1,0 +1,335 @@
+"""Checks networks, hypergradients and searches against golden files, in float64.
+
+python tools/golden.py ../shared/golden/darts_supernet.npz
+"""
+
+import argparse
+import functools
+import json
+import math
+import pathlib
+import sys
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import jax
+import numpy as np
+import optax
+
+from jaxnas import genotype as genotypes
+from jaxnas import hypergrad, relax, select
+from jaxnas import space as spaces
+from jaxnas.methods import darts as darts_method
+from jaxnas.nets import darts, derived_darts
+from jaxnas.types import Batch, Hypergradient, Problem, Supernet
+from tools import torch_names
+
+EPILOG = """\
+Prints one JSON object a file: file, kind, ok, max_relative_error and the error of each quantity.
+A relative error is max |ours - theirs| / max |theirs| of an array, the greatest one of a
+quantity's arrays. ok: all are at most 1e-6, of weights after several steps 1e-5. Exit code 0: all
+ok; 1: something is off; 2: a file that cannot be checked."""
+
+TOLERANCE = 1e-6
+TOLERANCES = {"param_after": 1e-5}
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, AUXILIARY_WEIGHT = 0.025, 0.9, 3e-4, 0.4
+ARCHS = {"normal": "alphas_normal", "reduce": "alphas_reduce"}
+
+Values = Mapping[str, np.ndarray]
+Errors = dict[str, float]  # quantity -> the greatest relative error of its arrays
+
+
+class Report(NamedTuple):
+    file: str
+    kind: str  # "supernet", "first_order_steps", "unrolled_steps" or "derived"
+    ok: bool
+    max_relative_error: float
+    errors: Errors
+
+
+class Searched(NamedTuple):
+    """A supernet and the weights that a file gives it."""
+
+    net: Supernet
+    names: torch_names.Names
+    arch: Any
+    weights: Any
+    stats: Any
+
+
+def check(path: pathlib.Path) -> Report:
+    """Compares what the file holds with what we compute.
+
+    Raises ValueError with one line where the file is no golden file, or not one of DARTS.
+    """
+    values = _load(path)
+    if any(key.startswith("arch/betas") for key in values):
+        raise ValueError(
+            f"{path} holds a PC-DARTS network: this version has no partial channels."
+        )
+    with jax.enable_x64(True):
+        if "x_eval" in values or "x" in values:
+            kind, errors = "derived", _derived(values)
+        elif "arch_after/alphas_normal" in values:
+            kind, errors = _steps(values)
+        elif "valid_logits" in values:
+            kind, errors = "supernet", _supernet(values)
+        else:
+            raise ValueError(f"{path} holds neither valid_logits, arch_after nor x_eval.")
+    return Report(str(path), kind, _ok(errors), max(errors.values()), errors)
+
+
+def _ok(errors: Errors) -> bool:
+    return all(error <= TOLERANCES.get(name, TOLERANCE) for name, error in errors.items())
+
+
+def _load(path: pathlib.Path) -> Values:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("one array, not an archive of arrays")
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no golden file: {error}.") from None
+
+
+def _supernet(values: Values) -> Errors:
+    given = _searched(values, values["x_train"][0].shape)
+    train, valid = _batch(values, "train"), _batch(values, "valid")
+    momentum = torch_names.read(values, "momentum", given.weights, given.names)
+
+    def descend(grads, weights):
+        return jax.tree.map(
+            lambda w, b, g: w - LEARNING_RATE * (MOMENTUM * b + g + WEIGHT_DECAY * w),
+            weights, momentum, grads,
+        )  # fmt: skip
+
+    problem = Problem(_loss(given, valid), _loss(given, train), descend)
+    judge = jax.jit(jax.value_and_grad(problem.outer, argnums=(0, 1), has_aux=True))
+    (loss, logits), (arch_grad, weight_grad) = judge(given.arch, given.weights)
+    errors = {
+        "valid_logits": _error(logits, values["valid_logits"]),
+        "valid_loss": _error(loss, values["valid_loss"]),
+        "valid_grad_arch": _arch_error(arch_grad, values, "valid_grad_arch"),
+        "valid_grad_param": _rows_error(weight_grad, values, "valid_grad_param", given.names),
+    }
+    rules = {"exact": hypergrad.unrolled(), "finite_difference": hypergrad.finite_difference(0.01)}
+    for name, rule in rules.items():
+        (ahead, _), grads = jax.jit(rule.rule(problem))(given.arch, given.weights)
+        errors["unrolled_valid_loss"] = _error(ahead, values["unrolled_valid_loss"])
+        errors[f"hypergrad_{name}"] = _arch_error(grads, values, f"hypergrad_{name}")
+    found = select.strongest_pairs(given.net.space, relax.softmax().gates(given.arch, None))
+    published = genotypes.from_darts(str(values["genotype"]))
+    return errors | {"genotype": 0.0 if found == published else math.inf}
+
+
+def _steps(values: Values) -> tuple[str, Errors]:
+    """The file does not say which rule made it: the one that fits better."""
+    given = _searched(values, values["x_train"][0, 0].shape)
+    rules = {"first_order": hypergrad.first_order(), "unrolled": hypergrad.unrolled()}
+    found = {}
+    for name, rule in rules.items():
+        found[f"{name}_steps"] = errors = _search(values, given, rule)
+        if _ok(errors):
+            break
+    kind = min(found, key=lambda kind: max(found[kind].values()))
+    return kind, found[kind]
+
+
+def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
+    steps = len(values["train_loss"])
+    search = darts_method.darts(given.net, steps_per_epoch=steps, hypergrad=rule)
+    batch = lambda half, i: Batch(
+        _images(values[f"x_{half}"][i]), np.asarray(values[f"y_{half}"][i], np.int32)
+    )
+    state = jax.jit(search.init)(jax.random.key(0), batch("train", 0).inputs)
+    state = state._replace(arch=given.arch, weights=given.weights, stats=given.stats)
+    update = jax.jit(search.update)
+    losses, archs = [], []
+    for i in range(steps):
+        state, metrics = update(state, batch("train", i), batch("valid", i))
+        losses.append(metrics["loss/train"])
+        archs.append(state.arch)
+    after = {
+        f"{name} {i}": _error(arch[name], values[f"arch_after/{theirs}"][i])
+        for i, arch in enumerate(archs)
+        for name, theirs in ARCHS.items()
+    }
+    return {
+        "train_loss": _error(np.array(losses), values["train_loss"]),
+        "arch_after": max(after.values()),
+        "param_after": _rows_error(state.weights, values, "param_after", given.names),
+    }
+
+
+def _derived(values: Values) -> Errors:
+    genotype = genotypes.from_darts(str(values["genotype"]))
+    cells, classes = _depth(values), values["param/classifier.bias"].shape[0]
+    imagenet = "param/stem0.0.weight" in values
+    auxiliary = "param/auxiliary_head.classifier.bias" in values
+    reductions = (cells // 3, 2 * cells // 3)
+    make = derived_darts.imagenet if imagenet else derived_darts.cifar
+    stem = {} if imagenet else {"stem_multiplier": _stem_multiplier(values, reductions)}
+    net = make(
+        genotype, features=_features(values, reductions), cells=cells, classes=classes,
+        auxiliary=auxiliary, **stem,
+    )  # fmt: skip
+    names = torch_names.of_derived(genotype, reductions, imagenet=imagenet)
+    images, labels = _images(values["x"]), values["y"]
+    weights, stats = _fill(values, net.init, images, names)
+
+    def loss(weights):
+        (logits, extra), moved = net.apply(weights, stats, images, jax.random.key(0), 0.0)
+        value = _cross_entropy(logits, labels)
+        if auxiliary:
+            value += AUXILIARY_WEIGHT * _cross_entropy(extra, labels)
+        return value, (logits, extra, moved)
+
+    judge = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (value, (logits, extra, moved)), grads = judge(weights)
+    final = jax.jit(net.infer)(weights, moved, _images(values["x_eval"]))
+    errors = {
+        "train_logits": _error(logits, values["train_logits"]),
+        "train_loss": _error(value, values["train_loss"]),
+        "grad": _rows_error(grads, values, "grad", names),
+        "after": _rows_error(moved, values, "after", names),
+        "eval_logits": _error(final, values["eval_logits"]),
+    }
+    extra_error = {"train_aux_logits": _error(extra, values["train_aux_logits"])} if auxiliary else {}
+    return errors | extra_error
+
+
+def _searched(values: Values, image: Sequence[int]) -> Searched:
+    cells, classes = _depth(values), values["param/classifier.bias"].shape[0]
+    reductions = (cells // 3, 2 * cells // 3)
+    edges, columns = values["arch/alphas_normal"].shape
+    nodes = next((n for n in range(1, 50) if len(spaces.dag(2, n)) == edges), None)
+    if nodes is None or values["arch/alphas_reduce"].shape != (edges, columns):
+        raise ValueError(f"alphas of {edges} edges are those of no DARTS cell.")
+    space = spaces.darts(nodes, _candidates(values, reductions, columns))
+    net = darts.supernet(
+        space, features=_features(values, reductions), cells=cells, classes=classes,
+        stem_multiplier=_stem_multiplier(values, reductions),
+    )  # fmt: skip
+    names = torch_names.of_supernet(space, reductions)
+    channels, height, width = image
+    images = jax.ShapeDtypeStruct((1, height, width, channels), np.float64)
+    weights, stats = _fill(values, net.init, images, names)
+    arch = {name: values[f"arch/{theirs}"] for name, theirs in ARCHS.items()}
+    return Searched(net, names, arch, weights, stats)
+
+
+def _candidates(values: Values, reductions: Sequence[int], columns: int) -> tuple[str, ...]:
+    """What stands in each column of an edge that reduces, where every candidate shows itself."""
+    pools = iter(("max_pool_3x3", "avg_pool_3x3"))
+    found = []
+    for column in range(columns):
+        start = f"param/cells.{reductions[0]}._ops.0._ops.{column}."
+        parts = {k.removeprefix(start): v.shape for k, v in values.items() if k.startswith(start)}
+        if not parts:
+            found.append(spaces.NONE)
+        elif "conv_1.weight" in parts:
+            found.append("skip_connect")
+        elif "op.1.weight" in parts:
+            kind, size = "sep" if "op.5.weight" in parts else "dil", parts["op.1.weight"][-1]
+            found.append(f"{kind}_conv_{size}x{size}")
+        else:
+            found.append(next(pools, "pool"))
+    return tuple(found)
+
+
+def _fill(values: Values, init: Callable, images: Any, names: torch_names.Names) -> tuple[Any, Any]:
+    """(weights, statistics) from the file, every one of whose weights must be used."""
+    shapes = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)), images)
+    weights, stats = (torch_names.read(values, "param", tree, names) for tree in shapes)
+    used = {f"param/{name}" for name in torch_names.rows(weights, names)}
+    left = [k for k in values if k.startswith("param/") and k.endswith(("weight", "bias"))]
+    left = [k for k in left if k not in used]
+    if left:
+        raise ValueError(f"The file has {left[0]}, for which our network has no place.")
+    return weights, stats
+
+
+def _depth(values: Values) -> int:
+    cells = [int(k.split(".")[1]) for k in values if k.startswith("param/cells.")]
+    if not cells:
+        raise ValueError("The file has no weights of cells.")
+    return 1 + max(cells)
+
+
+def _features(values: Values, reductions: Sequence[int]) -> int:
+    width = values["param/cells.0.preprocess1.op.1.weight"].shape[0]
+    return width // 2 if 0 in reductions else width
+
+
+def _stem_multiplier(values: Values, reductions: Sequence[int]) -> int:
+    return values["param/stem.0.weight"].shape[0] // _features(values, reductions)
+
+
+def _loss(given: Searched, batch: Batch) -> Callable:
+    def loss(arch, weights):
+        gates = relax.softmax().gates(arch, weights)
+        logits, _ = given.net.apply(weights, given.stats, gates, batch.inputs)
+        return _cross_entropy(logits, batch.labels), logits
+
+    return loss
+
+
+def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def _batch(values: Values, half: str) -> Batch:
+    return Batch(_images(values[f"x_{half}"]), values[f"y_{half}"])
+
+
+def _images(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, np.float64).transpose(0, 2, 3, 1)
+
+
+def _arch_error(tree: Any, values: Values, prefix: str) -> float:
+    return max(_error(tree[name], values[f"{prefix}/{arch}"]) for name, arch in ARCHS.items())
+
+
+def _rows_error(tree: Any, values: Values, prefix: str, names: torch_names.Names) -> float:
+    theirs = torch_names.rows(torch_names.read(values, prefix, tree, names), names)
+    ours = torch_names.rows(tree, names)
+    return max(_error(ours[name], theirs[name]) for name in ours)
+
+
+def _error(ours: Any, theirs: Any) -> float:
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    if ours.shape != theirs.shape or not np.isfinite(ours).all():
+        return math.inf
+    distance, size = np.abs(ours - theirs).max(), np.abs(theirs).max()
+    return float(distance / size) if size else float(distance)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 where all files agree, 1 where one does not, 2 where one cannot be checked."""
+    formatter = functools.partial(argparse.RawDescriptionHelpFormatter, width=100)
+    parser = argparse.ArgumentParser(
+        prog="golden", description=__doc__, epilog=EPILOG, formatter_class=formatter
+    )
+    parser.add_argument("files", type=pathlib.Path, nargs="+", metavar="FILE")
+    worst = 0
+    for path in parser.parse_args(arguments).files:
+        try:
+            report = check(path)
+        except KeyError as error:
+            worst = 2
+            print(f"golden: {path} has no array {error}.", file=sys.stderr)
+        except ValueError as error:
+            worst = 2
+            print(f"golden: {' '.join(str(error).split())}", file=sys.stderr)
+        else:
+            worst = max(worst, 0 if report.ok else 1)
+            print(json.dumps(report._asdict()), flush=True)
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
