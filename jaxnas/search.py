@@ -67,7 +67,9 @@ def bilevel(
     def update(state: SearchState, train: Batch, valid: Batch):
         k_train, k_valid = jax.random.split(jax.random.fold_in(state.key, state.step))
         inner = _loss(net, relax, terms["inner"], state.memory["inner"], state, train, k_train)
-        outer = _loss(net, relax, terms[outer_name], state.memory[outer_name], state, valid, k_valid)
+        outer = _loss(
+            net, relax, terms[outer_name], state.memory[outer_name], state, valid, k_valid
+        )
 
         def step_arch(state: SearchState):
             look_ahead_state = state.weight_opt if clip_tx is None else state.weight_opt[1]
@@ -150,7 +152,9 @@ def cosine_by_epoch(
     Raises ValueError unless 0 <= end <= start, start > 0, and both counts are positive.
     """
     if not (start > 0 and 0 <= end <= start):
-        raise ValueError(f"A learning rate falls from {start} to {end}: need 0 <= end <= start > 0.")
+        raise ValueError(
+            f"A learning rate falls from {start} to {end}: need 0 <= end <= start > 0."
+        )
     if epochs < 1:
         raise ValueError(f"A schedule has at least one epoch, not {epochs}.")
     return per_epoch(optax.cosine_decay_schedule(start, epochs, end / start), steps_per_epoch)

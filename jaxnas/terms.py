@@ -54,9 +54,7 @@ def total(**terms: Term) -> Term:
         raise ValueError("An objective needs at least one term.")
     return Term(
         init=lambda arch, weights: {n: t.init(arch, weights) for n, t in terms.items()},
-        value=lambda memory, forward: sum(
-            t.value(memory[n], forward) for n, t in terms.items()
-        ),
+        value=lambda memory, forward: sum(t.value(memory[n], forward) for n, t in terms.items()),
         update=lambda memory, arch, weights, step: {
             n: t.update(memory[n], arch, weights, step) for n, t in terms.items()
         },

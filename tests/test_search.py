@@ -229,9 +229,7 @@ def test_a_resting_architecture_costs_nothing_and_stays_as_it_is():
 
 def test_adam_on_the_arch_adds_the_decay_to_the_gradient():
     decay, rate = 0.3, 0.01
-    method = darts.darts(
-        NET, steps_per_epoch=2, arch_learning_rate=rate, arch_weight_decay=decay
-    )
+    method = darts.darts(NET, steps_per_epoch=2, arch_learning_rate=rate, arch_weight_decay=decay)
     update = toy.jit(method.update)
     state = start(method)
     arch = jax.tree.map(np.float64, state.arch)
@@ -258,9 +256,7 @@ def test_weight_step_of_darts_clips_at_five_then_decays_then_moves():
     grads = weight_slope(after.arch, state.weights, toy.at(TRAIN, 0))
     norm = float(optax.tree.norm(grads))
     assert norm > 6
-    moved = jax.tree.map(
-        lambda w, g: w - 0.025 * (5 / norm * g + 0.2 * w), state.weights, grads
-    )
+    moved = jax.tree.map(lambda w, g: w - 0.025 * (5 / norm * g + 0.2 * w), state.weights, grads)
     assert_close(after.weights, moved, atol=1e-4)
 
 

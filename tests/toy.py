@@ -127,7 +127,9 @@ def supernet(
         shapes, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, tuple))
         ends = np.cumsum([np.prod(shape) for shape in shapes])
         drawn = jnp.split(0.5 * jax.random.normal(key, (ends[-1],)), ends[:-1])
-        weights = jax.tree.unflatten(tree, [d.reshape(s) for d, s in zip(drawn, shapes, strict=True)])
+        weights = jax.tree.unflatten(
+            tree, [d.reshape(s) for d, s in zip(drawn, shapes, strict=True)]
+        )
         stats = {"mean": jnp.zeros(features), "square": jnp.ones(features)}
         return weights, stats if normalise else {}
 
@@ -179,9 +181,7 @@ def at(batches: Batch, step: int) -> Batch:
 
 def _darts(rule=None):
     def method(net: Supernet, **settings) -> Search:
-        return darts.darts(
-            net, steps_per_epoch=2, epochs=4, hypergrad=rule, **settings
-        )
+        return darts.darts(net, steps_per_epoch=2, epochs=4, hypergrad=rule, **settings)
 
     return method
 

@@ -9,55 +9,74 @@ gradients are deterministic on every backend.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 
+from jaxnas.nets import adjoint
 
 # Into how many groups the images of a batch fall where a kernel's gradient is summed.
 GROUPS = 8
 
 
-def _apart(*static: int) -> Callable:
-    """Makes a function kernels of its own: XLA fuses nothing into or out of it.
-
-    XLA:CPU fuses whole chains of shifted sums into one slow loop, and runs on one thread what it
-    fuses into an update of a loop's carry. `static` are the positions of static arguments.
-    """
-
-    def decorate(function):
-        jitted = jax.jit(function, static_argnums=static)
-        # XLA's inliner leaves a call alone that says so.
-        tagged = lambda *arguments: set_xla_metadata(jitted(*arguments), inlineable="false")
-        return functools.wraps(function)(tagged)
-
-    return decorate
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
     """Depthwise convolution as a sum of shifted products; size divided by `stride`, rounded up."""
-    return _depthwise(x, kernel, stride, dilation)
+    return _depthwise(x, kernel, stride=stride, dilation=dilation)
 
 
-@_apart(2, 3)
-def _depthwise(x, kernel, stride, dilation):
+def max_pool(x: jax.Array, stride: int) -> jax.Array:
+    """3x3 maximum over an image padded by -inf; values that tie share the gradient."""
+    return _max_pool(x, stride)
+
+
+def average_pool(x: jax.Array, stride: int) -> jax.Array:
+    """3x3 mean over the pixels inside the image."""
+    return _average_pool(x, stride=stride)
+
+
+def pointwise(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """1x1 convolution as a matrix product; `kernel` is `[C, O]`."""
+    return x[:, ::stride, ::stride] @ kernel
+
+
+def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Full convolution with padding (k - 1) / 2, for stride 1 or 2 and odd kernels.
+
+    Stride 2 is stride 1 over an image whose 2x2 blocks are channels.
+    """
+    size = kernel.shape[0]
+    if size == 1:
+        return pointwise(x, kernel[0, 0], stride)
+    before = (size - 1) // 2
+    if stride == 1:
+        return _convolution(x, kernel, before=before, after=before)
+    height, width = (-(-n // 2) for n in x.shape[1:3])
+    margin = before % 2
+    ends = [(margin, 2 * half - n + margin) for half, n in zip((height, width), x.shape[1:3])]
+    blocks = _to_depth(jnp.pad(x, ((0, 0), *ends, (0, 0))))
+    kernel = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
+    y = _convolution(blocks, _kernel_to_depth(kernel), before=before // 2, after=before // 2)
+    return y[:, :height, :width]
+
+
+def _shifted_sum(x, kernel, *, stride, dilation):
     taps = _taps(x, kernel.shape[0], stride, dilation)
     return sum(tap * kernel[i, j] for (i, j), tap in taps)
 
 
-def _depthwise_forward(x, kernel, stride, dilation):
-    return _depthwise(x, kernel, stride, dilation), (x, kernel)
+def _depthwise_to_image(g, kernel, shape, *, stride, dilation):
+    spread = _spread(g, stride, *shape[1:3])
+    return _depthwise(spread, kernel[::-1, ::-1], stride=1, dilation=dilation)
 
 
-@_apart(0, 1)
-def _depthwise_backward(stride, dilation, residuals, g):
-    x, kernel = residuals
-    size, (height, width) = kernel.shape[0], x.shape[1:3]
-    dx = _depthwise(_spread(g, stride, height, width), kernel[::-1, ::-1], 1, dilation)
+def _depthwise_to_kernel(g, x, shape, *, stride, dilation):
+    return _kernel_gradient(x, g, size=shape[0], stride=stride, dilation=dilation)
+
+
+def _correlate(x, g, *, size, stride, dilation):
+    """The kernel's gradient, `[size, size, C]`, from the image and the output's."""
     padded = _pad(x, size, dilation)
     rows, columns = ((n - 1) * stride + 1 for n in g.shape[1:3])
     groups = math.gcd(len(x), GROUPS)
@@ -74,129 +93,103 @@ def _depthwise_backward(stride, dilation, residuals, g):
             product += window[:, ::stride, ::stride] * part
         return jnp.sum(product, (0, 1, 2))
 
-    return dx, lax.map(of_tap, jnp.arange(size * size)).reshape(kernel.shape)
+    return lax.map(of_tap, jnp.arange(size * size)).reshape(size, size, -1)
 
 
-depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+def _correlate_to_image(kernel, g, shape, *, size, stride, dilation):
+    return _depthwise_to_image(g, kernel, shape, stride=stride, dilation=dilation)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def max_pool(x: jax.Array, stride: int) -> jax.Array:
-    """3x3 maximum over an image padded by -inf; values that tie share the gradient."""
-    return _max_pool(x, stride)
+def _correlate_to_output(kernel, x, shape, *, size, stride, dilation):
+    return _depthwise(x, kernel, stride=stride, dilation=dilation)
 
 
-@_apart(1)
-def _max_pool(x, stride):
+_depthwise = adjoint.bilinear(
+    "depthwise", _shifted_sum, _depthwise_to_image, _depthwise_to_kernel
+)
+_kernel_gradient = adjoint.bilinear(
+    "depthwise_kernel_gradient", _correlate, _correlate_to_image, _correlate_to_output
+)
+
+
+def _top(x, *, stride):
     return functools.reduce(jnp.maximum, (tap for _, tap in _taps(x, 3, stride, 1, -jnp.inf)))
 
 
-def _max_pool_forward(x, stride):
-    top = _max_pool(x, stride)
-    return top, (x, top)
+def _of_tops(t, x, top, *, stride):
+    """What reaches each maximum of a change `t` of the image: the mean over those that tie."""
+    taps, changes = _taps(x, 3, stride, 1, -jnp.inf), _taps(t, 3, stride, 1)
+    tied = [(tap == top, change) for (_, tap), (_, change) in zip(taps, changes, strict=True)]
+    total = sum(jnp.where(hit, change, 0) for hit, change in tied)
+    return total / sum(hit.astype(t.dtype) for hit, _ in tied)
 
 
-@_apart(0)
-def _max_pool_backward(stride, residuals, g):
-    x, top = residuals
-    height, width = x.shape[1:3]
-    ties = sum(jnp.equal(tap, top) for _, tap in _taps(x, 3, stride, 1, -jnp.inf))
-    shares = _spread(g / ties.astype(g.dtype), stride, height, width)
+def _to_tops(g, x, top, *, stride, shape):
+    height, width = shape[1:3]
+    ties = sum((tap == top).astype(g.dtype) for _, tap in _taps(x, 3, stride, 1, -jnp.inf))
+    shares = _spread(g / ties, stride, height, width)
     tops = _spread(top, stride, height, width, jnp.inf)
     windows = zip(_taps(tops, 3, 1, 1, jnp.inf), _taps(shares, 3, 1, 1), strict=True)
-    return (sum(jnp.where(t == x, s, 0) for (_, t), (_, s) in windows),)
+    return sum(jnp.where(t == x, s, 0) for (_, t), (_, s) in windows)
 
 
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+_maximum = adjoint.linear("maximum_pool", lambda x, *, stride: _top(x, stride=stride), _to_tops)
+_route = adjoint.linear("route_to_maximum", _of_tops, _to_tops)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def average_pool(x: jax.Array, stride: int) -> jax.Array:
-    """3x3 mean over the pixels inside the image."""
-    return _average_pool(x, stride)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _max_pool(x, stride):
+    return _maximum(x, stride=stride)
 
 
-@_apart(1)
-def _average_pool(x, stride):
-    return sum(tap for _, tap in _taps(x, 3, stride, 1)) / _inside(x, stride)
+@_max_pool.defjvp
+def _max_pool_jvp(stride, primals, tangents):
+    (x,), (t,) = primals, tangents
+    top = _max_pool(x, stride)
+    return top, _route(t, lax.stop_gradient(x), lax.stop_gradient(top), stride=stride)
 
 
-def _average_pool_forward(x, stride):
-    return _average_pool(x, stride), x
+def _mean_inside(x, *, stride):
+    return sum(tap for _, tap in _taps(x, 3, stride, 1)) / _inside(x.shape, stride, x.dtype)
 
 
-@_apart(0)
-def _average_pool_backward(stride, x, g):
-    spread = _spread(g / _inside(x, stride), stride, *x.shape[1:3])
-    return (sum(tap for _, tap in _taps(spread, 3, 1, 1)),)
+def _to_means(g, *, stride, shape):
+    spread = _spread(g / _inside(shape, stride, g.dtype), stride, *shape[1:3])
+    return sum(tap for _, tap in _taps(spread, 3, 1, 1))
 
 
-average_pool.defvjp(_average_pool_forward, _average_pool_backward)
-
-
-def _inside(x, stride):
+def _inside(shape, stride, dtype):
     """How many pixels of each 3x3 window lie inside the image, `[H, W, 1]`."""
-    rows, columns = (_neighbours(n, stride).astype(x.dtype) for n in x.shape[1:3])
+    count = lambda length: (lambda n: 1 + (n > 0) + (n < length - 1))(jnp.arange(0, length, stride))
+    rows, columns = (count(n).astype(dtype) for n in shape[1:3])
     return (rows[:, None] * columns)[..., None]
 
 
-def _neighbours(length, stride):
-    """How many of the places n - 1, n, n + 1 lie inside, for every `stride`-th n."""
-    n = jnp.arange(0, length, stride)
-    return 1 + (n > 0) + (n < length - 1)
+_average_pool = adjoint.linear("average_pool", _mean_inside, _to_means)
 
 
-def pointwise(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """1x1 convolution as a matrix product; `kernel` is `[C, O]`."""
-    return x[:, ::stride, ::stride] @ kernel
-
-
-def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """Full convolution with padding (k - 1) / 2; at stride 2 the image's sides must be even.
-
-    Stride 2 is stride 1 over an image whose 2x2 blocks are channels.
-    """
-    size = kernel.shape[0]
-    if size == 1:
-        return pointwise(x, kernel[0, 0], stride)
-    before = (size - 1) // 2
-    if stride == 1:
-        return _convolution(x, kernel, before, size - 1 - before)
-    pad = before % 2
-    blocks = _to_depth(jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0))))
-    grown = -(-size // 2) * 2 - size
-    kernel = jnp.pad(kernel, ((0, grown), (0, grown), (0, 0), (0, 0)))
-    folded = _kernel_to_depth(kernel)
-    around = before // 2
-    y = _convolution(blocks, folded, around, around)
-    return y[:, : x.shape[1] // 2, : x.shape[2] // 2]
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolution(x, kernel, before, after):
-    return _canonical(x, kernel, before, after)
-
-
-def _canonical(x, kernel, before, after):
+def _canonical(x, kernel, *, before, after):
     dimensions = ("NHWC", "HWIO", "NHWC")
     padding = ((before, after), (before, after))
     return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=dimensions)
 
 
-def _convolution_forward(x, kernel, before, after):
-    return _canonical(x, kernel, before, after), (x, kernel)
-
-
-def _convolution_backward(before, after, residuals, g):
-    x, kernel = residuals
+# Both adjoints are again stride-1 convolutions in XLA's fast layout: inside a loop XLA:CPU would
+# leave the derived ones in a slow one.
+def _convolution_to_image(g, kernel, shape, *, before, after):
     last = kernel.shape[0] - 1
     turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-    dx = _canonical(g, turned, last - before, last - after)
-    dkernel = _canonical(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), before, after)
-    return dx, dkernel.transpose(1, 2, 0, 3)
+    return _convolution(g, turned, before=last - before, after=last - after)
 
 
-_convolution.defvjp(_convolution_forward, _convolution_backward)
+def _convolution_to_kernel(g, x, shape, *, before, after):
+    images, outputs = x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)
+    return _convolution(images, outputs, before=before, after=after).transpose(1, 2, 0, 3)
+
+
+_convolution = adjoint.bilinear(
+    "convolution", _canonical, _convolution_to_image, _convolution_to_kernel
+)
 
 
 def _to_depth(x):
@@ -217,7 +210,7 @@ def _pad(x, size, dilation, value=0.0):
     return jnp.pad(x, around, constant_values=value)
 
 
-def _taps(x, size, stride, dilation, value=0.0):
+def _taps(x, size, stride, dilation, value=0.0) -> Iterator[tuple[tuple[int, int], jax.Array]]:
     """((row, column), the image as that tap of a kernel sees it) for every tap."""
     padded = _pad(x, size, dilation, value)
     b, h, w, c = x.shape

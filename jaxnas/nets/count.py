@@ -1,0 +1,79 @@
+"""How large a network is: its parameters and multiply-accumulates, counted exactly."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnas.nets import mixed
+from jaxnas.types import Network, Supernet
+
+AUXILIARY = "auxiliary"  # the part of the weights that only training uses
+
+
+class Size(NamedTuple):
+    parameters: int  # without the auxiliary head; architecture parameters are not weights
+    auxiliary: int  # parameters of the auxiliary head
+    macs: int  # of one image's inference: convolutions and linear layers alone
+
+
+def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
+    """Counts `net` for images of (height, width, channels) without computing anything.
+
+    In a supernet every candidate of every edge counts. A multiply-accumulate belongs to a
+    kernel: whatever a module of the user's own multiplies with other parameters is not seen.
+    Raises ValueError for an image that the network refuses.
+    """
+    images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
+    weights, stats = jax.eval_shape(net.init, jax.random.key(0), images)
+    extra = weights.get(AUXILIARY, {})
+    if isinstance(net, Supernet):
+        gates = {name: jnp.ones(choice.shape) for name, choice in net.space.items()}
+        macs = _macs(net.infer, weights, stats, gates, images)
+    else:
+        macs = _macs(net.infer, weights, stats, images)
+    return Size(_parameters(weights) - _parameters(extra), _parameters(extra), macs)
+
+
+def _parameters(weights: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(weights))
+
+
+def _macs(run, *arguments) -> int:
+    """Multiply-accumulates of `run` on one image, from the modules that it calls.
+
+    A kernel `[..., O]` is multiplied once at every pixel of the module's output.
+    """
+    total = 0
+
+    def listen(call, arguments, keywords, context):
+        nonlocal total
+        module, before = context.module, total
+        y = call(*arguments, **keywords)
+        if context.method_name != "__call__":
+            return y
+        if isinstance(module, mixed.MixedEdges):
+            # Jit may have kept its trace and call no module: count candidates one by one.
+            total = before + _macs_of_edges(module, *arguments)
+        else:
+            kernel = module.variables.get("params", {}).get("kernel")
+            if hasattr(kernel, "size"):
+                total += kernel.size * y.size // (y.shape[0] * y.shape[-1])
+        return y
+
+    with nn.intercept_methods(listen):
+        jax.eval_shape(run, *arguments)
+    return total
+
+
+def _macs_of_edges(module: mixed.MixedEdges, gates, nodes, read) -> int:
+    sources = nodes if read is None else read
+    image = jax.ShapeDtypeStruct((1, *sources.shape[2:]), sources.dtype)
+    make, total = dict(module.candidates), 0
+    for name, columns in module.plan.columns:
+        op = make[name](module.features, module.stride, module.norm).clone(parent=None)
+        variables = jax.eval_shape(op.init, jax.random.key(0), image)
+        run = lambda v, x, op=op: op.apply(v, x, mutable=["stats"])
+        total += _macs(run, variables, image) * sum(column >= 0 for column in columns)
+    return total
