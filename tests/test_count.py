@@ -45,13 +45,13 @@ NASBENCH = [
 def test_a_published_genotype_has_its_published_size(name):
     small, cifar, aux, hundred, imagenet, imagenet_aux, macs, imagenet_macs = SIZES[name]
     found = published.PUBLISHED[name]
-    of = lambda image, net: count.size(net, image)
-    assert of(CIFAR, derived_darts.cifar(found, features=16, cells=8)).parameters == small
-    full = of(CIFAR, derived_darts.cifar(found, auxiliary=True))
+    weights = lambda **settings: count.parameters(derived_darts.cifar(found, **settings), CIFAR)
+    assert weights(features=16, cells=8) == small
+    assert weights(classes=100) == hundred
+    full = count.size(derived_darts.cifar(found, auxiliary=True), CIFAR)
     assert (full.parameters, full.auxiliary) == (cifar, aux)
     assert round(full.macs / 1e6, 2) == macs
-    assert of(CIFAR, derived_darts.cifar(found, classes=100)).parameters == hundred
-    large = of(IMAGENET, derived_darts.imagenet(found, auxiliary=True))
+    large = count.size(derived_darts.imagenet(found, auxiliary=True), IMAGENET)
     assert (large.parameters, large.auxiliary) == (imagenet, imagenet_aux)
     assert round(large.macs / 1e6, 1) == imagenet_macs
 

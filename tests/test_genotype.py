@@ -11,7 +11,7 @@ from jaxnas import genotype, published
 from jaxnas.genotype import Cell, Genotype, GenotypeError
 
 DARTS_V2 = published.PUBLISHED["DARTS_V2"]
-OPS = ("skip_connect", "sep_conv_3x3", "my op \"é\"")
+OPS = ("skip_connect", "sep_conv_3x3", 'my op "é"')
 
 
 @strategies.composite
@@ -32,7 +32,9 @@ def cells(draw):
 
 names = strategies.text(min_size=1, max_size=8)
 genotypes = strategies.builds(
-    Genotype, names.filter(lambda n: n != "darts"), strategies.dictionaries(names, cells(), min_size=1)
+    Genotype,
+    names.filter(lambda n: n != "darts"),
+    strategies.dictionaries(names, cells(), min_size=1),
 )
 
 
@@ -135,7 +137,9 @@ def test_refuses_and_says_why(text, cause):
 
 def test_refuses_an_operation_that_is_not_known():
     text = genotype.to_json(DARTS_V2)
-    assert genotype.from_json(text, ops={op for c in DARTS_V2.cells.values() for _, _, op in c.edges})
+    assert genotype.from_json(
+        text, ops={op for c in DARTS_V2.cells.values() for _, _, op in c.edges}
+    )
     with pytest.raises(GenotypeError, match="unknown operation; known are skip_connect"):
         genotype.from_json(text, ops=["skip_connect"])
 
@@ -178,7 +182,9 @@ def test_reads_every_way_darts_is_written(found):
 def test_darts_json_is_read_like_our_own_and_written_back():
     assert genotype.from_json(json.dumps(genotype.to_darts(DARTS_V2))) == DARTS_V2
     with pytest.raises(GenotypeError, match="two edges a node"):
-        genotype.to_darts(Genotype("own", dict.fromkeys(("normal", "reduce"), Cell(((0, 1, "x"),), 1, (1,)))))
+        genotype.to_darts(
+            Genotype("own", dict.fromkeys(("normal", "reduce"), Cell(((0, 1, "x"),), 1, (1,))))
+        )
 
 
 @pytest.mark.parametrize(

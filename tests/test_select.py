@@ -112,4 +112,6 @@ def test_refuses_gates_that_say_nothing(chooses):
 
 def test_refuses_an_edge_with_nothing_to_keep():
     with pytest.raises(ValueError, match="only candidate"):
-        select.strongest_pairs({"normal": space.uniform(space.dag(2, 1), ("none",))}, gates([[1], [1]]))
+        select.strongest_pairs(
+            {"normal": space.uniform(space.dag(2, 1), ("none",))}, gates([[1], [1]])
+        )

@@ -25,7 +25,7 @@ from jaxnas import space as spaces
 from jaxnas.methods import darts as darts_method
 from jaxnas.nets import darts, derived_darts
 from jaxnas.types import Batch, Hypergradient, Problem, Supernet
-from tools import torch_names
+from tools import golden_start, torch_names
 
 EPILOG = """\
 Prints one JSON object a file: file, kind, ok, max_relative_error and the error of each quantity.
@@ -67,9 +67,7 @@ def check(path: pathlib.Path) -> Report:
     """
     values = _load(path)
     if any(key.startswith("arch/betas") for key in values):
-        raise ValueError(
-            f"{path} holds a PC-DARTS network: this version has no partial channels."
-        )
+        raise ValueError(f"{path} holds a PC-DARTS network: this version has no partial channels.")
     with jax.enable_x64(True):
         if "x_eval" in values or "x" in values:
             kind, errors = "derived", _derived(values)
@@ -128,7 +126,11 @@ def _supernet(values: Values) -> Errors:
 
 def _steps(values: Values) -> tuple[str, Errors]:
     """The file does not say which rule made it: the one that fits better."""
-    given = _searched(values, values["x_train"][0, 0].shape)
+    image = values["x_train"][0, 0].shape
+    given = _searched(values, image)
+    if golden_start.is_lost(values):
+        net = given.net.space["normal"], _features(values, _reductions(values)), _depth(values)
+        given = _searched(golden_start.drawn(values, *net), image)
     rules = {"first_order": hypergrad.first_order(), "unrolled": hypergrad.unrolled()}
     found = {}
     for name, rule in rules.items():
@@ -168,9 +170,9 @@ def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
 def _derived(values: Values) -> Errors:
     genotype = genotypes.from_darts(str(values["genotype"]))
     cells, classes = _depth(values), values["param/classifier.bias"].shape[0]
+    reductions = _reductions(values)
     imagenet = "param/stem0.0.weight" in values
     auxiliary = "param/auxiliary_head.classifier.bias" in values
-    reductions = (cells // 3, 2 * cells // 3)
     make = derived_darts.imagenet if imagenet else derived_darts.cifar
     stem = {} if imagenet else {"stem_multiplier": _stem_multiplier(values, reductions)}
     net = make(
@@ -198,13 +200,15 @@ def _derived(values: Values) -> Errors:
         "after": _rows_error(moved, values, "after", names),
         "eval_logits": _error(final, values["eval_logits"]),
     }
-    extra_error = {"train_aux_logits": _error(extra, values["train_aux_logits"])} if auxiliary else {}
+    extra_error = (
+        {"train_aux_logits": _error(extra, values["train_aux_logits"])} if auxiliary else {}
+    )
     return errors | extra_error
 
 
 def _searched(values: Values, image: Sequence[int]) -> Searched:
     cells, classes = _depth(values), values["param/classifier.bias"].shape[0]
-    reductions = (cells // 3, 2 * cells // 3)
+    reductions = _reductions(values)
     edges, columns = values["arch/alphas_normal"].shape
     nodes = next((n for n in range(1, 50) if len(spaces.dag(2, n)) == edges), None)
     if nodes is None or values["arch/alphas_reduce"].shape != (edges, columns):
@@ -258,6 +262,11 @@ def _depth(values: Values) -> int:
     if not cells:
         raise ValueError("The file has no weights of cells.")
     return 1 + max(cells)
+
+
+def _reductions(values: Values) -> tuple[int, int]:
+    cells = _depth(values)
+    return cells // 3, 2 * cells // 3
 
 
 def _features(values: Values, reductions: Sequence[int]) -> int:

@@ -25,18 +25,34 @@ def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
     kernel: whatever a module of the user's own multiplies with other parameters is not seen.
     Raises ValueError for an image that the network refuses.
     """
-    images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
-    weights, stats = jax.eval_shape(net.init, jax.random.key(0), images)
-    extra = weights.get(AUXILIARY, {})
+    weights, _ = _variables(net, image)
+    extra = _total(weights.get(AUXILIARY, {}))
+    return Size(_total(weights) - extra, extra, macs(net, image))
+
+
+def macs(net: Supernet | Network, image: tuple[int, int, int]) -> int:
+    """Multiply-accumulates alone: see `size`."""
+    weights, stats = _variables(net, image)
+    gates = ()
     if isinstance(net, Supernet):
-        gates = {name: jnp.ones(choice.shape) for name, choice in net.space.items()}
-        macs = _macs(net.infer, weights, stats, gates, images)
-    else:
-        macs = _macs(net.infer, weights, stats, images)
-    return Size(_parameters(weights) - _parameters(extra), _parameters(extra), macs)
+        gates = ({name: jnp.ones(choice.shape) for name, choice in net.space.items()},)
+    return _macs(net.infer, weights, stats, *gates, _images(image))
 
 
-def _parameters(weights: Any) -> int:
+def parameters(net: Supernet | Network, image: tuple[int, int, int]) -> int:
+    """Parameters alone, auxiliary head included: see `size`."""
+    return _total(_variables(net, image)[0])
+
+
+def _variables(net: Supernet | Network, image: tuple[int, int, int]) -> tuple[Any, Any]:
+    return jax.eval_shape(net.init, jax.eval_shape(lambda: jax.random.key(0)), _images(image))
+
+
+def _images(image: tuple[int, int, int]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *image), jnp.float32)
+
+
+def _total(weights: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(weights))
 
 
@@ -62,8 +78,9 @@ def _macs(run, *arguments) -> int:
                 total += kernel.size * y.size // (y.shape[0] * y.shape[-1])
         return y
 
+    # A function of its own: JAX keeps the shapes of functions it knows and would not run it.
     with nn.intercept_methods(listen):
-        jax.eval_shape(run, *arguments)
+        jax.eval_shape(lambda *a: run(*a), *arguments)
     return total
 
 
@@ -73,7 +90,7 @@ def _macs_of_edges(module: mixed.MixedEdges, gates, nodes, read) -> int:
     make, total = dict(module.candidates), 0
     for name, columns in module.plan.columns:
         op = make[name](module.features, module.stride, module.norm).clone(parent=None)
-        variables = jax.eval_shape(op.init, jax.random.key(0), image)
+        variables = jax.eval_shape(op.init, jax.eval_shape(lambda: jax.random.key(0)), image)
         run = lambda v, x, op=op: op.apply(v, x, mutable=["stats"])
         total += _macs(run, variables, image) * sum(column >= 0 for column in columns)
     return total

@@ -275,7 +275,9 @@ def _refuse(genotype, features, cells, classes, reductions) -> None:
 
 def _refuse_image(sides: Sequence[int], halvings: int, divisor: int) -> None:
     if any(n % divisor for n in sides):
-        raise ValueError(f"The stems divide {sides[0]}x{sides[1]} pixels by {divisor}: resize them.")
+        raise ValueError(
+            f"The stems divide {sides[0]}x{sides[1]} pixels by {divisor}: resize them."
+        )
     side = min(sides) // divisor
     if side < 2**halvings:
         raise ValueError(

@@ -344,4 +344,3 @@ def nasbench201(affine: bool) -> Ops:
         "nor_conv_3x3": conv(3),
         "avg_pool_3x3": lambda features, stride, norm: avg_pool_3x3(features, stride, None),
     }
-
