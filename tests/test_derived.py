@@ -9,7 +9,7 @@ import pytest
 
 from jaxnas import genotype, published, space
 from jaxnas.genotype import Cell, Genotype, GenotypeError
-from jaxnas.nets import darts, derived_darts, derived_nasbench201
+from jaxnas.nets import darts, derived_darts, derived_nasbench201, ops
 
 DARTS_V2 = published.PUBLISHED["DARTS_V2"]
 POOLS = genotype.from_nasbench201(
@@ -64,8 +64,8 @@ def test_a_dropped_path_is_zero_and_a_kept_one_grows():
     """One pooling path a node: a sample's node is 0 or 1 / keep times what it was."""
     cell = Cell(((0, 2, "avg_pool_3x3"),), 2, (2,))
     module = functools.partial(
-        derived_darts.DerivedCell, cell, tuple(derived_darts.ops.DARTS_DERIVED.items()), 4, 1, False,
-        functools.partial(derived_darts.ops.BatchNorm, affine=True, training=True),
+        derived_darts.DerivedCell, cell, tuple(ops.DARTS_DERIVED.items()), 4, 1, False,
+        functools.partial(ops.BatchNorm, affine=True, training=True),
     )  # fmt: skip
     x = images(64, 4, 4, 4)
     variables = module().init(KEY, x, x, None)

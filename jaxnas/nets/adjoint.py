@@ -52,8 +52,16 @@ def bilinear(name: str, compute: Map, to_left: Map, to_right: Map) -> Map:
 def _primitive(name: str, compute: Map) -> Primitive:
     primitive = Primitive(name)
 
+    # One jitted function for each setting, so that equal calls are traced once.
+    @functools.cache
+    def jitted(settings):
+        return jax.jit(functools.partial(compute, **dict(settings)))
+
+    def run(*arguments, **static):
+        return jitted(tuple(static.items()))(*arguments)
+
     def abstract(*arguments, **static):
-        shaped = jax.eval_shape(functools.partial(compute, **static), *arguments)
+        shaped = jitted(tuple(static.items())).eval_shape(*arguments)
         return arguments[0].update(shape=shaped.shape, dtype=shaped.dtype)
 
     def batch(arguments, dimensions, **static):
@@ -63,13 +71,12 @@ def _primitive(name: str, compute: Map) -> Primitive:
     # it fuses into the update of a loop's carry. Its inliner leaves a call alone that says so,
     # and nothing is fused across a call.
     def apart(*arguments, **static):
-        value = jax.jit(functools.partial(compute, **static))(*arguments)
-        return set_xla_metadata(value, inlineable="false")
+        return set_xla_metadata(run(*arguments, **static), inlineable="false")
 
-    primitive.def_impl(lambda *a, **static: jax.jit(functools.partial(compute, **static))(*a))
+    primitive.def_impl(run)
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = batch
-    mlir.register_lowering(primitive, mlir.lower_fun(compute, multiple_results=False))
+    mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False))
     mlir.register_lowering(
         primitive, mlir.lower_fun(apart, multiple_results=False), platform="cpu"
     )

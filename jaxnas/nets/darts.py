@@ -79,13 +79,12 @@ class SearchNetwork(nn.Module):
     classes: int
     reductions: tuple[int, ...]
     stem_multiplier: int
-    training: bool
+    norms: ops.Norms
     remat: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, gates) -> jax.Array:
-        norm = functools.partial(ops.BatchNorm, affine=False, training=self.training)
-        affine = functools.partial(ops.BatchNorm, affine=True, training=self.training)
+        norm, affine = self.norms.inside, self.norms.outside
         features = self.features
         before_last = last = Stem(self.stem_multiplier * features, affine, name="stem")(x)
         for i in range(self.cells):
@@ -142,7 +141,7 @@ def supernet(
         stem_multiplier,
         remat=remat,
     )
-    trained, used = make(training=True), make(training=False)
+    trained, used = (make(norms=ops.norms(False, training)) for training in (True, False))
 
     def init(key, inputs):
         side, halvings = min(inputs.shape[1:3]), len(set(reductions))

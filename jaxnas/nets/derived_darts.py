@@ -119,13 +119,13 @@ class Auxiliary(nn.Module):
         x = nn.avg_pool(nn.relu(x), (5, 5), (self.stride, self.stride), "VALID")
         x = ops.Pointwise(128, name="convolution_0")(x)
         x = nn.relu(self.norm(name="norm_0")(x))
-        x = ops.Convolution(768, 2, name="convolution_1")(x)[:, :-1, :-1]  # unpadded
+        x = ops.Rectangle(768, (2, 2), (1, 1), name="convolution_1")(x)
         x = self.norm(name="norm_1")(x) if self.last_norm else x
         return ops.classifier(self.classes, nn.relu(x))
 
 
 class DerivedNetwork(nn.Module):
-    """Stem, cells, global mean, linear classifier. (images, drop rate) -> (logits, auxiliary or None)."""
+    """Stem, cells, global mean, linear classifier, and the auxiliary head if there is one."""
 
     cells_of: tuple[tuple[str, Cell], ...]
     candidates: tuple[tuple[str, ops.OpFactory], ...]
@@ -213,7 +213,14 @@ def imagenet(
 
 
 def _network(
-    genotype, candidates, features, cells, classes, reductions, stem_multiplier, auxiliary
+    genotype: Genotype,
+    candidates: ops.Ops,
+    features: int,
+    cells: int,
+    classes: int,
+    reductions: Sequence[int] | None,
+    stem_multiplier: int | None,
+    auxiliary: bool,
 ) -> Network:
     reductions = (cells // 3, 2 * cells // 3) if reductions is None else tuple(reductions)
     _refuse(genotype, features, cells, classes, reductions)
@@ -253,7 +260,9 @@ def _network(
     return Network(init, apply, infer)
 
 
-def _refuse(genotype, features, cells, classes, reductions) -> None:
+def _refuse(
+    genotype: Genotype, features: int, cells: int, classes: int, reductions: Sequence[int]
+) -> None:
     if cells < 1 or features < 2 or classes < 2:
         raise ValueError(
             f"A network has cells >= 1, features >= 2 and classes >= 2, "

@@ -5,8 +5,10 @@ normalisation layer; whoever builds the network decides whether it is affine and
 it uses. DARTS operations: https://arxiv.org/abs/1806.09055, quark0/darts cnn/operations.py.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -51,6 +53,20 @@ class BatchNorm(nn.Module):
             scale = scale * self.param("scale", nn.initializers.ones, shape, dtype)
         y = (x - mean) * scale
         return y + self.param("bias", nn.initializers.zeros, shape, dtype) if self.affine else y
+
+
+class Norms(NamedTuple):
+    """Makers of normalisation layers, those inside cells and those around them."""
+
+    inside: Norm
+    outside: Norm
+
+
+@functools.cache
+def norms(affine_inside: bool, training: bool) -> Norms:
+    """The normalisation of a supernet. Cached: equal makers let equal cells be traced once."""
+    make = functools.partial(functools.partial, BatchNorm, training=training)
+    return Norms(make(affine=affine_inside), make(affine=True))
 
 
 class Depthwise(nn.Module):
@@ -183,7 +199,7 @@ class Pool(nn.Module):
 
 
 class Rectangle(nn.Module):
-    """Full convolution with a kernel and strides that differ by side."""
+    """Full convolution whose kernel and strides may differ by side, or be even: 2x2 unpadded."""
 
     features: int
     size: tuple[int, int]

@@ -1,0 +1,129 @@
+"""The NAS-Bench-201 search network: three stages of equal cells of mixed edges.
+
+https://arxiv.org/abs/2001.00326, D-X-Y/AutoDL-Projects xautodl/models/cell_searchs.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnas import space as spaces
+from jaxnas.nets import mixed, ops
+from jaxnas.types import Choice, Space, Supernet
+
+STAGES = 3  # of equal cells; between them the size halves and the features double
+
+
+class SearchCell(nn.Module):
+    """Node 0 is the input; the others are sums over mixed edges; the last is the output."""
+
+    choice: Choice
+    candidates: tuple[tuple[str, ops.OpFactory], ...]
+    features: int
+    norm: ops.Norm
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, gates: jax.Array) -> tuple[jax.Array, None]:
+        later = max(target for _, target in self.choice.edges)
+        nodes = jnp.concatenate([x[None], jnp.zeros((later, *x.shape), x.dtype)])
+        plan = mixed.plan(self.choice, tuple(range(len(self.choice.edges))))
+        settings = (self.candidates, self.features, 1, self.norm, self.remat)
+        nodes = mixed.MixedEdges(plan, *settings, name="edges")(gates, nodes, None)
+        return nodes[later], None
+
+
+class SearchNetwork(nn.Module):
+    """Stem, stages, normalisation, ReLU, global mean, classifier. Calls take (images, gates)."""
+
+    choice: Choice
+    candidates: tuple[tuple[str, ops.OpFactory], ...]
+    features: int
+    cells: int
+    classes: int
+    norms: ops.Norms
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, gates) -> jax.Array:
+        norm, affine = self.norms.inside, self.norms.outside
+        # The cells of a stage have one body, whatever their number.
+        stage_of = nn.scan(
+            SearchCell,
+            variable_axes={"params": 0, "stats": 0},
+            split_rngs={"params": True},
+            in_axes=nn.broadcast,
+            length=self.cells,
+        )
+        x = ops.Convolution(self.features, 3, name="stem_convolution")(x)
+        x = affine(name="stem_norm")(x)
+        for stage in range(STAGES):
+            features = self.features * 2**stage
+            if stage:
+                x = ops.ResidualReduction(features, affine, name=f"reduction_{stage}")(x)
+            settings = (self.choice, self.candidates, features, norm, self.remat)
+            x, _ = stage_of(*settings, name=f"stage_{stage}")(x, gates["cell"])
+        return ops.classifier(self.classes, nn.relu(affine(name="last_norm")(x)))
+
+
+def supernet(
+    space: Space | None = None,
+    *,
+    features: int = 16,
+    cells: int = 5,
+    classes: int = 10,
+    affine: bool = False,
+    candidates: ops.Ops | None = None,
+    remat: bool = True,
+) -> Supernet:
+    """The search network of the benchmark: 3 stages of `cells` cells.
+
+    Normalisation inside cells is affine if `affine`; otherwise convolutions there have biases, as
+    in the benchmark's code. `remat` recomputes an edge in its backward pass instead of keeping
+    what is inside. Raises ValueError for unknown candidates, impossible sizes, a space that is not
+    one cell with one input, and at `init` for images whose sides are not multiples of 4.
+    """
+    space = spaces.nasbench201() if space is None else space
+    if cells < 1 or features < 2 or classes < 2:
+        raise ValueError(
+            f"A network has cells >= 1, features >= 2 and classes >= 2, "
+            f"not {cells}, {features}, {classes}."
+        )
+    if set(space) != {"cell"} or min(s for s, _ in space["cell"].edges) != 0:
+        raise ValueError("A NAS-Bench-201 space is one cell, 'cell', whose input is node 0.")
+    choice = space["cell"]
+    names = dict.fromkeys(n for row in choice.candidates for n in row)
+    table = ops.nasbench201(affine) if candidates is None else candidates
+    make = functools.partial(
+        SearchNetwork,
+        choice,
+        mixed.known(names, table),
+        features,
+        cells,
+        classes,
+        remat=remat,
+    )
+    trained, used = (make(norms=ops.norms(affine, training)) for training in (True, False))
+
+    def init(key, inputs):
+        height, width = inputs.shape[1:3]
+        if height % 4 or width % 4:
+            raise ValueError(
+                f"NAS-Bench-201 halves the size twice, which {height}x{width} pixels do not allow: "
+                "resize the images to multiples of 4."
+            )
+        gates = {"cell": jnp.ones(choice.shape, inputs.dtype)}
+        variables = trained.init(key, inputs[:1], gates)
+        return variables["params"], variables["stats"]
+
+    def apply(weights, stats, gates, inputs):
+        variables = {"params": weights, "stats": stats}
+        logits, moved = trained.apply(variables, inputs, gates, mutable=["stats"])
+        return logits, moved["stats"]
+
+    def infer(weights, stats, gates, inputs):
+        return used.apply({"params": weights, "stats": stats}, inputs, gates)
+
+    return Supernet(space, init, apply, infer)
