@@ -7,7 +7,15 @@ batch(train, key, step)                           # jaxnas.types.Batch, under ji
 """
 
 from jaxnas.data import augment
-from jaxnas.data.device import Resident, draw, finish, make_batch, resident, steps_per_epoch
+from jaxnas.data.device import (
+    Resident,
+    draw,
+    finish,
+    make_batch,
+    normalise,
+    resident,
+    steps_per_epoch,
+)
 from jaxnas.data.images import DataError, Images
 from jaxnas.data.records import Records
 from jaxnas.data.sets import DataSet, from_arrays, from_pairs, whole
@@ -28,6 +36,7 @@ __all__ = [
     "from_pairs",
     "load",
     "make_batch",
+    "normalise",
     "resident",
     "steps_per_epoch",
     "stream",

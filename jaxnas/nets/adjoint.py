@@ -49,6 +49,11 @@ def bilinear(name: str, compute: Map, to_left: Map, to_right: Map) -> Map:
     return primitive.bind
 
 
+def alone(name: str, compute: Map) -> Map:
+    """`compute(*arrays, **static)` as a kernel of its own, without derivatives."""
+    return _primitive(name, compute).bind
+
+
 def _primitive(name: str, compute: Map) -> Primitive:
     primitive = Primitive(name)
 

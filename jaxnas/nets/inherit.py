@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from jaxnas.genotype import Genotype
 from jaxnas.nets import darts, mixed
 from jaxnas.space import NONE
 from jaxnas.types import Choice, Space, Stats, Weights
 
-# What only an affine normalisation has; a supernet's cells have none.
-AFFINE = ("scale", "bias")
+# What only an affine normalisation has, and the value at which it does nothing.
+AFFINE = {"scale": jnp.ones, "bias": jnp.zeros}
 
 
 def from_darts(
@@ -22,14 +22,15 @@ def from_darts(
     supernet: tuple[Weights, Stats],
     network: tuple[Weights, Stats],
 ) -> tuple[Weights, Stats]:
-    """`network`, as `derived_darts.cifar(genotype, ...).init` gave it, with the supernet's values.
+    """(weights, statistics) of `derived_darts.cifar(genotype, ...)`, with the supernet's values.
 
-    Both have the same cells, features, classes and stem; each edge of the genotype is one of the
-    space's. The scale and bias of affine normalisations, which the supernet's cells do without,
-    stay as they are: at their initial 1 and 0 the network computes what the supernet does with
-    one-hot gates, if it was built with the supernet's own candidates (`ops.DARTS`; the default
-    of derived networks leaves out the normalisation of pools). Raises ValueError where an edge
-    or a candidate is not the supernet's, and where the two trees do not match.
+    `network` says the shapes: `jax.eval_shape(network.init, key, images)`. Both have the same
+    cells, features, classes and stem; each edge of the genotype is one of the space's. Affine
+    normalisations, which the supernet's cells do without, get scale 1 and bias 0: so the network
+    computes what the supernet does with one-hot gates, if it was built with the supernet's own
+    candidates (`ops.DARTS`; the default of derived networks leaves out the normalisation of
+    pools). Raises ValueError where an edge or a candidate is not the supernet's, and where the
+    two trees do not match.
     """
     cut = tuple(_cut(space, genotype, reductions, supernet[0], tree) for tree in supernet)
     return tuple(_overlay(old, new, ()) for old, new in zip(network, cut, strict=True))
@@ -105,17 +106,17 @@ def _overlay(old: Any, new: Any, path: tuple[str, ...]) -> Any:
         return {
             name: _overlay(part, new[name], (*path, name))
             if name in new
-            else _kept(part, (*path, name))
+            else _neutral(part, (*path, name))
             for name, part in old.items()
         }
-    if isinstance(old, Mapping) or isinstance(new, Mapping) or np.shape(old) != np.shape(new):
+    if isinstance(old, Mapping) or isinstance(new, Mapping) or old.shape != new.shape:
         raise ValueError(f"{where} has another shape in the supernet than in the network.")
     return new
 
 
-def _kept(part: Any, path: tuple[str, ...]) -> Any:
+def _neutral(part: Any, path: tuple[str, ...]) -> Any:
     if isinstance(part, Mapping):
-        return {name: _kept(child, (*path, name)) for name, child in part.items()}
+        return {name: _neutral(child, (*path, name)) for name, child in part.items()}
     if path[-1] not in AFFINE:
         raise ValueError(f"The supernet has no {'/'.join(path)}, which the network needs.")
-    return part
+    return AFFINE[path[-1]](part.shape, part.dtype)

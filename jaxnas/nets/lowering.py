@@ -78,22 +78,24 @@ def _depthwise_to_kernel(g, x, shape, *, stride, dilation):
 def _correlate(x, g, *, size, stride, dilation):
     """The kernel's gradient, `[size, size, C]`, from the image and the output's."""
     padded = _pad(x, size, dilation)
-    rows, columns = ((n - 1) * stride + 1 for n in g.shape[1:3])
-    groups = math.gcd(len(x), GROUPS)
-    parts = g.reshape(groups, -1, *g.shape[1:])
 
-    # One tap at a time, and products summed over groups of images before they are stored: XLA
-    # merges several taps into one slow loop, and stores each product that it reduces.
+    # One tap at a time: XLA merges the reductions of several taps into one slow loop.
     def of_tap(tap):
-        row, column = tap // size * dilation, tap % size * dilation
-        product = 0
-        for i, part in enumerate(parts):
-            shape = (len(part), rows, columns, x.shape[3])
-            window = lax.dynamic_slice(padded, (i * len(part), row, column, 0), shape)
-            product += window[:, ::stride, ::stride] * part
-        return jnp.sum(product, (0, 1, 2))
+        corner = tap // size * dilation, tap % size * dilation
+        return jnp.sum(_products(padded, g, *corner, stride=stride), (0, 1, 2))
 
     return lax.map(of_tap, jnp.arange(size * size)).reshape(size, size, -1)
+
+
+def _window_products(padded, g, row, column, *, stride):
+    """The window at a corner times `g`, summed over groups of images before it is stored."""
+    rows, columns = ((n - 1) * stride + 1 for n in g.shape[1:3])
+    total = 0
+    for i, part in enumerate(g.reshape(math.gcd(len(g), GROUPS), -1, *g.shape[1:])):
+        shape = (len(part), rows, columns, g.shape[3])
+        window = lax.dynamic_slice(padded, (i * len(part), row, column, 0), shape)
+        total += window[:, ::stride, ::stride] * part
+    return total
 
 
 def _correlate_to_image(kernel, g, shape, *, size, stride, dilation):
@@ -104,6 +106,7 @@ def _correlate_to_output(kernel, x, shape, *, size, stride, dilation):
     return _depthwise(x, kernel, stride=stride, dilation=dilation)
 
 
+_products = adjoint.alone("window_products", _window_products)
 _depthwise = adjoint.bilinear(
     "depthwise", _shifted_sum, _depthwise_to_image, _depthwise_to_kernel
 )

@@ -1,6 +1,7 @@
 """The host side of a run: one loop, for a search as for the training of a network."""
 
 from jaxnas.run import cache, memory
+from jaxnas.run.beginning import begin
 from jaxnas.run.chunks import Execution, execution
 from jaxnas.run.folder import RunError, claim, write_text
 from jaxnas.run.health import NonFiniteError
@@ -17,6 +18,7 @@ __all__ = [
     "Outcome",
     "RunError",
     "Saving",
+    "begin",
     "cache",
     "claim",
     "describe",

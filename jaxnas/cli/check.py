@@ -1,0 +1,29 @@
+"""`jaxnas check`: whether a space of your own keeps what a space must keep."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import tyro.conf
+
+from jaxnas.cli import arguments
+
+TEXT = """Checks a space of your own, and explains what fails.
+
+example: jaxnas check my_space.py
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    file: tyro.conf.Positional[str]
+    """A Python file that makes a space; docs/spaces.md says how."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Reads the words and checks; gives 0 where all holds."""
+    asked = arguments.parsed(Check, words, "jaxnas check", TEXT)
+    if asked is None:
+        return 0
+    from jaxnas import check
+
+    return check.run(asked.file)

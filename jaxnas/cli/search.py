@@ -1,0 +1,139 @@
+"""`jaxnas search`: finds a cell, retrains it beside random ones, reports."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import rich.console
+
+from jaxnas import catalogue, data, find, retrain, run
+from jaxnas import genotype as genotype_text
+from jaxnas.cli import genotypes, opening, telling
+from jaxnas.genotype import Genotype
+from jaxnas.nets import count
+from jaxnas.report import page
+from jaxnas.run import progress
+from jaxnas.settings import Place, SearchSettings, command, flat
+from jaxnas.settings import recipe as recipes
+from jaxnas.settings import search as searches
+
+GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
+UNDECISIVE = [field.name for field in dataclasses.fields(Place)]
+
+
+def main(asked: SearchSettings, console: rich.console.Console | None = None) -> Path:
+    """The whole run, from wherever its folder was left; gives the folder.
+
+    Raises ValueError for settings that are impossible or have no effect, and what `data.load`,
+    `run.claim` and `run.loop` raise.
+    """
+    console = console or rich.console.Console()
+    note = lambda text="": progress.say(console, text)
+    settings = searches.resolved(asked)
+    folder = opening.folder(settings.place, name(settings))
+    run.cache.enable()
+    entry = catalogue.entry(settings.space)
+    found = opening.load(settings.source, settings.train_fraction, settings.split_seed)
+    shape = found.train.inputs.shape[1:]
+    family = searches.family(settings.space)
+    recipe = recipes.resolved(settings.retrain, family, shape, "retrain.")
+    settings = dataclasses.replace(settings, retrain=recipe)
+    net = find.supernet(settings, entry, len(found.class_names))
+    steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
+    execution = run.execution(steps_per_epoch, settings.place.mode)
+    record = run.describe(decisive(settings), execution, found.digest)
+
+    note(f"jaxnas finds a cell for {found.name}: {opening.images(found)}")
+    note(what(settings, count.size(net, shape).parameters, steps_per_epoch))
+    note(f"then it retrains the cell and {settings.random_cells} random ones alike, and compares")
+    note(f"everything goes to {folder}")
+    with run.claim(folder, record, note) as folder:
+        if (folder / GENOTYPE).exists():
+            genotype = genotypes.read(folder / GENOTYPE)
+            note("search: done before")
+        else:
+            spaces = {name: choice._asdict() for name, choice in entry.space.items()}
+            run.write_text(folder / SPACE, json.dumps(spaces) + "\n")
+            genotype, _ = find.search(
+                settings,
+                entry,
+                net,
+                found,
+                retrain.augment(found, recipe.pad, recipe.flip, 0),
+                folder=folder,
+                record=record,
+                execution=execution,
+                saving=opening.saving(settings.place),
+                console=console,
+            )
+            run.write_text(folder / GENOTYPE, genotype_text.to_json(genotype))
+        for line in telling.cells(genotype):
+            note(line)
+        for path in genotypes.pictures(genotype, folder):
+            note(f"picture: {path}")
+
+        cells = {"found": genotype}
+        cells |= {f"random-{i}": find.random_cells(entry, i) for i in range(settings.random_cells)}
+        best, *others = (
+            retrained(name, cell, settings, found, folder, console) for name, cell in cells.items()
+        )
+        again = command("jaxnas search", asked, SearchSettings())
+        summary = {
+            "found": best,
+            "random": [{"seed": i} | result for i, result in enumerate(others)],
+            "command": again,
+            "resume": f"{again} --resume",
+        }
+        run.write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        report = page.write(folder)
+    for line in telling.comparison(best, others, len(found.test.labels)):
+        note(line)
+    note(f"report: {report}")
+    return folder
+
+
+def retrained(
+    name: str,
+    genotype: Genotype,
+    settings: SearchSettings,
+    found: data.DataSet,
+    folder: Path,
+    console: rich.console.Console,
+) -> dict[str, Any]:
+    """The result of one cell, trained as all others are."""
+    return retrain.train(
+        genotype,
+        settings.retrain,
+        settings.seed,
+        found,
+        folder=folder / "retrain" / name,
+        title=f"retrain {name}",
+        saving=opening.saving(settings.place),
+        mode=settings.place.mode,
+        console=console,
+        timed=name == "found",
+    )
+
+
+def name(settings: SearchSettings) -> str:
+    """The folder of a run that was given no name."""
+    parts = [opening.label(settings.source.data), settings.space]
+    parts += [settings.method] if settings.order in (None, "first") else [settings.order]
+    return "-".join([*parts, f"seed{settings.seed}"])
+
+
+def what(settings: SearchSettings, parameters: int, steps_per_epoch: int) -> str:
+    """The search in one line."""
+    order = f", {settings.order} order" if settings.order in ("first", "exact") else ""
+    order = ", finite differences" if settings.order == "finite-difference" else order
+    return (
+        f"method {settings.method}{order}; space {settings.space}; {settings.epochs} epochs of "
+        f"{steps_per_epoch} steps; search network of {settings.cells} cells, "
+        f"{settings.features} channels, {parameters:,} parameters"
+    )
+
+
+def decisive(settings: SearchSettings) -> dict[str, Any]:
+    """All settings that move the result, by the names of their flags."""
+    return {name: value for name, value in flat(settings).items() if name not in UNDECISIVE}

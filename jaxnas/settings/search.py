@@ -1,0 +1,111 @@
+"""What `jaxnas search` can be told."""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+import tyro.conf
+
+from jaxnas.settings import places
+from jaxnas.settings.limits import refuse, require
+from jaxnas.settings.places import Place
+from jaxnas.settings.recipe import Recipe
+from jaxnas.settings.sources import Source
+
+QUICK: dict[str, Any] = {
+    "epochs": 12,
+    "features": 4,
+    "learning_rate": 0.05,
+    "arch_learning_rate": 0.01,
+}
+# DARTS, section 3.1 and quark0/darts cnn/train_search.py.
+PAPER: dict[str, Any] = {
+    "epochs": 50,
+    "features": 16,
+    "learning_rate": 0.025,
+    "arch_learning_rate": 3e-4,
+}
+CELLS = {"quick": {"darts": 3, "nasbench201": 1}, "paper": {"darts": 8, "nasbench201": 5}}
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchSettings:
+    source: Annotated[Source, tyro.conf.arg(name="")] = Source()
+    train_fraction: float = 0.5
+    """Share of the training images that the weights learn from; the rest is the architecture's."""
+    split_seed: int | None = None
+    """Divides the two at random instead of by index."""
+    space: Literal[
+        "darts", "darts-no-none", "darts-s1", "darts-s2", "darts-s3", "darts-s4", "nasbench201"
+    ] = "darts"
+    """What may be found."""
+    method: Literal["darts", "single-level"] = "darts"
+    """How it is searched."""
+    order: Literal["first", "exact", "finite-difference"] | None = None
+    """DARTS's gradient of the architecture: first order (the default), or through one step of
+    the weights, exactly or as in the paper's code."""
+    preset: Literal["quick", "paper"] = "quick"
+    """`quick` for a CPU; `paper`: C=16, 8 cells, 50 epochs, as DARTS does on CIFAR-10.
+    The preset decides whatever is not given below."""
+    epochs: int | None = None
+    """Passes over the training half."""
+    batch_size: int = 64
+    """Images a step, of either half."""
+    features: int | None = None
+    """Channels of the first cells."""
+    cells: int | None = None
+    """Cells of the search network (for NAS-Bench-201: cells a stage)."""
+    reductions: tuple[int, ...] | None = None
+    """Which cells halve the image, by number; by default those at a third and two thirds."""
+    learning_rate: float | None = None
+    """Of the weights, at the start."""
+    arch_learning_rate: float | None = None
+    """Of the architecture."""
+    statistics: Literal["batch", "running", "recalibrated"] = "batch"
+    """By which statistics batch normalisation works where the search network is validated."""
+    remat: bool = True
+    """Recompute in the backward pass what would not fit in memory; same result."""
+    seed: int = 0
+    """Of all that is random."""
+    random_cells: int = 3
+    """How many random cells are trained for comparison."""
+    retrain: Recipe = Recipe()
+    """How the found cell and the random ones are trained at the end."""
+    place: Annotated[Place, tyro.conf.arg(name="")] = Place()
+
+
+def family(space: str) -> str:
+    """Whose networks a space is for: `darts` or `nasbench201`."""
+    return "nasbench201" if space == "nasbench201" else "darts"
+
+
+def resolved(settings: SearchSettings) -> SearchSettings:
+    """`settings` with nothing left open but what the data decide.
+
+    Raises ValueError for a value that is impossible or has no effect.
+    """
+    kind = family(settings.space)
+    preset = PAPER if settings.preset == "paper" else QUICK
+    defaults = preset | {"cells": CELLS[settings.preset][kind]}
+    if settings.method == "darts":
+        defaults["order"] = "first"
+    missing = {k: v for k, v in defaults.items() if getattr(settings, k) is None}
+    full = dataclasses.replace(settings, **missing)
+    require("--epochs", full.epochs, least=1)
+    require("--batch-size", full.batch_size, least=1)
+    require("--features", full.features, least=2)
+    require("--cells", full.cells, least=1)
+    require("--learning-rate", full.learning_rate, above=0)
+    require("--arch-learning-rate", full.arch_learning_rate, above=0)
+    require("--train-fraction", full.train_fraction, above=0, below=1)
+    require("--seed", full.seed, least=0, below=2**32)
+    require("--split-seed", full.split_seed, least=0, below=2**32)
+    require("--random-cells", full.random_cells, least=0)
+    if settings.order is not None and settings.method != "darts":
+        refuse(
+            f"--order has no effect on the method {settings.method}, which has one gradient for "
+            "all: leave it out, or search with --method darts."
+        )
+    if settings.reductions is not None and kind == "nasbench201":
+        refuse("--reductions has no effect on NAS-Bench-201, which has its own: leave it out.")
+    places.check(full.place)
+    return full

@@ -1,0 +1,41 @@
+"""Settings as flat names and values, and as the command line that gives them."""
+
+import dataclasses
+import shlex
+from typing import Any
+
+UNPREFIXED = ("source", "place", "recipe")  # groups whose flags stand alone
+
+
+def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """{"epochs": 12, "retrain.epochs": 8, ...}: the names that the flags have."""
+    table = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            inner = prefix if field.name in UNPREFIXED else f"{prefix}{field.name}."
+            table |= flat(value, inner)
+        else:
+            table[prefix + field.name] = value
+    return table
+
+
+def command(program: str, settings: Any, defaults: Any) -> str:
+    """The shell command that gives `settings`, as short as it can be."""
+    words = program.split()
+    plain = flat(defaults)
+    for name, value in flat(settings).items():
+        if value == plain[name] or name == "resume":
+            continue
+        flag = "--" + name.replace("_", "-")
+        if name == "genotype":
+            words.insert(2, value)
+        elif isinstance(value, bool):
+            head, _, tail = flag[2:].rpartition(".")
+            no = "--" + (f"{head}.no-{tail}" if head else f"no-{tail}")
+            words.append(flag if value else no)
+        elif isinstance(value, tuple):
+            words += [flag, *map(str, value)]
+        else:
+            words += [flag, str(value)]
+    return shlex.join(words)
