@@ -1,27 +1,42 @@
-"""What the name of a space stands for: its choices, its networks, its way to select."""
+"""What a space's name, or a user's file, stands for: choices, networks, a way to select."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from jaxnas import custom, select
 from jaxnas import genotype as genotypes
-from jaxnas import select
 from jaxnas import space as spaces
 from jaxnas.genotype import Genotype
-from jaxnas.nets import darts, derived_darts, derived_nasbench201, nasbench201
+from jaxnas.nets import darts, derived_darts, derived_nasbench201, nasbench201, ops
 from jaxnas.types import Gates, Network, Space, Supernet
 
 
 class Entry(NamedTuple):
-    """`supernet(features=, cells=, classes=, reductions=, remat=)`; `select(space, gates)`."""
+    """`supernet(features=, cells=, classes=, reductions=, remat=)`."""
 
     space: Space
     supernet: Callable[..., Supernet]
     select: Callable[[Space, Gates], Genotype]
+    network: Callable[..., Network]
+    digest: str | None  # SHA-256 of the user's file
 
 
 def entry(name: str) -> Entry:
-    """The entry of a space that ships with jaxnas. Raises ValueError for an unknown name."""
+    """The entry of a space that ships with jaxnas, or of a file `*.py` that defines one.
+
+    `entry.network(genotype, features=, cells=, classes=, reductions=, auxiliary=)` gives the
+    network of a genotype of the space; its `apply` takes None where no path is dropped.
+    Raises ValueError for an unknown name and CustomError for a file that defines no space.
+    """
+    if name.endswith(".py"):
+        return _users(Path(name).expanduser())
+    if name == "nasbench201":
+        space = spaces.nasbench201()
+        make = functools.partial(_benchmark, space)
+        return Entry(space, make, select.argmax, _benchmark_network, None)
     made = {
         "darts": spaces.darts,
         "darts-no-none": spaces.darts_without_none,
@@ -30,14 +45,38 @@ def entry(name: str) -> Entry:
         "darts-s3": spaces.s3,
         "darts-s4": spaces.s4,
     }
-    if name == "nasbench201":
-        space = spaces.nasbench201()
-        return Entry(space, functools.partial(_benchmark, space), select.argmax)
     if name not in made:
         known = ", ".join([*made, "nasbench201"])
-        raise ValueError(f"No space is called {name!r}; there are {known}.")
+        raise ValueError(f"No space is called {name!r}; there are {known}, and files *.py.")
     space = made[name]()
-    return Entry(space, functools.partial(darts.supernet, space), select.strongest_pairs)
+    make = functools.partial(darts.supernet, space)
+    return Entry(space, make, select.strongest_pairs, derived_darts.cifar, None)
+
+
+def of_genotype(genotype: Genotype) -> Entry:
+    """The entry that makes a genotype's networks. Raises GenotypeError for an unknown space."""
+    if genotype.space not in ("darts", "nasbench201"):
+        raise genotypes.GenotypeError(
+            f"The genotype is of the space {genotype.space!r}, whose operations are not known: "
+            "say with --space which file *.py defines it."
+        )
+    return entry(genotype.space)
+
+
+def _users(path: Path) -> Entry:
+    found = custom.load(str(path))
+    # A network that is retrained normalises no pools, unless they are the user's own.
+    derived = {
+        name: ops.DARTS_DERIVED[name] if factory is ops.DARTS.get(name) else factory
+        for name, factory in found.candidates.items()
+    }
+    return Entry(
+        found.space,
+        functools.partial(darts.supernet, found.space, candidates=found.candidates),
+        functools.partial(select.strongest_pairs, name=path.stem),
+        functools.partial(derived_darts.cifar, candidates=derived),
+        hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
 
 
 def _benchmark(space: Space, *, reductions: Sequence[int] | None, **settings) -> Supernet:
@@ -46,29 +85,9 @@ def _benchmark(space: Space, *, reductions: Sequence[int] | None, **settings) ->
     return nasbench201.supernet(space, **settings)
 
 
-def network(
-    genotype: Genotype,
-    *,
-    features: int,
-    cells: int,
-    classes: int,
-    reductions: Sequence[int] | None = None,
-    auxiliary: bool = False,
+def _benchmark_network(
+    genotype: Genotype, *, reductions: Sequence[int] | None, auxiliary: bool, **settings
 ) -> Network:
-    """The network of a genotype, by its space; `apply` takes None where no path is dropped.
-
-    Raises ValueError for settings the network cannot have or a space without networks.
-    """
-    settings = {"features": features, "cells": cells, "classes": classes}
-    if genotype.space == "darts":
-        return derived_darts.cifar(
-            genotype, reductions=reductions, auxiliary=auxiliary, **settings
-        )
-    if genotype.space != "nasbench201":
-        raise genotypes.GenotypeError(
-            f"Genotypes of the space {genotype.space!r} have no network here; those of 'darts' "
-            "and 'nasbench201' do."
-        )
     if reductions is not None or auxiliary:
         raise ValueError(
             "A NAS-Bench-201 network has its own reductions and no auxiliary head: leave both out."

@@ -100,9 +100,7 @@ def trainer(net: Network, recipe: Recipe, steps_per_epoch: int) -> Trainer:
 
 def augmentation(recipe: Recipe, found: data.DataSet) -> data.augment.Augment:
     """What a resolved recipe does to training images."""
-    return augment(
-        found, recipe.pad, recipe.flip, recipe.cutout
-    )
+    return augment(found, recipe.pad, recipe.flip, recipe.cutout)
 
 
 def augment(found: data.DataSet, pad: int, flip: bool, cutout: int) -> data.augment.Augment:
@@ -117,9 +115,9 @@ def augment(found: data.DataSet, pad: int, flip: bool, cutout: int) -> data.augm
     return data.augment.chain(*parts) if parts else data.augment.none()
 
 
-def network(genotype: Genotype, recipe: Recipe, classes: int) -> Network:
+def network(entry: catalogue.Entry, genotype: Genotype, recipe: Recipe, classes: int) -> Network:
     """The network that a resolved recipe makes of a genotype."""
-    return catalogue.network(
+    return entry.network(
         genotype,
         features=recipe.features,
         cells=recipe.cells,
@@ -130,6 +128,7 @@ def network(genotype: Genotype, recipe: Recipe, classes: int) -> Network:
 
 
 def train(
+    entry: catalogue.Entry,
     genotype: Genotype,
     recipe: Recipe,
     seed: int,
@@ -149,10 +148,14 @@ def train(
     read. Raises what `run.claim` and `run.loop` raise.
     """
     images, shape = data.whole(found), found.train.inputs.shape[1:]
-    net = network(genotype, recipe, len(found.class_names))
+    net = network(entry, genotype, recipe, len(found.class_names))
     steps_per_epoch = data.steps_per_epoch(len(images.labels), recipe.batch_size)
     execution = run.execution(steps_per_epoch, mode)
-    settings = flat(recipe) | {"seed": seed, "genotype": json.loads(genotypes.to_json(genotype))}
+    settings = flat(recipe) | {
+        "seed": seed,
+        "genotype": json.loads(genotypes.to_json(genotype)),
+        "space_sha256": entry.digest,
+    }
     record = run.describe(settings, execution, found.digest)
     with run.claim(folder, record) as folder:
         if (folder / RESULT).exists():

@@ -51,8 +51,7 @@ def accuracy(
             for step in range(RECALIBRATION_STEPS):
                 stats = passed(state, stats, gates, train_images, jnp.int32(step))
         found = [
-            right(state, stats, gates, valid_images, jnp.int32(step))
-            for step in range(valid_steps)
+            right(state, stats, gates, valid_images, jnp.int32(step)) for step in range(valid_steps)
         ]
         return float(jnp.mean(jnp.stack(found)))
 

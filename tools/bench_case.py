@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxnas import hypergrad
 from jaxnas.methods import darts as darts_method
+from jaxnas.run import chunks
 from jaxnas.types import Batch, Search, Supernet
 
 METHODS = {"darts": darts_method.darts}
@@ -129,7 +130,7 @@ def compile_step(case: Case) -> Compiled:
     _check_dtypes(case, state, traced.out_info[0])
     lowered = traced.lower()
     marks.append(time.perf_counter())
-    step = lowered.compile()
+    step = lowered.compile(chunks.options())
     marks.append(time.perf_counter())
     names = ("init_shapes_s", "trace_s", "lower_s", "compile_s")
     seconds = dict(zip(names, np.diff([start, *marks]).tolist(), strict=True))

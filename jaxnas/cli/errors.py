@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -14,6 +15,10 @@ class UsageError(ValueError):
     """A command line that cannot be read."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM outside the steps of a run, where nothing waits to be saved."""
+
+
 @contextlib.contextmanager
 def told(debug: bool) -> Iterator[SimpleNamespace]:
     """Turns what the block raises into `code` and one line; with `debug` it is raised.
@@ -22,10 +27,12 @@ def told(debug: bool) -> Iterator[SimpleNamespace]:
     """
     outcome = SimpleNamespace(code=REFUSED)
     try:
-        yield outcome
-    except KeyboardInterrupt:
+        with _terminable():
+            yield outcome
+    except KeyboardInterrupt as asked:
         _say("Interrupted; what was saved is intact. Run the same command again to go on.")
-        outcome.code = 128 + signal.SIGINT
+        number = signal.SIGTERM if isinstance(asked, Terminated) else signal.SIGINT
+        outcome.code = 128 + number
     except BrokenPipeError:
         # Whoever read our output is gone; Python would complain again while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -39,6 +46,23 @@ def told(debug: bool) -> Iterator[SimpleNamespace]:
         if debug and stopped is None:
             raise
         _say(message)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Turns SIGTERM into an exception, so that files half written are put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise Terminated
+
+    old = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
 
 
 def _message(error: Exception) -> str | None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import rich.console
 
+from jaxnas import catalogue, retrain, run
 from jaxnas import genotype as genotype_text
-from jaxnas import retrain, run
 from jaxnas.cli import genotypes, opening, telling
 from jaxnas.nets import count
 from jaxnas.report import page
@@ -30,11 +30,13 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     genotype, label = genotypes.named(settings.genotype)
     name = f"{opening.label(settings.source.data)}-retrain-{opening.label(label)}"
     folder = opening.folder(settings.place, f"{name}-seed{settings.seed}")
+    entry = catalogue.entry(settings.space) if settings.space else catalogue.of_genotype(genotype)
     run.cache.enable()
     found = opening.load(settings.source)
     shape = found.train.inputs.shape[1:]
-    recipe = recipes.resolved(settings.recipe, genotype.space, shape)
-    size = count.size(retrain.network(genotype, recipe, len(found.class_names)), shape)
+    family = "nasbench201" if genotype.space == "nasbench201" else "darts"
+    recipe = recipes.resolved(settings.recipe, family, shape)
+    size = count.size(retrain.network(entry, genotype, recipe, len(found.class_names)), shape)
     note(f"jaxnas trains the network of {label} on {found.name}: {opening.images(found)}")
     note(
         f"{recipe.epochs} epochs; {recipe.cells} cells, {recipe.features} channels, "
@@ -42,6 +44,7 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     )
     note(f"everything goes to {folder}")
     result = retrain.train(
+        entry,
         genotype,
         recipe,
         settings.seed,

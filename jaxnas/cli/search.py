@@ -42,7 +42,8 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     net = find.supernet(settings, entry, len(found.class_names))
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)
-    record = run.describe(decisive(settings), execution, found.digest)
+    decisive = moving(settings) | {"space_sha256": entry.digest}
+    record = run.describe(decisive, execution, found.digest)
 
     note(f"jaxnas finds a cell for {found.name}: {opening.images(found)}")
     note(what(settings, count.size(net, shape).parameters, steps_per_epoch))
@@ -76,7 +77,8 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
         cells = {"found": genotype}
         cells |= {f"random-{i}": find.random_cells(entry, i) for i in range(settings.random_cells)}
         best, *others = (
-            retrained(name, cell, settings, found, folder, console) for name, cell in cells.items()
+            retrained(name, cell, entry, settings, found, folder, console)
+            for name, cell in cells.items()
         )
         again = command("jaxnas search", asked, SearchSettings())
         summary = {
@@ -96,6 +98,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
 def retrained(
     name: str,
     genotype: Genotype,
+    entry: catalogue.Entry,
     settings: SearchSettings,
     found: data.DataSet,
     folder: Path,
@@ -103,6 +106,7 @@ def retrained(
 ) -> dict[str, Any]:
     """The result of one cell, trained as all others are."""
     return retrain.train(
+        entry,
         genotype,
         settings.retrain,
         settings.seed,
@@ -118,7 +122,8 @@ def retrained(
 
 def name(settings: SearchSettings) -> str:
     """The folder of a run that was given no name."""
-    parts = [opening.label(settings.source.data), settings.space]
+    space = Path(settings.space).stem if settings.space.endswith(".py") else settings.space
+    parts = [opening.label(settings.source.data), space]
     parts += [settings.method] if settings.order in (None, "first") else [settings.order]
     return "-".join([*parts, f"seed{settings.seed}"])
 
@@ -134,6 +139,6 @@ def what(settings: SearchSettings, parameters: int, steps_per_epoch: int) -> str
     )
 
 
-def decisive(settings: SearchSettings) -> dict[str, Any]:
+def moving(settings: SearchSettings) -> dict[str, Any]:
     """All settings that move the result, by the names of their flags."""
     return {name: value for name, value in flat(settings).items() if name not in UNDECISIVE}

@@ -67,17 +67,16 @@ class Recipe:
     """Decay of an average of the weights, which is then what is tested; by default none."""
 
 
-def resolved(
-    recipe: Recipe, family: str, image: tuple[int, int, int], prefix: str = ""
-) -> Recipe:
+def resolved(recipe: Recipe, family: str, image: tuple[int, int, int], prefix: str = "") -> Recipe:
     """`recipe` with nothing left open, for a cell of `family` and images of `image`'s shape.
 
-    `prefix` stands before the names of its flags. Raises ValueError for a value that is impossible or has no effect.
+    `prefix` stands before the names of its flags. Raises ValueError for a value that is
+    impossible or has no effect.
     """
     if family not in CELLS[recipe.preset]:
         refuse(
-            f"--{prefix}preset {recipe.preset} is for DARTS cells, not for {family}: use 'quick' and "
-            "say what shall differ."
+            f"--{prefix}preset {recipe.preset} is for DARTS cells, not for {family}: use 'quick' "
+            "and say what shall differ."
         )
     open_now = {"cells": CELLS[recipe.preset][family], "pad": min(image[:2]) // 8}
     open_now |= {"flip": image[2] == 3} | (PAPER if recipe.preset == "paper" else QUICK)
@@ -99,7 +98,7 @@ def resolved(
         for flag in ("drop_path", "auxiliary", "reductions"):
             if given.get(flag):
                 refuse(
-                    f"--{prefix}{flag.replace('_', '-')} has no effect on a NAS-Bench-201 network, which "
-                    "has none: leave it out."
+                    f"--{prefix}{flag.replace('_', '-')} has no effect on a NAS-Bench-201 "
+                    "network: leave it out."
                 )
     return full

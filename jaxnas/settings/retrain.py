@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro.conf
 
 from jaxnas.settings import places
-from jaxnas.settings.limits import require
+from jaxnas.settings.limits import refuse, require
 from jaxnas.settings.places import Place
 from jaxnas.settings.recipe import Recipe
 from jaxnas.settings.sources import Source
@@ -18,6 +18,8 @@ class RetrainSettings:
     """A genotype.json, a run folder, or a published name such as DARTS_V2."""
     source: Annotated[Source, tyro.conf.arg(name="")] = Source()
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
+    space: str | None = None
+    """The file `*.py` that defines the genotype's operations, if they are your own."""
     seed: int = 0
     """Of the weights, the order of images and their augmentation."""
     place: Annotated[Place, tyro.conf.arg(name="")] = Place()
@@ -26,4 +28,6 @@ class RetrainSettings:
 def check(settings: RetrainSettings) -> None:
     """Raises ValueError for what is wrong whatever the data."""
     places.check(settings.place)
+    if settings.space is not None and not settings.space.endswith(".py"):
+        refuse(f"--space is {settings.space!r}: give a file *.py, or leave it out.")
     require("--seed", settings.seed, least=0, below=2**32)

@@ -34,10 +34,9 @@ class SearchSettings:
     """Share of the training images that the weights learn from; the rest is the architecture's."""
     split_seed: int | None = None
     """Divides the two at random instead of by index."""
-    space: Literal[
-        "darts", "darts-no-none", "darts-s1", "darts-s2", "darts-s3", "darts-s4", "nasbench201"
-    ] = "darts"
-    """What may be found."""
+    space: str = "darts"
+    """What may be found: darts, darts-no-none, darts-s1 to darts-s4, nasbench201, or a file
+    `*.py` of your own (docs/extending.md)."""
     method: Literal["darts", "single-level"] = "darts"
     """How it is searched."""
     order: Literal["first", "exact", "finite-difference"] | None = None

@@ -1,0 +1,28 @@
+"""Searches CIFAR-10 with DARTS as the paper does, then retrains the cell.
+
+python -m experiments.search --data-dir my_data
+
+The same as `jaxnas search --data cifar10 --preset paper --retrain.preset paper --random-cells 0`:
+50 epochs at 16 channels and 8 cells, then 600 epochs at 36 channels and 20 cells. It is meant for
+a GPU; every setting is a flag, so that a CPU can try a part of it (`--limit`, `--epochs`).
+"""
+
+import tyro
+
+from jaxnas.cli import search
+from jaxnas.settings import Recipe, SearchSettings, Source
+
+PAPER = SearchSettings(
+    source=Source(data="cifar10"),
+    preset="paper",
+    random_cells=0,
+    retrain=Recipe(preset="paper"),
+)
+
+
+def main(settings: SearchSettings = PAPER) -> None:
+    search.main(settings)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(SearchSettings, default=PAPER, config=(tyro.conf.DisallowNone,)))
