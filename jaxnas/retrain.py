@@ -127,6 +127,21 @@ def network(entry: catalogue.Entry, genotype: Genotype, recipe: Recipe, classes:
     )
 
 
+def refuse(
+    entry: catalogue.Entry, genotype: Genotype, recipe: Recipe, found: data.DataSet
+) -> None:
+    """Raises ValueError where a resolved recipe cannot train a genotype on these images.
+
+    Nothing is computed: call it before a search whose cell is to be trained so.
+    """
+    net = network(entry, genotype, recipe, len(found.class_names))
+    inputs = jax.ShapeDtypeStruct((recipe.batch_size, *found.train.inputs.shape[1:]), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    jax.eval_shape(net.init, key, inputs)
+    jax.eval_shape(augmentation(recipe, found), key, inputs)
+    data.steps_per_epoch(len(found.train.labels) + len(found.valid.labels), recipe.batch_size)
+
+
 def train(
     entry: catalogue.Entry,
     genotype: Genotype,

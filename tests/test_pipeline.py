@@ -13,7 +13,14 @@ import pytest
 from jaxnas import cli, genotype
 
 SCRIPT = Path(__file__).parent / "killable_search.py"
-TINY = ["search", "--limit", "100", "--epochs", "3", "--batch-size", "10", "--features", "2", "--cells", "1", "--reductions", "--space", "darts-s2", "--random-cells", "1", "--save-every-steps", "4", "--retrain.epochs", "2", "--retrain.batch-size", "20", "--retrain.features", "2", "--retrain.cells", "1", "--retrain.reductions", "--name", "tiny"]
+TINY = (
+    *("search", "--limit", "100", "--epochs", "3", "--batch-size", "10", "--features", "2"),
+    *("--cells", "1", "--reductions", "--space", "darts-s2", "--random-cells", "1"),
+    *("--save-every-steps", "4", "--retrain.epochs", "2", "--retrain.batch-size", "20"),
+    *("--retrain.features", "2", "--retrain.cells", "1", "--retrain.reductions"),
+    *("--name", "tiny"),
+)
+
 
 
 @pytest.fixture(autouse=True)

@@ -130,16 +130,21 @@ def parsed(kind: type, words: Sequence[str], program: str, description: str) -> 
 
 def one_line(box: str) -> str:
     """tyro's box of an error as a sentence: what is wrong, and the flag that may be meant."""
-    lines = [line.strip("│╭╮╰╯─ \t") for line in box.splitlines()[1:]]
-    rows = [line.strip("│ \t") for line in box.splitlines()[1:]]
-    rule = next((i for i, row in enumerate(rows) if row.startswith("──")), len(rows))
-    text = " ".join(line for line in lines[:rule] if line)
+    sections: list[list[str]] = [[]]
+    for row in (line.strip("│ \t") for line in box.splitlines()):
+        # A rule, or the frame; the title comes before the first one.
+        if re.match(r"[╭╰]|[─-]{3,}$", row):
+            sections.append([])
+        elif row:
+            sections[-1].append(row)
+    text = " ".join(sections[1]) if len(sections) > 1 else " ".join(box.split())
     wrong = re.search(r"Error parsing (--\S+): .*'([^']*)'", text)
     if wrong:
         text = f"{wrong[1]} cannot be {wrong[2]!r}: give {_kind(text)}"
-    meant = re.findall(r"^(--[\w.-]+)", "\n".join(lines[rule:]), re.MULTILINE)
-    if "Perhaps you meant" in box and meant:
-        text += f". Perhaps you meant {meant[0]}"
+    for hints in sections[2:]:
+        flags = [row.split()[0].rstrip(",") for row in hints if row.startswith("--")]
+        if hints[:1] == ["Perhaps you meant:"] and flags:
+            text += f". Perhaps you meant {flags[0]}"
     return text.rstrip(".") + "."
 
 

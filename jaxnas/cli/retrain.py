@@ -36,6 +36,7 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     shape = found.train.inputs.shape[1:]
     family = "nasbench201" if genotype.space == "nasbench201" else "darts"
     recipe = recipes.resolved(settings.recipe, family, shape)
+    retrain.refuse(entry, genotype, recipe, found)
     size = count.size(retrain.network(entry, genotype, recipe, len(found.class_names)), shape)
     note(f"jaxnas trains the network of {label} on {found.name}: {opening.images(found)}")
     note(

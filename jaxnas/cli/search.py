@@ -39,6 +39,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     family = searches.family(settings.space)
     recipe = recipes.resolved(settings.retrain, family, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
+    retrain.refuse(entry, find.random_cells(entry, 0), recipe, found)
     net = find.supernet(settings, entry, len(found.class_names))
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxnas.nets import mixed
+from jaxnas.nets import mixed, nasbench201
 from jaxnas.types import Network, Supernet
 
 AUXILIARY = "auxiliary"  # the part of the weights that only training uses
@@ -61,21 +61,27 @@ def _macs(run, *arguments) -> int:
 
     A kernel `[..., O]` is multiplied once at every pixel of the module's output.
     """
-    total = 0
+    total, deaf = 0, False
 
     def listen(call, arguments, keywords, context):
-        nonlocal total
+        nonlocal total, deaf
         module, before = context.module, total
         y = call(*arguments, **keywords)
-        if context.method_name != "__call__":
+        if deaf or context.method_name != "__call__":
             return y
+        deaf = True  # a part counted by itself calls modules that are not called again here
+        # What jit or a loop calls, it calls once, never, or as often as it likes: count what
+        # stands in there by itself.
         if isinstance(module, mixed.MixedEdges):
-            # Jit may have kept its trace and call no module: count candidates one by one.
             total = before + _macs_of_edges(module, *arguments)
+        elif isinstance(module, nasbench201.Stage):
+            cell = nasbench201.SearchCell(*module.settings).clone(parent=None)
+            total = before + module.cells * _macs_of_module(cell, *arguments)
         else:
             kernel = module.variables.get("params", {}).get("kernel")
             if hasattr(kernel, "size"):
                 total += kernel.size * y.size // (y.shape[0] * y.shape[-1])
+        deaf = False
         return y
 
     # A function of its own: JAX keeps the shapes of functions it knows and would not run it.
@@ -90,7 +96,10 @@ def _macs_of_edges(module: mixed.MixedEdges, gates, nodes, read) -> int:
     make, total = dict(module.candidates), 0
     for name, columns in module.plan.columns:
         op = make[name](module.features, module.stride, module.norm).clone(parent=None)
-        variables = jax.eval_shape(op.init, jax.eval_shape(lambda: jax.random.key(0)), image)
-        run = lambda v, x, op=op: op.apply(v, x, mutable=["stats"])
-        total += _macs(run, variables, image) * sum(column >= 0 for column in columns)
+        total += _macs_of_module(op, image) * sum(column >= 0 for column in columns)
     return total
+
+
+def _macs_of_module(module: nn.Module, *arguments) -> int:
+    variables = jax.eval_shape(module.init, jax.eval_shape(lambda: jax.random.key(0)), *arguments)
+    return _macs(lambda v, *a: module.apply(v, *a, mutable=["stats"]), variables, *arguments)

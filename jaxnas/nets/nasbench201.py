@@ -35,6 +35,24 @@ class SearchCell(nn.Module):
         return nodes[later], None
 
 
+class Stage(nn.Module):
+    """`cells` equal cells, one after the other, looped: XLA compiles one body for all."""
+
+    cells: int
+    settings: tuple  # of each cell
+
+    @nn.compact
+    def __call__(self, x: jax.Array, gates: jax.Array) -> jax.Array:
+        looped = nn.scan(
+            SearchCell,
+            variable_axes={"params": 0, "stats": 0},
+            split_rngs={"params": True},
+            in_axes=nn.broadcast,
+            length=self.cells,
+        )
+        return looped(*self.settings, name="cells")(x, gates)[0]
+
+
 class SearchNetwork(nn.Module):
     """Stem, stages, normalisation, ReLU, global mean, classifier. Calls take (images, gates)."""
 
@@ -49,14 +67,6 @@ class SearchNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, gates) -> jax.Array:
         norm, affine = self.norms.inside, self.norms.outside
-        # The cells of a stage have one body, whatever their number.
-        stage_of = nn.scan(
-            SearchCell,
-            variable_axes={"params": 0, "stats": 0},
-            split_rngs={"params": True},
-            in_axes=nn.broadcast,
-            length=self.cells,
-        )
         x = ops.Convolution(self.features, 3, name="stem_convolution")(x)
         x = affine(name="stem_norm")(x)
         for stage in range(STAGES):
@@ -64,7 +74,7 @@ class SearchNetwork(nn.Module):
             if stage:
                 x = ops.ResidualReduction(features, affine, name=f"reduction_{stage}")(x)
             settings = (self.choice, self.candidates, features, norm, self.remat)
-            x, _ = stage_of(*settings, name=f"stage_{stage}")(x, gates["cell"])
+            x = Stage(self.cells, settings, name=f"stage_{stage}")(x, gates["cell"])
         return ops.classifier(self.classes, nn.relu(affine(name="last_norm")(x)))
 
 

@@ -17,6 +17,7 @@ class Run(NamedTuple):
     genotype: genotype.Genotype | None
     summary: Mapping[str, Any]
     missing: tuple[str, ...]  # a sentence each
+    searched: bool  # else a given genotype was trained, which has neither gates nor a space
 
 
 def read(folder: Path) -> Run:
@@ -29,12 +30,16 @@ def read(folder: Path) -> Run:
     missing: list[str] = []
     settings = _table(folder / "settings.json", "the settings", missing)
     metrics = _lines(folder / "metrics.jsonl", "the curves", missing)
-    gates = _lines(folder / "gates.jsonl", "the gates over time", missing)
-    space = _table(folder / "space.json", "the names of edges and candidates", missing)
+    chosen = settings.get("settings")
+    searched = not (isinstance(chosen, dict) and "genotype" in chosen)
+    gates, space = (), {}
+    if searched:
+        gates = _lines(folder / "gates.jsonl", "the gates over time", missing)
+        space = _table(folder / "space.json", "the names of edges and candidates", missing)
     found = _genotype(folder / "genotype.json", missing)
     summary = _table(folder / "summary.json", "the test results", missing)
     name = folder.resolve().name
-    return Run(name, settings, metrics, gates, space, found, summary, tuple(missing))
+    return Run(name, settings, metrics, gates, space, found, summary, tuple(missing), searched)
 
 
 def read_genotype(path: Path) -> genotype.Genotype:

@@ -15,6 +15,12 @@ _KNOWN = {  # prefix of metric names -> title, unit
     "gates/skips": ("Skip connections chosen", "edges"),
     "step_ms": ("Time of a step", "ms"),
 }
+_ALONE = {  # metrics that belong to a chart by more than their name -> prefix, name
+    "step_ms": ("step_ms", "step"),
+    "time/step_ms": ("step_ms", "step"),
+    "gates/entropy": ("gates/entropy", "mean"),
+    "gates/skips": ("gates/skips", "all cells"),
+}
 _LINES = 8  # of a chart: more are a tangle
 _CHARTS = 16  # at most: a run with a hundred metrics is still a page
 _MOMENTS = 160  # columns of a heat map
@@ -33,13 +39,16 @@ def charts(run: folder.Run, missing: list[str]) -> str:
         at = Point(*(say.number(entry.get(key)) for key in ("step", "epoch")), 0.0)
         moment = at.epoch if at.step is None else at.step
         for key, value in entry.items():
-            prefix, _, name = ("step_ms", "", "step") if key == "step_ms" else key.rpartition("/")
+            prefix, name = _ALONE.get(key) or key.rpartition("/")[::2]
             value = say.number(value)
             if prefix and value is not None and moment is not None:
                 # A resumed run may tell a step twice: the later telling counts.
                 groups.setdefault(prefix, {}).setdefault(name, {})[moment] = at._replace(
                     value=value
                 )
+    # An architecture that moved at every step needs no chart of it.
+    if all(point.value == 1 for point in groups.get("arch", {}).get("active", {}).values()):
+        groups.pop("arch", None)
     known = list(_KNOWN)
     rank = lambda prefix: (known.index(prefix) if prefix in known else len(known), prefix)
     figures = []

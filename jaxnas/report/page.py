@@ -55,7 +55,7 @@ def _page(run: folder.Run, sections: list[tuple[str, str, str]], missing: list[s
 </head>
 <body>
 <header>
-<p class="kind">Architecture search</p>
+<p class="kind">{"Architecture search" if run.searched else "Training of a found cell"}</p>
 <h1>{markup.text(run.name)}</h1>
 {_chips(run)}
 </header>
@@ -75,9 +75,10 @@ def _chips(run: folder.Run) -> str:
     flat = dict(_flat(run.settings))
     chips = []
     for wanted in ("method", "space", "data", "seed", "device"):
-        matches = [key for key in flat if key == wanted or key.endswith(f".{wanted}")]
+        endings = (f"settings.{wanted}", wanted, f".{wanted}", f".{wanted}.kind")
+        matches = [key for ending in endings for key in flat if key.endswith(ending)]
         if matches:
-            chips.append(f"<li><b>{wanted}</b> {markup.text(flat[min(matches, key=len)])}</li>")
+            chips.append(f"<li><b>{wanted}</b> {markup.text(flat[matches[0]])}</li>")
     return f'<ul class="chips">{"".join(chips)}</ul>' if chips else ""
 
 

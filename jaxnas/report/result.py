@@ -62,7 +62,7 @@ def comparison(run: folder.Run, missing: list[str]) -> str:
     """The found cell beside the random ones: words, a chart, a table."""
     top1, random = _results(run)
     if top1 is None or not random:
-        if run.summary:
+        if run.summary and run.searched and run.summary.get("random") != []:
             missing.append("summary.json holds no test accuracy to compare with random cells.")
         return ""
     digits = _digits(run)

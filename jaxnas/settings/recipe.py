@@ -6,9 +6,9 @@ from typing import Any, Literal
 from jaxnas.settings.limits import refuse, require
 
 QUICK: dict[str, Any] = {
-    "epochs": 12,
+    "epochs": 8,
     "batch_size": 50,
-    "features": 8,
+    "features": 4,
     "learning_rate": 0.05,
     "weight_decay": 3e-4,
     "clip_norm": 5.0,

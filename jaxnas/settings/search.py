@@ -15,7 +15,7 @@ QUICK: dict[str, Any] = {
     "epochs": 12,
     "features": 4,
     "learning_rate": 0.05,
-    "arch_learning_rate": 0.01,
+    "arch_learning_rate": 0.03,
 }
 # DARTS, section 3.1 and quark0/darts cnn/train_search.py.
 PAPER: dict[str, Any] = {
