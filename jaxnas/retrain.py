@@ -127,9 +127,7 @@ def network(entry: catalogue.Entry, genotype: Genotype, recipe: Recipe, classes:
     )
 
 
-def refuse(
-    entry: catalogue.Entry, genotype: Genotype, recipe: Recipe, found: data.DataSet
-) -> None:
+def refuse(entry: catalogue.Entry, genotype: Genotype, recipe: Recipe, found: data.DataSet) -> None:
     """Raises ValueError where a resolved recipe cannot train a genotype on these images.
 
     Nothing is computed: call it before a search whose cell is to be trained so.
@@ -167,6 +165,7 @@ def train(
     steps_per_epoch = data.steps_per_epoch(len(images.labels), recipe.batch_size)
     execution = run.execution(steps_per_epoch, mode)
     settings = flat(recipe) | {
+        "data": found.name,
         "seed": seed,
         "genotype": json.loads(genotypes.to_json(genotype)),
         "space_sha256": entry.digest,

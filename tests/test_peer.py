@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the peer needs PyTorch: pip install 'jaxnas[bench]'")
 
-from tools.peer import darts_torch, nasbench201_torch, search_torch
+from tools.peer import darts_torch, nasbench201_torch, search_torch  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "shared" / "golden"
 

@@ -22,7 +22,6 @@ TINY = (
 )
 
 
-
 @pytest.fixture(autouse=True)
 def one_cache(monkeypatch):
     """Compiled programs go where the other tests have theirs."""

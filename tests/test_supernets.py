@@ -96,8 +96,8 @@ def test_edges_with_other_candidates_equal_the_whole_space_with_closed_gates(x64
     chex.assert_trees_all_close(narrow_logits, wide_logits, rtol=1e-9)
 
 
-def test_a_sharded_batch_and_seeds_at_once_equal_the_plain_step():
-    """Tolerance: float32 sums in another order, through one step."""
+def test_a_sharded_batch_and_seeds_at_once_equal_the_plain_step(x64):
+    """In float64, since normalising a channel that hardly varies magnifies rounding."""
     net = nasbench201.supernet(features=2, cells=1)
     search = method(net, steps_per_epoch=10, hypergrad=hypergrad.first_order())
     data = batch()
@@ -112,4 +112,4 @@ def test_a_sharded_batch_and_seeds_at_once_equal_the_plain_step():
     second = jax.tree.map(lambda leaf: leaf[1], seeds)
     for other in (sharded, second):
         moved = lambda state: (state.arch, state.weights, state.stats, state.weight_opt)
-        chex.assert_trees_all_close(moved(other), moved(plain), rtol=1e-3, atol=1e-4)
+        chex.assert_trees_all_close(moved(other), moved(plain), rtol=1e-6, atol=1e-9)

@@ -15,7 +15,7 @@ from jaxnas.types import Arch, Batch, Choice, Problem, Search, Supernet, Weights
 # These programs run for microseconds: XLA's optimising them would be most of the suite's time.
 jit = functools.partial(
     jax.jit,
-    compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
+    compiler_options={"xla_backend_optimization_level": 0},
 )
 
 

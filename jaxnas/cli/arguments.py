@@ -27,7 +27,7 @@ usage: jaxnas COMMAND [options]
 examples:
   jaxnas search                                  built-in digits, a minute or two
   jaxnas search --data cifar10 --data-dir ~/tfds --limit 5000
-  jaxnas retrain runs/digits-darts-darts-seed0 --epochs 30
+  jaxnas retrain runs/digits-darts-seed0 --epochs 30
   jaxnas draw DARTS_V2 --out pictures
 """
 
@@ -44,7 +44,7 @@ examples:
 RETRAIN = """Trains the network of a genotype on all training images, and tests it.
 
 examples:
-  jaxnas retrain runs/digits-darts-darts-seed0
+  jaxnas retrain runs/digits-darts-seed0
   jaxnas retrain genotype.json --data my_images.npz --epochs 50 --features 16
   jaxnas retrain DARTS_V2 --data cifar10 --preset paper
 """
@@ -138,9 +138,15 @@ def one_line(box: str) -> str:
         elif row:
             sections[-1].append(row)
     text = " ".join(sections[1]) if len(sections) > 1 else " ".join(box.split())
-    wrong = re.search(r"Error parsing (--\S+): .*'([^']*)'", text)
+    wrong = re.search(r"Error parsing (--\S+): .*?(?:from \[|: )'([^']*)'", text)
     if wrong:
         text = f"{wrong[1]} cannot be {wrong[2]!r}: give {_kind(text)}"
+    choice = re.match(
+        r"invalid choice ('.*?') for argument '(.*?)'\. Expected one of \((.*)\)", text
+    )
+    if choice:
+        names = sorted(set(re.findall(r"'(.*?)'", choice[3])) - {"None"})
+        text = f"{choice[2]} cannot be {choice[1]}: give {' or '.join(names)}"
     for hints in sections[2:]:
         flags = [row.split()[0].rstrip(",") for row in hints if row.startswith("--")]
         if hints[:1] == ["Perhaps you meant:"] and flags:
@@ -151,4 +157,6 @@ def one_line(box: str) -> str:
 def _kind(text: str) -> str:
     if "tuple" in text:
         return "whole numbers with spaces between"
-    return "a whole number" if "int" in text.lower() else "a number"
+    if "float" in text:
+        return "a number"
+    return "a whole number" if "int" in text else "another value"

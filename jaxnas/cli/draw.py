@@ -11,7 +11,7 @@ from jaxnas.cli import arguments
 TEXT = """Draws the cells of a genotype, as SVG and PNG.
 
 examples:
-  jaxnas draw runs/digits-darts-darts-seed0
+  jaxnas draw runs/digits-darts-seed0
   jaxnas draw DARTS_V2 --out pictures
 """
 

@@ -9,7 +9,7 @@ from jaxnas.cli import arguments
 
 TEXT = """Writes report.html and the pictures of a run folder again, from what is there.
 
-example: jaxnas report runs/digits-darts-darts-seed0
+example: jaxnas report runs/digits-darts-seed0
 """
 
 

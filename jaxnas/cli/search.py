@@ -76,7 +76,10 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
             note(f"picture: {path}")
 
         cells = {"found": genotype}
-        cells |= {f"random-{i}": find.random_cells(entry, i) for i in range(settings.random_cells)}
+        # Runs of other seeds compare with other cells.
+        first = settings.seed * settings.random_cells
+        seeds = range(first, first + settings.random_cells)
+        cells |= {f"random-{i}": find.random_cells(entry, i) for i in seeds}
         best, *others = (
             retrained(name, cell, entry, settings, found, folder, console)
             for name, cell in cells.items()
@@ -84,7 +87,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
         again = command("jaxnas search", asked, SearchSettings())
         summary = {
             "found": best,
-            "random": [{"seed": i} | result for i, result in enumerate(others)],
+            "random": [{"seed": i} | result for i, result in zip(seeds, others, strict=True)],
             "command": again,
             "resume": f"{again} --resume",
         }
@@ -125,7 +128,8 @@ def name(settings: SearchSettings) -> str:
     """The folder of a run that was given no name."""
     space = Path(settings.space).stem if settings.space.endswith(".py") else settings.space
     parts = [opening.label(settings.source.data), space]
-    parts += [settings.method] if settings.order in (None, "first") else [settings.order]
+    parts += [settings.method] if settings.method != "darts" else []
+    parts += [settings.order] if settings.order not in (None, "first") else []
     return "-".join([*parts, f"seed{settings.seed}"])
 
 

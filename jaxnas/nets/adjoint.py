@@ -82,9 +82,7 @@ def _primitive(name: str, compute: Map) -> Primitive:
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = batch
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False))
-    mlir.register_lowering(
-        primitive, mlir.lower_fun(apart, multiple_results=False), platform="cpu"
-    )
+    mlir.register_lowering(primitive, mlir.lower_fun(apart, multiple_results=False), platform="cpu")
     return primitive
 
 

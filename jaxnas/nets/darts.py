@@ -41,10 +41,8 @@ class SearchCell(nn.Module):
 
     @nn.compact
     def __call__(self, before_last: jax.Array, last: jax.Array, gates: jax.Array) -> jax.Array:
-        if self.after_reduction:
-            before_last = ops.FactorizedReduce(self.features, self.norm, name="input_0")(before_last)
-        else:
-            before_last = ops.ReluConvBN(self.features, self.norm, name="input_0")(before_last)
+        fit = ops.FactorizedReduce if self.after_reduction else ops.ReluConvBN
+        before_last = fit(self.features, self.norm, name="input_0")(before_last)
         last = ops.ReluConvBN(self.features, self.norm, name="input_1")(last)
         inputs = jnp.stack([before_last, last])
         count = len({target for _, target in self.choice.edges})
@@ -101,10 +99,7 @@ class SearchNetwork(nn.Module):
                 name=f"cell_{i}",
             )
             before_last, last = last, cell(before_last, last, gates[kind])
-        uniform = ops.torch_uniform(last.shape[-1])
-        head = nn.Dense(self.classes, kernel_init=uniform, bias_init=uniform, name="classifier",
-                        param_dtype=last.dtype)
-        return head(jnp.mean(last, (1, 2)))
+        return ops.classifier(self.classes, last)
 
 
 def supernet(

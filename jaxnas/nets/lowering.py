@@ -54,7 +54,10 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
         return _convolution(x, kernel, before=before, after=before)
     height, width = (-(-n // 2) for n in x.shape[1:3])
     margin = before % 2
-    ends = [(margin, 2 * half - n + margin) for half, n in zip((height, width), x.shape[1:3])]
+    ends = [
+        (margin, 2 * half - n + margin)
+        for half, n in zip((height, width), x.shape[1:3], strict=True)
+    ]
     blocks = _to_depth(jnp.pad(x, ((0, 0), *ends, (0, 0))))
     kernel = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
     y = _convolution(blocks, _kernel_to_depth(kernel), before=before // 2, after=before // 2)
@@ -107,9 +110,7 @@ def _correlate_to_output(kernel, x, shape, *, size, stride, dilation):
 
 
 _products = adjoint.alone("window_products", _window_products)
-_depthwise = adjoint.bilinear(
-    "depthwise", _shifted_sum, _depthwise_to_image, _depthwise_to_kernel
-)
+_depthwise = adjoint.bilinear("depthwise", _shifted_sum, _depthwise_to_image, _depthwise_to_kernel)
 _kernel_gradient = adjoint.bilinear(
     "depthwise_kernel_gradient", _correlate, _correlate_to_image, _correlate_to_output
 )

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.nets.ops import Norm, OpFactory, Ops
+from jaxnas.nets.ops import Identity, Norm, OpFactory, Ops
 from jaxnas.space import NONE
 from jaxnas.types import Choice
 
@@ -75,9 +75,11 @@ class MixedEdges(nn.Module):
             self._create(ops, nodes if read is None else read)
             return nodes
         weights, stats = (self.variables.get(kind, {}) for kind in ("params", "stats"))
+        # The identity costs nothing, so that sharing it would only keep copies.
+        own = [name for name, op in ops if name in weights or isinstance(op, Identity)]
         candidates = Candidates(
-            tuple((name, op) for name, op in ops if name in weights),
-            tuple((name, op) for name, op in ops if name not in weights),
+            tuple((name, op) for name, op in ops if name in own),
+            tuple((name, op) for name, op in ops if name not in own),
         )
         nodes, moved = _sweep(candidates, self.plan, self.remat, weights, stats, gates, nodes, read)
         if self.is_mutable_collection("stats"):
@@ -115,7 +117,7 @@ def _sweep(candidates: Candidates, plan: Plan, remat: bool, weights, stats, gate
         "first": first,
         "gates": {n: gates[edges, c] * present[n] for n, c in columns.items()},
         "present": {n: p for n, p in present.items() if not p.all()},
-        "weights": {n: unless_all(weights[n], rows[n]) for n, _ in candidates.own},
+        "weights": {n: unless_all(weights.get(n, {}), rows[n]) for n, _ in candidates.own},
         "own": {n: unless_all(stats[n], rows[n]) for n, _ in candidates.own if n in stats},
         "shared": {n: take(stats[n], source_row) for n, _ in candidates.shared if n in stats},
     }
@@ -133,9 +135,7 @@ def _sweep(candidates: Candidates, plan: Plan, remat: bool, weights, stats, gate
             run = functools.partial(_apply, op)
             arguments = (weights[name], stats.get(name, {}), x)
             if name in present:
-                idle = lambda *a: jax.tree.map(
-                    lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(run, *a)
-                )
+                idle = functools.partial(_zeros_like_result, run)
                 value, after = jax.lax.cond(present[name], run, idle, *arguments)
             else:
                 value, after = run(*arguments)
@@ -154,11 +154,15 @@ def _sweep(candidates: Candidates, plan: Plan, remat: bool, weights, stats, gate
         return (nodes.at[edge["target"]].add(y), shared), (moved, shared[1])
 
     sample = (nodes if read is None else read)[0]
-    blank = jax.eval_shape(of_source, take(per_edge["shared"], 0), sample)
-    blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), blank)
+    blank = _zeros_like_result(of_source, take(per_edge["shared"], 0), sample)
     (nodes, _), (own, shared) = jax.lax.scan(step, (nodes, blank), per_edge)
     moved = {name: take(tree, present[name].nonzero()[0]) for name, tree in own.items()}
     return nodes, moved | {name: take(tree, first.nonzero()[0]) for name, tree in shared.items()}
+
+
+def _zeros_like_result(function, *arguments):
+    shapes = jax.eval_shape(function, *arguments)
+    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
 
 def _apply(op: nn.Module, weights, stats, x):
