@@ -12,12 +12,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # As docs/design.md draws them; floor 1.5 is what all of floor 2 may speak of.
 FLOORS = {
     "types": 1,
-    "space": 1.5, "genotype": 1.5,
+    "space": 1.5, "genotype": 1.5, "settings": 1.5,
     "relax": 2, "terms": 2, "hypergrad": 2, "select": 2, "score": 2, "published": 2,
-    "nets": 2, "data": 2, "checkpoint": 2,
-    "search": 3,
+    "nets": 2, "data": 2, "checkpoint": 2, "timing": 2, "validate": 2,
+    "custom": 2.5,
+    "search": 3, "catalogue": 3,
     "methods": 4, "parallel": 4,
-    "run": 5, "retrain": 5, "report": 5,
+    "run": 5, "report": 5, "check": 5,
+    "retrain": 5.5, "find": 5.5,
     "cli": 6, "__main__": 7,
 }  # fmt: skip
 ENGINE = {"types", "space", "relax", "terms", "hypergrad", "genotype", "select", "score"} | {
