@@ -38,7 +38,7 @@ def average_pool(x: jax.Array, stride: int) -> jax.Array:
 
 def pointwise(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """1x1 convolution as a matrix product; `kernel` is `[C, O]`."""
-    return x[:, ::stride, ::stride] @ kernel
+    return _pointwise(x[:, ::stride, ::stride], kernel)
 
 
 def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -65,7 +65,12 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
 
 
 def _shifted_sum(x, kernel, *, stride, dilation):
-    taps = _taps(x, kernel.shape[0], stride, dilation)
+    # The padding stands outside, where XLA makes it one with what comes before.
+    return _sum_of_taps(_pad(x, len(kernel), dilation), kernel, stride=stride, dilation=dilation)
+
+
+def _weighted_taps(padded, kernel, *, stride, dilation):
+    taps = _taps(padded, len(kernel), stride, dilation)
     return sum(tap * kernel[i, j] for (i, j), tap in taps)
 
 
@@ -110,40 +115,70 @@ def _correlate_to_output(kernel, x, shape, *, size, stride, dilation):
 
 
 _products = adjoint.alone("window_products", _window_products)
+_sum_of_taps = adjoint.alone("weighted_taps", _weighted_taps)
 _depthwise = adjoint.bilinear("depthwise", _shifted_sum, _depthwise_to_image, _depthwise_to_kernel)
 _kernel_gradient = adjoint.bilinear(
     "depthwise_kernel_gradient", _correlate, _correlate_to_image, _correlate_to_output
 )
 
 
-def _top(x, *, stride):
-    return functools.reduce(jnp.maximum, (tap for _, tap in _taps(x, 3, stride, 1, -jnp.inf)))
+def _around(x, value=0.0):
+    return _pad(x, 3, 1, value)
+
+
+# A product's adjoint to the right is written so that neither factor is copied.
+_pointwise = adjoint.bilinear(
+    "pointwise",
+    lambda x, kernel: x @ kernel,
+    lambda g, kernel, shape: g @ kernel.T,
+    lambda g, x, shape: (g.reshape(-1, shape[1]).T @ x.reshape(-1, shape[0])).T,
+)
+
+
+def _top(padded, *, stride):
+    return functools.reduce(jnp.maximum, (tap for _, tap in _taps(padded, 3, stride, 1)))
+
+
+def _mean_of_tops(padded, changes, top, *, stride):
+    """What reaches each maximum of a change of the image: the mean over those that tie."""
+    pairs = zip(_taps(padded, 3, stride, 1), _taps(changes, 3, stride, 1), strict=True)
+    tied = [(tap == top, change) for (_, tap), (_, change) in pairs]
+    total = sum(jnp.where(hit, change, 0) for hit, change in tied)
+    return total / sum(hit.astype(changes.dtype) for hit, _ in tied)
+
+
+def _ties(padded, top, *, stride):
+    return sum((tap == top).astype(top.dtype) for _, tap in _taps(padded, 3, stride, 1))
+
+
+def _shares_of_tops(x, tops, shares):
+    windows = zip(_taps(tops, 3, 1, 1), _taps(shares, 3, 1, 1), strict=True)
+    return sum(jnp.where(top == x, share, 0) for (_, top), (_, share) in windows)
+
+
+_tops = adjoint.alone("tops", _top)
+_count_ties = adjoint.alone("ties", _ties)
+_reach_tops = adjoint.alone("mean_of_tops", _mean_of_tops)
+_leave_tops = adjoint.alone("shares_of_tops", _shares_of_tops)
 
 
 def _of_tops(t, x, top, *, stride):
-    """What reaches each maximum of a change `t` of the image: the mean over those that tie."""
-    taps, changes = _taps(x, 3, stride, 1, -jnp.inf), _taps(t, 3, stride, 1)
-    tied = [(tap == top, change) for (_, tap), (_, change) in zip(taps, changes, strict=True)]
-    total = sum(jnp.where(hit, change, 0) for hit, change in tied)
-    return total / sum(hit.astype(t.dtype) for hit, _ in tied)
+    return _reach_tops(_around(x, -jnp.inf), _around(t), top, stride=stride)
 
 
 def _to_tops(g, x, top, *, stride, shape):
     height, width = shape[1:3]
-    ties = sum((tap == top).astype(g.dtype) for _, tap in _taps(x, 3, stride, 1, -jnp.inf))
-    shares = _spread(g / ties, stride, height, width)
-    tops = _spread(top, stride, height, width, jnp.inf)
-    windows = zip(_taps(tops, 3, 1, 1, jnp.inf), _taps(shares, 3, 1, 1), strict=True)
-    return sum(jnp.where(t == x, s, 0) for (_, t), (_, s) in windows)
+    shares = g / _count_ties(_around(x, -jnp.inf), top, stride=stride)
+    tops = _around(_spread(top, stride, height, width, jnp.inf), jnp.inf)
+    return _leave_tops(x, tops, _around(_spread(shares, stride, height, width)))
 
 
-_maximum = adjoint.linear("maximum_pool", lambda x, *, stride: _top(x, stride=stride), _to_tops)
 _route = adjoint.linear("route_to_maximum", _of_tops, _to_tops)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _max_pool(x, stride):
-    return _maximum(x, stride=stride)
+    return _tops(_around(x, -jnp.inf), stride=stride)
 
 
 @_max_pool.defjvp
@@ -153,13 +188,18 @@ def _max_pool_jvp(stride, primals, tangents):
     return top, _route(t, lax.stop_gradient(x), lax.stop_gradient(top), stride=stride)
 
 
+_sum_around = adjoint.alone(
+    "sum_around", lambda x, *, stride: sum(t for _, t in _taps(x, 3, stride, 1))
+)
+
+
 def _mean_inside(x, *, stride):
-    return sum(tap for _, tap in _taps(x, 3, stride, 1)) / _inside(x.shape, stride, x.dtype)
+    return _sum_around(_around(x), stride=stride) / _inside(x.shape, stride, x.dtype)
 
 
 def _to_means(g, *, stride, shape):
     spread = _spread(g / _inside(shape, stride, g.dtype), stride, *shape[1:3])
-    return sum(tap for _, tap in _taps(spread, 3, 1, 1))
+    return _sum_around(_around(spread), stride=1)
 
 
 def _inside(shape, stride, dtype):
@@ -214,14 +254,14 @@ def _pad(x, size, dilation, value=0.0):
     return jnp.pad(x, around, constant_values=value)
 
 
-def _taps(x, size, stride, dilation, value=0.0) -> Iterator[tuple[tuple[int, int], jax.Array]]:
+def _taps(padded, size, stride, dilation) -> Iterator[tuple[tuple[int, int], jax.Array]]:
     """((row, column), the image as that tap of a kernel sees it) for every tap."""
-    padded = _pad(x, size, dilation, value)
-    b, h, w, c = x.shape
+    b, h, w, c = padded.shape
+    beyond = dilation * (size - 1)
     for i in range(size):
         for j in range(size):
             top, left = i * dilation, j * dilation
-            limits = (b, top + h, left + w, c)
+            limits = (b, top + h - beyond, left + w - beyond, c)
             yield (i, j), lax.slice(padded, (0, top, left, 0), limits, (1, stride, stride, 1))
 
 
