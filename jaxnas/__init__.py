@@ -1,6 +1,7 @@
 """Differentiable neural architecture search on JAX.
 
-Modules, from the ground up: `types`, `space`, `genotype`, `published`, `relax`, `terms`,
-`hypergrad`, `select`, `score`, `nets`, `data`, `search`, `methods`, `parallel`, `checkpoint`,
-`run`, `retrain`, `report`, `cli`.
+Modules, from the ground up: `types`, `space`, `genotype`, `settings`, `relax`, `terms`,
+`hypergrad`, `published`, `select`, `score`, `nets`, `data`, `checkpoint`, `timing`, `validate`,
+`custom`, `search`, `catalogue`, `methods`, `parallel`, `run`, `report`, `check`, `find`,
+`retrain`, `cli`.
 """

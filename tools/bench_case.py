@@ -191,17 +191,19 @@ def machine() -> dict:
     }
 
 
-def others_share() -> Callable[[], float | None]:
+def others_share(children_s: Callable[[], float]) -> Callable[[], float | None]:
     """Starts a clock that tells the share of all cores that other processes took since.
 
-    None where the system keeps no /proc/stat.
+    `children_s` tells the processor seconds of this process's live children so far. None where
+    the system keeps no /proc/stat.
     """
-    start = _processor_seconds()
+    start, children_start = _processor_seconds(), children_s()
 
     def read() -> float | None:
         if start is None:
             return None
         spent, own, total = np.subtract(_processor_seconds(), start)
+        own += children_s() - children_start
         return max(0.0, float((spent - own) / total)) if total else 0.0
 
     return read

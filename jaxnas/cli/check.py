@@ -16,7 +16,7 @@ example: jaxnas check my_space.py
 @dataclasses.dataclass(frozen=True)
 class Check:
     file: tyro.conf.Positional[str]
-    """A Python file that makes a space; docs/spaces.md says how."""
+    """A Python file that makes a space; docs/extending.md says how."""
 
 
 def run(words: Sequence[str]) -> int:
