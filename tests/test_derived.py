@@ -9,7 +9,7 @@ import pytest
 
 from jaxnas import genotype, published, space
 from jaxnas.genotype import Cell, Genotype, GenotypeError
-from jaxnas.nets import darts, derived_darts, derived_nasbench201, ops
+from jaxnas.nets import darts, derived_darts, derived_nasbench201, normalise, ops
 
 DARTS_V2 = published.PUBLISHED["DARTS_V2"]
 POOLS = genotype.from_nasbench201(
@@ -65,7 +65,7 @@ def test_a_dropped_path_is_zero_and_a_kept_one_grows():
     cell = Cell(((0, 2, "avg_pool_3x3"),), 2, (2,))
     module = functools.partial(
         derived_darts.DerivedCell, cell, tuple(ops.DARTS_DERIVED.items()), 4, 1, False,
-        functools.partial(ops.BatchNorm, affine=True, training=True),
+        functools.partial(normalise.BatchNorm, affine=True, training=True),
     )  # fmt: skip
     x = images(64, 4, 4, 4)
     variables = module().init(KEY, x, x, None)

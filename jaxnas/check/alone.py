@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxnas.check.claim import Broken, Claim
 from jaxnas.custom import Custom
-from jaxnas.nets import mixed, ops
+from jaxnas.nets import mixed, normalise
 from jaxnas.space import NONE
 from jaxnas.types import Choice
 
@@ -36,7 +36,7 @@ def named(found: Custom) -> tuple[str, ...]:
 
 def trials(found: Custom) -> Iterator[Trial]:
     """Each named operation at both strides, normalised as in a supernet that trains."""
-    norm = ops.norms(affine_inside=False, training=True).inside
+    norm = normalise.norms(affine_inside=False, training=True).inside
     for name in named(found):
         for stride in (1, 2):
             called = f"{name!r} at stride {stride}"

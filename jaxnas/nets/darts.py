@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import space as spaces
-from jaxnas.nets import mixed, ops
+from jaxnas.nets import mixed, normalise, ops, outside
 from jaxnas.types import Choice, Space, Supernet
 
 INPUTS = 2  # of a cell: the outputs of the two cells before it
@@ -77,7 +77,7 @@ class SearchNetwork(nn.Module):
     classes: int
     reductions: tuple[int, ...]
     stem_multiplier: int
-    norms: ops.Norms
+    norms: normalise.Norms
     remat: bool
 
     @nn.compact
@@ -123,7 +123,10 @@ def supernet(
     """
     space = spaces.darts() if space is None else space
     reductions = (cells // 3, 2 * cells // 3) if reductions is None else tuple(reductions)
-    _refuse(cells, features, classes, reductions)
+    outside.refuse_sizes(cells, features, classes)
+    beyond = [r for r in reductions if not 0 <= r < cells]
+    if beyond:
+        raise ValueError(f"Reduction {beyond[0]} is not one of the cells 0 to {cells - 1}.")
     names = dict.fromkeys(n for c in space.values() for row in c.candidates for n in row)
     make = functools.partial(
         SearchNetwork,
@@ -136,35 +139,12 @@ def supernet(
         stem_multiplier,
         remat=remat,
     )
-    trained, used = (make(norms=ops.norms(False, training)) for training in (True, False))
 
-    def init(key, inputs):
-        side, halvings = min(inputs.shape[1:3]), len(set(reductions))
+    def refuse(height: int, width: int) -> None:
+        side, halvings = min(height, width), len(set(reductions))
         if side < 2**halvings:
             raise ValueError(
                 f"{halvings} reductions shrink {side} pixels below one: give fewer `reductions`."
             )
-        gates = {name: jnp.ones(choice.shape, inputs.dtype) for name, choice in space.items()}
-        variables = trained.init(key, inputs[:1], gates)
-        return variables["params"], variables["stats"]
 
-    def apply(weights, stats, gates, inputs):
-        variables = {"params": weights, "stats": stats}
-        logits, moved = trained.apply(variables, inputs, gates, mutable=["stats"])
-        return logits, moved["stats"]
-
-    def infer(weights, stats, gates, inputs):
-        return used.apply({"params": weights, "stats": stats}, inputs, gates)
-
-    return Supernet(space, init, apply, infer)
-
-
-def _refuse(cells: int, features: int, classes: int, reductions: tuple[int, ...]) -> None:
-    if cells < 1 or features < 2 or classes < 2:
-        raise ValueError(
-            f"A network has cells >= 1, features >= 2 and classes >= 2, "
-            f"not {cells}, {features}, {classes}."
-        )
-    outside = [r for r in reductions if not 0 <= r < cells]
-    if outside:
-        raise ValueError(f"Reduction {outside[0]} is not one of the cells 0 to {cells - 1}.")
+    return outside.supernet(space, make, affine=False, refuse=refuse)

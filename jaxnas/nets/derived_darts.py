@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxnas import genotype as genotypes
 from jaxnas.genotype import Cell, Genotype
-from jaxnas.nets import mixed, ops
+from jaxnas.nets import mixed, normalise, ops, outside
 from jaxnas.space import NONE
 from jaxnas.types import Network
 
@@ -139,7 +139,7 @@ class DerivedNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, drop_path: Rate) -> tuple[jax.Array, jax.Array | None]:
-        norm = functools.partial(ops.BatchNorm, affine=True, training=self.training)
+        norm = functools.partial(normalise.BatchNorm, affine=True, training=self.training)
         features, imagenet = self.features, self.stem_multiplier is None
         if imagenet:
             before_last = HalvingStem(features, norm, name="stem_0")(x)
@@ -263,11 +263,7 @@ def _network(
 def _refuse(
     genotype: Genotype, features: int, cells: int, classes: int, reductions: Sequence[int]
 ) -> None:
-    if cells < 1 or features < 2 or classes < 2:
-        raise ValueError(
-            f"A network has cells >= 1, features >= 2 and classes >= 2, "
-            f"not {cells}, {features}, {classes}."
-        )
+    outside.refuse_sizes(cells, features, classes)
     outside = [r for r in reductions if not 0 <= r < cells]
     if outside:
         raise ValueError(f"Reduction {outside[0]} is not one of the cells 0 to {cells - 1}.")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxnas import genotype as genotypes
 from jaxnas.genotype import Cell, Genotype
-from jaxnas.nets import mixed, ops
+from jaxnas.nets import mixed, normalise, ops, outside
 from jaxnas.space import NONE
 from jaxnas.types import Network
 
@@ -53,7 +53,7 @@ class DerivedNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        norm = functools.partial(ops.BatchNorm, affine=True, training=self.training)
+        norm = functools.partial(normalise.BatchNorm, affine=True, training=self.training)
         x = ops.Convolution(self.features, 3, name="stem_convolution")(x)
         x = norm(name="stem_norm")(x)
         for stage in range(STAGES):
@@ -81,11 +81,7 @@ def nasbench201(
     Raises ValueError for a genotype that is not one cell with one input and one output, unknown
     operations, impossible sizes, and at `init` for images of other sides.
     """
-    if cells < 1 or features < 2 or classes < 2:
-        raise ValueError(
-            f"A network has cells >= 1, features >= 2 and classes >= 2, "
-            f"not {cells}, {features}, {classes}."
-        )
+    outside.refuse_sizes(cells, features, classes)
     genotypes.check(genotype)
     cell = genotype.cells.get("cell")
     if cell is None or len(genotype.cells) != 1 or cell.inputs != 1 or len(cell.concat) != 1:

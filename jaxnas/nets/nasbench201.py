@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas import space as spaces
-from jaxnas.nets import mixed, ops
+from jaxnas.nets import mixed, normalise, ops, outside
 from jaxnas.types import Choice, Space, Supernet
 
 STAGES = 3  # of equal cells; between them the size halves and the features double
@@ -61,7 +61,7 @@ class SearchNetwork(nn.Module):
     features: int
     cells: int
     classes: int
-    norms: ops.Norms
+    norms: normalise.Norms
     remat: bool
 
     @nn.compact
@@ -96,11 +96,7 @@ def supernet(
     one cell with one input, and at `init` for images whose sides are not multiples of 4.
     """
     space = spaces.nasbench201() if space is None else space
-    if cells < 1 or features < 2 or classes < 2:
-        raise ValueError(
-            f"A network has cells >= 1, features >= 2 and classes >= 2, "
-            f"not {cells}, {features}, {classes}."
-        )
+    outside.refuse_sizes(cells, features, classes)
     if set(space) != {"cell"} or min(s for s, _ in space["cell"].edges) != 0:
         raise ValueError("A NAS-Bench-201 space is one cell, 'cell', whose input is node 0.")
     choice = space["cell"]
@@ -115,25 +111,12 @@ def supernet(
         classes,
         remat=remat,
     )
-    trained, used = (make(norms=ops.norms(affine, training)) for training in (True, False))
 
-    def init(key, inputs):
-        height, width = inputs.shape[1:3]
+    def refuse(height: int, width: int) -> None:
         if height % 4 or width % 4:
             raise ValueError(
                 f"NAS-Bench-201 halves the size twice, which {height}x{width} pixels do not allow: "
                 "resize the images to multiples of 4."
             )
-        gates = {"cell": jnp.ones(choice.shape, inputs.dtype)}
-        variables = trained.init(key, inputs[:1], gates)
-        return variables["params"], variables["stats"]
 
-    def apply(weights, stats, gates, inputs):
-        variables = {"params": weights, "stats": stats}
-        logits, moved = trained.apply(variables, inputs, gates, mutable=["stats"])
-        return logits, moved["stats"]
-
-    def infer(weights, stats, gates, inputs):
-        return used.apply({"params": weights, "stats": stats}, inputs, gates)
-
-    return Supernet(space, init, apply, infer)
+    return outside.supernet(space, make, affine=affine, refuse=refuse)

@@ -5,68 +5,18 @@ normalisation layer; whoever builds the network decides whether it is affine and
 it uses. DARTS operations: https://arxiv.org/abs/1806.09055, quark0/darts cnn/operations.py.
 """
 
-import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxnas.nets import lowering
+from jaxnas.nets.normalise import Norm
 
-Norm = Callable[..., nn.Module]  # norm(name=...) -> module
 OpFactory = Callable[..., nn.Module]  # factory(features, stride, norm) -> module
 Ops = Mapping[str, OpFactory]
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation as torch does it: its running variance is the unbiased one.
-
-    flax.linen.BatchNorm keeps the biased variance, which moves every inference logit.
-    """
-
-    affine: bool
-    training: bool
-    decay: float = 0.9
-    epsilon: float = 1e-5
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        shape, dtype = x.shape[-1:], x.dtype
-        running_mean = self.variable("stats", "mean", jnp.zeros, shape, dtype)
-        running_var = self.variable("stats", "var", jnp.ones, shape, dtype)
-        if self.training:
-            axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
-            mean = jnp.mean(x, axes)
-            var = jnp.maximum(jnp.mean(jnp.square(x), axes) - jnp.square(mean), 0)
-            if not self.is_initializing():
-                unbiased = var * (count / max(count - 1, 1))
-                follow = lambda old, new: self.decay * old + (1 - self.decay) * new
-                running_mean.value = follow(running_mean.value, mean)
-                running_var.value = follow(running_var.value, unbiased)
-        else:
-            mean, var = running_mean.value, running_var.value
-        scale = jax.lax.rsqrt(var + self.epsilon)
-        if self.affine:
-            scale = scale * self.param("scale", nn.initializers.ones, shape, dtype)
-        y = (x - mean) * scale
-        return y + self.param("bias", nn.initializers.zeros, shape, dtype) if self.affine else y
-
-
-class Norms(NamedTuple):
-    """Makers of normalisation layers, those inside cells and those around them."""
-
-    inside: Norm
-    outside: Norm
-
-
-@functools.cache
-def norms(affine_inside: bool, training: bool) -> Norms:
-    """The normalisation of a supernet. Cached: equal makers let equal cells be traced once."""
-    make = functools.partial(functools.partial, BatchNorm, training=training)
-    return Norms(make(affine=affine_inside), make(affine=True))
 
 
 class Depthwise(nn.Module):
