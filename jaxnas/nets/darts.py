@@ -124,9 +124,7 @@ def supernet(
     space = spaces.darts() if space is None else space
     reductions = (cells // 3, 2 * cells // 3) if reductions is None else tuple(reductions)
     outside.refuse_sizes(cells, features, classes)
-    beyond = [r for r in reductions if not 0 <= r < cells]
-    if beyond:
-        raise ValueError(f"Reduction {beyond[0]} is not one of the cells 0 to {cells - 1}.")
+    outside.refuse_reductions(reductions, cells)
     names = dict.fromkeys(n for c in space.values() for row in c.candidates for n in row)
     make = functools.partial(
         SearchNetwork,

@@ -264,9 +264,7 @@ def _refuse(
     genotype: Genotype, features: int, cells: int, classes: int, reductions: Sequence[int]
 ) -> None:
     outside.refuse_sizes(cells, features, classes)
-    outside = [r for r in reductions if not 0 <= r < cells]
-    if outside:
-        raise ValueError(f"Reduction {outside[0]} is not one of the cells 0 to {cells - 1}.")
+    outside.refuse_reductions(reductions, cells)
     genotypes.check(genotype)
     kinds = {"reduce" if i in reductions else "normal" for i in range(cells)}
     for name in sorted(kinds):

@@ -1,6 +1,6 @@
 """A Linen search network, seen from outside: the pure functions of a `Supernet`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -47,3 +47,10 @@ def refuse_sizes(cells: int, features: int, classes: int) -> None:
             f"A network has cells >= 1, features >= 2 and classes >= 2, "
             f"not {cells}, {features}, {classes}."
         )
+
+
+def refuse_reductions(reductions: Sequence[int], cells: int) -> None:
+    """Raises ValueError for a reduction that is no cell."""
+    beyond = [r for r in reductions if not 0 <= r < cells]
+    if beyond:
+        raise ValueError(f"Reduction {beyond[0]} is not one of the cells 0 to {cells - 1}.")
