@@ -135,50 +135,42 @@ _pointwise = adjoint.bilinear(
 )
 
 
-def _top(padded, *, stride):
-    return functools.reduce(jnp.maximum, (tap for _, tap in _taps(padded, 3, stride, 1)))
+# An image and its maxima are compared bit by bit, so each kernel is given the image itself: were
+# the padding outside, XLA might compute the image twice, and round it in two ways.
+def _top(x, *, stride):
+    taps = _taps(_around(x, -jnp.inf), 3, stride, 1)
+    return functools.reduce(jnp.maximum, (tap for _, tap in taps))
 
 
-def _mean_of_tops(padded, changes, top, *, stride):
-    """What reaches each maximum of a change of the image: the mean over those that tie."""
-    pairs = zip(_taps(padded, 3, stride, 1), _taps(changes, 3, stride, 1), strict=True)
+def _of_tops(t, x, top, *, stride):
+    """What reaches each maximum of a change `t` of the image: the mean over those that tie."""
+    changes = _taps(_around(t), 3, stride, 1)
+    pairs = zip(_taps(_around(x, -jnp.inf), 3, stride, 1), changes, strict=True)
     tied = [(tap == top, change) for (_, tap), (_, change) in pairs]
     total = sum(jnp.where(hit, change, 0) for hit, change in tied)
-    return total / sum(hit.astype(changes.dtype) for hit, _ in tied)
+    return total / sum(hit.astype(t.dtype) for hit, _ in tied)
 
 
-def _ties(padded, top, *, stride):
-    return sum((tap == top).astype(top.dtype) for _, tap in _taps(padded, 3, stride, 1))
-
-
-def _shares_of_tops(x, tops, shares):
+def _to_tops(g, x, top, *, stride, shape):
+    taps = _taps(_around(x, -jnp.inf), 3, stride, 1)
+    shares = g / sum((tap == top).astype(g.dtype) for _, tap in taps)
+    shares = _around(_spread(shares, stride, *shape[1:3]))
+    tops = _around(_spread(top, stride, *shape[1:3], jnp.inf), jnp.inf)
     windows = zip(_taps(tops, 3, 1, 1), _taps(shares, 3, 1, 1), strict=True)
     return sum(jnp.where(top == x, share, 0) for (_, top), (_, share) in windows)
 
 
 _tops = adjoint.alone("tops", _top)
-_count_ties = adjoint.alone("ties", _ties)
-_reach_tops = adjoint.alone("mean_of_tops", _mean_of_tops)
-_leave_tops = adjoint.alone("shares_of_tops", _shares_of_tops)
-
-
-def _of_tops(t, x, top, *, stride):
-    return _reach_tops(_around(x, -jnp.inf), _around(t), top, stride=stride)
-
-
-def _to_tops(g, x, top, *, stride, shape):
-    height, width = shape[1:3]
-    shares = g / _count_ties(_around(x, -jnp.inf), top, stride=stride)
-    tops = _around(_spread(top, stride, height, width, jnp.inf), jnp.inf)
-    return _leave_tops(x, tops, _around(_spread(shares, stride, height, width)))
-
-
-_route = adjoint.linear("route_to_maximum", _of_tops, _to_tops)
+_route = adjoint.linear(
+    "route_to_maximum",
+    adjoint.alone("change_of_tops", _of_tops),
+    adjoint.alone("share_of_tops", _to_tops),
+)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _max_pool(x, stride):
-    return _tops(_around(x, -jnp.inf), stride=stride)
+    return _tops(x, stride=stride)
 
 
 @_max_pool.defjvp
