@@ -51,10 +51,10 @@ def bilinear(name: str, compute: Map, to_left: Map, to_right: Map) -> Map:
 
 def alone(name: str, compute: Map) -> Map:
     """`compute(*arrays, **static)` as a kernel of its own, without derivatives."""
-    return _primitive(name, compute, separate=True).bind
+    return _primitive(name, compute).bind
 
 
-def _primitive(name: str, compute: Map, separate: bool = False) -> Primitive:
+def _primitive(name: str, compute: Map) -> Primitive:
     primitive = Primitive(name)
 
     # One jitted function for each setting, so that equal calls are traced once.

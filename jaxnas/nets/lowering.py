@@ -65,7 +65,7 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
 
 
 def _shifted_sum(x, kernel, *, stride, dilation):
-    # The padding stands outside, where XLA makes it one with what comes before.
+    # Padded first, in a kernel of its own: the taps then read without looking at borders.
     return _sum_of_taps(_pad(x, len(kernel), dilation), kernel, stride=stride, dilation=dilation)
 
 

@@ -121,8 +121,7 @@ def _sweep(candidates: Candidates, plan: Plan, remat: bool, weights, stats, gate
         "own": {n: unless_all(stats[n], rows[n]) for n, _ in candidates.own if n in stats},
         "shared": {n: take(stats[n], source_row) for n, _ in candidates.shared if n in stats},
     }
-    checkpoint = jax.checkpoint if remat else lambda f, **_: f
-    checkpoint = functools.partial(checkpoint, prevent_cse=False) if remat else checkpoint
+    checkpoint = functools.partial(jax.checkpoint, prevent_cse=False) if remat else lambda f: f
 
     @checkpoint
     def of_source(stats, x):
