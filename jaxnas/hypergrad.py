@@ -51,18 +51,21 @@ def finite_difference(radius: float = 0.01) -> Hypergradient:
     return _look_ahead(difference)
 
 
-def neumann(terms: int, scale: float) -> Hypergradient:
+def neumann(terms: int, scale: float | optax.Schedule) -> Hypergradient:
     """The implicit gradient with `inverse(H) v` as `scale * sum_{k<=terms} (I - scale H)^k v`.
 
-    `H` is d^2 inner/d w^2; `scale` must stay below 2 / (its largest eigenvalue).
-    Lorraine et al. 2020, alg. 3, https://arxiv.org/abs/1911.02590; with `scale` the learning
-    rate this is iDARTS, https://arxiv.org/abs/2106.10784.
-    Raises ValueError unless terms >= 0 and scale > 0.
+    `H` is d^2 inner/d w^2; `scale`, a number or a function of the step, must stay below
+    2 / (its largest eigenvalue). Lorraine et al. 2020, alg. 3,
+    https://arxiv.org/abs/1911.02590; with `scale` the learning rate this is iDARTS,
+    https://arxiv.org/abs/2106.10784. Raises ValueError unless terms >= 0 and scale > 0.
     """
-    if terms < 0 or not scale > 0:
+    if terms < 0 or not (callable(scale) or scale > 0):
         raise ValueError(f"A Neumann series has terms >= 0 and scale > 0, not {terms}, {scale}.")
+    scale_at = scale if callable(scale) else lambda step: scale
 
-    def solve(hessian: Callable[[Weights], Weights], v: Weights) -> Weights:
+    def solve(hessian: Callable[[Weights], Weights], v: Weights, step: Scalar) -> Weights:
+        scale = scale_at(step)
+
         def add_power(_, carry):
             total, power = carry
             power = optax.tree.add_scale(power, -scale, hessian(power))
@@ -86,7 +89,7 @@ def conjugate_gradient(iterations: int, damping: float = 0.0) -> Hypergradient:
             f"not {iterations} and {damping}."
         )
 
-    def solve(hessian: Callable[[Weights], Weights], v: Weights) -> Weights:
+    def solve(hessian: Callable[[Weights], Weights], v: Weights, step: Scalar) -> Weights:
         damped = lambda u: optax.tree.add_scale(hessian(u), damping, u)
         return jax.scipy.sparse.linalg.cg(damped, v, tol=0.0, maxiter=iterations)[0]
 
@@ -145,7 +148,7 @@ def _implicit(solve: Callable[..., Weights]) -> Hypergradient:
             value, (direct, v) = outer(arch, weights)
             slope = jax.grad(lambda w: problem.inner(arch, w)[0])
             hessian = lambda u: jax.jvp(slope, (weights,), (u,))[1]
-            mixed = _mixed_derivative(problem, arch, weights, solve(hessian, v))
+            mixed = _mixed_derivative(problem, arch, weights, solve(hessian, v, problem.step))
             return value, optax.tree.sub(direct, mixed)
 
         return judge

@@ -35,6 +35,7 @@ def bilevel(
     clip_tx: optax.GradientTransformation | None = None,
     outer_objective: Term | None = None,
     hypergrad: Hypergradient | None = None,
+    perturb: Callable[..., Gates] | None = None,
     first: Literal["arch", "weights"] = "arch",
 ) -> Search:
     """Alternates an architecture step on validation data with a weight step on training data.
@@ -43,7 +44,8 @@ def bilevel(
     gradient only, as the DARTS code clips there and not in its look-ahead
     (quark0/darts cnn/architect.py:20-29 against cnn/train_search.py:153-155).
     `outer_objective` judges validation batches if it is not `objective`. Running statistics
-    are moved by the weight step alone.
+    are moved by the weight step alone. `perturb(loss, gates, *, key, step)` gives the gates that
+    the weight step learns with, and it alone; `loss(gates)` is its loss on the training batch.
 
     Metrics: `loss/train`, `accuracy/train`, `loss/valid`, `accuracy/valid`, `arch/active`
     (1 where the architecture moved; else the two `valid` values are 0 and mean nothing).
@@ -78,7 +80,7 @@ def bilevel(
                 updates, _ = weight_tx.update(grads, look_ahead_state, weights)
                 return optax.apply_updates(weights, updates)
 
-            judge = hypergrad.rule(Problem(outer, inner, descend))
+            judge = hypergrad.rule(Problem(outer, inner, descend, state.step))
             (loss, (_, accuracy)), grads = judge(state.arch, state.weights)
             updates, arch_opt = arch_tx.update(grads, state.arch_opt, state.arch)
             metrics = {"loss/valid": loss, "accuracy/valid": accuracy}
@@ -100,8 +102,16 @@ def bilevel(
             return state._replace(arch=arch, arch_opt=arch_opt), metrics
 
         def move_weights(state: SearchState):
-            judge = jax.value_and_grad(inner, argnums=1, has_aux=True)
-            (loss, (stats, accuracy)), grads = judge(state.arch, state.weights)
+            if perturb is None:
+                at, judged = state.arch, inner
+            else:
+                term, memory = terms["inner"], state.memory["inner"]
+                judged = _loss_at_gates(net, term, memory, state, train)
+                at = relax.gates(state.arch, state.weights, key=k_train, step=state.step)
+                loss_of = lambda gates: judged(gates, state.weights)[0]
+                at = perturb(loss_of, at, key=jax.random.fold_in(k_train, 1), step=state.step)
+            judge = jax.value_and_grad(judged, argnums=1, has_aux=True)
+            (loss, (stats, accuracy)), grads = judge(at, state.weights)
             updates, weight_opt = true_tx.update(grads, state.weight_opt, state.weights)
             weights = optax.apply_updates(state.weights, updates)
             metrics = {"loss/train": loss, "accuracy/train": accuracy}
@@ -186,9 +196,20 @@ def _loss(
     key: Key,
 ) -> Callable[..., tuple[Scalar, tuple]]:
     """(arch, weights) -> (loss, (statistics after the pass, accuracy))."""
+    at_gates = _loss_at_gates(net, term, memory, state, batch)
 
     def loss(arch, weights):
-        gates = relax.gates(arch, weights, key=key, step=state.step)
+        return at_gates(relax.gates(arch, weights, key=key, step=state.step), weights)
+
+    return loss
+
+
+def _loss_at_gates(
+    net: Supernet, term: Term, memory: Memory, state: SearchState, batch: Batch
+) -> Callable[..., tuple[Scalar, tuple]]:
+    """(gates, weights) -> (loss, (statistics after the pass, accuracy))."""
+
+    def loss(gates, weights):
         logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
         value = term.value(memory, Forward(batch, logits, gates, state.stats, state.step))
         accuracy = jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
@@ -206,4 +227,6 @@ def _advance(state: SearchState, terms: dict[str, Term]) -> SearchState:
 
 
 def _gates_of(relax: Relaxation) -> Callable[[SearchState], Gates]:
+    if relax.expected is not None:
+        return lambda s: relax.expected(s.arch, s.weights, step=s.step)
     return lambda s: relax.gates(s.arch, s.weights, key=s.key, step=s.step)

@@ -72,10 +72,15 @@ class Network(NamedTuple):
 
 
 class Relaxation(NamedTuple):
-    """arch -> gates. `gates(arch, weights, *, key, step)`."""
+    """arch -> gates. `gates(arch, weights, *, key, step)`.
+
+    `expected(arch, weights, *, step)` are the gates that are judged and selected from, where
+    those of a step are drawn at random or helped; None: they are the same.
+    """
 
     init: Callable[[Key, Space], Arch]
     gates: Callable[..., Gates]
+    expected: Callable[..., Gates] | None = None
 
 
 class Forward(NamedTuple):
@@ -102,6 +107,7 @@ class Problem(NamedTuple):
     outer: Callable[[Arch, Weights], tuple[Scalar, Any]]  # validation loss, aux
     inner: Callable[[Arch, Weights], tuple[Scalar, Any]]  # training loss, aux
     descend: Callable[[Weights, Weights], Weights]  # (gradient, weights) -> next weights
+    step: Scalar | int = 0  # i32[]
 
 
 # (outer loss, aux), d outer / d arch: as `jax.value_and_grad(outer, has_aux=True)` gives.
