@@ -10,14 +10,17 @@ from jaxnas import custom, select
 from jaxnas import genotype as genotypes
 from jaxnas import space as spaces
 from jaxnas.genotype import Genotype
-from jaxnas.nets import darts, derived_darts, derived_nasbench201, nasbench201, ops
+from jaxnas.nets import darts, derived_darts, derived_nasbench201, nasbench201, ops, sharp
 from jaxnas.types import Gates, Network, Space, Supernet
 
 
 class Entry(NamedTuple):
-    """`supernet(features=, cells=, classes=, reductions=, remat=)`."""
+    """`supernet(space, features=, cells=, classes=, reductions=, remat=)`, of this space or one
+    made of it; `candidates` are the operations that its supernets know.
+    """
 
     space: Space
+    candidates: ops.Ops
     supernet: Callable[..., Supernet]
     select: Callable[[Space, Gates], Genotype]
     network: Callable[..., Network]
@@ -34,9 +37,10 @@ def entry(name: str) -> Entry:
     if name.endswith(".py"):
         return _users(Path(name).expanduser())
     if name == "nasbench201":
-        space = spaces.nasbench201()
-        make = functools.partial(_benchmark, space)
-        return Entry(space, make, select.argmax, _benchmark_network, None)
+        known = ops.nasbench201(affine=False)
+        return Entry(
+            spaces.nasbench201(), known, _benchmark, select.argmax, _benchmark_network, None
+        )
     made = {
         "darts": spaces.darts,
         "darts-no-none": spaces.darts_without_none,
@@ -44,18 +48,25 @@ def entry(name: str) -> Entry:
         "darts-s2": spaces.s2,
         "darts-s3": spaces.s3,
         "darts-s4": spaces.s4,
+        "darts-sharp": spaces.sharp,
     }
     if name not in made:
         known = ", ".join([*made, "nasbench201"])
         raise ValueError(f"No space is called {name!r}; there are {known}, and files *.py.")
-    space = made[name]()
-    make = functools.partial(darts.supernet, space)
-    return Entry(space, make, select.strongest_pairs, derived_darts.cifar, None)
+    if name == "darts-sharp":
+        make = functools.partial(darts.supernet, candidates=sharp.OPS)
+        derived = {**ops.DARTS_DERIVED, **sharp.CONVOLUTIONS}
+        network = functools.partial(derived_darts.cifar, candidates=derived)
+        choose = functools.partial(select.strongest_pairs, name=name)
+        return Entry(made[name](), sharp.OPS, make, choose, network, None)
+    return Entry(
+        made[name](), ops.DARTS, darts.supernet, select.strongest_pairs, derived_darts.cifar, None
+    )
 
 
 def of_genotype(genotype: Genotype) -> Entry:
     """The entry that makes a genotype's networks. Raises GenotypeError for an unknown space."""
-    if genotype.space not in ("darts", "nasbench201"):
+    if genotype.space not in ("darts", "darts-sharp", "nasbench201"):
         raise genotypes.GenotypeError(
             f"The genotype is of the space {genotype.space!r}, whose operations are not known: "
             "say with --space which file *.py defines it."
@@ -72,7 +83,8 @@ def _users(path: Path) -> Entry:
     }
     return Entry(
         found.space,
-        functools.partial(darts.supernet, found.space, candidates=found.candidates),
+        found.candidates,
+        functools.partial(darts.supernet, candidates=found.candidates),
         functools.partial(select.strongest_pairs, name=path.stem),
         functools.partial(derived_darts.cifar, candidates=derived),
         hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -1,21 +1,25 @@
 """The search of a run: data, network and method in, a genotype out."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import rich.console
 
-from jaxnas import catalogue, data, hypergrad, run, validate
+from jaxnas import catalogue, data, hypergrad, menu, ranking, run, validate
 from jaxnas.genotype import Genotype
-from jaxnas.methods import darts, single_level
+from jaxnas.program import Finished, Program, Stage
 from jaxnas.settings import SearchSettings
-from jaxnas.types import Gates, Hypergradient, Search, SearchState, Space, Supernet
+from jaxnas.settings import search as searches
+from jaxnas.types import Batch, Gates, Hypergradient, Search, SearchState, Space, Supernet
 
 SKIP = "skip_connect"
+# Folded into a state's key for its batches; steps, which are folded in too, never get there.
+BATCHES = 2**31 - 1
 FIGURES = (
     ("loss", "loss/train", ".3f"),
     ("valid loss", "loss/valid", ".3f"),
@@ -25,27 +29,58 @@ FIGURES = (
 )
 
 
-def method(settings: SearchSettings, net: Supernet, steps_per_epoch: int) -> Search:
-    """The method that resolved settings ask for."""
-    options = {
-        "epochs": settings.epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "learning_rate": settings.learning_rate,
-        "min_learning_rate": settings.learning_rate / 25,  # as 0.001 is to DARTS's 0.025
-        "arch_learning_rate": settings.arch_learning_rate,
-    }
-    if settings.method == "single-level":
-        return single_level.single_level(net, **options)
-    return darts.darts(net, hypergrad=_order(settings.order), **options)
+class Asked(NamedTuple):
+    """What a run searches with."""
+
+    entry: catalogue.Entry
+    program: Program
+    select: Callable[[Space, Gates], Genotype]
 
 
-def _order(name: str | None) -> Hypergradient:
+class Learned(NamedTuple):
+    """What a search ended with: its genotype, and how its last stage ended."""
+
+    genotype: Genotype
+    outcome: run.Outcome
+    finished: Finished
+
+
+def asked(settings: SearchSettings, entry: catalogue.Entry, images: int) -> Asked:
+    """The program that resolved settings ask for, with `images` in the training half.
+
+    Raises ValueError for settings that the method refuses.
+    """
+    about = menu.Run(
+        entry,
+        searches.family(settings.space),
+        data.steps_per_epoch(images, settings.batch_size),
+        settings.seed,
+        _order(settings.order),
+    )
+    perturbation = settings.select == "perturbation"
+    chosen = method_settings(settings)
+    program = menu.make(settings.method, about, chosen, perturbation)
+    select = entry.select
+    if "threshold" in chosen and about.family == "darts":
+        choose = menu.of(settings.method).select
+        select = functools.partial(choose, threshold=chosen["threshold"])
+    return Asked(entry, program, select)
+
+
+def method_settings(settings: SearchSettings) -> dict[str, Any]:
+    """All settings of the method, resolved. Raises ValueError as `menu.resolved`."""
+    flags = {name: getattr(settings, name) for name in menu.FLAGS}
+    perturbation = settings.select == "perturbation"
+    return menu.resolved(settings.method, settings.preset, flags, settings.set, perturbation)
+
+
+def _order(name: str | None) -> Hypergradient | None:
     rules = {
         "first": hypergrad.first_order,
         "exact": hypergrad.unrolled,
         "finite-difference": hypergrad.finite_difference,
     }
-    return rules[name]()
+    return rules[name]() if name else None
 
 
 def random_cells(entry: catalogue.Entry, seed: int) -> Genotype:
@@ -59,21 +94,53 @@ def random_cells(entry: catalogue.Entry, seed: int) -> Genotype:
     return entry.select(entry.space, gates)
 
 
-def supernet(settings: SearchSettings, entry: catalogue.Entry, classes: int) -> Supernet:
-    """The search network that resolved settings ask for."""
-    return entry.supernet(
-        features=settings.features,
-        cells=settings.cells,
-        classes=classes,
-        reductions=settings.reductions,
-        remat=settings.remat,
-    )
+def supernet(
+    settings: SearchSettings, entry: catalogue.Entry, classes: int, stage: Stage | None = None
+) -> Supernet:
+    """The search network that resolved settings ask for, in a stage of its program."""
+    own = {
+        "features": settings.features,
+        "cells": settings.cells,
+        "classes": classes,
+        "reductions": settings.reductions,
+        "remat": settings.remat,
+    }
+    space, net = (stage.space, dict(stage.net)) if stage else (entry.space, {})
+    return entry.supernet(space, **own | net)
+
+
+class Host(NamedTuple):
+    """What all stages of a run share."""
+
+    settings: SearchSettings
+    found: data.DataSet
+    shaken: Callable[..., Batch]  # (images, key, step)
+    still: Callable[..., Batch]
+    train: Any
+    valid: Any
+    select: Callable[[Space, Gates], Genotype]
+    entry: catalogue.Entry
+    folder: Path
+    record: Mapping[str, Any]
+    execution: run.Execution
+    saving: run.Saving
+    console: rich.console.Console
+
+
+class Made(NamedTuple):
+    """What stages of one method, space and supernet have in common, compiled once."""
+
+    net: Supernet
+    search: Search
+    work: run.Chunks
+    accuracy: Callable[..., float]
+    evaluate: Callable[..., tuple[np.ndarray, np.ndarray]]
+    stage: Stage  # the first of them; kept, as it is known by the identity of its parts
 
 
 def search(
     settings: SearchSettings,
     entry: catalogue.Entry,
-    net: Supernet,
     found: data.DataSet,
     augment: data.augment.Augment,
     *,
@@ -82,59 +149,128 @@ def search(
     execution: run.Execution,
     saving: run.Saving,
     console: rich.console.Console,
-) -> tuple[Genotype, run.Outcome]:
+) -> Learned:
     """Searches to the end, from wherever `folder`, which is claimed, was left.
 
-    Raises what `run.loop` raises.
+    The first stage of the program keeps its files in `folder`, each other one in
+    `folder/stages/NAME`. Raises what `run.loop` raises.
     """
+    program = asked(settings, entry, len(found.train.labels))
     size = settings.batch_size
-    steps_per_epoch = data.steps_per_epoch(len(found.train.labels), size)
-    searched = method(settings, net, steps_per_epoch)
-    k_init, k_train, k_valid = jax.random.split(jax.random.key(settings.seed), 3)
-    shaken = data.make_batch(found.mean, found.std, augment, size)
-    still = data.make_batch(found.mean, found.std, data.augment.none(), size)
-    train, valid = data.resident(found.train), data.resident(found.valid)
-
-    def update(state: SearchState, train, valid, k_train, k_valid):
-        batch = shaken(train, k_train, state.step)
-        # Single-level search looks at no validation batch: none is made for it.
-        other = batch if settings.method == "single-level" else shaken(valid, k_valid, state.step)
-        return searched.update(state, batch, other)
-
-    accuracy = validate.accuracy(
-        net,
-        searched,
-        settings.statistics,
-        valid=lambda images, step: still(images, jax.random.key(0), step),
-        train=lambda images, step: shaken(images, jax.random.key(0), step),
-        valid_steps=data.steps_per_epoch(len(found.valid.labels), size),
+    host = Host(
+        settings,
+        found,
+        data.make_batch(found.mean, found.std, augment, size),
+        data.make_batch(found.mean, found.std, data.augment.none(), size),
+        data.resident(found.train),
+        data.resident(found.valid),
+        program.select,
+        entry,
+        folder,
+        record,
+        execution,
+        saving,
+        console,
     )
+    made: dict[Any, Made] = {}
+    done, outcome, number = None, None, 0
+    while True:
+        try:
+            stage = program.program.send(done)
+        except StopIteration as end:
+            return Learned(program.select(end.value.space, end.value.gates), outcome, done)
+        done, outcome = _stage(host, stage, number, made)
+        number += 1
+
+
+def _stage(
+    host: Host, stage: Stage, number: int, made: dict[Any, Made]
+) -> tuple[Finished, run.Outcome]:
+    """Runs one stage, or takes up what is left of it."""
+    key = jax.random.key(host.settings.seed)
+    if number:
+        key = jax.random.fold_in(key, number)
+    named = {k: v if isinstance(v, str | int | float) else id(v) for k, v in stage.net.items()}
+    same = (id(stage.method), tuple(stage.space.items()), tuple(named.items()))
+    if same not in made:
+        made[same] = _made(host, stage)
+    net, search, work, accuracy, evaluate, _ = made[same]
+    images = jnp.zeros((1, *host.found.train.inputs.shape[1:]), jnp.float32)
+    state = run.begin(search.init, key, images)
+    if stage.begin is not None:
+        state = stage.begin(state)
 
     def on_epoch(state: SearchState) -> run.Epoch:
-        gates = jax.device_get(searched.gates(state))
-        metrics = {"accuracy/supernet": accuracy(state, train, valid)}
-        metrics |= gate_metrics(entry.space, gates, entry.select(entry.space, gates))
+        gates = jax.device_get(search.gates(state))
+        metrics = {"accuracy/supernet": accuracy(state, host.train, host.valid)}
+        metrics |= gate_metrics(stage.space, gates, host.entry.select(stage.space, gates))
         return run.Epoch(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
-    image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
+    steps_per_epoch = data.steps_per_epoch(len(host.found.train.labels), host.settings.batch_size)
+    folder = host.folder if number == 0 else host.folder / "stages" / stage.name
+    folder.mkdir(parents=True, exist_ok=True)
     outcome = run.loop(
-        update,
-        run.begin(searched.init, k_init, image),
+        work,
+        state,
         folder=folder,
-        record=record,
-        total_steps=settings.epochs * steps_per_epoch,
+        record=host.record if number == 0 else {**host.record, "stage": stage.name},
+        total_steps=stage.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
-        execution=execution,
-        operands=(train, valid, k_train, k_valid),
+        execution=host.execution,
         on_epoch=on_epoch,
-        saving=saving,
-        skip_limits=skip_limits(entry),
-        title="search",
+        saving=host.saving,
+        skip_limits=skip_limits(host.entry),
+        title="search" if number == 0 else stage.name,
         figures=FIGURES,
-        console=console,
+        console=host.console,
     )
-    gates = jax.device_get(searched.gates(outcome.state))
-    return entry.select(entry.space, gates), outcome
+    gates = jax.device_get(search.gates(outcome.state))
+    shaken, k_batch = jax.jit(host.shaken), jax.random.fold_in(key, BATCHES)
+    batch = lambda i: shaken(host.train, k_batch, jnp.int32(i))
+    judge = lambda gates: evaluate(outcome.state, gates, host.valid)
+    return Finished(outcome.state, gates, judge, net, batch), outcome
+
+
+def _made(host: Host, stage: Stage) -> Made:
+    settings, found = host.settings, host.found
+    net = supernet(settings, host.entry, len(found.class_names), stage)
+    steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
+    search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
+    valid_steps = data.steps_per_epoch(len(found.valid.labels), settings.batch_size)
+    fixed = jax.random.key(0)
+    valid = lambda images, step: host.still(images, fixed, step)
+
+    def update(state: SearchState, train, valid):
+        k_train, k_valid = jax.random.split(jax.random.fold_in(state.key, BATCHES))
+        # A method that looks at no validation batch has none made: jit leaves out what is unused.
+        return search.update(
+            state, host.shaken(train, k_train, state.step), host.shaken(valid, k_valid, state.step)
+        )
+
+    judged = search
+    if stage.net.get("execute", "all") != "all":
+        # A supernet that computes one candidate an edge is judged with that candidate's gate open.
+        judged = search._replace(gates=lambda state: _hardened(search.gates(state)))
+    accuracy = validate.accuracy(
+        net,
+        judged,
+        settings.statistics,
+        valid=valid,
+        train=lambda images, step: host.shaken(images, fixed, step),
+        valid_steps=valid_steps,
+    )
+    return Made(
+        net,
+        search,
+        run.chunks_of(update, (host.train, host.valid), host.execution.mode),
+        accuracy,
+        ranking.evaluator(net, valid, valid_steps),
+        stage,
+    )
+
+
+def _hardened(gates: Gates) -> Gates:
+    return jax.tree.map(lambda g: jax.nn.one_hot(jnp.argmax(g, -1), g.shape[-1]), gates)
 
 
 def gate_metrics(space: Space, gates: Gates, genotype: Genotype) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.types import Gates, Search, SearchState, Space, Supernet
+from jaxnas.types import Batch, Gates, Search, SearchState, Space, Supernet
 
 
 class Stage(NamedTuple):
@@ -19,7 +19,10 @@ class Stage(NamedTuple):
     `net` are settings of the supernet that differ from the run's own: `partial`, `execute`,
     `candidates`, `cells`, `features`. `method(net, epochs=, steps_per_epoch=)` makes the search.
     `begin` turns the freshly made state into that to start from; it must keep step and key.
-    Stages that give the very same `method` object, space and net share one compilation.
+    What it takes of another stage's state may be that state's own arrays: a run that donates
+    copies first. Stages that give the very same `method` object, space and net share one
+    compilation, whatever their lengths: such a method takes none of its schedules from `epochs`,
+    unless they are equally long.
     """
 
     name: str  # of the stage's folder: unique in its program
@@ -35,13 +38,15 @@ class Finished(NamedTuple):
 
     `evaluate(gates)` takes gates with a leading axis, `f32[n, edges, candidates]` each, and
     gives `(accuracy, loss)`, f32[n] each, of this supernet at them: means over the whole
-    validation half, by batch statistics, computed in one compiled program.
+    validation half, by batch statistics, computed in one compiled program. `batch(i)` is a batch
+    of the training half, the same for the same `i`.
     """
 
     state: SearchState
     gates: Gates  # expected
     evaluate: Callable[[Gates], tuple[np.ndarray, np.ndarray]]
     net: Supernet
+    batch: Callable[[int], Batch]
 
 
 class Found(NamedTuple):

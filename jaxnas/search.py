@@ -9,6 +9,7 @@ import optax
 
 from jaxnas import hypergrad as hypergradients
 from jaxnas.types import (
+    Arch,
     Batch,
     Forward,
     Gates,
@@ -106,7 +107,7 @@ def bilevel(
                 at, judged = state.arch, inner
             else:
                 term, memory = terms["inner"], state.memory["inner"]
-                judged = _loss_at_gates(net, term, memory, state, train)
+                judged = _loss_at_gates(net, term, memory, state, train, state.arch)
                 at = relax.gates(state.arch, state.weights, key=k_train, step=state.step)
                 loss_of = lambda gates: judged(gates, state.weights)[0]
                 at = perturb(loss_of, at, key=jax.random.fold_in(k_train, 1), step=state.step)
@@ -196,22 +197,23 @@ def _loss(
     key: Key,
 ) -> Callable[..., tuple[Scalar, tuple]]:
     """(arch, weights) -> (loss, (statistics after the pass, accuracy))."""
-    at_gates = _loss_at_gates(net, term, memory, state, batch)
 
     def loss(arch, weights):
+        at_gates = _loss_at_gates(net, term, memory, state, batch, arch)
         return at_gates(relax.gates(arch, weights, key=key, step=state.step), weights)
 
     return loss
 
 
 def _loss_at_gates(
-    net: Supernet, term: Term, memory: Memory, state: SearchState, batch: Batch
+    net: Supernet, term: Term, memory: Memory, state: SearchState, batch: Batch, arch: Arch
 ) -> Callable[..., tuple[Scalar, tuple]]:
     """(gates, weights) -> (loss, (statistics after the pass, accuracy))."""
 
     def loss(gates, weights):
         logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
-        value = term.value(memory, Forward(batch, logits, gates, state.stats, state.step))
+        forward = Forward(batch, logits, gates, state.stats, state.step, arch)
+        value = term.value(memory, forward)
         accuracy = jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
         return value, (stats, accuracy)
 

@@ -1,18 +1,19 @@
 """What the gates say: gates -> genotype."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from jaxnas.genotype import Cell, Genotype
-from jaxnas.space import NONE
+from jaxnas.space import AUXILIARY_SKIP, NONE
 from jaxnas.types import Choice, Gates, Space
 
 
 def strongest_pairs(space: Space, gates: Gates, keep: int = 2, *, name: str = "darts") -> Genotype:
     """Each node keeps its `keep` strongest edges, each edge its strongest candidate.
 
-    An edge is as strong as its strongest candidate; `none` counts for neither. Ties go to the
+    An edge is as strong as its strongest candidate; `none` and an auxiliary skip count for
+    neither. Ties go to the
     lower source, then to the candidate listed first. Edges of a node are written strongest
     first; the output is all nodes, concatenated. DARTS, section 2.4;
     quark0/darts cnn/model_search.py. Raises ValueError for gates of another shape, gates that
@@ -40,12 +41,13 @@ def strongest_pairs(space: Space, gates: Gates, keep: int = 2, *, name: str = "d
 def argmax(space: Space, gates: Gates, *, name: str = "nasbench201") -> Genotype:
     """Every edge keeps its strongest candidate, `none` as well; the last node is the output.
 
-    Ties go to the candidate listed first. NAS-Bench-201, https://arxiv.org/abs/2001.00326
+    An auxiliary skip is never kept. Ties go to the candidate listed first. NAS-Bench-201, https://arxiv.org/abs/2001.00326
     Raises ValueError for gates of another shape and gates that are not finite.
     """
 
     def cell(choice: Choice, gates: np.ndarray) -> Cell:
-        strongest = np.argmax(gates, axis=1)
+        helps = np.array([[op == AUXILIARY_SKIP for op in row] for row in choice.candidates])
+        strongest = np.argmax(np.where(helps, -np.inf, gates), axis=1)
         edges = tuple(
             (source, target, names[best])
             for (source, target), names, best in zip(
@@ -58,8 +60,75 @@ def argmax(space: Space, gates: Gates, *, name: str = "nasbench201") -> Genotype
     return _each(space, gates, name, cell)
 
 
+def above_threshold(
+    space: Space, gates: Gates, threshold: float = 0.85, keep: int = 2, *, name: str = "darts"
+) -> Genotype:
+    """Each node keeps those of its `keep` strongest edges whose strongest gate is high enough.
+
+    High enough is `threshold` or more, so a node may keep fewer edges; one that keeps none has a
+    single edge of `none` and is left out of the cell's output. Else as `strongest_pairs`.
+    FairDARTS, section 4, https://arxiv.org/abs/1911.12126, as the method `threshold_sparse` of
+    xiaomi-automl/FairDARTS fairdarts/utils.py. Raises ValueError as `strongest_pairs`, for a
+    threshold not between 0 and 1, and where a cell would keep nothing.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"The threshold of a gate is {threshold}: choose it between 0 and 1.")
+    by_name = strongest_pairs(space, gates, keep, name=name)
+
+    def cell(key: str, found: Cell) -> Cell:
+        choice, rows = space[key], np.asarray(gates[key])
+        gate = lambda s, t, op: rows[
+            (e := choice.edges.index((s, t))), choice.candidates[e].index(op)
+        ]
+        open_ = [edge for edge in found.edges if gate(*edge) >= threshold]
+        if not open_:
+            raise ValueError(
+                f"No gate of {key!r} reaches {threshold}, the largest is {rows.max():.3g}: "
+                "search longer or lower the threshold."
+            )
+        edges = []
+        for node in found.concat:
+            of_node = [edge for edge in open_ if edge[1] == node]
+            edges += of_node or [(0, node, NONE)]
+        filled = tuple(n for n in found.concat if any(edge[1] == n for edge in open_))
+        return found._replace(edges=tuple(edges), concat=filled)
+
+    return by_name._replace(cells={key: cell(key, c) for key, c in by_name.cells.items()})
+
+
+def strongest_path(
+    space: Space, gates: Gates, widths: Sequence[int], *, name: str = "hypercuboid"
+) -> Genotype:
+    """The path through a grid of widths whose gates have the largest product.
+
+    It ends at the last width; from a width to the next it takes the strongest candidate that is
+    not `none`. An operation is written `op:from-to`, with the widths in channels. sharpDARTS
+    takes the longest path through its grid, too, https://arxiv.org/abs/1903.09900; that lengths
+    are logarithms of gates is ours. Raises ValueError for gates that do not fit the space or are
+    not finite, and where no gate of a layer is positive.
+    """
+    _each(space, gates, name, lambda choice, rows: None)
+    best, routes = np.zeros(len(widths)), [()] * len(widths)
+    for layer, (key, choice) in enumerate(space.items()):
+        if len(choice.edges) != len(widths) ** 2:
+            raise ValueError(f"{key!r} is no layer of {len(widths)} widths.")
+        longest, reached = np.full(len(widths), -np.inf), [()] * len(widths)
+        for (i, j), names, row in zip(choice.edges, choice.candidates, gates[key], strict=True):
+            gate, op = _best(names, np.asarray(row))
+            j -= len(widths)
+            with np.errstate(divide="ignore"):
+                length = best[i] + np.log(max(gate, 0.0))
+            if length > longest[j]:
+                step = (layer, layer + 1, f"{op}:{widths[i]}-{widths[j]}")
+                longest[j], reached[j] = length, (*routes[i], step)
+        best, routes = longest, reached
+    if not routes[-1]:
+        raise ValueError("No path of positive gates leads through the grid.")
+    return Genotype(name, {"grid": Cell(routes[-1], 1, (len(routes[-1]),))})
+
+
 def _best(names: tuple[str, ...], row: np.ndarray) -> tuple[float, str]:
-    columns = [i for i, name in enumerate(names) if name != NONE]
+    columns = [i for i, name in enumerate(names) if name not in (NONE, AUXILIARY_SKIP)]
     if not columns:
         raise ValueError(f"An edge whose only candidate is {NONE!r} can keep nothing.")
     best = max(columns, key=lambda i: row[i])

@@ -6,6 +6,8 @@ from jaxnas.types import Choice, Space
 
 # The candidate that gives zero: it has a gate and is computed nowhere.
 NONE = "none"
+# The candidate that DARTS- adds and never selects.
+AUXILIARY_SKIP = "auxiliary_skip"
 
 DARTS_CANDIDATES = (
     NONE,
@@ -16,6 +18,17 @@ DARTS_CANDIDATES = (
     "sep_conv_5x5",
     "dil_conv_3x3",
     "dil_conv_5x5",
+)
+SHARP_CANDIDATES = (
+    NONE,
+    "max_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "dil_conv_3x3",
+    "flood_conv_3x3",
+    "dil_flood_conv_3x3",
+    "choke_conv_3x3",
+    "dil_choke_conv_3x3",
 )
 NASBENCH201_CANDIDATES = (NONE, "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
@@ -70,6 +83,42 @@ def s3() -> Space:
 def s4() -> Space:
     """RobustDARTS S4: noise or separable convolution."""
     return darts(candidates=("noise", "sep_conv_3x3"))
+
+
+def sharp(nodes: int = 4) -> Space:
+    """DARTS's cells with sharpDARTS's candidates, for a supernet of `nets.sharp.OPS`.
+
+    https://arxiv.org/abs/1903.09900, `PRIMITIVES` in ahundt/sharpDARTS cnn/genotypes.py.
+    """
+    return darts(nodes, SHARP_CANDIDATES)
+
+
+def with_auxiliary_skip(space: Space) -> Space:
+    """`space` with one more candidate on every edge, the last: DARTS-'s auxiliary skip.
+
+    https://arxiv.org/abs/2009.01027. Raises ValueError where it is there already.
+    """
+    if any(AUXILIARY_SKIP in row for choice in space.values() for row in choice.candidates):
+        raise ValueError(f"The space has the candidate {AUXILIARY_SKIP!r} already.")
+    more = lambda choice: choice._replace(
+        candidates=tuple((*row, AUXILIARY_SKIP) for row in choice.candidates)
+    )
+    return {name: more(choice) for name, choice in space.items()}
+
+
+def hypercuboid(
+    layers: int, widths: int, candidates: Sequence[str] = ("sep_conv_3x3", "max_pool_3x3")
+) -> Space:
+    """A grid of hyper-parameters: how wide each layer is, and which candidate leads to it.
+
+    Choice `layer_l` has an edge (i, widths + j) from every width before the layer to every width
+    after it; its gates are one softmax, `relax.joint_softmax`. sharpDARTS's hypercuboid,
+    https://arxiv.org/abs/1903.09900. Raises ValueError for a grid without layers or widths.
+    """
+    if layers < 1 or widths < 1:
+        raise ValueError(f"A grid has layers >= 1 and widths >= 1, not {layers} and {widths}.")
+    edges = [(i, widths + j) for i in range(widths) for j in range(widths)]
+    return {f"layer_{n}": uniform(edges, candidates) for n in range(layers)}
 
 
 def nasbench201(candidates: Sequence[str] = NASBENCH201_CANDIDATES) -> Space:

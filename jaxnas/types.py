@@ -91,6 +91,7 @@ class Forward(NamedTuple):
     gates: Gates
     stats: Stats  # before the pass
     step: Scalar
+    arch: Arch = ()  # what the gates were made of
 
 
 class Term(NamedTuple):

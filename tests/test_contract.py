@@ -94,7 +94,9 @@ def test_compiles_once_and_gives_its_state_back_in_kind(name):
 def test_learns(name):
     state, _ = looped(name)
     for part in ("arch", "weights", "stats"):
-        assert not same_bytes(getattr(state, part), getattr(start(name), part))
+        before = getattr(start(name), part)
+        # Where gates are drawn blindly, the architecture is empty.
+        assert not jax.tree.leaves(before) or not same_bytes(getattr(state, part), before)
 
 
 @every_method
@@ -169,8 +171,11 @@ def test_a_validation_batch_reaches_the_weights_only_through_the_arch(name):
     still = toy.jit(make(toy.supernet(), arch_learning_rate=0.0).update)
     state = start(name)
     (one, _), (two, _) = run(still, state), run(still, state, valid=other)
-    assert_same_bytes((one.arch, one.weights, one.stats), (state.arch, two.weights, two.stats))
-    assert_same_bytes(one.weight_opt, two.weight_opt)
+    assert_same_bytes((one.arch, two.arch), (state.arch, state.arch))
+    apart = not same_bytes((one.weights, one.weight_opt), (two.weights, two.weight_opt))
+    assert apart == (name in toy.ALSO_LEARN_FROM_VALIDATION)
+    if not apart:
+        assert_same_bytes(one.stats, two.stats)
 
     # And through the arch it does, where the method looks at it at all.
     moved, metrics = run(step(name), start(name), valid=other)

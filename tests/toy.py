@@ -9,13 +9,34 @@ import numpy as np
 import optax
 
 from jaxnas import hypergrad
-from jaxnas.methods import darts, single_level
+from jaxnas import space as spaces
+from jaxnas.methods import (
+    beta_darts,
+    darts,
+    darts_minus,
+    dr_nas,
+    fair_darts,
+    few_shot,
+    gdas,
+    idarts,
+    p_darts,
+    rarts,
+    sd_darts,
+    sharp_darts,
+    single_level,
+    smooth_darts,
+    snas,
+    spos,
+)
 from jaxnas.types import Arch, Batch, Choice, Problem, Search, Supernet, Weights
 
 # These programs run for microseconds: XLA's optimising them would be most of the suite's time.
 jit = functools.partial(
     jax.jit,
-    compiler_options={"xla_backend_optimization_level": 0},
+    compiler_options={
+        "xla_backend_optimization_level": 0,
+        "xla_cpu_use_fusion_emitters": False,
+    },
 )
 
 
@@ -190,6 +211,39 @@ def _single_level(net: Supernet, **settings) -> Search:
     return single_level.single_level(net, steps_per_epoch=2, epochs=4, **settings)
 
 
+def with_helper(net: Supernet) -> Supernet:
+    """`net` whose every edge has an auxiliary skip, which acts as the identity it has."""
+    column = {"normal": 1, "reduce": 0}
+
+    def split(gates):
+        return {n: g[:, :-1].at[:, column[n]].add(g[:, -1]) for n, g in gates.items()}
+
+    return Supernet(
+        spaces.with_auxiliary_skip(net.space),
+        net.init,
+        lambda w, s, gates, x: net.apply(w, s, split(gates), x),
+        lambda w, s, gates, x: net.infer(w, s, split(gates), x),
+    )
+
+
+def _short(method, **fixed):
+    """`method` over four epochs of two steps."""
+
+    def make(net: Supernet, **settings) -> Search:
+        return method(net, **{"steps_per_epoch": 2, "epochs": 4} | fixed | settings)
+
+    return make
+
+
+def _darts_minus(net: Supernet, **settings) -> Search:
+    return _short(darts_minus.darts_minus)(with_helper(net), **settings)
+
+
+def _spos(net: Supernet, arch_learning_rate: float = 0.0) -> Search:
+    """There is no architecture that could learn at any rate."""
+    return _short(spos.spos)(net)
+
+
 # Every method, once: what tests/test_contract.py holds all of them to. A factory takes the
 # supernet and `arch_learning_rate`.
 METHODS = [
@@ -198,4 +252,23 @@ METHODS = [
     ("darts finite difference", _darts(hypergrad.finite_difference())),
     ("darts resting", _darts(hypergrad.after(1, hypergrad.every(2, hypergrad.first_order())))),
     ("single level", _single_level),
+    # Fast enough that some draw turns out otherwise within a few steps.
+    ("gdas", _short(gdas.gdas, arch_learning_rate=1.0)),
+    ("snas", _short(snas.snas)),
+    ("dr_nas l2", _short(dr_nas.dr_nas)),
+    ("dr_nas kl", _short(dr_nas.dr_nas, regulariser="kl")),
+    ("smooth_darts random", _short(smooth_darts.smooth_darts, attack="random")),
+    ("smooth_darts adversarial", _short(smooth_darts.smooth_darts, attack_steps=2)),
+    ("fair_darts", _short(fair_darts.fair_darts)),
+    ("beta_darts", _short(beta_darts.beta_darts)),
+    ("darts_minus", _darts_minus),
+    ("idarts", _short(idarts.idarts)),
+    ("sharp_darts", _short(sharp_darts.sharp_darts, warm_up=1)),
+    ("sd_darts", _short(sd_darts.sd_darts, warm_up=1)),
+    ("rarts", _short(rarts.rarts)),
+    ("p_darts stage", _short(p_darts.stage_search, rest=1)),
+    ("few_shot masked", _short(few_shot.masked_darts)),
+    ("spos", _spos),
 ]
+# Methods that let validation data reach the weights by another way too, and why.
+ALSO_LEARN_FROM_VALIDATION = {"rarts": "the twin of the weights that it fits pulls at them"}

@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxnas import hypergrad
 from jaxnas.methods import darts as darts_method
-from jaxnas.run import chunks
+from jaxnas.run import chunks, process
 from jaxnas.types import Batch, Search, Supernet
 
 METHODS = {"darts": darts_method.darts}
@@ -125,13 +125,15 @@ def compile_step(case: Case) -> Compiled:
     start = time.perf_counter()
     state = jax.eval_shape(initial(search, case), jax.random.key(0), batch.inputs)
     marks = [time.perf_counter()]
-    traced = jax.jit(search.update, donate_argnums=0).trace(state, batch, batch)
-    marks.append(time.perf_counter())
-    _check_dtypes(case, state, traced.out_info[0])
-    lowered = traced.lower()
-    marks.append(time.perf_counter())
-    step = lowered.compile(chunks.options())
-    marks.append(time.perf_counter())
+    process.keep_freed_memory()
+    with process.without_collection():
+        traced = jax.jit(search.update, donate_argnums=0).trace(state, batch, batch)
+        marks.append(time.perf_counter())
+        _check_dtypes(case, state, traced.out_info[0])
+        lowered = traced.lower()
+        marks.append(time.perf_counter())
+        step = lowered.compile(chunks.options())
+        marks.append(time.perf_counter())
     names = ("init_shapes_s", "trace_s", "lower_s", "compile_s")
     seconds = dict(zip(names, np.diff([start, *marks]).tolist(), strict=True))
     return Compiled(search, step, seconds, _bytes(step))

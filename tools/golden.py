@@ -23,8 +23,9 @@ from jaxnas import genotype as genotypes
 from jaxnas import hypergrad, relax, select
 from jaxnas import space as spaces
 from jaxnas.methods import darts as darts_method
+from jaxnas.methods import pc_darts
 from jaxnas.nets import darts, derived_darts
-from jaxnas.types import Batch, Hypergradient, Problem, Supernet
+from jaxnas.types import Batch, Hypergradient, Problem, Relaxation, Supernet
 from tools import golden_start, torch_names
 
 EPILOG = """\
@@ -36,7 +37,7 @@ ok; 1: something is off; 2: a file that cannot be checked."""
 TOLERANCE = 1e-6
 TOLERANCES = {"param_after": 1e-5}
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, AUXILIARY_WEIGHT = 0.025, 0.9, 3e-4, 0.4
-ARCHS = {"normal": "alphas_normal", "reduce": "alphas_reduce"}
+CELLS = ("normal", "reduce")
 
 Values = Mapping[str, np.ndarray]
 Errors = dict[str, float]  # quantity -> the greatest relative error of its arrays
@@ -54,6 +55,7 @@ class Searched(NamedTuple):
     """A supernet and the weights that a file gives it."""
 
     net: Supernet
+    relax: Relaxation
     names: torch_names.Names
     arch: Any
     weights: Any
@@ -63,11 +65,10 @@ class Searched(NamedTuple):
 def check(path: pathlib.Path) -> Report:
     """Compares what the file holds with what we compute.
 
-    Raises ValueError with one line where the file is no golden file, or not one of DARTS.
+    Raises ValueError with one line where the file is no golden file, or not one of DARTS or
+    PC-DARTS.
     """
     values = _load(path)
-    if any(key.startswith("arch/betas") for key in values):
-        raise ValueError(f"{path} holds a PC-DARTS network: this version has no partial channels.")
     with jax.enable_x64(True):
         if "x_eval" in values or "x" in values:
             kind, errors = "derived", _derived(values)
@@ -120,7 +121,7 @@ def _supernet(values: Values) -> Errors:
         (ahead, _), grads = jax.jit(rule.rule(problem))(given.arch, given.weights)
         errors["unrolled_valid_loss"] = _error(ahead, values["unrolled_valid_loss"])
         errors[f"hypergrad_{name}"] = _arch_error(grads, values, f"hypergrad_{name}")
-    found = select.strongest_pairs(given.net.space, relax.softmax().gates(given.arch, None))
+    found = select.strongest_pairs(given.net.space, given.relax.gates(given.arch, None))
     published = genotypes.from_darts(str(values["genotype"]))
     return errors | {"genotype": 0.0 if found == published else math.inf}
 
@@ -129,7 +130,7 @@ def _steps(values: Values) -> tuple[str, Errors]:
     """The file does not say which rule made it: the one that fits better."""
     image = values["x_train"][0, 0].shape
     given = _searched(values, image)
-    if golden_start.is_lost(values):
+    if golden_start.is_lost(values) and not _is_partial(values):
         net = given.net.space["normal"], _features(values, _reductions(values)), _depth(values)
         given = _searched(golden_start.drawn(values, *net), image)
     rules = {"first_order": hypergrad.first_order(), "unrolled": hypergrad.unrolled()}
@@ -144,7 +145,14 @@ def _steps(values: Values) -> tuple[str, Errors]:
 
 def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
     steps = len(values["train_loss"])
-    search = darts_method.darts(given.net, steps_per_epoch=steps, hypergrad=rule)
+    if _is_partial(values):
+        # The files of PC-DARTS were made with DARTS's optimisers.
+        search = pc_darts.pc_darts(
+            given.net, steps_per_epoch=steps, warm_up=0, hypergrad=rule,
+            learning_rate=LEARNING_RATE, arch_learning_rate=3e-4,
+        )  # fmt: skip
+    else:
+        search = darts_method.darts(given.net, steps_per_epoch=steps, hypergrad=rule)
     batch = lambda half, i: Batch(
         _images(values[f"x_{half}"][i]), np.asarray(values[f"y_{half}"][i], np.int32)
     )
@@ -156,14 +164,10 @@ def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
         state, metrics = update(state, batch("train", i), batch("valid", i))
         losses.append(metrics["loss/train"])
         archs.append(state.arch)
-    after = {
-        f"{name} {i}": _error(arch[name], values[f"arch_after/{theirs}"][i])
-        for i, arch in enumerate(archs)
-        for name, theirs in ARCHS.items()
-    }
+    after = [_arch_error(arch, values, "arch_after", i) for i, arch in enumerate(archs)]
     return {
         "train_loss": _error(np.array(losses), values["train_loss"]),
-        "arch_after": max(after.values()),
+        "arch_after": max(after),
         "param_after": _rows_error(state.weights, values, "param_after", given.names),
     }
 
@@ -215,16 +219,34 @@ def _searched(values: Values, image: Sequence[int]) -> Searched:
     if nodes is None or values["arch/alphas_reduce"].shape != (edges, columns):
         raise ValueError(f"alphas of {edges} edges are those of no DARTS cell.")
     space = spaces.darts(nodes, _candidates(values, reductions, columns))
+    features = _features(values, reductions)
+    width = features * (2 if 0 in reductions else 1)
     net = darts.supernet(
-        space, features=_features(values, reductions), cells=cells, classes=classes,
+        space, features=features, cells=cells, classes=classes,
         stem_multiplier=_stem_multiplier(values, reductions),
+        partial=_partial(values, width) if _is_partial(values) else 1,
     )  # fmt: skip
     names = torch_names.of_supernet(space, reductions)
     channels, height, width = image
     images = jax.ShapeDtypeStruct((1, height, width, channels), np.float64)
     weights, stats = _fill(values, net.init, images, names)
-    arch = {name: values[f"arch/{theirs}"] for name, theirs in ARCHS.items()}
-    return Searched(net, names, arch, weights, stats)
+    relaxation = relax.softmax()
+    if _is_partial(values):
+        relaxation = relax.edge_normalised(space, relaxation)
+    return Searched(net, relaxation, names, _arch(values, "arch"), weights, stats)
+
+
+def _partial(values: Values, features: int) -> int:
+    """Which part of the channels the candidates of the first cell see."""
+    seen = [
+        array.shape[0]
+        for name, array in values.items()
+        if name.startswith("param/cells.0._ops.")
+        and name.endswith(("op.1.weight", ".1.running_mean"))
+    ]  # fmt: skip
+    if not seen:
+        raise ValueError("The file has no candidates that show how many channels they see.")
+    return features // seen[0]
 
 
 def _candidates(values: Values, reductions: Sequence[int], columns: int) -> tuple[str, ...]:
@@ -281,7 +303,7 @@ def _stem_multiplier(values: Values, reductions: Sequence[int]) -> int:
 
 def _loss(given: Searched, batch: Batch) -> Callable:
     def loss(arch, weights):
-        gates = relax.softmax().gates(arch, weights)
+        gates = given.relax.gates(arch, weights)
         logits, _ = given.net.apply(weights, given.stats, gates, batch.inputs)
         return _cross_entropy(logits, batch.labels), logits
 
@@ -300,8 +322,22 @@ def _images(array: np.ndarray) -> np.ndarray:
     return np.asarray(array, np.float64).transpose(0, 2, 3, 1)
 
 
-def _arch_error(tree: Any, values: Values, prefix: str) -> float:
-    return max(_error(tree[name], values[f"{prefix}/{arch}"]) for name, arch in ARCHS.items())
+def _is_partial(values: Values) -> bool:
+    return "arch/betas_normal" in values
+
+
+def _arch(values: Values, prefix: str) -> Any:
+    """The architecture under `prefix`, as our relaxation has it."""
+    read = lambda kind: {cell: values[f"{prefix}/{kind}_{cell}"] for cell in CELLS}
+    if not _is_partial(values):
+        return read("alphas")
+    return {"candidates": read("alphas"), "edges": read("betas")}
+
+
+def _arch_error(tree: Any, values: Values, prefix: str, step: int | None = None) -> float:
+    at = (lambda array: array) if step is None else (lambda array: array[step])
+    theirs = jax.tree.map(at, _arch(values, prefix))
+    return max(jax.tree.leaves(jax.tree.map(_error, tree, theirs)))
 
 
 def _rows_error(tree: Any, values: Values, prefix: str, names: torch_names.Names) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import rich.console
 
-from jaxnas import catalogue, data, find, retrain, run
+from jaxnas import catalogue, data, find, menu, retrain, run
 from jaxnas import genotype as genotype_text
 from jaxnas.cli import genotypes, opening, telling
 from jaxnas.genotype import Genotype
@@ -19,7 +19,8 @@ from jaxnas.settings import recipe as recipes
 from jaxnas.settings import search as searches
 
 GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
-UNDECISIVE = [field.name for field in dataclasses.fields(Place)]
+# The words of --set are recorded as the settings that they give.
+UNDECISIVE = [*(field.name for field in dataclasses.fields(Place)), "set"]
 
 
 def main(asked: SearchSettings, console: rich.console.Console | None = None) -> Path:
@@ -31,6 +32,11 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     console = console or rich.console.Console()
     note = lambda text="": progress.say(console, text)
     settings = searches.resolved(asked)
+    chosen = find.method_settings(settings)
+    plain = {name: chosen.get(name) for name in menu.FLAGS}
+    settings = dataclasses.replace(
+        settings, **{k: v for k, v in plain.items() if not isinstance(v, tuple)}
+    )
     folder = opening.folder(settings.place, name(settings))
     run.cache.enable()
     entry = catalogue.entry(settings.space)
@@ -39,11 +45,13 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     family = searches.family(settings.space)
     recipe = recipes.resolved(settings.retrain, family, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
+    find.asked(settings, entry, len(found.train.labels))  # refuses what cannot be, before all else
     retrain.refuse(entry, find.random_cells(entry, 0), recipe, found)
     net = find.supernet(settings, entry, len(found.class_names))
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)
-    decisive = moving(settings) | {"space_sha256": entry.digest}
+    decisive = moving(settings) | {f"set.{k}": v for k, v in chosen.items() if k not in plain}
+    decisive |= {"space_sha256": entry.digest}
     record = run.describe(decisive, execution, found.digest)
 
     note(f"jaxnas finds a cell for {found.name}: {opening.images(found)}")
@@ -57,10 +65,9 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
         else:
             spaces = {name: choice._asdict() for name, choice in entry.space.items()}
             run.write_text(folder / SPACE, json.dumps(spaces) + "\n")
-            genotype, _ = find.search(
+            genotype = find.search(
                 settings,
                 entry,
-                net,
                 found,
                 retrain.augment(found, recipe.pad, recipe.flip, 0),
                 folder=folder,
@@ -68,7 +75,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
                 execution=execution,
                 saving=opening.saving(settings.place),
                 console=console,
-            )
+            ).genotype
             run.write_text(folder / GENOTYPE, genotype_text.to_json(genotype))
         for line in telling.cells(genotype):
             note(line)
@@ -130,6 +137,7 @@ def name(settings: SearchSettings) -> str:
     parts = [opening.label(settings.source.data), space]
     parts += [settings.method] if settings.method != "darts" else []
     parts += [settings.order] if settings.order not in (None, "first") else []
+    parts += ["pt"] if settings.select == "perturbation" else []
     return "-".join([*parts, f"seed{settings.seed}"])
 
 
@@ -137,9 +145,10 @@ def what(settings: SearchSettings, parameters: int, steps_per_epoch: int) -> str
     """The search in one line."""
     order = f", {settings.order} order" if settings.order in ("first", "exact") else ""
     order = ", finite differences" if settings.order == "finite-difference" else order
+    epochs = f"{settings.epochs} epochs, " if settings.epochs else ""
     return (
-        f"method {settings.method}{order}; space {settings.space}; {settings.epochs} epochs of "
-        f"{steps_per_epoch} steps; search network of {settings.cells} cells, "
+        f"method {settings.method}{order}; space {settings.space}; {epochs}{steps_per_epoch} "
+        f"steps an epoch; search network of {settings.cells} cells, "
         f"{settings.features} channels, {parameters:,} parameters"
     )
 

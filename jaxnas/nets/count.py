@@ -32,11 +32,11 @@ def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
 
 def macs(net: Supernet | Network, image: tuple[int, int, int]) -> int:
     """Multiply-accumulates alone: see `size`."""
-    weights, stats = _variables(net, image)
-    gates = ()
     if isinstance(net, Supernet):
-        gates = ({name: jnp.ones(choice.shape) for name, choice in net.space.items()},)
-    return _macs(net.infer, weights, stats, *gates, _images(image))
+        # Weights are made cell by cell; afterwards equal cells are one loop.
+        return _macs(net.init, jax.eval_shape(lambda: jax.random.key(0)), _images(image))
+    weights, stats = _variables(net, image)
+    return _macs(net.infer, weights, stats, _images(image))
 
 
 def parameters(net: Supernet | Network, image: tuple[int, int, int]) -> int:
@@ -92,10 +92,11 @@ def _macs(run, *arguments) -> int:
 
 def _macs_of_edges(module: mixed.MixedEdges, gates, nodes, read) -> int:
     sources = nodes if read is None else read
-    image = jax.ShapeDtypeStruct((1, *sources.shape[2:]), sources.dtype)
+    seen = module.features // module.mixture.partial
+    image = jax.ShapeDtypeStruct((1, *sources.shape[2:-1], seen), sources.dtype)
     make, total = dict(module.candidates), 0
     for name, columns in module.plan.columns:
-        op = make[name](module.features, module.stride, module.norm).clone(parent=None)
+        op = make[name](seen, module.stride, module.norm).clone(parent=None)
         total += _macs_of_module(op, image) * sum(column >= 0 for column in columns)
     return total
 

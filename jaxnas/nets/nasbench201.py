@@ -23,14 +23,14 @@ class SearchCell(nn.Module):
     candidates: tuple[tuple[str, ops.OpFactory], ...]
     features: int
     norm: ops.Norm
-    remat: bool
+    mixture: mixed.Mixture
 
     @nn.compact
     def __call__(self, x: jax.Array, gates: jax.Array) -> tuple[jax.Array, None]:
         later = max(target for _, target in self.choice.edges)
         nodes = jnp.concatenate([x[None], jnp.zeros((later, *x.shape), x.dtype)])
         plan = mixed.plan(self.choice, tuple(range(len(self.choice.edges))))
-        settings = (self.candidates, self.features, 1, self.norm, self.remat)
+        settings = (self.candidates, self.features, 1, self.norm, self.mixture)
         nodes = mixed.MixedEdges(plan, *settings, name="edges")(gates, nodes, None)
         return nodes[later], None
 
@@ -62,7 +62,7 @@ class SearchNetwork(nn.Module):
     cells: int
     classes: int
     norms: normalise.Norms
-    remat: bool
+    mixture: mixed.Mixture
 
     @nn.compact
     def __call__(self, x: jax.Array, gates) -> jax.Array:
@@ -73,7 +73,7 @@ class SearchNetwork(nn.Module):
             features = self.features * 2**stage
             if stage:
                 x = ops.ResidualReduction(features, affine, name=f"reduction_{stage}")(x)
-            settings = (self.choice, self.candidates, features, norm, self.remat)
+            settings = (self.choice, self.candidates, features, norm, self.mixture)
             x = Stage(self.cells, settings, name=f"stage_{stage}")(x, gates["cell"])
         return ops.classifier(self.classes, nn.relu(affine(name="last_norm")(x)))
 
@@ -86,17 +86,22 @@ def supernet(
     classes: int = 10,
     affine: bool = False,
     candidates: ops.Ops | None = None,
+    partial: int = 1,
+    execute: mixed.Execute = "all",
     remat: bool = True,
 ) -> Supernet:
     """The search network of the benchmark: 3 stages of `cells` cells.
 
     Normalisation inside cells is affine if `affine`; otherwise convolutions there have biases, as
-    in the benchmark's code. `remat` recomputes an edge in its backward pass instead of keeping
-    what is inside. Raises ValueError for unknown candidates, impossible sizes, a space that is not
+    in the benchmark's code. `partial` and `execute`: see `mixed.Mixture`. `remat` recomputes an
+    edge in its backward pass instead of keeping what is inside. Raises ValueError for unknown
+    candidates, impossible sizes, a `partial` that does not divide `features`, a space that is not
     one cell with one input, and at `init` for images whose sides are not multiples of 4.
     """
     space = spaces.nasbench201() if space is None else space
     outside.refuse_sizes(cells, features, classes)
+    mixture = mixed.Mixture(partial, execute, remat)
+    mixed.refuse(mixture, features)
     if set(space) != {"cell"} or min(s for s, _ in space["cell"].edges) != 0:
         raise ValueError("A NAS-Bench-201 space is one cell, 'cell', whose input is node 0.")
     choice = space["cell"]
@@ -109,7 +114,7 @@ def supernet(
         features,
         cells,
         classes,
-        remat=remat,
+        mixture=mixture,
     )
 
     def refuse(height: int, width: int) -> None:

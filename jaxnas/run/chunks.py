@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.run import process
+
 State = Any
 Update = Callable[..., tuple[State, dict[str, jax.Array]]]  # (state, *operands)
 
@@ -106,7 +108,8 @@ def chunks(update: Update, operands: tuple, mode: str) -> Chunks:
             # The state comes back as it was laid out, else the next call would not take it.
             layouts = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
             jitted = jax.jit(program, donate_argnums=0, out_shardings=layouts)
-            programs[length] = jitted.lower(state, *operands).compile(options())
+            with process.without_collection():
+                programs[length] = jitted.lower(state, *operands).compile(options())
         return programs[length]
 
     def scan(state, steps, enough):

@@ -10,7 +10,17 @@ import jax
 import rich.console
 
 from jaxnas import checkpoint
-from jaxnas.run import chunks, health, journal, memory, progress, records, savings, signals
+from jaxnas.run import (
+    chunks,
+    health,
+    journal,
+    memory,
+    process,
+    progress,
+    records,
+    savings,
+    signals,
+)
 from jaxnas.run.folder import RunError
 
 State = Any  # a pytree with a field `step`, i32[]
@@ -34,7 +44,7 @@ class Outcome(NamedTuple):
 
 
 def loop(
-    update: chunks.Update,
+    update: chunks.Update | chunks.Chunks,
     state: State,
     *,
     folder: Path,
@@ -55,7 +65,8 @@ def loop(
 
     `update(state, *operands) -> (state, {name: scalar})` is pure; it finds its batch by
     `state.step`. Give data as `operands`: arrays that `update` closes over become constants of
-    the program. `folder` is held by `claim`, and `record` is what `describe` gave.
+    the program. Runs that are to share a compilation are given the same `chunks` of an update
+    instead. `folder` is held by `claim`, and `record` is what `describe` gave.
     `on_epoch(state)` must not keep the state, whose buffers the next chunk takes.
 
     Writes `metrics.jsonl` (a line a step, and a line an epoch with the caller's metrics),
@@ -76,7 +87,11 @@ def loop(
     if int(state.step):
         raise ValueError(f"A run is given its state at step 0, not {int(state.step)}.")
     console = console or rich.console.Console()
-    work = chunks.chunks(update, operands, execution.mode)
+    process.keep_freed_memory()
+    ready = isinstance(update, chunks.Chunks)
+    if ready and operands:
+        raise ValueError("Operands have no effect on chunks, which were made with their own.")
+    work = update if ready else chunks.chunks(update, operands, execution.mode)
     compile_s = needed_bytes = None
     spent_s = 0.0
 

@@ -11,19 +11,9 @@ from jaxnas.settings.places import Place
 from jaxnas.settings.recipe import Recipe
 from jaxnas.settings.sources import Source
 
-QUICK: dict[str, Any] = {
-    "epochs": 12,
-    "features": 4,
-    "learning_rate": 0.05,
-    "arch_learning_rate": 0.03,
-}
+QUICK: dict[str, Any] = {"features": 4}
 # DARTS, section 3.1 and quark0/darts cnn/train_search.py.
-PAPER: dict[str, Any] = {
-    "epochs": 50,
-    "features": 16,
-    "learning_rate": 0.025,
-    "arch_learning_rate": 3e-4,
-}
+PAPER: dict[str, Any] = {"features": 16}
 CELLS = {"quick": {"darts": 3, "nasbench201": 1}, "paper": {"darts": 8, "nasbench201": 5}}
 
 
@@ -35,18 +25,23 @@ class SearchSettings:
     split_seed: int | None = None
     """Divides the two at random instead of by index."""
     space: str = "darts"
-    """What may be found: darts, darts-no-none, darts-s1 to darts-s4, nasbench201, or a file
-    `*.py` of your own (docs/extending.md)."""
-    method: Literal["darts", "single-level"] = "darts"
-    """How it is searched."""
+    """What may be found: darts, darts-no-none, darts-s1 to darts-s4, darts-sharp, nasbench201, or
+    a file `*.py` of your own (docs/extending.md)."""
+    method: str = "darts"
+    """How it is searched; `jaxnas methods` lists all, with their settings."""
+    set: tuple[str, ...] = ()
+    """Settings of the method, as `name=value`."""
+    select: Literal["strongest", "perturbation"] = "strongest"
+    """What is taken of what was learned: the strongest gates, or the candidates whose removal
+    hurts most (DARTS-PT, with the settings `interval` and `criterion`)."""
     order: Literal["first", "exact", "finite-difference"] | None = None
-    """DARTS's gradient of the architecture: first order (the default), or through one step of
-    the weights, exactly or as in the paper's code."""
+    """The gradient of the architecture, for methods that leave it open: first order (the default),
+    or through one step of the weights, exactly or as in DARTS's code."""
     preset: Literal["quick", "paper"] = "quick"
-    """`quick` for a CPU; `paper`: C=16, 8 cells, 50 epochs, as DARTS does on CIFAR-10.
-    The preset decides whatever is not given below."""
+    """`quick` for a CPU; `paper`: C=16, 8 cells and the method's own settings.
+    The preset decides whatever is not given."""
     epochs: int | None = None
-    """Passes over the training half."""
+    """Passes over the training half, in each stage of the method."""
     batch_size: int = 64
     """Images a step, of either half."""
     features: int | None = None
@@ -85,8 +80,6 @@ def resolved(settings: SearchSettings) -> SearchSettings:
     kind = family(settings.space)
     preset = PAPER if settings.preset == "paper" else QUICK
     defaults = preset | {"cells": CELLS[settings.preset][kind]}
-    if settings.method == "darts":
-        defaults["order"] = "first"
     missing = {k: v for k, v in defaults.items() if getattr(settings, k) is None}
     full = dataclasses.replace(settings, **missing)
     require("--epochs", full.epochs, least=1)
@@ -99,11 +92,6 @@ def resolved(settings: SearchSettings) -> SearchSettings:
     require("--seed", full.seed, least=0, below=2**32)
     require("--split-seed", full.split_seed, least=0, below=2**32)
     require("--random-cells", full.random_cells, least=0)
-    if settings.order is not None and settings.method != "darts":
-        refuse(
-            f"--order has no effect on the method {settings.method}, which has one gradient for "
-            "all: leave it out, or search with --method darts."
-        )
     if settings.reductions is not None and kind == "nasbench201":
         refuse("--reductions has no effect on NAS-Bench-201, which has its own: leave it out.")
     places.check(full.place)

@@ -1,0 +1,302 @@
+"""`jaxnas diagnose`: what a run's search has come to, measured on its validation half."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import tyro.conf
+
+from jaxnas import catalogue, checkpoint, curvature, data, diagnose, find, hypergrad
+from jaxnas import run as runs
+from jaxnas.cli import arguments, opening
+from jaxnas.genotype import Genotype
+from jaxnas.report import folder as folders
+from jaxnas.report import say
+from jaxnas.run import chunks
+from jaxnas.search import cosine_by_epoch
+from jaxnas.settings import SearchSettings
+from jaxnas.settings import search as searches
+from jaxnas.settings.limits import require
+from jaxnas.types import Batch, Gates, Search, SearchState, Supernet
+
+TEXT = """Measures the last checkpoint of a search on its validation half, by batch statistics.
+
+Writes diagnostics.json into the run's folder and prints a table: curvature of the loss in the
+architecture and in the weights, gates, what selecting costs, how hypergradients agree
+(docs/diagnostics.md).
+
+examples:
+  jaxnas diagnose runs/digits-darts-seed0
+  jaxnas diagnose runs/digits-darts-seed0 --batches 8 --no-exact-hessian
+  jaxnas diagnose runs/digits-darts-seed0 --json
+"""
+FILE = "diagnostics.json"
+BESIDE = "space_sha256"  # recorded with the settings, and none of them
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnose:
+    run: tyro.conf.Positional[str]
+    """A folder that jaxnas search wrote, finished or stopped."""
+    batches: int = 2
+    """Validation batches to measure on, of the run's batch size."""
+    exact_hessian: bool = True
+    """The whole Hessian of the architecture, a row at a time; else its ends, by Lanczos."""
+    iterations: int = diagnose.ITERATIONS
+    """Of Lanczos."""
+    radius: float = diagnose.RADIUS
+    """Length of the step in the weights by which sharpness is measured."""
+    json: bool = False
+    """Print the file instead of the table."""
+
+
+class Searched(NamedTuple):
+    """A search as its run left it."""
+
+    settings: SearchSettings
+    net: Supernet
+    search: Search
+    select: Callable[[Gates], Genotype]
+    found: data.DataSet
+    state: SearchState
+
+
+def run(words: Sequence[str]) -> int:
+    """Reads the words and measures. Raises ValueError and OSError."""
+    asked = arguments.parsed(Diagnose, words, "jaxnas diagnose", TEXT)
+    if asked is not None:
+        require("--batches", asked.batches, least=1)
+        require("--iterations", asked.iterations, least=1)
+        require("--radius", asked.radius, above=0)
+        folder = Path(asked.run).expanduser()
+        measured = measure(searched(folder), asked)
+        written = json.dumps(measured, indent=2, allow_nan=False) + "\n"
+        runs.write_text(folder / FILE, written)
+        print(written if asked.json else table(measured), end="")
+    return 0
+
+
+def searched(folder: Path) -> Searched:
+    """The search of a run folder at its last checkpoint; nothing there is changed.
+
+    Raises ValueError for a folder that holds no search, or whose data or space are no longer
+    those of the run, and what `data.load` and `checkpoint.read` raise.
+    """
+    record = recorded(folder)
+    settings = _settings(record["settings"], folder)
+    runs.cache.enable()
+    entry = catalogue.entry(settings.space)
+    found = opening.load(settings.source, settings.train_fraction, settings.split_seed)
+    for was, now, what in (
+        (record["settings"].get(BESIDE), entry.digest, f"space {settings.space}"),
+        (record.get("data"), found.digest, f"data set {settings.source.data}"),
+    ):
+        if was != now:
+            raise ValueError(
+                f"The {what} is not the one that {folder} was searched with: bring that one back, "
+                "or search again."
+            )
+    net = find.supernet(settings, entry, len(found.class_names))
+    steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
+    search = find.method(settings, net, steps_per_epoch)
+    image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
+    like = runs.begin(search.init, jax.random.key(0), image)
+    state, _ = checkpoint.read(folder / "checkpoints", like, runs.fingerprint(record))
+    select = lambda gates: entry.select(entry.space, jax.device_get(gates))
+    return Searched(settings, net, search, select, found, state)
+
+
+def recorded(folder: Path) -> Mapping[str, Any]:
+    """What settings.json of a search says. Raises ValueError where there is none."""
+    there = folders.read(folder)
+    record = there.settings
+    if not isinstance(record.get("settings"), dict):
+        raise ValueError(f"{folder} holds no settings.json of a run: give a folder of one.")
+    if not there.searched:
+        raise ValueError(
+            f"In {folder} a given genotype was trained: give a folder that jaxnas search wrote."
+        )
+    return record
+
+
+def _settings(flat: Mapping[str, Any], folder: Path) -> SearchSettings:
+    left = {name: value for name, value in flat.items() if name != BESIDE}
+    try:
+        settings = searches.resolved(_unflat(SearchSettings(), left))
+    except TypeError as error:
+        raise ValueError(f"The settings of {folder} are damaged: {error}.") from error
+    if left:
+        raise ValueError(
+            f"{folder} was searched with settings that this jaxnas does not know "
+            f"({', '.join(sorted(left))}): use the version that wrote it."
+        )
+    return settings
+
+
+def _unflat(default: Any, left: dict[str, Any], prefix: str = "") -> Any:
+    """Settings from flat names, which are taken out of `left`: what `settings.flat` undoes."""
+    values = {}
+    for field in dataclasses.fields(default):
+        old = getattr(default, field.name)
+        if dataclasses.is_dataclass(old):
+            alone = field.name in ("source", "place")
+            inner = prefix if alone else f"{prefix}{field.name}."
+            values[field.name] = _unflat(old, left, inner)
+        elif prefix + field.name in left:
+            value = left.pop(prefix + field.name)
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(default, **values)
+
+
+def measure(searched: Searched, asked: Diagnose) -> dict[str, Any]:
+    """All figures, as diagnostics.json has them; None where one is not defined.
+
+    Raises ValueError for more batches than a half has.
+    """
+    settings, net, search, select, found, state = searched
+    train, valid = _batches(searched, asked.batches)
+    gates = search.gates(state)
+    genotype = select(gates)
+    right = _jit(lambda s, b: diagnose.discretisation(net, search, s, genotype, b))(state, valid)
+    steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
+    return {
+        "step": int(state.step),
+        "steps": settings.epochs * steps_per_epoch,
+        "batches": asked.batches,
+        "batch_size": settings.batch_size,
+        "statistics": "batch",
+        "arch": _arch(searched, valid, asked),
+        "weights": _weights(searched, valid, asked),
+        "gates": {
+            "entropy": float(diagnose.entropy(gates)),
+            "skips": diagnose.skips(genotype),
+        },
+        "discretisation": {
+            "supernet": float(right.supernet),
+            "discrete": float(right.discrete),
+            "gap": float(right.gap),
+        },
+        "hypergradients": _hypergradients(searched, train, valid, steps_per_epoch),
+    }
+
+
+def _batches(searched: Searched, count: int) -> tuple[Batch, Batch]:
+    """`count` batches of each half, not augmented, stacked."""
+    found, size = searched.found, searched.settings.batch_size
+    halves = (found.train, found.valid)
+    there = min(data.steps_per_epoch(len(half.labels), size) for half in halves)
+    if count > there:
+        raise ValueError(
+            f"--batches is {count}, and of {size} images each half has no more than {there}: give "
+            f"{there} or less."
+        )
+    draw = data.make_batch(found.mean, found.std, data.augment.none(), size)
+    keys = jax.random.split(jax.random.key(searched.settings.seed))
+    stack = jax.jit(jax.vmap(draw, (None, None, 0)))
+    steps = jnp.arange(count)
+    train, valid = (stack(data.resident(h), k, steps) for h, k in zip(halves, keys, strict=True))
+    return train, valid
+
+
+def _arch(searched: Searched, valid: Batch, asked: Diagnose) -> dict[str, Any]:
+    settings, net, search, _, _, state = searched
+    key = jax.random.fold_in(jax.random.key(settings.seed), 1)
+    if asked.exact_hessian:
+        matrix = _jit(lambda s, b: diagnose.arch_hessian(net, search, s, b))(state, valid)
+        values = jax.jit(curvature.spectrum)(matrix)
+        ends = curvature.Ritz(values, jnp.zeros_like(values))
+        return _ends(ends) | {"exact": True, "spectrum": values.tolist()}
+    lanczos = lambda s, b: diagnose.arch_eigenvalues(net, search, s, b, key, asked.iterations)
+    return _ends(_jit(lanczos)(state, valid)) | {"exact": False}
+
+
+def _weights(searched: Searched, valid: Batch, asked: Diagnose) -> dict[str, Any]:
+    settings, net, search, _, _, state = searched
+    key = jax.random.fold_in(jax.random.key(settings.seed), 2)
+    lanczos = lambda s, b: diagnose.weight_eigenvalues(net, search, s, b, key, asked.iterations)
+    rise = lambda s, b: diagnose.sharpness(net, search, s, b, asked.radius)
+    return _ends(_jit(lanczos)(state, valid)) | {
+        "iterations": asked.iterations,
+        "sharpness": float(_jit(rise)(state, valid)),
+        "radius": asked.radius,
+    }
+
+
+def _ends(found: curvature.Ritz) -> dict[str, float]:
+    return {
+        "largest": float(found.values[-1]),
+        "smallest": float(found.values[0]),
+        "error": float(found.errors[jnp.array([0, -1])].max()),
+    }
+
+
+def _hypergradients(
+    searched: Searched, train: Batch, valid: Batch, steps_per_epoch: int
+) -> dict[str, Any]:
+    """Cosines by pair of rules, means over pairs of batches, at the run's learning rate."""
+    settings, net, search, _, _, state = searched
+    rate = cosine_by_epoch(
+        settings.learning_rate, settings.learning_rate / 25,
+        epochs=settings.epochs, steps_per_epoch=steps_per_epoch,
+    )(state.step)  # fmt: skip
+
+    rules = {
+        "first order": hypergrad.first_order(),
+        "exact": hypergrad.unrolled(),
+        "finite difference": hypergrad.finite_difference(),
+    }
+
+    @_jit
+    def agree(state: SearchState, train: Batch, valid: Batch) -> diagnose.Agreement:
+        problem = diagnose.problem(net, search, state, train, valid, rate)
+        return diagnose.agreement(problem, state.arch, state.weights, rules)
+
+    one = lambda batches, n: jax.tree.map(lambda x: x[n], batches)
+    cosines = [agree(state, one(train, n), one(valid, n)) for n in range(len(valid.labels))]
+    mean = jax.tree.map(lambda *values: float(jnp.stack(values).mean()), *cosines)
+    named = lambda pairs: {
+        f"{one} | {other}": value if math.isfinite(value) else None
+        for (one, other), value in pairs.items()
+    }
+    # First order has no implicit part.
+    looks = {pair: value for pair, value in mean.implicit.items() if "first order" not in pair}
+    return {
+        "learning_rate": float(rate),
+        "total": named(mean.total),
+        "implicit": named(looks),
+    }
+
+
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.jit(function, compiler_options=chunks.options())
+
+
+def table(measured: Mapping[str, Any]) -> str:
+    """The figures in lines."""
+    arch, weights, gates = (measured[name] for name in ("arch", "weights", "gates"))
+    lost, grads = measured["discretisation"], measured["hypergradients"]
+    how = "exact" if arch["exact"] else f"Lanczos, error {arch['error']:.1g}"
+    skips = ", ".join(f"{count} in {cell}" for cell, count in gates["skips"].items())
+    percent = lambda value: say.percent(value).replace(say.SPACE, " ")
+    rows = [
+        ("measured", f"after step {measured['step']} of {measured['steps']}, on "
+         f"{measured['batches']} batches of {measured['batch_size']}, by batch statistics"),
+        ("arch Hessian", f"{arch['smallest']:.3g} to {arch['largest']:.3g} ({how})"),
+        ("weight Hessian", f"{weights['smallest']:.3g} to {weights['largest']:.3g} "
+         f"(Lanczos, error {weights['error']:.1g})"),
+        ("sharpness", f"{weights['sharpness']:.3g} nats within {weights['radius']:g}"),
+        ("gate entropy", f"{gates['entropy']:.3f} nats an edge"),
+        ("skips", skips),
+        ("discretisation", f"{percent(lost['supernet'])} to {percent(lost['discrete'])}, same "
+         "weights"),
+    ]  # fmt: skip
+    for part in ("total", "implicit"):
+        for pair, value in grads[part].items():
+            shown = "not defined" if value is None else f"{value:.3f}"
+            rows.append((f"cosine, {part}", f"{shown}  {pair.replace(' | ', ', ')}"))
+    return "".join(f"{name:<17}{text}\n" for name, text in rows)

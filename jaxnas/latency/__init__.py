@@ -1,0 +1,1 @@
+"""Milliseconds on a device: measured, fitted, predicted."""

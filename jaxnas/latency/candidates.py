@@ -1,0 +1,70 @@
+"""What the name of a candidate says: its kind, its numbers, and which candidate it outgrows."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxnas.space import NONE
+
+ABSENT, PASS, FREE, LEARNED = range(4)  # nothing, the identity, no weights, weights
+# `k5`, `e6`, `g2`, `w1.25` or the first number of `3x3`, between underscores or at the end.
+NUMBER = re.compile(r"(?<![a-z])([a-z]{0,2})(\d+(?:\.\d+)?)(?:x\d+)?(?![a-z0-9])")
+GROUPS = "g"
+
+
+def kind(name: str) -> int:
+    """ABSENT for `none`, PASS for skips, FREE for pools, LEARNED for anything else."""
+    if name in (NONE, "zero", "zeroize"):
+        return ABSENT
+    if "skip" in name or "identity" in name:
+        return PASS
+    return FREE if "pool" in name else LEARNED
+
+
+def numbers(name: str) -> dict[str, float]:
+    """The numbers of a name: `k5_e3_g2` gives k 5, e 3, g 2; `nor_conv_3x3` gives k 3."""
+    return {letter or "k": float(digits) for letter, digits in NUMBER.findall(name)}
+
+
+def grows(names: Sequence[str]) -> np.ndarray:
+    """bool[O, O]: whether `names[j]` does all that `names[i]` does, and more.
+
+    Two names that differ in numbers alone, none of them smaller. More groups are less work per
+    feature and often more time, so that names of different groups are not compared.
+    """
+    shapes = [_skeleton(name) for name in names]
+    sizes = [{k: v for k, v in numbers(name).items() if k != GROUPS} for name in names]
+
+    def outgrown(i: int, j: int) -> bool:
+        same = shapes[i] == shapes[j] and kind(names[i]) == kind(names[j])
+        no_less = same and all(sizes[j][k] >= v for k, v in sizes[i].items())
+        return no_less and sizes[i] != sizes[j]
+
+    every = range(len(names))
+    found = [[outgrown(i, j) for j in every] for i in every]
+    return np.array(found, bool).reshape(len(names), len(names))
+
+
+def attributes(names: Sequence[str]) -> np.ndarray:
+    """f64[O, A], standardised: what names tell about work, for layers of unknown sizes.
+
+    Is it a block; kernel, expansion, kernel^2 * expansion, groups; width and others as they come.
+    """
+    known = [numbers(name) for name in names]
+    letters = sorted({letter for each in known for letter in each})
+    rows = []
+    for name, each in zip(names, known, strict=True):
+        block = kind(name) in (FREE, LEARNED)
+        taps = each.get("k", 1) ** 2 * each.get("e", 1)
+        rows.append([block, block * taps, *(block * each.get(letter, 1) for letter in letters)])
+    table = np.array(rows, float)
+    spread = table.std(0)
+    return ((table - table.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0]
+
+
+def _skeleton(name: str) -> str:
+    def blank(found: re.Match) -> str:
+        return found[0] if found[1] == GROUPS else (found[1] or "k") + "#"
+
+    return NUMBER.sub(blank, name)

@@ -1,0 +1,113 @@
+"""What is regressed on in a space of cells: counts of the executed graph, edges, pairs of edges."""
+
+import itertools
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from jaxnas.latency import candidates, graph, layout
+from jaxnas.types import Choice, Space
+
+Array = Any  # of numpy or of jax.numpy
+SMALL = 2_000  # pair features of a choice: above, pairs of edges are left out
+COUNTS = (*graph.FAMILIES, "shared", "path")  # groups whose features have units of their own
+ORDERS = 24  # ways of numbering the nodes: above, equal cells may differ at their edges
+
+
+def features(space: Space, codes: Array, xp: ModuleType = np) -> dict[str, Array]:
+    """Groups of features of networks i[N, positions], f[N, F] each, not centred.
+
+    The six of `graph.counts`, summed over the choices that share a vocabulary and a choice each;
+    `edge`: which candidate stands where; `pair`: which two stand where. Cells that differ in the
+    numbering of their nodes alone have equal features.
+    """
+    groups: dict[str, list[Array]] = {}
+    start = 0
+    for choice in space.values():
+        part = codes[:, start : start + len(choice.edges)]
+        start += len(choice.edges)
+        for name, value in _choice(choice, part, xp).items():
+            groups.setdefault(name, []).append(value)
+    found = {name: xp.concatenate(parts, 1) for name, parts in groups.items()}
+    if len(space) > 1 and len({c.candidates[0] for c in space.values()}) == 1:
+        tied = {name: sum(groups[name]) for name in COUNTS}
+        found |= {f"{name} in all": value for name, value in tied.items()}
+    return found
+
+
+def _choice(choice: Choice, codes: Array, xp: ModuleType) -> dict[str, Array]:
+    shape = graph.cell(choice)
+    found = graph.counts(shape, codes, xp)
+    nodes = _orders(choice, shape)
+    written = xp.stack(
+        [xp.asarray(shape.kinds)[e][codes[:, e]] for e in range(len(choice.edges))], 1
+    )
+    written = written != candidates.ABSENT
+    edges = pairs = total = 0
+    small = len(choice.edges) * (len(choice.edges) - 1) // 2 * choice.shape[1] ** 2 <= SMALL
+    for order in nodes:
+        moved, possible = _renumbered(choice, shape, codes, written, order, xp)
+        open_ = (moved[:, :, None] == np.arange(choice.shape[1])).astype(np.float32)
+        weight = possible.astype(np.float32)[:, None]
+        edges = edges + weight * open_.reshape(len(codes), choice.shape[0] * choice.shape[1])
+        if small:
+            pairs = pairs + weight * _pairs(open_ - 1 / choice.shape[1], xp)
+        total = total + weight
+    found["edge"] = edges / total
+    if small and len(choice.edges) > 1:
+        found["pair"] = pairs / total
+    return found
+
+
+def _orders(choice: Choice, shape: graph.Cell) -> list[tuple[int, ...]]:
+    """Every numbering of the nodes that keeps inputs and a single output in their place."""
+    last = shape.outputs if len(shape.outputs) == 1 else ()
+    free = [v for v in range(shape.nodes) if v not in (*shape.inputs, *last)]
+    equal = len(set(choice.candidates)) == 1
+    orders = list(itertools.islice(itertools.permutations(free), ORDERS + 1))
+    if not equal or len(orders) > ORDERS:
+        orders = [tuple(free)]
+    return [_whole(shape.nodes, dict(zip(free, order, strict=True))) for order in orders]
+
+
+def _whole(nodes: int, moved: dict[int, int]) -> tuple[int, ...]:
+    return tuple(moved.get(v, v) for v in range(nodes))
+
+
+def _renumbered(choice, shape, codes, written, order, xp) -> tuple[Array, Array]:
+    """The codes after renumbering the nodes, and whether that leaves every edge forward."""
+    index = {edge: e for e, edge in enumerate(choice.edges)}
+    nothing = [
+        next((o for o, n in enumerate(row) if candidates.kind(n) == candidates.ABSENT), -1)
+        for row in choice.candidates
+    ]
+    columns = [xp.full(len(codes), nothing[e], codes.dtype) for e in range(len(choice.edges))]
+    possible = xp.ones(len(codes), bool)
+    for e, (source, target) in enumerate(choice.edges):
+        place = index.get((order[source], order[target]))
+        if place is None:
+            possible = possible & ~written[:, e]
+        else:
+            columns[place] = codes[:, e]
+    return xp.stack(columns, 1), possible
+
+
+def _pairs(open_: Array, xp: ModuleType) -> Array:
+    every = list(_couples(open_.shape[1]))
+    left, right = (open_[:, [pair[i] for pair in every]] for i in range(2)) if every else ((), ())
+    if not every:
+        return xp.zeros((len(open_), 0), np.float32)
+    return (left[:, :, :, None] * right[:, :, None, :]).reshape(len(open_), -1)
+
+
+def _couples(edges: int) -> Iterator[tuple[int, int]]:
+    return itertools.combinations(range(edges), 2)
+
+
+def reference(space: Space) -> np.ndarray:
+    """Networks over which features are centred and scaled, i[N, positions]."""
+    if layout.enumerable(space) and np.prod(layout.sizes(space)) <= 20_000:
+        return np.concatenate(list(layout.everything(space)))
+    return layout.chance(space, 4096)

@@ -1,0 +1,238 @@
+"""Measured milliseconds of some networks of a space -> a model of all of them."""
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxnas.latency import cells, chains, evidence, growth, layout
+from jaxnas.types import Space
+
+LEAST = 0.01  # of the fastest network measured: no prediction is below it
+LEVEL = 0.9  # of intervals
+DISAGREE = 1.5  # times: above, two measurements of one network are not of one device
+ABSURD_MS = 1e-4, 1e6  # medians outside are no milliseconds of a network
+NEAR = 0.2  # of the median: below, intervals are as wide as there (see `evidence.FLOOR`)
+
+
+class Model(NamedTuple):
+    """Predicts the milliseconds of every network of `space` on `device`.
+
+    One of three forms. Small spaces of cells: `table`, all networks. Chains: `costs` of each
+    layer and `pairs` of neighbours. Other spaces of cells: `weights` of their features.
+    """
+
+    space: Space
+    device: str
+    networks: int  # measured
+    least_ms: float
+    median_ms: float
+    errors: np.ndarray  # f64[networks], relative, sorted: each network predicted from the others
+    constant: float
+    table: np.ndarray | None = None  # f64[candidates of position 0, of position 1, ...]
+    costs: np.ndarray | None = None  # f64[positions, candidates]
+    pairs: np.ndarray | None = None  # f64[positions - 1, candidates, candidates]
+    weights: Mapping[str, np.ndarray] | None = None
+
+    def predict(self, networks: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, ...]:
+        """(milliseconds, low, high), f64[N] each, of networks i[N, positions].
+
+        Between low and high lies a measurement with probability `level`, as far as networks left
+        out tell (jackknife). Raises ValueError for networks of another space.
+        """
+        ms = milliseconds(self, layout.check(self.space, networks))
+        away = margin(self, level) * np.maximum(ms, NEAR * self.median_ms)
+        return ms, np.maximum(ms - away, 0.0), ms + away
+
+
+class FitError(ValueError):
+    """Measurements from which nothing can be fitted: the message is one line."""
+
+
+def fit(
+    space: Space,
+    networks: np.ndarray,
+    latency_ms: np.ndarray,
+    *,
+    device: str = "",
+    work: np.ndarray | None = None,
+) -> Model:
+    """The model of i[N, positions] networks that take f[N] milliseconds.
+
+    NaN: not measured. `work` f[positions, candidates, quantities] tells of a chain how much each
+    candidate computes at each layer (`jaxnas.latency.work`). Raises FitError for fewer than two
+    different networks, for times that are zero, negative, infinite or no milliseconds, for
+    measurements of one network that disagree, and ValueError for networks of another space.
+    """
+    networks, ms = accepted(space, networks, latency_ms)
+    if layout.is_chain(space):
+        return _chain(space, networks, ms, device, work)
+    if work is not None:
+        raise FitError("Work has an effect on chains of layers only: leave it out.")
+    return _cells(space, networks, ms, device)
+
+
+def accepted(
+    space: Space, networks: np.ndarray, latency_ms: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Different networks and their times; one measured several times gets the median.
+
+    Raises as `fit` does.
+    """
+    networks, ms = layout.check(space, networks), np.asarray(latency_ms, float)
+    if ms.shape != networks.shape[:1]:
+        raise FitError(f"There are {len(networks)} networks and times of the shape {ms.shape}.")
+    networks, ms = networks[~np.isnan(ms)], ms[~np.isnan(ms)]
+    wrong = ~np.isfinite(ms) | (ms <= 0)
+    if wrong.any():
+        raise FitError(
+            f"{wrong.sum()} of {len(ms)} times are zero, negative or infinite (the first: "
+            f"{ms[wrong][0]:g} ms): measure those networks again, or leave them out."
+        )
+    different, place = np.unique(networks, axis=0, return_inverse=True)
+    if len(different) < 2:
+        raise FitError(
+            f"{len(different) or 'No'} network was measured: two different ones are the least, "
+            "60 to 100 are advised."
+        )
+    low, high = (np.full(len(different), start) for start in (np.inf, 0.0))
+    np.minimum.at(low, place.ravel(), ms)
+    np.maximum.at(high, place.ravel(), ms)
+    if (worst := int(np.argmax(high / low))) is not None and high[worst] > DISAGREE * low[worst]:
+        raise FitError(
+            f"Network {different[worst].tolist()} takes {low[worst]:.4g} ms and "
+            f"{high[worst]:.4g} ms in one table: keep the rows of one device and one unit."
+        )
+    median = float(np.median(ms))
+    if not ABSURD_MS[0] <= median <= ABSURD_MS[1]:
+        raise FitError(
+            f"The median of the times is {median:.3g} ms, which no network takes: give "
+            "milliseconds."
+        )
+    order = np.argsort(place.ravel(), kind="stable")
+    groups = np.split(ms[order], np.cumsum(np.bincount(place.ravel()))[:-1])
+    return different, np.array([np.median(group) for group in groups])
+
+
+def milliseconds(model: Model, networks: np.ndarray) -> np.ndarray:
+    """f64[N] of networks that are known to be the space's."""
+    if model.table is not None and (networks >= 0).all():
+        return model.table[tuple(networks.T)]
+    if model.costs is not None:
+        return np.maximum(chain_ms(model, networks), model.least_ms)
+    return np.maximum(_linear(model, networks), model.least_ms)
+
+
+def margin(model: Model, level: float = LEVEL) -> float:
+    """Half the width of an interval, relative. Raises ValueError unless 0 < level < 1."""
+    if not 0 < level < 1:
+        raise ValueError(f"The level of an interval is {level}: give it above 0 and below 1.")
+    rank = math.ceil(level * (len(model.errors) + 1))
+    return float(model.errors[min(rank, len(model.errors)) - 1])
+
+
+def chain_ms(model: Model, networks: np.ndarray) -> np.ndarray:
+    """f64[N], before the least that is possible; a layer that is not there (-1) costs nothing."""
+    there = networks >= 0
+    each = model.costs[np.arange(networks.shape[1]), networks] * there
+    total = model.constant + each.sum(1)
+    if model.pairs is not None:
+        line = networks[:, chains.order(model.space)]
+        left, right = line[:, :-1], line[:, 1:]
+        both = (left >= 0) & (right >= 0)
+        at = np.arange(left.shape[1])
+        total = total + (model.pairs[at, left, right] * both).sum(1)
+    return total
+
+
+def _linear(model: Model, networks: np.ndarray) -> np.ndarray:
+    groups = cells.features(model.space, networks)
+    return model.constant + sum(groups[name] @ w for name, w in model.weights.items())
+
+
+def _regressed(
+    groups: Mapping[str, np.ndarray], ms: np.ndarray, centre: Mapping[str, Any]
+) -> tuple[evidence.Fit, float, dict[str, np.ndarray]]:
+    """(the fit, its constant and its weights for features neither centred nor scaled)."""
+    kept = {name: (mean, size) for name, (mean, size) in centre.items() if np.isfinite(size).any()}
+    scaled = {name: (groups[name] - mean) / size for name, (mean, size) in kept.items()}
+    found = evidence.regress(scaled, ms)
+    weights = {name: found.weights[name] / size for name, (_, size) in kept.items()}
+    constant = found.constant - sum(mean @ weights[name] for name, (mean, _) in kept.items())
+    return found, float(constant), weights
+
+
+def centred(groups: Mapping[str, np.ndarray], own: Collection[str] = ()) -> dict[str, tuple]:
+    """(mean f[F], size f[F]) of each group over reference networks.
+
+    After `(value - mean) / size` rows have mean square length one; in the groups of `own` each
+    feature has a unit of its own and all weigh the same, in others their variances stay.
+    """
+    found = {}
+    for name, value in groups.items():
+        value = np.asarray(value, float)
+        mean, spread = value.mean(0), value.std(0)
+        size = spread if name.split(" in ")[0] in own else np.full(len(spread), 1.0)
+        size = np.where(spread > 1e-9, size, np.inf)
+        found[name] = mean, size * np.sqrt(((spread / size) ** 2).sum())
+    return found
+
+
+def relative(ms: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """Sorted errors of networks predicted from the others, relative as in intervals."""
+    least = NEAR * float(np.median(ms))
+    return np.sort(np.abs(ms - left_out) / np.maximum(left_out, least))
+
+
+def _cells(space: Space, networks: np.ndarray, ms: np.ndarray, device: str) -> Model:
+    centre = centred(cells.features(space, cells.reference(space)), cells.COUNTS)
+    groups = {name: np.asarray(f, float) for name, f in cells.features(space, networks).items()}
+    found, constant, weights = _regressed(groups, ms, centre)
+    model = Model(
+        space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
+        relative(ms, found.left_out), constant, weights=weights,
+    )  # fmt: skip
+    return tabulated(model) if layout.enumerable(space) else model
+
+
+def tabulated(model: Model) -> Model:
+    """The model with the table of all its networks, in which no candidate outgrown is slower."""
+    every = [_linear(model, part) for part in layout.everything(model.space)]
+    table = np.maximum(np.concatenate(every), model.least_ms).reshape(layout.sizes(model.space))
+    orders = [growth.order(position.candidates) for position in layout.positions(model.space)]
+    table = growth.monotone(table, orders)
+    return model._replace(table=table)
+
+
+def _chain(space, networks, ms, device, work) -> Model:
+    places, wide = layout.positions(space), chains.width(space)
+    if work is not None:
+        work = _work(work, (len(places), wide))
+    basis = chains.bases(space, work)
+    centre = centred(chains.features(space, layout.chance(space, 4096), basis))
+    found, constant, weights = _regressed(chains.features(space, networks, basis), ms, centre)
+    costs = sum(basis[name] @ weights[name] for name in basis if name in weights)
+    pairs = np.zeros((len(places) - 1, wide, wide))
+    for name in ("pair", "pair anywhere"):
+        if name in weights:
+            pairs = pairs + weights[name].reshape(-1, wide, wide)
+    # The one-hot rows of pairs were centred: single layers keep what is theirs.
+    means = pairs.mean(1, keepdims=True), pairs.mean(2, keepdims=True)
+    pairs = pairs - means[0] - means[1] + pairs.mean((1, 2), keepdims=True)
+    costs, pairs = growth.chain(space, costs.reshape(len(places), wide), pairs)
+    return Model(
+        space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
+        relative(ms, found.left_out), constant,
+        costs=costs, pairs=pairs,
+    )  # fmt: skip
+
+
+def _work(work: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    work = np.asarray(work, float)
+    if work.ndim != 3 or work.shape[:2] != shape or not np.isfinite(work).all():
+        raise FitError(
+            f"Work has the shape {work.shape}: give finite numbers of [{shape[0]} positions, "
+            f"{shape[1]} candidates, quantities]."
+        )
+    return work

@@ -1,0 +1,55 @@
+"""DrNAS: gates drawn from a Dirichlet distribution. https://arxiv.org/abs/2006.10355"""
+
+from typing import Literal
+
+from jaxnas import relax, search, terms
+from jaxnas.methods import optimisers
+from jaxnas.types import Search, Supernet
+
+
+def dr_nas(
+    net: Supernet,
+    *,
+    epochs: int = 100,
+    steps_per_epoch: int,
+    regulariser: Literal["l2", "kl"] = "l2",
+    regulariser_weight: float = 1e-3,
+    learning_rate: float = 0.025,
+    min_learning_rate: float = 0.001,
+    weight_decay: float = 3e-4,
+    clip_norm: float = 5.0,
+    arch_learning_rate: float = 3e-4,
+) -> Search:
+    """DARTS over Dirichlet draws, held near the uniform distribution by a regulariser.
+
+    "l2" decays the logits (coupled, within Adam); "kl" adds the divergence from the uniform
+    Dirichlet to the validation loss. Settings as in xiangning-chen/DrNAS 201-space/train_search.py.
+    Raises ValueError for an unknown regulariser, one without weight, and an impossible learning
+    rate or length.
+    """
+    if regulariser not in ("l2", "kl"):
+        raise ValueError(f"DrNAS is regularised by 'l2' or 'kl', not {regulariser!r}.")
+    if not regulariser_weight > 0:
+        raise ValueError(
+            f"A regulariser of weight {regulariser_weight} has no effect: make it positive."
+        )
+    rate = search.cosine_by_epoch(
+        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    by_kl = regulariser == "kl"
+    divergence = terms.weighted(
+        terms.dirichlet_divergence(relax.concentration), lambda step: regulariser_weight
+    )
+    return search.bilevel(
+        net,
+        relax.dirichlet(),
+        terms.cross_entropy(),
+        outer_objective=terms.total(loss=terms.cross_entropy(), kl=divergence) if by_kl else None,
+        **optimisers.adam_and_sgd(
+            rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            arch_learning_rate=arch_learning_rate,
+            arch_weight_decay=0.0 if by_kl else regulariser_weight,
+        ),
+    )

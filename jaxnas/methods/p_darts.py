@@ -1,0 +1,156 @@
+"""P-DARTS: deeper search networks with fewer candidates, stage by stage.
+
+Chen et al. 2019, https://arxiv.org/abs/1904.12760, chenxin061/pdarts train_search.py.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnas import hypergrad, relax, restrict, search, select, terms
+from jaxnas.methods import optimisers
+from jaxnas.program import Found, Program, Stage
+from jaxnas.types import Gates, Search, Space, Supernet
+
+SKIP = "skip_connect"
+Rate = Callable[[jax.Array], jax.Array]  # step -> chance that a skip's output is dropped
+
+
+def stage_search(
+    net: Supernet,
+    *,
+    epochs: int = 25,
+    steps_per_epoch: int,
+    rest: int = 10,
+    learning_rate: float = 0.025,
+    min_learning_rate: float = 0.0,
+    weight_decay: float = 3e-4,
+    clip_norm: float = 5.0,
+    arch_learning_rate: float = 6e-4,
+    arch_weight_decay: float = 1e-3,
+    arch_clip_norm: float = 5.0,
+) -> Search:
+    """First-order DARTS whose architecture rests for the first `rest` epochs, its gradient clipped.
+
+    Raises ValueError for a rest that leaves no epoch, or an impossible learning rate or length.
+    """
+    _refuse_rest(rest, epochs)
+    rate = search.cosine_by_epoch(
+        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    rule = hypergrad.first_order()
+    txs = optimisers.adam_and_sgd(
+        rate,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        arch_learning_rate=arch_learning_rate,
+        arch_weight_decay=arch_weight_decay,
+    )
+    txs["arch_tx"] = optax.chain(optax.clip_by_global_norm(arch_clip_norm), txs["arch_tx"])
+    waiting = hypergrad.after(rest * steps_per_epoch, rule) if rest else rule
+    return search.bilevel(net, relax.softmax(), terms.cross_entropy(), hypergrad=waiting, **txs)
+
+
+def p_darts(
+    space: Space,
+    *,
+    steps_per_epoch: int,
+    dropped: Callable[[Rate], Mapping[str, Any]],
+    epochs: int = 25,
+    rest: int = 10,
+    cells: tuple[int, ...] = (5, 11, 17),
+    keep: tuple[int, ...] = (5, 3),
+    dropout: tuple[float, ...] = (0.1, 0.4, 0.7),
+    skips: int | None = 2,
+    **settings: float,
+) -> Program:
+    """A stage of `epochs` for each of `cells`; between them edges are left with `keep` candidates.
+
+    Candidates go by their gates, the lowest first, `none` too; every stage starts with new
+    weights and a new architecture. Skips are dropped out, at first with the stage's `dropout`
+    (`skip_dropout`; the README's values, the code's default is none): `dropped(rate)` gives a
+    supernet's candidates with such skips, `nets.dropped_skip.candidates`; at 0 the run's own are
+    used. What is found has at most `skips` of them in the normal cell (`limit_skips`; None: any
+    number); the last stage's reduction to one candidate, never `none`, is that of the selection.
+    `settings`: those of `stage_search`. Raises ValueError where the numbers of stages differ or
+    candidates are kept that are not there, for a rest that leaves no epoch and a dropout outside
+    [0, 1).
+    """
+    counts = [next(iter(space.values())).shape[1], *keep]
+    if not len(cells) == len(dropout) == len(counts):
+        raise ValueError(
+            f"{len(cells)} stages have as many dropouts, and one `keep` fewer: not "
+            f"{len(dropout)} and {len(keep)}."
+        )
+    if any(after >= before or after < 1 for before, after in zip(counts, keep, strict=False)):
+        raise ValueError(f"Every stage keeps fewer candidates than the one before: not {counts}.")
+    if any(not 0 <= rate < 1 for rate in dropout):
+        raise ValueError(f"Skips are dropped with a chance in [0, 1), not {dropout}.")
+    if skips is not None and skips < 0:
+        raise ValueError(f"A cell has {skips} skips at most: choose zero or more, or None.")
+    _refuse_rest(rest, epochs)
+    method = functools.partial(stage_search, rest=rest, **settings)
+
+    def stages() -> Program:
+        remaining = space
+        for number, (count, first_rate) in enumerate(zip(cells, dropout, strict=True)):
+            net: dict[str, Any] = {"cells": count}
+            if first_rate > 0:
+                net["candidates"] = dropped(skip_dropout(first_rate, epochs, rest, steps_per_epoch))
+            done = yield Stage(f"stage-{number + 1}", remaining, epochs, method, net)
+            if number < len(keep):
+                remaining, _ = restrict.pruned(remaining, done.gates, keep[number])
+        gates = {name: np.array(rows) for name, rows in done.gates.items()}
+        return Found(remaining, gates if skips is None else limit_skips(remaining, gates, skips))
+
+    return stages()
+
+
+def skip_dropout(first_rate: float, epochs: int, rest: int, steps_per_epoch: int) -> Rate:
+    """step -> the chance that a skip's output is dropped, constant within an epoch.
+
+    A line from `first_rate` towards 0 at `epochs` while the architecture rests; then
+    `first_rate * exp(-0.2 (epoch - rest))`, anew from the top.
+    """
+
+    def rate(step: jax.Array) -> jax.Array:
+        epoch = step // steps_per_epoch
+        falling = first_rate * (epochs - epoch - 1) / epochs
+        return jnp.where(epoch < rest, falling, first_rate * jnp.exp(-0.2 * (epoch - rest)))
+
+    return rate
+
+
+def limit_skips(space: Space, gates: Gates, most: int, kind: str = "normal") -> Gates:
+    """`gates` whose selected cell `kind` has at most `most` skips.
+
+    While it has more, the least open of the selected skips is closed and the cell selected anew.
+    Raises ValueError for a space without `kind`.
+    """
+    if kind not in space:
+        raise ValueError(f"There is no {kind!r} cell whose skips could be limited: give None.")
+    choice = space[kind]
+    rows = np.array(gates[kind])
+    while True:
+        cell = select.strongest_pairs(space, {**gates, kind: rows}).cells[kind]
+        edges = [choice.edges.index((s, t)) for s, t, op in cell.edges if op == SKIP]
+        if len(edges) <= most:
+            return {**gates, kind: rows}
+        column = lambda edge: choice.candidates[edge].index(SKIP)
+        weakest = min(edges, key=lambda edge: rows[edge, column(edge)])
+        if rows[weakest, column(weakest)] == 0:
+            raise ValueError(f"No cell of this space has {most} skips: allow more.")
+        rows[weakest, column(weakest)] = 0
+
+
+def _refuse_rest(rest: int, epochs: int) -> None:
+    if not 0 <= rest < epochs:
+        raise ValueError(
+            f"A rest of {rest} epochs leaves none of {epochs} to the architecture: "
+            "choose 0 <= rest < epochs."
+        )

@@ -1,0 +1,55 @@
+"""PC-DARTS: partial channel connections. https://arxiv.org/abs/1907.05737"""
+
+import optax
+
+from jaxnas import hypergrad as hypergradients
+from jaxnas import relax, search, terms
+from jaxnas.types import Hypergradient, Search, Supernet
+
+PARTIAL = 4  # of the supernet, which sees the first quarter of the channels
+
+
+def pc_darts(
+    net: Supernet,
+    *,
+    epochs: int = 50,
+    steps_per_epoch: int,
+    hypergrad: Hypergradient | None = None,
+    warm_up: int = 15,
+    learning_rate: float = 0.1,
+    min_learning_rate: float = 0.0,
+    weight_decay: float = 3e-4,
+    clip_norm: float = 5.0,
+    arch_learning_rate: float = 6e-4,
+    arch_weight_decay: float = 1e-3,
+) -> Search:
+    """DARTS with normalised edges, on a supernet made with `partial=4`.
+
+    First order unless `hypergrad` is given. The architecture rests for the first `warm_up`
+    epochs. Settings as in yuhuixu1993/PC-DARTS train_search.py (CIFAR-10, batches of 256).
+    Raises ValueError for an impossible learning rate or length, and for a warm-up that leaves
+    no epoch.
+    """
+    if not 0 <= warm_up < epochs:
+        raise ValueError(
+            f"A warm-up of {warm_up} epochs leaves none of {epochs} to the architecture: "
+            "choose 0 <= warm_up < epochs."
+        )
+    rate = search.cosine_by_epoch(
+        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    rule = hypergrad or hypergradients.first_order()
+    return search.bilevel(
+        net,
+        relax.edge_normalised(net.space, relax.softmax()),
+        terms.cross_entropy(),
+        hypergrad=hypergradients.after(warm_up * steps_per_epoch, rule) if warm_up else rule,
+        arch_tx=optax.chain(
+            optax.add_decayed_weights(arch_weight_decay),
+            optax.adam(arch_learning_rate, b1=0.5),
+        ),
+        weight_tx=optax.chain(
+            optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9)
+        ),
+        clip_tx=optax.clip_by_global_norm(clip_norm),
+    )

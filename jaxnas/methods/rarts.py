@@ -1,0 +1,146 @@
+"""RARTS: one copy of the weights for each data set, pulled together. https://arxiv.org/abs/2008.03901
+
+The relaxed objective is outer(a, y) + weight * inner(a, w) + pull / 2 |y - w|^2, lowered in turn
+along w, y and a. Only first derivatives occur.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnas import relax, search
+from jaxnas.methods import optimisers
+from jaxnas.types import Arch, Batch, Key, Problem, Search, SearchState, Supernet, Weights
+
+
+class Copies(NamedTuple):
+    """The three that move, and their optimisers' states."""
+
+    arch: Arch
+    weights: Weights  # w, fitted to the training data
+    twin: Weights  # y, fitted to the validation data
+    arch_opt: optax.OptState
+    weight_opt: optax.OptState
+    twin_opt: optax.OptState
+
+
+def step(
+    problem: Problem,
+    at: Copies,
+    *,
+    arch_tx: optax.GradientTransformation,
+    weight_tx: optax.GradientTransformation,
+    training_weight: float,
+    pull: float,
+) -> tuple[Copies, tuple]:
+    """One Gauss-Seidel step, and what `inner` and `outer` gave before it.
+
+    Four gradients: two of weights, two of the architecture. The order and the equations are from
+    memory of the paper; on the solvable toy they reach the closed form.
+    """
+    inner = jax.value_and_grad(problem.inner, argnums=1, has_aux=True)
+    seen, slope = inner(at.arch, at.weights)
+    apart = optax.tree.sub(at.weights, at.twin)
+    slope = optax.tree.add_scale(optax.tree.scale(training_weight, slope), pull, apart)
+    weights, weight_opt = _moved(weight_tx, slope, at.weight_opt, at.weights)
+
+    outer = jax.value_and_grad(problem.outer, argnums=1, has_aux=True)
+    judged, slope = outer(at.arch, at.twin)
+    slope = optax.tree.add_scale(slope, pull, optax.tree.sub(at.twin, weights))
+    twin, twin_opt = _moved(weight_tx, slope, at.twin_opt, at.twin)
+
+    of_inner = jax.grad(lambda a: problem.inner(a, weights)[0])(at.arch)
+    of_outer = jax.grad(lambda a: problem.outer(a, twin)[0])(at.arch)
+    slope = optax.tree.add_scale(of_outer, training_weight, of_inner)
+    arch, arch_opt = _moved(arch_tx, slope, at.arch_opt, at.arch)
+    return Copies(arch, weights, twin, arch_opt, weight_opt, twin_opt), (seen, judged)
+
+
+def rarts(
+    net: Supernet,
+    *,
+    epochs: int = 50,
+    steps_per_epoch: int,
+    training_weight: float = 1.0,
+    pull: float = 1.0,
+    learning_rate: float = 0.025,
+    min_learning_rate: float = 0.001,
+    weight_decay: float = 3e-4,
+    clip_norm: float = 5.0,
+    arch_learning_rate: float = 3e-4,
+    arch_weight_decay: float = 1e-3,
+) -> Search:
+    """Relaxed architecture search with DARTS's optimisers.
+
+    The state's `weights` are those of the training data, its memory holds the twin with its
+    optimiser; both start alike. So the validation data reach the weights by the twin's pull,
+    as well as by the architecture. `training_weight` (the paper's lambda) and `pull` (its beta)
+    are ours; the gradient that is clipped has the pull in it. Raises ValueError unless both are
+    positive, and for an impossible learning rate or length. Metrics as `search.bilevel`.
+    """
+    if not (training_weight > 0 and pull > 0):
+        raise ValueError(
+            "RARTS needs a positive weight of the training loss and a positive pull, "
+            f"not {training_weight} and {pull}."
+        )
+    rate = search.cosine_by_epoch(
+        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    txs = optimisers.adam_and_sgd(
+        rate,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        arch_learning_rate=arch_learning_rate,
+        arch_weight_decay=arch_weight_decay,
+    )
+    arch_tx, weight_tx = txs["arch_tx"], optax.chain(txs["clip_tx"], txs["weight_tx"])
+    relaxed = relax.softmax()
+
+    def init(key: Key, inputs: jax.Array) -> SearchState:
+        key, k_arch, k_net = jax.random.split(key, 3)
+        arch, (weights, stats) = relaxed.init(k_arch, net.space), net.init(k_net, inputs)
+        opt, twin = weight_tx.init(weights), jax.tree.map(jnp.copy, weights)
+        memory = {"twin": twin, "opt": jax.tree.map(jnp.copy, opt)}
+        start = jnp.zeros((), jnp.int32)
+        return SearchState(start, key, arch, weights, stats, arch_tx.init(arch), opt, memory)
+
+    def update(state: SearchState, train: Batch, valid: Batch):
+        def loss_on(batch: Batch):
+            def loss(arch, weights):
+                gates = relaxed.gates(arch, weights)
+                logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
+                losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
+                right = jnp.argmax(logits, -1) == batch.labels
+                return losses.mean(), (stats, jnp.mean(right, dtype=jnp.float32))
+
+            return loss
+
+        problem = Problem(loss_on(valid), loss_on(train), descend=None, step=state.step)
+        opts = (state.arch_opt, state.weight_opt, state.memory["opt"])
+        at = Copies(state.arch, state.weights, state.memory["twin"], *opts)
+        settings = {"training_weight": training_weight, "pull": pull}
+        to, (seen, judged) = step(problem, at, arch_tx=arch_tx, weight_tx=weight_tx, **settings)
+        metrics = {
+            f"{kind}/{name}": value
+            for name, (loss, (_, accuracy)) in (("train", seen), ("valid", judged))
+            for kind, value in (("loss", loss), ("accuracy", accuracy))
+        }
+        state = state._replace(
+            step=state.step + 1,
+            arch=to.arch,
+            weights=to.weights,
+            stats=seen[1][0],
+            arch_opt=to.arch_opt,
+            weight_opt=to.weight_opt,
+            memory={"twin": to.twin, "opt": to.twin_opt},
+        )
+        return state, metrics | {"arch/active": jnp.ones(())}
+
+    return Search(init, update, lambda s: relaxed.gates(s.arch, s.weights))
+
+
+def _moved(tx: optax.GradientTransformation, slope, opt: optax.OptState, at):
+    updates, opt = tx.update(slope, opt, at)
+    return optax.apply_updates(at, updates), opt

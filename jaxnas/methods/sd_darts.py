@@ -1,0 +1,69 @@
+"""SD-DARTS: a supernet taught by its own past. https://arxiv.org/abs/2302.05629"""
+
+from typing import Literal
+
+from jaxnas import relax, search, terms
+from jaxnas.methods import optimisers
+from jaxnas.types import Search, Supernet
+
+
+def sd_darts(
+    net: Supernet,
+    *,
+    epochs: int = 50,
+    steps_per_epoch: int,
+    teachers: int = 3,
+    epochs_between_teachers: int = 1,
+    distillation_weight: float = 0.3,
+    distillation_temperature: float = 5.0,
+    vote: Literal["soft", "hard"] = "soft",
+    warm_up: int = 5,
+    taught: Literal["weights", "both"] = "weights",
+    learning_rate: float = 0.025,
+    min_learning_rate: float = 0.001,
+    weight_decay: float = 3e-4,
+    clip_norm: float = 5.0,
+    arch_learning_rate: float = 3e-4,
+    arch_weight_decay: float = 1e-3,
+) -> Search:
+    """DARTS, first order, whose training loss has the votes of earlier supernets added.
+
+    The paper's constants are not public: number and spacing of teachers, vote and who is taught
+    are ours, weight, temperature and warm-up (in epochs) those of SAF (AngusDujw/SAF), the rest
+    DARTS's. `taught` "both" distils the validation loss too. See `terms.self_distillation`.
+    Raises ValueError for settings out of range, and where the search ends before it is taught.
+    """
+    if taught not in ("weights", "both"):
+        raise ValueError(f"Teachers teach the 'weights' or 'both', not {taught!r}.")
+    begin = max(warm_up, epochs_between_teachers)
+    if not 0 <= warm_up <= begin < epochs:
+        raise ValueError(
+            f"A search of {epochs} epochs ends before it is taught, from epoch {begin} on: "
+            "choose `warm_up` and `epochs_between_teachers` below `epochs`."
+        )
+    rate = search.cosine_by_epoch(
+        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    lessons = terms.self_distillation(
+        net,
+        relax.softmax(),
+        every=epochs_between_teachers * steps_per_epoch,
+        weight=distillation_weight,
+        temperature=distillation_temperature,
+        teachers=teachers,
+        vote=vote,
+        start=warm_up * steps_per_epoch,
+    )
+    return search.bilevel(
+        net,
+        relax.softmax(),
+        terms.total(loss=terms.cross_entropy(), lessons=lessons),
+        outer_objective=terms.cross_entropy() if taught == "weights" else None,
+        **optimisers.adam_and_sgd(
+            rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            arch_learning_rate=arch_learning_rate,
+            arch_weight_decay=arch_weight_decay,
+        ),
+    )

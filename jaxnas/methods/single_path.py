@@ -1,0 +1,82 @@
+"""Single-Path NAS: one superkernel a layer, cut by thresholds. https://arxiv.org/abs/1904.02877
+
+For a net of `nets.mobile_supernet.single_path`. Settings as in dstamoulis/single-path-nas
+nas-search/search_main.py: 8 epochs on ImageNet at batch 1024, weights and thresholds learn together
+by TensorFlow's RMSProp. Left out: the moving average of the weights, which only their evaluation
+used, and dropout before the classifier.
+"""
+
+import math
+
+import jax
+import optax
+
+from jaxnas import search, single_path_latency, terms, thresholds
+from jaxnas.types import Search, Supernet
+
+
+def single_path(
+    net: Supernet,
+    *,
+    costs: single_path_latency.Costs,
+    fixed_ms: float,
+    epochs: int = 8,
+    steps_per_epoch: int,
+    latency_weight: float = 0.02,
+    learning_rate: float = 0.064,
+    arch_learning_rate: float | None = None,
+    weight_decay: float = 1e-5,
+    smoothing: float = 0.1,
+    warmup: float = 0.625,
+    keep: float = 0.6,
+) -> Search:
+    """Cross-entropy and `latency_weight * 1000 * ln(milliseconds)`, on training data alone.
+
+    `costs` and `fixed_ms` as `single_path_latency` gives them. During the first `warmup` of all
+    steps latency does not count and indicators are dropped with probability 1 - `keep`.
+    `learning_rate` is that of batch 1024 (0.016 for 256), times 0.97 every 2.4 epochs;
+    thresholds learn at the same unless `arch_learning_rate` is given. All but normalisation
+    decays, thresholds too. Raises ValueError for settings that are impossible, for a net of other
+    candidates, and for costs of another space.
+    """
+    if epochs < 1 or steps_per_epoch < 1:
+        raise ValueError(
+            f"A search has at least one epoch and step, not {epochs} and {steps_per_epoch}."
+        )
+    if not (0 < warmup < 1 and 0 <= latency_weight < math.inf):
+        raise ValueError(
+            f"Need 0 < warmup < 1 and latency_weight >= 0, not {warmup} and {latency_weight}."
+        )
+    warmup_steps = max(1, round(warmup * epochs * steps_per_epoch))
+    single_path_latency.refuse_others(costs, net.space)
+    latency = single_path_latency.logarithm(costs, fixed_ms)
+    arch_rate = learning_rate if arch_learning_rate is None else arch_learning_rate
+    descend = lambda rate: descent(rate, steps_per_epoch, weight_decay)
+    return search.single_level(
+        net,
+        thresholds.relaxation(net.space, warmup_steps=warmup_steps, keep=keep),
+        terms.total(
+            loss=terms.cross_entropy(smoothing),
+            latency=terms.weighted(latency, lambda step: latency_weight * (step >= warmup_steps)),
+        ),
+        tx=optax.partition(
+            {"arch": descend(arch_rate), "weights": descend(learning_rate)},
+            {"arch": "arch", "weights": "weights"},
+        ),
+    )
+
+
+def descent(rate: float, steps_per_epoch: int, weight_decay: float) -> optax.GradientTransformation:
+    """TensorFlow's RMSProp, whose squares begin at 1, after decay that is added to the gradient."""
+    schedule = optax.exponential_decay(rate, 2.4 * steps_per_epoch, 0.97, staircase=True)
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, decaying),
+        optax.rmsprop(schedule, 0.9, 1e-3, initial_scale=1.0, momentum=0.9),
+    )
+
+
+def decaying(tree):
+    """Which leaves decay: all but those of normalisations, which are named so."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: "norm" not in jax.tree_util.keystr(path), tree
+    )

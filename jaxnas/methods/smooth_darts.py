@@ -1,0 +1,65 @@
+"""SmoothDARTS: weights that learn at perturbed gates. https://arxiv.org/abs/2002.05283"""
+
+from typing import Literal
+
+import optax
+
+from jaxnas import perturb, relax, search, terms
+from jaxnas.methods import optimisers
+from jaxnas.types import Search, Supernet
+
+
+def smooth_darts(
+    net: Supernet,
+    *,
+    epochs: int = 50,
+    steps_per_epoch: int,
+    attack: Literal["random", "adversarial"] = "adversarial",
+    attack_steps: int | None = None,
+    radius: float = 0.03,
+    max_radius: float = 0.3,
+    learning_rate: float = 0.025,
+    min_learning_rate: float = 0.001,
+    weight_decay: float = 3e-4,
+    clip_norm: float = 5.0,
+    arch_learning_rate: float = 3e-4,
+    arch_weight_decay: float = 1e-3,
+) -> Search:
+    """DARTS, first order, whose weights learn at gates moved by noise (RS) or an attack (ADV).
+
+    A gate is moved by up to `radius`, which grows in a line towards `max_radius` over the epochs;
+    an attack takes `attack_steps` gradients (default 7). Settings as in xiangning-chen/SmoothDARTS
+    sota/cnn/train_search.py; attacks see statistics of the batch, see `perturb.adversarial`.
+    Raises ValueError for an unknown attack, steps of noise, impossible radii, learning rate or
+    length.
+    """
+    if attack not in ("random", "adversarial"):
+        raise ValueError(f"Gates are perturbed 'random' or 'adversarial', not {attack!r}.")
+    if attack == "random" and attack_steps is not None:
+        raise ValueError("Random noise takes no steps: leave `attack_steps` out.")
+    if not 0 <= radius <= max_radius <= 1 or not max_radius > 0:
+        raise ValueError(
+            f"Gates are moved by {radius} to {max_radius}: "
+            "need 0 <= radius <= max_radius <= 1 and max_radius > 0."
+        )
+    rate = search.cosine_by_epoch(
+        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    reach = search.per_epoch(optax.linear_schedule(radius, max_radius, epochs), steps_per_epoch)
+    if attack == "random":
+        moved = perturb.random(reach)
+    else:
+        moved = perturb.adversarial(reach, 7 if attack_steps is None else attack_steps)
+    return search.bilevel(
+        net,
+        relax.softmax(),
+        terms.cross_entropy(),
+        perturb=moved,
+        **optimisers.adam_and_sgd(
+            rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            arch_learning_rate=arch_learning_rate,
+            arch_weight_decay=arch_weight_decay,
+        ),
+    )

@@ -1,0 +1,36 @@
+"""What this process is told so that it compiles and runs faster; no result depends on it."""
+
+import contextlib
+import ctypes
+import gc
+from collections.abc import Iterator
+
+# glibc's malloc.h.
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+
+
+def keep_freed_memory() -> bool:
+    """Keeps freed memory instead of giving it back to the system; whether that was possible.
+
+    XLA:CPU frees a program's temporaries after every step. What the system takes back, gigabytes,
+    it gives again page by page, each of them zeroed: a quarter of a step of the DARTS search
+    network (figures: docs/performance.md). Only glibc listens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
+    return bool(mallopt(MMAP_MAX, 0) and mallopt(TRIM_THRESHOLD, -1))
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """No garbage is collected meanwhile: tracing makes millions of objects that all live."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,27 @@
+"""Chains small enough to compile in a second."""
+
+import functools
+
+import jax
+
+from jaxnas import mobile_named
+from jaxnas.mobile import SKIP, Chain, Stage
+
+# XLA's optimising them would be most of the time these programs take.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+SAME = {"padding": "same", "decay": 0.99, "epsilon": 1e-3}
+
+
+def single_path(padding="same"):
+    """Two searched layers between fixed ones: the second may be skipped."""
+    stages = (
+        Stage(("k3_e1",), 4, 1, 1),
+        Stage(mobile_named.SINGLE_PATH, 4, 2, 2),
+        Stage(("k3_e6",), 6, 1, 1),
+    )
+    return Chain("tiny", 4, 1, stages, 8, **SAME | {"padding": padding})
+
+
+def one_layer(*candidates):
+    """One searched layer, of 4 features and stride 1."""
+    return Chain("one", 4, 1, (Stage((*candidates, SKIP), 4, 1, 1),), 8)

@@ -1,0 +1,23 @@
+"""Times networks that cover a space on this device: `jaxnas latency measure` from a checkout.
+
+python tools/measure_latency.py --networks 100 --threads 1
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from jaxnas.cli import errors, latency  # noqa: E402
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measures what the command line asks for; 0, or 2 with one line on stderr."""
+    with errors.told(debug=False) as outcome:
+        outcome.code = latency.run(["measure", *(sys.argv[1:] if words is None else words)])
+    return outcome.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
