@@ -38,9 +38,9 @@ def product(value: Value, at: Point, batches: Any, direction: Point) -> Point:
 def hessian(value: Value, at: Point, batches: Any) -> jax.Array:
     """The whole Hessian, f[n, n], a row at a time; numbers in the order of `jax.tree.leaves`.
 
-    n products, and the memory of one of them beside n^2 numbers.
+    n products, and the memory of one of them beside n^2 numbers. Raises ValueError for n = 0.
     """
-    flat, restore = ravel_pytree(at)
+    flat, restore = _flat(at)
 
     def row(index) -> jax.Array:
         direction = restore(jnp.zeros_like(flat).at[index].set(1))
@@ -61,11 +61,11 @@ def lanczos(value: Value, at: Point, batches: Any, key: Key, iterations: int) ->
     Every new vector is made orthogonal to all before it, twice, at the memory of `iterations`
     points; with n iterations the values are the spectrum. Where the vectors span an invariant
     space, a random one goes on. Golub and Van Loan 2013, section 10.1 and (for the errors)
-    theorem 10.1.2 as we remember it. Raises ValueError unless iterations > 0.
+    theorem 10.1.2 as we remember it. Raises ValueError unless iterations > 0 and n > 0.
     """
     if iterations < 1:
         raise ValueError(f"Lanczos takes at least one iteration, not {iterations}.")
-    flat, restore = ravel_pytree(at)
+    flat, restore = _flat(at)
     count = min(iterations, flat.size)
     tiny = 100 * jnp.finfo(flat.dtype).eps
 
@@ -120,6 +120,13 @@ def sharpness(value: Value, at: Point, batches: Any, radius: float) -> Scalar:
     top = optax.tree.add_scale(at, step, slope)
     rise = lambda batch: value(top, batch) - value(at, batch)
     return _mean(rise, jnp.zeros_like(norm), batches)
+
+
+def _flat(at: Point) -> tuple[jax.Array, Callable[[jax.Array], Point]]:
+    flat, restore = ravel_pytree(at)
+    if not flat.size:
+        raise ValueError("A point of no numbers has no curvature: there is nothing to derive by.")
+    return flat, restore
 
 
 def _mean(each: Callable[[Any], Any], zero: Any, batches: Any) -> Any:

@@ -40,7 +40,7 @@ def proxyless(features: tuple[int, ...] = (24, 40, 80, 96, 192, 320)) -> Chain:
     """ProxylessNAS: 21 layers, {3, 5, 7} x {3, 6}; a skip where the image can stay.
 
     `features` are those of the six searched stages. https://arxiv.org/abs/1812.00332,
-    mit-han-lab/proxylessnas search/models/super_nets/super_proxyless.py.
+    mit-han-lab/proxylessnas super_nets/super_proxyless.py.
     """
     depths, strides = (4, 4, 4, 4, 4, 1), (2, 2, 2, 1, 2, 1)
     if len(features) != len(depths):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas import mobile
 from jaxnas.types import Arch, Choice, Gates, Key, Relaxation, Space, Weights
@@ -46,12 +47,10 @@ def energies(kernel: jax.Array, small: int, first: int) -> jax.Array:
     """f32[2, 2] of a kernel `[k, k, C]`: squares summed over (first features, rest) and
     (centre of `small` x `small`, what surrounds it)."""
     margin = (kernel.shape[0] - small) // 2
-    inside = slice(margin, margin + small)
+    inside = np.zeros((*kernel.shape[:2], 1), bool)
+    inside[margin : margin + small, margin : margin + small] = True
     squares = jnp.square(kernel)
-    centre = jnp.sum(squares[inside, inside], (0, 1))
-    around = jnp.sum(squares, (0, 1)) - centre
-    # Rounding may leave less than nothing where the kernel is zero around its centre.
-    by_feature = jnp.stack([centre, jnp.maximum(around, 0)])
+    by_feature = jnp.stack([jnp.sum(squares, (0, 1), where=part) for part in (inside, ~inside)])
     return jnp.stack([by_feature[:, :first].sum(1), by_feature[:, first:].sum(1)])
 
 
@@ -65,10 +64,7 @@ def opened(
     factors = jnp.ones(3, squares.dtype) if factors is None else factors
     kernel = factors[0] * indicator(_root(squares[:, 1].sum()) - thresholds[0])
     # The norms of both halves of the kernel that the first indicator leaves.
-    first, rest = (
-        _root(squares[0, 0] + kernel**2 * squares[0, 1]),
-        _root(squares[1, 0] + kernel**2 * squares[1, 1]),
-    )
+    first, rest = (_root(half[0] + kernel**2 * half[1]) for half in squares)
     widen = factors[2] * indicator(rest - thresholds[2])
     keep = factors[1] * indicator(first - thresholds[1]) if skips else jnp.ones_like(kernel)
     return Indicators(kernel, keep, widen)

@@ -21,9 +21,9 @@ def found() -> list[Program]:
     return [program("reference", kind="reference"), program("a"), program("b", "a")]
 
 
-def ready(sample, seen=None):
+def ready(sample):
     """`prepare` of a program that `sample(label)` times."""
-    return lambda program: measure.Ready(
+    return lambda program, calls: measure.Ready(
         program.label, lambda: sample(program.label), None, 1, dict.fromkeys(measure.FACTS, 1.0)
     )
 

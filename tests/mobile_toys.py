@@ -13,11 +13,10 @@ SAME = {"padding": "same", "decay": 0.99, "epsilon": 1e-3}
 
 
 def single_path(padding="same"):
-    """Two searched layers between fixed ones: the second may be skipped."""
+    """Two searched layers after a fixed one: the second may be skipped."""
     stages = (
         Stage(("k3_e1",), 4, 1, 1),
         Stage(mobile_named.SINGLE_PATH, 4, 2, 2),
-        Stage(("k3_e6",), 6, 1, 1),
     )
     return Chain("tiny", 4, 1, stages, 8, **SAME | {"padding": padding})
 

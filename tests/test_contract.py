@@ -133,7 +133,7 @@ def test_a_batch_sharded_over_eight_devices_equals_the_whole(name):
     assert_close((state, metrics), looped(name))
 
 
-@every_method
+@pytest.mark.parametrize("name", toy.PMAPPED)
 def test_pmap_over_eight_devices_equals_the_whole(name):
     spread = parallel.pmapped(dict(toy.METHODS)[name], toy.supernet(axis="batch"))
     state, metrics = run(spread.update, start(name))

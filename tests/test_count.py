@@ -68,6 +68,10 @@ def test_a_benchmark_cell_has_its_published_size(text, classes, side, parameters
     ("space", "settings", "parameters", "macs"),
     [
         (space.darts(), {}, 1_930_618, 300.256),
+        (space.darts(), {"partial": 2}, 671_482, 115.272),
+        (space.darts(), {"partial": 4}, 299_578, 56.597),
+        (space.darts(), {"partial": 8}, 178_042, None),
+        (space.darts(), {"partial": 4, "classes": 100}, 322_708, None),
         (space.darts_without_none(), {}, 1_930_618, 300.256),
         (space.darts(), {"classes": 100}, 1_953_748, None),
         (space.darts(), {"features": 36, "cells": 20}, 19_932_310, None),
@@ -76,7 +80,7 @@ def test_a_benchmark_cell_has_its_published_size(text, classes, side, parameters
         (space.s3(), {}, 665_466, None),
         (space.s4(), {}, 624_506, None),
     ],
-    ids=["darts", "no-none", "100-classes", "C36-L20", "S1", "S2", "S3", "S4"],
+    ids=["darts", "K=2", "K=4", "K=8", "K=4-100", "no-none", "100-classes", "C36-L20", "S1", "S2", "S3", "S4"],
 )
 def test_a_supernet_has_its_published_size(space, settings, parameters, macs):
     found = count.size(darts.supernet(space, **settings), CIFAR)

@@ -142,8 +142,12 @@ def test_the_order_of_decisions_is_the_seeds():
     assert order(0) == order(0)
 
 
-def test_tuning_goes_on_between_rounds_in_one_compiled_program():
-    ran = drive.run(darts_pt.perturbation(searched(SPACE), tuning=TUNING, seed=1))
+@pytest.fixture(scope="module")
+def ran():
+    return drive.run(darts_pt.perturbation(searched(SPACE), tuning=TUNING, seed=1))
+
+
+def test_tuning_goes_on_between_rounds_in_one_compiled_program(ran):
     rounds = EDGES + CROWDED
     assert [s.name for s in ran.stages] == ["search"] + [f"tune-{n:02d}" for n in range(rounds - 1)]
     assert ran.traces == 2  # the search, and all of the tuning
@@ -169,8 +173,7 @@ def test_tuning_goes_on_between_rounds_in_one_compiled_program():
         assert np.array_equal(done.state.arch["fixed"]["normal"], began.arch["fixed"]["normal"])
 
 
-def test_the_learning_rate_falls_through_all_of_the_tuning():
-    ran = drive.run(darts_pt.perturbation(searched(SPACE), tuning=TUNING, seed=1))
+def test_the_learning_rate_falls_through_all_of_the_tuning(ran):
     counts = []
     for began in ran.began[1:]:
         leaves = jax.tree_util.tree_leaves_with_path(began.weight_opt)
@@ -199,15 +202,17 @@ def test_blank_perturbation_trains_no_architecture():
 
 
 def test_perturbation_follows_a_method_with_another_relaxation():
-    space = {"cell": SPACE["reduce"]}
+    space = {"cell": spaces.uniform(spaces.dag(2, 1), ("skip_connect", "tanh"))}
     relaxation = relax.edge_normalised(space, relax.softmax())
-
-    with pytest.raises(ValueError, match="another relaxation"):
-        drive.run(darts_pt.perturbation(searched(space), relaxation=relaxation, seed=0))
     inner = one_stage(space, 2, lambda net, **length: pc_darts.pc_darts(net, warm_up=1, **length))
     tuning = darts_pt.Tuning(interval=1)
     ran = drive.run(darts_pt.perturbation(inner, relaxation=relaxation, tuning=tuning, seed=0))
+    assert set(ran.finished[1].state.arch["free"]) == {"candidates", "edges"}
     assert np.asarray(ran.found.gates["cell"]).sum() == 2
+
+    by_softmax = told(space, {"cell": np.ones((2, 2))})
+    with pytest.raises(ValueError, match="another relaxation"):
+        ended(darts_pt.perturbation(searched(space), relaxation=relaxation, seed=0), by_softmax)
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,23 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
     "types": 1,
     "space": 1.5, "genotype": 1.5, "settings": 1.5,
+    "perturb": 2, "restrict": 2.2, "schedules": 2,
     "relax": 2, "terms": 2, "hypergrad": 2, "select": 2, "score": 2, "published": 2,
     "nets": 2, "data": 2, "checkpoint": 2, "timing": 2, "validate": 2,
     "oracle": 2, "ranking": 2,
-    "custom": 2.5,
+    "mobile": 1.6, "mobile_named": 1.7, "thresholds": 2,
+    "custom": 2.5, "single_path_latency": 2.5,
     "search": 3, "catalogue": 3, "program": 3,
+    "curvature": 2, "diagnose": 3.5, "watch": 3.5,
     "methods": 4, "parallel": 4,
     "menu": 4.5,
+    "latency": 5.2,
     "run": 5, "report": 5, "check": 5,
     "retrain": 5.5, "find": 5.5,
     "cli": 6, "__main__": 7,
 }  # fmt: skip
-ENGINE = {"types", "space", "relax", "terms", "hypergrad", "genotype", "select", "score"} | {
+ENGINE = {"perturb", "restrict", "schedules", "watch", "program", "curvature", "diagnose"} | {
+    "types", "space", "relax", "terms", "hypergrad", "genotype", "select", "score"} | {
     "published", "search", "methods", "parallel"
 }  # fmt: skip
 # What the engine may import: it computes, and it reads and writes text that it is given.

@@ -20,6 +20,7 @@ from jaxnas.methods import (
     smooth_darts,
     snas,
 )
+from jaxnas.nets import darts, ops
 from jaxnas.types import Batch, Choice, Supernet
 from tests import toy
 
@@ -86,6 +87,24 @@ def test_darts_minus_needs_the_auxiliary_skip():
         darts_minus.darts_minus(probe(("a", "b")), steps_per_epoch=1)
     with pytest.raises(ValueError, match="already"):
         space.with_auxiliary_skip(space.with_auxiliary_skip(space.s2()))
+
+
+def test_an_auxiliary_skip_adds_to_the_skip_of_a_real_supernet():
+    choices = {"normal": space.uniform(space.dag(2, 1), ("skip_connect", "avg_pool_3x3"))}
+    settings = {"features": 2, "cells": 1, "classes": 3, "reductions": ()}
+    helped = darts.supernet(
+        space.with_auxiliary_skip(choices),
+        candidates=ops.DARTS | {space.AUXILIARY_SKIP: ops.skip_connect},
+        **settings,
+    )
+    plain = darts.supernet(choices, **settings)
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
+    weights, stats = toy.jit(plain.init)(jax.random.key(1), x)
+    found, _ = toy.jit(helped.apply)(
+        weights, stats, {"normal": jnp.array([[0.2, 0.8, 0.6]] * 2)}, x
+    )
+    expected, _ = toy.jit(plain.apply)(weights, stats, {"normal": jnp.array([[0.8, 0.8]] * 2)}, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_an_auxiliary_skip_is_never_selected():

@@ -20,6 +20,7 @@ from jaxnas.methods import (
     gdas,
     idarts,
     p_darts,
+    r_darts,
     rarts,
     sd_darts,
     sharp_darts,
@@ -244,6 +245,7 @@ def _spos(net: Supernet, arch_learning_rate: float = 0.0) -> Search:
     return _short(spos.spos)(net)
 
 
+WATCHED = {"every": 1, "window": 1, "delay": 1, "start": 0, "ratio": 1e9}
 # Every method, once: what tests/test_contract.py holds all of them to. A factory takes the
 # supernet and `arch_learning_rate`.
 METHODS = [
@@ -266,9 +268,26 @@ METHODS = [
     ("sharp_darts", _short(sharp_darts.sharp_darts, warm_up=1)),
     ("sd_darts", _short(sd_darts.sd_darts, warm_up=1)),
     ("rarts", _short(rarts.rarts)),
+    # At this ratio they neither stop nor go back, which validation data would decide.
+    ("r_darts", _short(r_darts.r_darts, **WATCHED)),
+    ("r_darts adaptive", _short(r_darts.r_darts_adaptive, **WATCHED)),
     ("p_darts stage", _short(p_darts.stage_search, rest=1)),
     ("few_shot masked", _short(few_shot.masked_darts)),
     ("spos", _spos),
+]
+# All that pmap changes is the network. Here is one method of each way to run it: another one goes
+# the way of one of these.
+PMAPPED = [
+    "darts first order",
+    "darts exact",
+    "darts finite difference",
+    "darts resting",
+    "single level",
+    "gdas",
+    "smooth_darts adversarial",
+    "idarts",
+    "sd_darts",
+    "rarts",
 ]
 # Methods that let validation data reach the weights by another way too, and why.
 ALSO_LEARN_FROM_VALIDATION = {"rarts": "the twin of the weights that it fits pulls at them"}

@@ -20,6 +20,10 @@ usage: jaxnas COMMAND [options]
   report RUN          write the report of a run folder again
   draw GENOTYPE       draw the cells of a genotype as SVG and PNG
   check FILE          check a space of your own
+  methods             list the methods of search, with their settings
+  diagnose RUN        curvature, sharpness and gaps of a search
+  oracle COMMAND      look up what a NAS-Bench-201 cell really scores
+  latency COMMAND     measure networks on this device, fit a model, predict
   --version           print the version
 
 `jaxnas COMMAND --help` lists the options. --debug shows the traceback of an error.
@@ -37,6 +41,8 @@ examples:
   jaxnas search
   jaxnas search --space nasbench201 --epochs 20
   jaxnas search --data my_images.npz --method darts --order exact --features 8
+  jaxnas search --method pc-darts --set partial=2 warm_up=4
+  jaxnas search --space darts-no-none --select perturbation --set interval=1
   jaxnas search --data cifar10 --data-dir ~/tfds --limit 5000 --name small
   jaxnas search --data cifar10 --preset paper --retrain.preset paper
 """
@@ -67,6 +73,10 @@ def run(words: Sequence[str]) -> int:
         "report": _report,
         "draw": _draw,
         "check": _check,
+        "methods": _methods,
+        "diagnose": _diagnose,
+        "oracle": _oracle,
+        "latency": _latency,
     }
     if command not in commands:
         raise UsageError(f"No command {command!r}: there are {', '.join(commands)}.")
@@ -108,6 +118,30 @@ def _check(words: Sequence[str]) -> int:
     from jaxnas.cli import check
 
     return check.run(words)
+
+
+def _methods(words: Sequence[str]) -> int:
+    from jaxnas.cli import methods
+
+    return methods.run(words)
+
+
+def _diagnose(words: Sequence[str]) -> int:
+    from jaxnas.cli import diagnose
+
+    return diagnose.run(words)
+
+
+def _oracle(words: Sequence[str]) -> int:
+    from jaxnas.cli import oracle
+
+    return oracle.run(words)
+
+
+def _latency(words: Sequence[str]) -> int:
+    from jaxnas.cli import latency
+
+    return latency.run(words)
 
 
 def parsed(kind: type, words: Sequence[str], program: str, description: str) -> Any | None:

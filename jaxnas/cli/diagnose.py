@@ -15,10 +15,10 @@ from jaxnas import catalogue, checkpoint, curvature, data, diagnose, find, hyper
 from jaxnas import run as runs
 from jaxnas.cli import arguments, opening
 from jaxnas.genotype import Genotype
+from jaxnas.program import Stage
 from jaxnas.report import folder as folders
 from jaxnas.report import say
 from jaxnas.run import chunks
-from jaxnas.search import cosine_by_epoch
 from jaxnas.settings import SearchSettings
 from jaxnas.settings import search as searches
 from jaxnas.settings.limits import require
@@ -36,7 +36,8 @@ examples:
   jaxnas diagnose runs/digits-darts-seed0 --json
 """
 FILE = "diagnostics.json"
-BESIDE = "space_sha256"  # recorded with the settings, and none of them
+# Recorded beside the settings that are flags: of the user's file, and of the method.
+SPACE, METHOD = "space_sha256", "set."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +57,12 @@ class Diagnose:
 
 
 class Searched(NamedTuple):
-    """A search as its run left it."""
+    """The first stage of a search as its run left it."""
 
-    settings: SearchSettings
+    stage: Stage
+    rate: float  # of the weights, at the start
+    batch_size: int
+    seed: int
     net: Supernet
     search: Search
     select: Callable[[Gates], Genotype]
@@ -88,12 +92,12 @@ def searched(folder: Path) -> Searched:
     those of the run, and what `data.load` and `checkpoint.read` raise.
     """
     record = recorded(folder)
-    settings = _settings(record["settings"], folder)
+    settings, chosen = _settings(record["settings"], folder)
     runs.cache.enable()
     entry = catalogue.entry(settings.space)
     found = opening.load(settings.source, settings.train_fraction, settings.split_seed)
     for was, now, what in (
-        (record["settings"].get(BESIDE), entry.digest, f"space {settings.space}"),
+        (record["settings"].get(SPACE), entry.digest, f"space {settings.space}"),
         (record.get("data"), found.digest, f"data set {settings.source.data}"),
     ):
         if was != now:
@@ -101,14 +105,21 @@ def searched(folder: Path) -> Searched:
                 f"The {what} is not the one that {folder} was searched with: bring that one back, "
                 "or search again."
             )
-    net = find.supernet(settings, entry, len(found.class_names))
+    asked = find.asked(settings, entry, len(found.train.labels))
+    stage = next(asked.program)
+    # A supernet that computes one candidate an edge is measured with all of them alive.
+    whole = {name: value for name, value in stage.net.items() if name != "execute"}
+    stage = stage._replace(net=whole)
+    net = find.supernet(settings, entry, len(found.class_names), stage)
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
-    search = find.method(settings, net, steps_per_epoch)
+    search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
     image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
     like = runs.begin(search.init, jax.random.key(0), image)
     state, _ = checkpoint.read(folder / "checkpoints", like, runs.fingerprint(record))
-    select = lambda gates: entry.select(entry.space, jax.device_get(gates))
-    return Searched(settings, net, search, select, found, state)
+    select = lambda gates: asked.select(stage.space, jax.device_get(gates))
+    rate = chosen["learning_rate"]
+    size, seed = settings.batch_size, settings.seed
+    return Searched(stage, rate, size, seed, net, search, select, found, state)
 
 
 def recorded(folder: Path) -> Mapping[str, Any]:
@@ -124,18 +135,22 @@ def recorded(folder: Path) -> Mapping[str, Any]:
     return record
 
 
-def _settings(flat: Mapping[str, Any], folder: Path) -> SearchSettings:
-    left = {name: value for name, value in flat.items() if name != BESIDE}
+def _settings(flat: Mapping[str, Any], folder: Path) -> tuple[SearchSettings, Mapping[str, Any]]:
+    """Settings of a run, and those of its method."""
+    left = {k: v for k, v in flat.items() if k != SPACE and not k.startswith(METHOD)}
     try:
         settings = searches.resolved(_unflat(SearchSettings(), left))
+        chosen = find.method_settings(settings)
     except TypeError as error:
         raise ValueError(f"The settings of {folder} are damaged: {error}.") from error
-    if left:
+    same = json.loads(json.dumps(chosen))
+    others = [k for k, v in flat.items() if k.startswith(METHOD) and same.get(k[4:]) != v]
+    if left or others:
         raise ValueError(
-            f"{folder} was searched with settings that this jaxnas does not know "
-            f"({', '.join(sorted(left))}): use the version that wrote it."
+            f"{folder} was searched by another version of jaxnas, with other settings "
+            f"({', '.join([*left, *others])}): measure with that version."
         )
-    return settings
+    return settings, chosen
 
 
 def _unflat(default: Any, left: dict[str, Any], prefix: str = "") -> Any:
@@ -158,19 +173,22 @@ def measure(searched: Searched, asked: Diagnose) -> dict[str, Any]:
 
     Raises ValueError for more batches than a half has.
     """
-    settings, net, search, select, found, state = searched
+    net, search, state = searched.net, searched.search, searched.state
     train, valid = _batches(searched, asked.batches)
     gates = search.gates(state)
-    genotype = select(gates)
+    genotype = searched.select(gates)
     right = _jit(lambda s, b: diagnose.discretisation(net, search, s, genotype, b))(state, valid)
-    steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
+    steps_per_epoch = data.steps_per_epoch(len(searched.found.train.labels), searched.batch_size)
+    # Where gates are drawn blindly there is no architecture to derive by.
+    derives = bool(jax.tree.leaves(state.arch))
     return {
+        "stage": searched.stage.name,
         "step": int(state.step),
-        "steps": settings.epochs * steps_per_epoch,
+        "steps": searched.stage.epochs * steps_per_epoch,
         "batches": asked.batches,
-        "batch_size": settings.batch_size,
+        "batch_size": searched.batch_size,
         "statistics": "batch",
-        "arch": _arch(searched, valid, asked),
+        "arch": _arch(searched, valid, asked) if derives else None,
         "weights": _weights(searched, valid, asked),
         "gates": {
             "entropy": float(diagnose.entropy(gates)),
@@ -181,22 +199,22 @@ def measure(searched: Searched, asked: Diagnose) -> dict[str, Any]:
             "discrete": float(right.discrete),
             "gap": float(right.gap),
         },
-        "hypergradients": _hypergradients(searched, train, valid, steps_per_epoch),
+        "hypergradients": _hypergradients(searched, train, valid) if derives else None,
     }
 
 
 def _batches(searched: Searched, count: int) -> tuple[Batch, Batch]:
     """`count` batches of each half, not augmented, stacked."""
-    found, size = searched.found, searched.settings.batch_size
+    found, size = searched.found, searched.batch_size
     halves = (found.train, found.valid)
     there = min(data.steps_per_epoch(len(half.labels), size) for half in halves)
     if count > there:
         raise ValueError(
-            f"--batches is {count}, and of {size} images each half has no more than {there}: give "
+            f"--batches is {count}, but a half of the images gives {there} of {size} images: give "
             f"{there} or less."
         )
     draw = data.make_batch(found.mean, found.std, data.augment.none(), size)
-    keys = jax.random.split(jax.random.key(searched.settings.seed))
+    keys = jax.random.split(jax.random.key(searched.seed))
     stack = jax.jit(jax.vmap(draw, (None, None, 0)))
     steps = jnp.arange(count)
     train, valid = (stack(data.resident(h), k, steps) for h, k in zip(halves, keys, strict=True))
@@ -204,20 +222,20 @@ def _batches(searched: Searched, count: int) -> tuple[Batch, Batch]:
 
 
 def _arch(searched: Searched, valid: Batch, asked: Diagnose) -> dict[str, Any]:
-    settings, net, search, _, _, state = searched
-    key = jax.random.fold_in(jax.random.key(settings.seed), 1)
+    net, search, state = searched.net, searched.search, searched.state
     if asked.exact_hessian:
         matrix = _jit(lambda s, b: diagnose.arch_hessian(net, search, s, b))(state, valid)
         values = jax.jit(curvature.spectrum)(matrix)
         ends = curvature.Ritz(values, jnp.zeros_like(values))
         return _ends(ends) | {"exact": True, "spectrum": values.tolist()}
+    key = jax.random.fold_in(jax.random.key(searched.seed), 1)
     lanczos = lambda s, b: diagnose.arch_eigenvalues(net, search, s, b, key, asked.iterations)
-    return _ends(_jit(lanczos)(state, valid)) | {"exact": False}
+    return _ends(_jit(lanczos)(state, valid)) | {"exact": False, "iterations": asked.iterations}
 
 
 def _weights(searched: Searched, valid: Batch, asked: Diagnose) -> dict[str, Any]:
-    settings, net, search, _, _, state = searched
-    key = jax.random.fold_in(jax.random.key(settings.seed), 2)
+    net, search, state = searched.net, searched.search, searched.state
+    key = jax.random.fold_in(jax.random.key(searched.seed), 2)
     lanczos = lambda s, b: diagnose.weight_eigenvalues(net, search, s, b, key, asked.iterations)
     rise = lambda s, b: diagnose.sharpness(net, search, s, b, asked.radius)
     return _ends(_jit(lanczos)(state, valid)) | {
@@ -231,20 +249,13 @@ def _ends(found: curvature.Ritz) -> dict[str, float]:
     return {
         "largest": float(found.values[-1]),
         "smallest": float(found.values[0]),
-        "error": float(found.errors[jnp.array([0, -1])].max()),
+        "error": float(jnp.maximum(found.errors[0], found.errors[-1])),
     }
 
 
-def _hypergradients(
-    searched: Searched, train: Batch, valid: Batch, steps_per_epoch: int
-) -> dict[str, Any]:
-    """Cosines by pair of rules, means over pairs of batches, at the run's learning rate."""
-    settings, net, search, _, _, state = searched
-    rate = cosine_by_epoch(
-        settings.learning_rate, settings.learning_rate / 25,
-        epochs=settings.epochs, steps_per_epoch=steps_per_epoch,
-    )(state.step)  # fmt: skip
-
+def _hypergradients(searched: Searched, train: Batch, valid: Batch) -> dict[str, Any]:
+    """Cosines by pair of rules: means over pairs of a training and a validation batch."""
+    net, search, state, rate = searched.net, searched.search, searched.state, searched.rate
     rules = {
         "first order": hypergrad.first_order(),
         "exact": hypergrad.unrolled(),
@@ -265,11 +276,7 @@ def _hypergradients(
     }
     # First order has no implicit part.
     looks = {pair: value for pair, value in mean.implicit.items() if "first order" not in pair}
-    return {
-        "learning_rate": float(rate),
-        "total": named(mean.total),
-        "implicit": named(looks),
-    }
+    return {"learning_rate": rate, "total": named(mean.total), "implicit": named(looks)}
 
 
 def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -280,23 +287,28 @@ def table(measured: Mapping[str, Any]) -> str:
     """The figures in lines."""
     arch, weights, gates = (measured[name] for name in ("arch", "weights", "gates"))
     lost, grads = measured["discretisation"], measured["hypergradients"]
-    how = "exact" if arch["exact"] else f"Lanczos, error {arch['error']:.1g}"
     skips = ", ".join(f"{count} in {cell}" for cell, count in gates["skips"].items())
     percent = lambda value: say.percent(value).replace(say.SPACE, " ")
-    rows = [
-        ("measured", f"after step {measured['step']} of {measured['steps']}, on "
-         f"{measured['batches']} batches of {measured['batch_size']}, by batch statistics"),
-        ("arch Hessian", f"{arch['smallest']:.3g} to {arch['largest']:.3g} ({how})"),
-        ("weight Hessian", f"{weights['smallest']:.3g} to {weights['largest']:.3g} "
-         f"(Lanczos, error {weights['error']:.1g})"),
-        ("sharpness", f"{weights['sharpness']:.3g} nats within {weights['radius']:g}"),
-        ("gate entropy", f"{gates['entropy']:.3f} nats an edge"),
-        ("skips", skips),
-        ("discretisation", f"{percent(lost['supernet'])} to {percent(lost['discrete'])}, same "
-         "weights"),
-    ]  # fmt: skip
-    for part in ("total", "implicit"):
+    rows = {
+        "measured": f"stage {measured['stage']}, after step {measured['step']} of "
+        f"{measured['steps']}; {measured['batches']} batches of {measured['batch_size']}, by "
+        "batch statistics",
+        "arch Hessian": _range(arch) if arch else "none: there is no architecture to derive by",
+        "weight Hessian": _range(weights),
+        "sharpness": f"{weights['sharpness']:.3g} nats within {weights['radius']:g}",
+        "gate entropy": f"{gates['entropy']:.3f} nats an edge",
+        "skips": skips,
+        "discretisation": f"{percent(lost['supernet'])} right, {percent(lost['discrete'])} when "
+        "discretised with the same weights",
+    }
+    for part in ("total", "implicit") if grads else ():
         for pair, value in grads[part].items():
             shown = "not defined" if value is None else f"{value:.3f}"
-            rows.append((f"cosine, {part}", f"{shown}  {pair.replace(' | ', ', ')}"))
-    return "".join(f"{name:<17}{text}\n" for name, text in rows)
+            rows[f"cosine, {part}: {pair.replace(' | ', ', ')}"] = shown
+    width = max(map(len, rows)) + 2
+    return "".join(f"{name:<{width}}{text}\n" for name, text in rows.items())
+
+
+def _range(found: Mapping[str, Any]) -> str:
+    how = "exact" if found.get("exact") else f"Lanczos, error {found['error']:.1g}"
+    return f"eigenvalues {found['smallest']:.3g} to {found['largest']:.3g} ({how})"

@@ -28,7 +28,7 @@ examples:
 
 NETWORKS, MOST = 60, 200  # by default; and with minutes alone
 CLASSES, STAGE_CELLS, CELLS = 10, 1, 3
-LOCAL_MS, REMOTE_S = 2.0, 120.0
+LOCAL_MS, REMOTE_S = 5.0, 120.0
 LOCAL_ROUNDS, REMOTE_ROUNDS = (20, 100), (5, 10)
 
 Kind = Literal["network", "block", "operator"]
@@ -60,7 +60,7 @@ class Measure:
     rounds: int | None = None
     """At most so many; fewer where the times hold before. 100, and 10 with --command."""
     sample_ms: float | None = None
-    """How long a sample lasts; a short program is called so often. 2 unless told."""
+    """How long a sample lasts; a short program is called so often. 5 unless told."""
     slope: bool = False
     """Also time a loop on the device, without the cost of a call; compiles twice."""
     threads: int | None = None

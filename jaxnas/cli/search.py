@@ -1,15 +1,19 @@
 """`jaxnas search`: finds a cell, retrains it beside random ones, reports."""
 
 import dataclasses
+import functools
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import rich.console
 
-from jaxnas import catalogue, data, find, menu, retrain, run
+from jaxnas import catalogue, data, find, menu, oracle, retrain, run
 from jaxnas import genotype as genotype_text
 from jaxnas.cli import genotypes, opening, telling
+from jaxnas.cli import oracle as oracle_lines
 from jaxnas.genotype import Genotype
 from jaxnas.nets import count
 from jaxnas.report import page
@@ -20,7 +24,7 @@ from jaxnas.settings import search as searches
 
 GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
 # The words of --set are recorded as the settings that they give.
-UNDECISIVE = [*(field.name for field in dataclasses.fields(Place)), "set"]
+UNDECISIVE = [*(field.name for field in dataclasses.fields(Place)), "set", "table"]
 
 
 def main(asked: SearchSettings, console: rich.console.Console | None = None) -> Path:
@@ -54,6 +58,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     decisive |= {"space_sha256": entry.digest}
     record = run.describe(decisive, execution, found.digest)
 
+    truth = truths(settings)
     note(f"jaxnas finds a cell for {found.name}: {opening.images(found)}")
     note(what(settings, count.size(net, shape).parameters, steps_per_epoch))
     note(f"then it retrains the cell and {settings.random_cells} random ones alike, and compares")
@@ -91,10 +96,12 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
             retrained(name, cell, entry, settings, found, folder, console)
             for name, cell in cells.items()
         )
+        true_score = truth(genotype) if truth else None
         again = command("jaxnas search", asked, SearchSettings())
         summary = {
             "found": best,
             "random": [{"seed": i} | result for i, result in zip(seeds, others, strict=True)],
+            "truth": true_score and oracle_lines.as_json(true_score),
             "command": again,
             "resume": f"{again} --resume",
         }
@@ -102,8 +109,23 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
         report = page.write(folder)
     for line in telling.comparison(best, others, len(found.test.labels)):
         note(line)
+    for line in oracle_lines.lines(true_score) if true_score else ():
+        note(line)
     note(f"report: {report}")
     return folder
+
+
+def truths(settings: SearchSettings) -> Callable[[Genotype], oracle.Entry] | None:
+    """What a cell of NAS-Bench-201 really scores, where there is a table of it.
+
+    Raises OracleError for a table that was named and cannot be read.
+    """
+    if searches.family(settings.space) != "nasbench201":
+        return None
+    if settings.table is None and not os.environ.get("JAXNAS_NASBENCH201"):
+        return None
+    table = oracle.load(oracle.locate(settings.table))
+    return functools.partial(oracle.verdict, table)
 
 
 def retrained(

@@ -12,7 +12,7 @@ import numpy as np
 import rich.console
 
 from jaxnas import run
-from jaxnas.latency import device as devices
+from jaxnas.latency import device as hardware
 from jaxnas.latency import files, measure, programs, rounds, telling
 from jaxnas.latency.files import Raw
 from jaxnas.latency.measure import Ready
@@ -42,7 +42,7 @@ class Protocol(NamedTuple):
 def measure_all(
     found: Sequence[Program],
     folder: Path,
-    prepare: Callable[[Program], Ready],
+    prepare: Callable[[Program, int | None], Ready],
     *,
     device: Mapping[str, Any],
     settings: Mapping[str, Any],
@@ -51,6 +51,7 @@ def measure_all(
 ) -> dict[str, Any]:
     """Measures programs, from wherever `folder` was left; gives what `result.json` holds.
 
+    `prepare(program, calls)` makes a program ready, with so many calls a sample unless None.
     Every round visits every program once, in an order drawn from the seed and the round's
     number. The campaign ends when twins agree, the halves of the rounds agree and the medians
     are known to 1 %; after `most_rounds` it ends whatever they do, and says so. `settings` are
@@ -79,7 +80,7 @@ def measure_all(
             began = time.monotonic()
             spent_s = 0.0 if raw is None else raw.header["spent_s"]
             passed = lambda: spent_s + time.monotonic() - began
-            ready = _prepared(found, prepare, asked, protocol, raw is None, console)
+            ready = _prepared(found, prepare, asked, protocol, raw, console)
             found = found[: len(ready)]
             raw = raw or _empty(found, ready, device, settings)
             if protocol.warm_up and not measure.steady(ready[0]):
@@ -148,7 +149,7 @@ def _begun(path: Path, device: Mapping[str, Any]) -> Raw | None:
     if not path.exists():
         return None
     raw = files.read(path)
-    if changed := devices.differences(raw.header["device"], device):
+    if changed := hardware.differences(raw.header["device"], device):
         raise CampaignError(
             f"{path} was measured elsewhere: {'; '.join(changed)}. Go on where it began, or "
             "give this campaign another --name; what is there stays."
@@ -170,10 +171,10 @@ def _same(path: Path, raw: Raw, found: Sequence[Program]) -> list[Program]:
 
 def _prepared(
     found: Sequence[Program],
-    prepare: Callable[[Program], Ready],
+    prepare: Callable[[Program, int | None], Ready],
     asked: Callable[[], int | None],
     protocol: Protocol,
-    anew: bool,
+    raw: Raw | None,
     console: rich.console.Console,
 ) -> list[Ready]:
     """Every program ready to be timed; of a new campaign of few minutes, the first of them."""
@@ -181,7 +182,9 @@ def _prepared(
     with telling.stage("prepare", len(found), console) as moved:
         for program in found:
             spent_s = time.monotonic() - began
-            short = anew and protocol.minutes is not None and spent_s >= 30 * protocol.minutes
+            short = (
+                raw is None and protocol.minutes is not None and spent_s >= 30 * protocol.minutes
+            )
             if short and len(ready) >= FEWEST:
                 break
             if (number := asked()) is not None:
@@ -190,7 +193,10 @@ def _prepared(
                     "same command again.",
                     number,
                 )
-            ready.append(prepare(program))
+            # Equal programs are sampled equally, and as they were when the campaign began.
+            calls = next((r.calls for r in ready if r.label == program.twin_of), None)
+            calls = calls if raw is None else int(raw.calls[len(ready)])
+            ready.append(prepare(program, calls))
             left_s = (time.monotonic() - began) / len(ready) * (len(found) - len(ready))
             moved(len(ready), left_s, program.kind)
     if len(ready) < len(found):
@@ -208,7 +214,7 @@ def _empty(
         "settings": dict(settings),
         "begun": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "spent_s": 0.0,
-        "load": [devices.load(), None],
+        "load": [hardware.load(), None],
     }
     twins = [labels.index(p.twin_of) if p.twin_of in labels else -1 for p in found]
     return Raw(
@@ -273,7 +279,7 @@ def _rounds(
 
 def _with(raw: Raw, row: tuple, started_s: float, session: int, spent_s: float) -> Raw:
     """The campaign with one round more."""
-    load = [raw.header["load"][0], devices.load()]
+    load = [raw.header["load"][0], hardware.load()]
     return raw._replace(
         header=dict(raw.header) | {"spent_s": spent_s, "load": load},
         rounds_ms=np.concatenate([raw.rounds_ms, row[0][None]]),

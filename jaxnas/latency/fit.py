@@ -1,7 +1,7 @@
 """Measured milliseconds of some networks of a space -> a model of all of them."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxnas.types import Space
 
 LEAST = 0.01  # of the fastest network measured: no prediction is below it
 LEVEL = 0.9  # of intervals
+SOURCES = "sources"  # the group of other devices' predictions
 DISAGREE = 1.5  # times: above, two measurements of one network are not of one device
 ABSURD_MS = 1e-4, 1e6  # medians outside are no milliseconds of a network
 NEAR = 0.2  # of the median: below, intervals are as wide as there (see `evidence.FLOOR`)
@@ -66,11 +67,36 @@ def fit(
     measurements of one network that disagree, and ValueError for networks of another space.
     """
     networks, ms = accepted(space, networks, latency_ms)
+    return finished(regressed(space, networks, ms, device, work)[0])
+
+
+def regressed(
+    space: Space,
+    networks: np.ndarray,
+    ms: np.ndarray,
+    device: str = "",
+    work: np.ndarray | None = None,
+    sources: Sequence[Model] = (),
+    alone: bool = False,
+) -> tuple[Model, np.ndarray]:
+    """(the linear model of accepted measurements, each predicted from the others, f64[n]).
+
+    The predictions of `sources`, models of other devices, are a group of features more; `alone`:
+    they are the only one.
+    """
     if layout.is_chain(space):
-        return _chain(space, networks, ms, device, work)
+        return _chain(space, networks, ms, device, work, sources, alone)
     if work is not None:
         raise FitError("Work has an effect on chains of layers only: leave it out.")
-    return _cells(space, networks, ms, device)
+    return _cells(space, networks, ms, device, sources, alone)
+
+
+def finished(model: Model) -> Model:
+    """The model in which no candidate outgrown is slower, with the table of a small space."""
+    if model.costs is not None:
+        costs, pairs = growth.chain(model.space, model.costs, model.pairs)
+        return model._replace(costs=costs, pairs=pairs)
+    return tabulated(model) if layout.enumerable(model.space) else model
 
 
 def accepted(
@@ -121,7 +147,7 @@ def milliseconds(model: Model, networks: np.ndarray) -> np.ndarray:
         return model.table[tuple(networks.T)]
     if model.costs is not None:
         return np.maximum(chain_ms(model, networks), model.least_ms)
-    return np.maximum(_linear(model, networks), model.least_ms)
+    return np.maximum(linear_ms(model, networks), model.least_ms)
 
 
 def margin(model: Model, level: float = LEVEL) -> float:
@@ -146,7 +172,10 @@ def chain_ms(model: Model, networks: np.ndarray) -> np.ndarray:
     return total
 
 
-def _linear(model: Model, networks: np.ndarray) -> np.ndarray:
+def linear_ms(model: Model, networks: np.ndarray) -> np.ndarray:
+    """f64[N], before growth and the least that is possible are seen to."""
+    if model.costs is not None:
+        return chain_ms(model, networks)
     groups = cells.features(model.space, networks)
     return model.constant + sum(groups[name] @ w for name, w in model.weights.items())
 
@@ -179,40 +208,80 @@ def centred(groups: Mapping[str, np.ndarray], own: Collection[str] = ()) -> dict
     return found
 
 
-def relative(ms: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-    """Sorted errors of networks predicted from the others, relative as in intervals."""
-    least = NEAR * float(np.median(ms))
-    return np.sort(np.abs(ms - left_out) / np.maximum(left_out, least))
+def relative(ms: np.ndarray, found: evidence.Fit) -> np.ndarray:
+    """Sorted errors of networks predicted from the others, relative as in intervals.
+
+    The left-out network had a say in the h variances: errors grow by sqrt(n / (n - h)), at most
+    twofold, as in generalised cross-validation (our choice).
+    """
+    least, n = NEAR * float(np.median(ms)), len(ms)
+    wider = min(2.0, math.sqrt(n / max(n - len(found.variances) - 1, 1)))
+    return np.sort(wider * np.abs(ms - found.left_out) / np.maximum(found.left_out, least))
 
 
-def _cells(space: Space, networks: np.ndarray, ms: np.ndarray, device: str) -> Model:
-    centre = centred(cells.features(space, cells.reference(space)), cells.COUNTS)
-    groups = {name: np.asarray(f, float) for name, f in cells.features(space, networks).items()}
+def _cells(space, networks, ms, device, sources, alone) -> tuple[Model, np.ndarray]:
+    seen = cells.reference(space)
+    everywhere, groups = cells.features(space, seen), cells.features(space, networks)
+    if sources:
+        everywhere[SOURCES] = _columns(sources, seen)
+        groups[SOURCES] = _columns(sources, networks)
+    if alone:
+        everywhere, groups = ({SOURCES: each[SOURCES]} for each in (everywhere, groups))
+    centre = centred(everywhere, (*cells.COUNTS, SOURCES))
+    groups = {name: np.asarray(value, float) for name, value in groups.items()}
     found, constant, weights = _regressed(groups, ms, centre)
     model = Model(
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
-        relative(ms, found.left_out), constant, weights=weights,
+        relative(ms, found), constant, weights=weights,
     )  # fmt: skip
-    return tabulated(model) if layout.enumerable(space) else model
+    return _without_sources(model, sources), found.left_out
+
+
+def _columns(sources: Sequence[Model], networks: np.ndarray) -> np.ndarray:
+    """f64[N, sources]: what each says, in its medians."""
+    return np.stack([linear_ms(each, networks) / each.median_ms for each in sources], 1)
+
+
+def _without_sources(model: Model, sources: Sequence[Model]) -> Model:
+    """The same model, what it takes from its sources written into its own weights."""
+    shares = (model.weights or {}).get(SOURCES)
+    if shares is None:
+        return model._replace(weights={k: v for k, v in model.weights.items() if k != SOURCES})
+    own = {name: value for name, value in model.weights.items() if name != SOURCES}
+    constant = model.constant
+    for share, source in zip(shares, sources, strict=True):
+        factor = float(share) / source.median_ms
+        constant += factor * source.constant
+        for name, value in source.weights.items():
+            own[name] = own.get(name, 0.0) + factor * value
+    return model._replace(constant=constant, weights=own)
 
 
 def tabulated(model: Model) -> Model:
     """The model with the table of all its networks, in which no candidate outgrown is slower."""
-    every = [_linear(model, part) for part in layout.everything(model.space)]
+    every = [linear_ms(model, part) for part in layout.everything(model.space)]
     table = np.maximum(np.concatenate(every), model.least_ms).reshape(layout.sizes(model.space))
     orders = [growth.order(position.candidates) for position in layout.positions(model.space)]
     table = growth.monotone(table, orders)
     return model._replace(table=table)
 
 
-def _chain(space, networks, ms, device, work) -> Model:
+def _chain(space, networks, ms, device, work, sources, alone) -> tuple[Model, np.ndarray]:
     places, wide = layout.positions(space), chains.width(space)
     if work is not None:
         work = _work(work, (len(places), wide))
-    basis = chains.bases(space, work)
-    centre = centred(chains.features(space, layout.chance(space, 4096), basis))
-    found, constant, weights = _regressed(chains.features(space, networks, basis), ms, centre)
-    costs = sum(basis[name] @ weights[name] for name in basis if name in weights)
+    basis, seen = chains.bases(space, work), layout.chance(space, 4096)
+    everywhere, groups = (chains.features(space, each, basis) for each in (seen, networks))
+    if sources:
+        everywhere[SOURCES] = _columns(sources, seen)
+        groups[SOURCES] = _columns(sources, networks)
+    if alone:
+        everywhere, groups = ({SOURCES: each[SOURCES]} for each in (everywhere, groups))
+    found, constant, weights = _regressed(groups, ms, centred(everywhere, (SOURCES,)))
+    costs = np.zeros((len(places), wide))
+    for name in basis:
+        if name in weights:
+            costs = costs + (basis[name] @ weights[name]).reshape(costs.shape)
     pairs = np.zeros((len(places) - 1, wide, wide))
     for name in ("pair", "pair anywhere"):
         if name in weights:
@@ -220,12 +289,15 @@ def _chain(space, networks, ms, device, work) -> Model:
     # The one-hot rows of pairs were centred: single layers keep what is theirs.
     means = pairs.mean(1, keepdims=True), pairs.mean(2, keepdims=True)
     pairs = pairs - means[0] - means[1] + pairs.mean((1, 2), keepdims=True)
-    costs, pairs = growth.chain(space, costs.reshape(len(places), wide), pairs)
-    return Model(
+    for share, source in zip(weights.get(SOURCES, ()), sources, strict=False):
+        factor = float(share) / source.median_ms
+        constant, costs = constant + factor * source.constant, costs + factor * source.costs
+        pairs = pairs if source.pairs is None else pairs + factor * source.pairs
+    model = Model(
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
-        relative(ms, found.left_out), constant,
-        costs=costs, pairs=pairs,
+        relative(ms, found), constant, costs=costs, pairs=pairs,
     )  # fmt: skip
+    return model, found.left_out
 
 
 def _work(work: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxnas.latency.programs import Program, filled
 
-WARM_UP_CALLS = 3
+WARM_UP_CALLS, WARM_UP_S = (3, 30), 0.02  # at least, at most, and how long between
 MOST_CALLS = 1000  # a sample
 CHAIN = (4, 24)  # lengths of the two loops whose difference is the device's own time
 STEP_S, STEP_FACTOR = 1.0, 100  # a sample longer than both is a clock that was set, or a sleep
@@ -27,7 +27,7 @@ class Ready(NamedTuple):
     """A program that can be timed; both functions give NaN where the clock was disturbed."""
 
     label: str
-    sample: Callable[[], float]  # milliseconds of one call, the mean over `calls` of them
+    sample: Callable[[], float]  # milliseconds of one call, the median of `calls` of them
     chain: Callable[[], tuple[float, float]] | None  # milliseconds of CHAIN's two loops
     calls: int  # in a sample
     facts: dict[str, float]  # what XLA says of the program; NaN: it does not
@@ -35,48 +35,59 @@ class Ready(NamedTuple):
 
 def local(
     program: Program,
+    calls: int | None = None,
     *,
-    sample_ms: float = 2.0,
+    sample_ms: float = 5.0,
     chain: bool = False,
     clock: Clock = time.perf_counter_ns,
 ) -> Ready:
     """Compiles a program for this device, warms it up, and sets how many calls make a sample.
 
     XLA's default options are used, as a deployed program's; `jaxnas search` trains with others.
-    A sample lasts about `sample_ms`; every call of it is waited for, since queued calls overlap.
+    A sample is the median of as many `calls` as last about `sample_ms`, unless told; one more,
+    before them, brings the program's own data back into the cache. Every call is waited for,
+    since queued calls overlap. (Our own choices; the protocol asks for repeated calls alone.)
     `chain` compiles once more: a loop on the device, whose every pass depends on the last.
     """
     arguments = filled(program.arguments)
     compiled = jax.jit(program.function).lower(*arguments).compile()
     call = lambda: jax.block_until_ready(compiled(*arguments))
     expected_ns = _warm_up(call, clock)
-    calls = min(MOST_CALLS, max(1, math.ceil(1e6 * sample_ms / expected_ns)))
+    calls = calls or min(MOST_CALLS, max(1, math.ceil(1e6 * sample_ms / expected_ns)))
 
     def sample() -> float:
-        began = clock()
-        for _ in range(calls):
-            call()
-        return believed(clock() - began, calls * expected_ns) / calls
+        call()
+        times = [timed(call, expected_ns, clock) for _ in range(calls)]
+        return math.nan if any(map(math.isnan, times)) else statistics.median(times)
 
     loops = _chain(program, arguments, clock) if chain else None
     return Ready(program.label, sample, loops, calls, facts(compiled))
 
 
+def timed(call: Callable[[], Any], expected_ns: float, clock: Clock) -> float:
+    """Milliseconds of one call, or NaN where `believed` says so."""
+    began = clock()
+    call()
+    return believed(clock() - began, expected_ns)
+
+
 def believed(elapsed_ns: int, expected_ns: float) -> float:
-    """Milliseconds, or NaN for what no program takes: none at all, or seconds of 100 times more."""
+    """Milliseconds, or NaN for what no call takes: none at all, or seconds of 100 times more."""
     if elapsed_ns <= 0 or elapsed_ns > max(1e9 * STEP_S, STEP_FACTOR * expected_ns):
         return math.nan
     return elapsed_ns / 1e6
 
 
 def _warm_up(call: Callable[[], Any], clock: Clock) -> float:
-    """Nanoseconds of one call: the median after the first."""
-    times = []
-    for _ in range(1 + WARM_UP_CALLS):
+    """Nanoseconds of one call: the least, since a busy machine only adds."""
+    call()
+    times: list[int] = []
+    least, most = WARM_UP_CALLS
+    while len(times) < least or (len(times) < most and sum(times) < 1e9 * WARM_UP_S):
         began = clock()
         call()
         times.append(clock() - began)
-    return max(statistics.median(times[1:]), 1.0)
+    return max(min(times), 1.0)
 
 
 def _chain(program: Program, arguments: tuple, clock: Clock) -> Callable[[], tuple[float, float]]:
@@ -97,12 +108,11 @@ def _chain(program: Program, arguments: tuple, clock: Clock) -> Callable[[], tup
     expected = [_warm_up(lambda n=n: call(n), clock) for n in lengths]
 
     def sample() -> tuple[float, float]:
-        found = []
-        for n, expected_ns in zip(lengths, expected, strict=True):
-            began = clock()
-            call(n)
-            found.append(believed(clock() - began, expected_ns))
-        return found[0], found[1]
+        first, second = (
+            timed(lambda n=n: call(n), expected_ns, clock)
+            for n, expected_ns in zip(lengths, expected, strict=True)
+        )
+        return first, second
 
     return sample
 

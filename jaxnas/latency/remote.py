@@ -83,9 +83,20 @@ def export(program: Program, where: Path, platform: str = "cpu") -> Path:
 
 
 def ready(
-    program: Program, words: Sequence[str], where: Path, *, timeout_s: float, platform: str = "cpu"
+    program: Program,
+    calls: int | None,
+    words: Sequence[str],
+    where: Path,
+    *,
+    timeout_s: float,
+    platform: str = "cpu",
 ) -> Ready:
-    """A program that the command times: a sample is the median of what one call of it prints."""
+    """A program that the command times: a sample is the median of what one call of it prints.
+
+    How often the network runs for that is the command's own affair: `calls` is None or 1.
+    """
+    if calls not in (None, 1):
+        raise ValueError(f"A command times by itself: {calls} calls a sample have no effect.")
     target = export(program, where, platform)
     line = [word.replace(PLACE, str(target)) for word in words]
 

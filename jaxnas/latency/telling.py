@@ -8,7 +8,7 @@ from typing import Any
 import rich.console
 import rich.progress
 
-from jaxnas.latency import device as devices
+from jaxnas.latency import device as hardware
 from jaxnas.run.progress import EVERY_S, duration, say
 
 # `moved(done, left_s, words)` tells how far a stage is.
@@ -56,7 +56,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     noise, ceiling = result["noise"], result["ceiling"]
     kinds = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in made.items())
     found = [
-        f"device    {devices.named(result['device'])}; jax {result['device']['jax']}; "
+        f"device    {hardware.named(result['device'])}; jax {result['device']['jax']}; "
         f"XLA_FLAGS {result['device']['XLA_FLAGS'] or 'none'}",
         f"programs  {kinds}: {low:.3g} to {high:.3g} ms, median {middle:.3g} ms",
         f"rounds    {rounds['taken']} in {rounds['sessions']} "

@@ -21,9 +21,10 @@ def idarts(
     """DARTS whose architecture feels the weights through `series` terms, at the learning rate.
 
     The rate must stay below 2 / (the largest eigenvalue of the training loss's Hessian).
-    `series`, epochs and batches of 64 as in MiaoZhang0525/iDARTS, whose mixed derivative is a finite
-    difference and ours exact; the optimisers are DARTS's. Raises ValueError for a series without
-    terms (that is DARTS), an impossible learning rate or length, and a learning rate of 0.
+    `series`, epochs and batches of 64 as in MiaoZhang0525/iDARTS, whose mixed derivative is a
+    finite difference and ours exact; the optimisers are DARTS's. Raises ValueError for a series
+    without terms (that is DARTS's look-ahead), an impossible learning rate or length, and a
+    learning rate that falls to 0.
     """
     if series < 1:
         raise ValueError(f"A series of {series} terms is DARTS's look-ahead: choose one or more.")

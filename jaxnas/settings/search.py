@@ -62,6 +62,9 @@ class SearchSettings:
     """Of all that is random."""
     random_cells: int = 3
     """How many random cells are trained for comparison."""
+    table: str | None = None
+    """The scores of NAS-Bench-201 (docs/oracle.md), to say what a found cell is really worth; by
+    default the file that JAXNAS_NASBENCH201 names."""
     retrain: Recipe = Recipe()
     """How the found cell and the random ones are trained at the end."""
     place: Annotated[Place, tyro.conf.arg(name="")] = Place()
@@ -92,6 +95,8 @@ def resolved(settings: SearchSettings) -> SearchSettings:
     require("--seed", full.seed, least=0, below=2**32)
     require("--split-seed", full.split_seed, least=0, below=2**32)
     require("--random-cells", full.random_cells, least=0)
+    if settings.table is not None and kind != "nasbench201":
+        refuse("--table has no effect on this space: it holds the cells of NAS-Bench-201.")
     if settings.reductions is not None and kind == "nasbench201":
         refuse("--reductions has no effect on NAS-Bench-201, which has its own: leave it out.")
     places.check(full.place)

@@ -1,0 +1,464 @@
+"""Searches NAS-Bench-201 by many methods and judges every cell by its true accuracy.
+
+python -m experiments.nasbench201 --data-dir my_data --table nb201.npz --split split.npz
+
+A row a (method, seed), on CIFAR-10: true accuracies, rank and regret of the found cell, how well
+the supernet orders cells, skips, seconds. Rows that are there are not run again, and a row that
+was stopped goes on where it was saved. `--preset paper` is the benchmark's own search network and
+each method's own settings, for a GPU. Figures that were measured: docs/results.md.
+"""
+
+import dataclasses
+import statistics
+import sys
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import rich.console
+
+from experiments import command, study
+from jaxnas import catalogue, data, find, menu, oracle, ranking, retrain, run
+from jaxnas.cli import search
+from jaxnas.data import sets
+from jaxnas.oracle import cells
+from jaxnas.program import Finished
+from jaxnas.report import dots, markup, sheet, table
+from jaxnas.run import progress
+from jaxnas.settings import Recipe, SearchSettings, text
+from jaxnas.settings import recipe as recipes
+from jaxnas.settings import search as searches
+from jaxnas.settings.limits import require
+
+SPACE = "nasbench201"
+PROGRAM = "experiments.nasbench201"
+# What the preset decides where it is not given; the rest is that of `jaxnas search`.
+PRESETS = {"quick": {"limit": 1000, "sample": 100}, "paper": {"limit": None, "sample": 1000}}
+SAMPLE_SEED = 0  # one sample for all rows, so that they are judged alike
+JUDGED = "cifar10"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    methods: tuple[str, ...] = study.METHODS
+    """Those that `jaxnas methods` lists, and darts-exact, darts-fd, darts-pt."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of all that is random in a row."""
+    data: str = "cifar10"
+    """The images to search on; the truth is of CIFAR-10."""
+    data_dir: str | None = None
+    """Where prepared TFDS sets lie."""
+    table: str | None = None
+    """The table of NAS-Bench-201 (docs/oracle.md); by default what JAXNAS_NASBENCH201 names."""
+    split: str | None = None
+    """A .npz with the benchmark's halves: `train` and `valid`, numbers of training images in
+    their original order. Left out: the first half trains."""
+    preset: Literal["quick", "paper"] = "quick"
+    """`quick` for a CPU; `paper`: C=16, 5 cells a stage, all images, the methods' own settings."""
+    limit: int | None = None
+    """The first N images of each half; quick: 1000, paper: all."""
+    features: int | None = None
+    """Channels of the first cells."""
+    cells: int | None = None
+    """Cells a stage of the search network."""
+    epochs: int | None = None
+    """Passes over the training half, in each stage of a method."""
+    batch_size: int = 64
+    """Images a step, of either half."""
+    sample: int | None = None
+    """How many cells the supernet's order is judged on; quick: 100, paper: 1000."""
+    set: tuple[str, ...] = ()
+    """Settings of a method, as `METHOD.name=value`."""
+    out: str = "runs/nasbench201"
+    """The study's folder."""
+
+
+class Planned(NamedTuple):
+    """A row to be run."""
+
+    settings: SearchSettings
+    record: Mapping[str, Any]  # of its folder
+
+
+class Ground(NamedTuple):
+    """What all rows share."""
+
+    asked: Settings  # nothing left open
+    table: oracle.Table
+    entry: catalogue.Entry
+    found: data.DataSet
+    augment: data.augment.Augment
+    execution: run.Execution
+    folder: Path
+    console: rich.console.Console
+
+
+def main(settings: Settings, console: rich.console.Console | None = None) -> Path:
+    """The whole study, from wherever it was left; gives its folder.
+
+    Raises ValueError for settings that are impossible or have no effect, before anything is run,
+    and what `find.search` raises.
+    """
+    console = console or rich.console.Console()
+    ground = _ground(settings, console)
+    plan = {
+        (name, seed): _planned(ground, name, seed)
+        for seed in settings.seeds
+        for name in settings.methods
+    }
+    with run.claim(ground.folder, _shared(ground), lambda line: progress.say(console, line)):
+        done = {(row["method"], row["seed"]): row for row in study.rows(ground.folder)}
+        for key in plan.keys() & done.keys():
+            if done[key]["settings"] != run.fingerprint(plan[key].record):
+                raise run.RunError(
+                    f"{ground.folder} has a row of {key[0]}, seed {key[1]}, with other settings: "
+                    "use those, or another --out."
+                )
+        seconds = lambda name: [
+            row["wall_s"] for (m, _), row in done.items() if m == name and row["wall_s"]
+        ]
+        is_done = lambda name, seed: (name, seed) in done
+        for name, seed in study.pairs(settings.methods, settings.seeds, is_done, console, seconds):
+            row = _row(ground, name, seed, plan[name, seed])
+            study.add(ground.folder, row)
+            done[name, seed] = row
+            progress.say(console, f"{name}, seed {seed}: {_said(row)}")
+        report(ground, settings, list(done.values()))
+    return ground.folder
+
+
+def _ground(settings: Settings, console: rich.console.Console) -> Ground:
+    study.refuse(settings.methods, settings.seeds, settings.set)
+    preset = PRESETS[settings.preset]
+    missing = {k: v for k, v in preset.items() if getattr(settings, k) is None}
+    asked = dataclasses.replace(settings, **missing)
+    require("--limit", asked.limit, least=1)
+    require("--sample", asked.sample, least=2)
+    truth = oracle.load(oracle.locate(asked.table))
+    cells.sample(asked.sample, SAMPLE_SEED)
+    searches.resolved(_search(asked, asked.methods[0], 0))
+    run.cache.enable()
+    found = halves(data.load(asked.data, data_dir=asked.data_dir), asked.split, asked.limit)
+    recipe = recipes.resolved(Recipe(), SPACE, found.train.inputs.shape[1:])
+    steps = data.steps_per_epoch(len(found.train.labels), asked.batch_size)
+    return Ground(
+        asked,
+        truth,
+        catalogue.entry(SPACE),
+        found,
+        retrain.augment(found, recipe.pad, recipe.flip, 0),
+        run.execution(steps),
+        Path(asked.out).expanduser(),
+        console,
+    )
+
+
+def halves(found: data.DataSet, split: str | None, limit: int | None) -> data.DataSet:
+    """`found` in the halves that a file says, the first `limit` images of each.
+
+    Without a file the halves are those of `found`. Raises DataError for a file that does not
+    say two equal halves of these images without a common one.
+    """
+    images = data.whole(found)
+    count = len(images.labels)
+    if split is None:
+        middle = len(found.train.labels)
+        train, valid = np.arange(middle), np.arange(middle, count)
+    else:
+        train, valid = _numbers(Path(split).expanduser(), count)
+    if limit is not None:
+        if limit > min(len(train), len(valid)):
+            raise data.DataError(
+                f"--limit is {limit} but a half has {min(len(train), len(valid))} images: lower it."
+            )
+        train, valid = train[:limit], valid[:limit]
+    order = np.concatenate([train, valid])
+    return sets.assemble(
+        sets.Parts(
+            found.name,
+            data.Images(images.inputs[order], images.labels[order]),
+            found.test,
+            found.class_names,
+        ),
+        # By index, of as many images in either half: a little more than the share, which is
+        # rounded down.
+        train_fraction=(len(train) + 0.5) / len(order),
+    )
+
+
+def _numbers(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            train, valid = archive["train"], archive["valid"]
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        cause = (str(error) or type(error).__name__).splitlines()[0]
+        raise data.DataError(
+            f"{path} says no halves ({cause}): give a .npz with the lists train and valid."
+        ) from error
+    every = np.concatenate([train.ravel(), valid.ravel()])
+    if every.dtype.kind not in "iu" or train.ndim != 1 or valid.ndim != 1 or not len(every):
+        raise data.DataError(f"{path}: train and valid must be lists of whole numbers.")
+    if every.min() < 0 or every.max() >= count:
+        raise data.DataError(
+            f"{path} names image {every.max() if every.max() >= count else every.min()}, but the "
+            f"training images are 0 to {count - 1}: give the split of these images."
+        )
+    if len(np.unique(every)) < len(every):
+        raise data.DataError(f"{path} names an image twice: the halves must share none.")
+    return train, valid
+
+
+def _search(asked: Settings, name: str, seed: int) -> SearchSettings:
+    return study.asked(
+        name,
+        asked.set,
+        space=SPACE,
+        preset=asked.preset,
+        epochs=asked.epochs,
+        batch_size=asked.batch_size,
+        features=asked.features,
+        cells=asked.cells,
+        seed=seed,
+    )
+
+
+def _planned(ground: Ground, name: str, seed: int) -> Planned:
+    """A row's settings, all decided. Raises ValueError for what its method refuses."""
+    settings = searches.resolved(_search(ground.asked, name, seed))
+    chosen = find.method_settings(settings)
+    plain = {k: v for k in menu.FLAGS if not isinstance(v := chosen.get(k), tuple)}
+    settings = dataclasses.replace(settings, **plain)
+    images = len(ground.found.train.labels)
+    # The first stage, built and not run: a method refuses what it cannot do here.
+    stage = next(find.asked(settings, ground.entry, images).program)
+    net = find.supernet(settings, ground.entry, len(ground.found.class_names), stage)
+    steps = data.steps_per_epoch(images, settings.batch_size)
+    stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
+    moving = {
+        k: v
+        for k, v in search.moving(settings).items()
+        if not k.startswith("retrain.") and k not in ("data", "data_dir", "limit", "random_cells")
+    }
+    moving |= {f"set.{k}": v for k, v in chosen.items() if k not in plain}
+    moving |= {"sample": ground.asked.sample}
+    return Planned(settings, run.describe(moving, ground.execution, ground.found.digest))
+
+
+def _shared(ground: Ground) -> dict[str, Any]:
+    """The record of the study's folder: what no row may differ in."""
+    names = ("preset", "features", "cells", "epochs", "batch_size", "sample")
+    shared = {name: getattr(ground.asked, name) for name in names}
+    return run.describe(shared, ground.execution, ground.found.digest)
+
+
+def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
+    """Runs a row to its end, or what is left of it."""
+    folder = ground.folder / f"{name}-seed{seed}"
+    say = lambda line: progress.say(ground.console, line)
+    with run.claim(folder, planned.record, say) as folder:
+        fresh = not (folder / "metrics.jsonl").exists()
+        began = time.monotonic()
+        learned = find.search(
+            planned.settings,
+            ground.entry,
+            ground.found,
+            ground.augment,
+            folder=folder,
+            record=planned.record,
+            execution=ground.execution,
+            saving=run.Saving(),
+            console=ground.console,
+        )
+        wall_s = time.monotonic() - began
+        seconds = study.steps_s(folder)
+    entry = oracle.verdict(ground.table, learned.genotype)
+    ops = [op for _, _, op in learned.genotype.cells["cell"].edges]
+    scores = {key: score._asdict() for key, score in entry.sets.items()}
+    figure = lambda field: {key: score[field] for key, score in scores.items()}
+    kendall, spearman = None, None
+    # Random search leaves the weights of one cell, which order nothing.
+    if name != "random":
+        kendall, spearman = order(ground.table, learned.finished, ground.asked.sample)
+    return study.finite(
+        {
+            "method": name,
+            "seed": seed,
+            "index": entry.index,
+            "arch": entry.arch,
+            "test": figure("test_200"),
+            "rank": figure("rank"),
+            "regret": figure("regret"),
+            "valid": figure("valid_200"),
+            "kendall": kendall,
+            "spearman": spearman,
+            "skips": ops.count(find.SKIP),
+            "nones": ops.count("none"),
+            "search_s": round(seconds, 2),  # of all steps
+            # Of the whole search; None where it was stopped between.
+            "wall_s": round(wall_s, 2) if fresh else None,
+            "settings": run.fingerprint(planned.record),
+        }
+    )
+
+
+def order(
+    truth: oracle.Table, finished: Finished, count: int
+) -> tuple[float | None, float | None]:
+    """Kendall's tau-b and Spearman's rho of a supernet's validation accuracies with the truth.
+
+    Over `count` cells at random, the same for every supernet; by batch statistics; the truth is
+    the test accuracy on CIFAR-10 after 200 epochs. None each where the supernet is of other
+    candidates than the benchmark's (auxiliary ones, listed last, stay shut), NaN where it rates
+    all cells alike.
+    """
+    choice = finished.net.space["cell"]
+    known = len(cells.OPS)
+    if choice.edges != cells.EDGES or any(row[:known] != cells.OPS for row in choice.candidates):
+        return None, None
+    codes = cells.sample(count, SAMPLE_SEED)
+    shut = ((0, 0), (0, 0), (0, choice.shape[1] - known))
+    accuracy, _ = finished.evaluate({"cell": np.pad(cells.to_gates(codes), shut)})
+    rows = truth.row_of[cells.number(codes)]
+    agreed = ranking.agreement(accuracy, truth.test[list(oracle.SETS).index(JUDGED), -1, rows])
+    return agreed.kendall, agreed.spearman
+
+
+def _said(row: study.Row) -> str:
+    tau = "" if row["kendall"] is None else f", tau {row['kendall']:.2f}"
+    return (
+        f"{row['test'][JUDGED]:.2f} % true test accuracy, rank {row['rank'][JUDGED]:,}, "
+        f"{row['skips']} skips{tau}, {row['search_s']:.0f} s of steps"
+    )
+
+
+HEAD = (
+    "method", "seeds", "CIFAR-10 test %", "CIFAR-100 test %", "ImageNet16-120 test %",
+    "CIFAR-10 valid %", "rank", "regret", "tau", "rho", "skips", "search s",
+)  # fmt: skip
+
+
+def summary(truth: oracle.Table, rows: Sequence[study.Row]) -> table.Table:
+    """A line a method, mean ± standard deviation over its seeds, the most accurate first.
+
+    Beside the methods, in brackets: the best cell of each data set, the cell of skips alone, and
+    all cells together, which is what a cell at random is worth.
+    """
+    lines = []
+    for name in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == name]
+        of = lambda field, own=own: [row[field] for row in own]
+        at = lambda field, key=JUDGED, own=own: [row[field][key] for row in own]
+        figures = [study.spread(at("test", key), 2) for key in oracle.SETS]
+        figures += [study.spread(at("valid"), 2), study.spread(at("rank"), 0)]
+        figures += [study.spread(at("regret"), 2), study.spread(of("kendall"), 2)]
+        figures += [study.spread(of("spearman"), 2), study.spread(of("skips"), 1)]
+        figures += [study.spread(of("search_s"), 0)]
+        lines.append((statistics.mean(at("test")), [name, str(len(own)), *figures]))
+    final, judged = truth.test[:, -1], list(oracle.SETS).index(JUDGED)
+    skips = oracle.query(truth, _skips()).sets
+    blank = ["–"] * 3
+    best = [f"{accuracies.max():.2f}" for accuracies in final]
+    best += [f"{truth.valid[judged, -1, final[judged].argmax()]:.2f}", "1", "0.00", *blank, "–"]
+    fallen = [f"{score.test_200:.2f}" for score in skips.values()]
+    fallen += [f"{skips[JUDGED].valid_200:.2f}", str(skips[JUDGED].rank)]
+    fallen += [f"{skips[JUDGED].regret:.2f}", "–", "–", "6.0", "–"]
+    ranks = oracle.rank(final[judged], final[judged])
+    chance = [f"{a.mean():.2f} ± {a.std():.2f}" for a in (*final, truth.valid[judged, -1])]
+    chance += [f"{ranks.mean():.0f} ± {ranks.std():.0f}"]
+    chance += [f"{(final[judged].max() - final[judged]).mean():.2f}", "–", "–", "1.2", "–"]
+    lines.append((final[judged].max(), ["(optimum)", "–", *best]))
+    lines.append((skips[JUDGED].test_200, ["(only skips)", "–", *fallen]))
+    lines.append((final[judged].mean(), ["(all cells)", "–", *chance]))
+    return table.Table(HEAD, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
+
+
+def _skips() -> np.ndarray:
+    return np.full(len(cells.EDGES), cells.OPS.index(find.SKIP), np.int8)
+
+
+def every(rows: Sequence[study.Row]) -> table.Table:
+    """A line a row."""
+    show = lambda value: "–" if value is None else f"{value:.2f}"
+    head = (
+        "method", "seed", "CIFAR-10 test %", "rank", "tau", "rho", "skips", "search s", "cell"
+    )  # fmt: skip
+    lines = [
+        (
+            row["method"], str(row["seed"]), show(row["test"][JUDGED]), str(row["rank"][JUDGED]),
+            show(row["kendall"]), show(row["spearman"]), str(row["skips"]),
+            f"{row['search_s']:.0f}", row["arch"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    return table.Table(head, lines)
+
+
+def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> None:
+    """Writes study.md, study.html and the figures into the study's folder; prints the table."""
+    whole, alone = summary(ground.table, rows), every(rows)
+    again = text.command(f"python -m {PROGRAM}", settings, Settings())
+    notes = _notes(ground)
+    names = [line[0] for line in whole.rows]
+    order = sorted(dict.fromkeys(r["method"] for r in rows), key=names.index)
+    group = lambda value: {n: [value(r) for r in rows if r["method"] == n] for n in order}
+    truth = ground.table.test[list(oracle.SETS).index(JUDGED), -1]
+    known = {
+        "optimum": float(truth.max()),
+        "only skips": oracle.query(ground.table, _skips()).sets[JUDGED].test_200,
+    }
+    accuracy = dots.save(
+        "True test accuracy of what was found", group(lambda row: row["test"][JUDGED]),
+        ground.folder, "accuracy", label="CIFAR-10, 200 epochs (%)", lines=known,
+    )  # fmt: skip
+    sections = {"Table": table.html(whole, notes), "Accuracy": markup.figure(accuracy, "accuracy")}
+    ordered = group(lambda row: float("nan") if row["kendall"] is None else row["kendall"])
+    if any(row["kendall"] is not None for row in rows):
+        tau = dots.save(
+            "How the supernet orders cells", ordered, ground.folder, "tau",
+            label=f"Kendall's tau with the truth, {ground.asked.sample} cells",
+            lines={"chance": 0.0},
+        )  # fmt: skip
+        sections["Order"] = markup.figure(tau, "tau")
+    sections["Every row"] = table.html(alone, "A line a method and seed")
+    sections["Command"] = f'<pre tabindex="0"><code>{markup.text(again)}</code></pre>'
+    page = sheet.write(
+        ground.folder / "study.html", "Study", "Methods on NAS-Bench-201",
+        {"rows": str(len(rows)), "preset": ground.asked.preset, "data": ground.found.name},
+        sections,
+    )  # fmt: skip
+    run.write_text(
+        ground.folder / "study.md",
+        f"# Methods on NAS-Bench-201\n\n{notes}\n\n{table.markdown(whole)}\n"
+        f"## Every row\n\n{table.markdown(alone)}\n```text\n{again}\n```\n",
+    )
+    for line in table.text(whole).splitlines():
+        progress.say(ground.console, line)
+    progress.say(ground.console, f"report: {page}")
+
+
+def _notes(ground: Ground) -> str:
+    asked, found = ground.asked, ground.found
+    net = searches.resolved(_search(asked, asked.methods[0], 0))
+    split = "the split of the file" if asked.split else "halves by index"
+    epochs = f"{asked.epochs} epochs" if asked.epochs else "the methods' epochs"
+    return (
+        f"Searched on {found.name}, {split}: {len(found.train.labels):,} images to train on and "
+        f"{len(found.valid.labels):,} to validate; {net.features} channels, {net.cells} cells a "
+        f"stage, {epochs}, preset {asked.preset}. Accuracies are the benchmark's after 200 "
+        "epochs; means ± standard deviations are over seeds (of all cells: over cells). Rank, "
+        f"regret, tau and rho are of {JUDGED} test; tau and rho over {asked.sample} cells at "
+        "random, the supernet by batch statistics. Search s are the seconds of all steps: "
+        "compiling, validation, selection and saving are not in them."
+    )
+
+
+def cli(argv: Sequence[str] | None = None) -> int:
+    """The command line of this study; gives its exit code."""
+    return command.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,55 @@
+"""How good predicted milliseconds are, against measured ones."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+
+class Quality(NamedTuple):
+    spearman: float
+    kendall: float
+    within5: float  # percent of networks whose error is at most 5 %
+    within10: float
+    mdape: float  # median absolute error, percent
+    coverage90: float  # percent of measurements within their 90 % interval
+
+
+def quality(measured, predicted, low, high) -> Quality:
+    """Of f[N] milliseconds each. Ranks are 0 where all predictions are equal.
+
+    Raises ValueError for fewer than two networks.
+    """
+    measured, predicted = np.asarray(measured, float), np.asarray(predicted, float)
+    if len(measured) < 2:
+        raise ValueError(f"{len(measured)} held-out networks are too few to judge: give two.")
+    error = np.abs(predicted / measured - 1)
+    flat = np.ptp(predicted) == 0 or np.ptp(measured) == 0
+    ranks = [scipy.stats.spearmanr, scipy.stats.kendalltau]
+    spearman, kendall = (0.0 if flat else float(f(predicted, measured)[0]) for f in ranks)
+    shares = [100 * float(np.mean(error <= share)) for share in (0.05, 0.1)]
+    covered = 100 * float(np.mean((measured >= low) & (measured <= high)))
+    return Quality(spearman, kendall, *shares, 100 * float(np.median(error)), covered)
+
+
+def mean(found: list[Quality]) -> Quality:
+    """The mean of each figure."""
+    return Quality(*np.mean(found, 0).tolist())
+
+
+def ceiling(first: np.ndarray, second: np.ndarray) -> Quality:
+    """What a perfect model would reach: one measurement of equal networks against the other.
+
+    Both carry noise, a perfect model none: differences are halved in variance. The ranks are those
+    of the pairs themselves. Coverage has no meaning here and is NaN.
+    """
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    middle = np.sqrt(first * second)
+    calm = middle * (first / second) ** (0.5 / np.sqrt(2))
+    nothing = np.full(len(first), np.nan)
+    found = quality(calm, middle, nothing, nothing)
+    ranks = quality(second, first, nothing, nothing)
+    return found._replace(
+        spearman=max(found.spearman, ranks.spearman), kendall=max(found.kendall, ranks.kendall),
+        coverage90=float("nan"),
+    )  # fmt: skip

@@ -1,0 +1,67 @@
+"""Few measurements of a new device, helped by models of other devices as far as they help."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnas.latency import fit as fits
+from jaxnas.latency.fit import FitError, Model
+from jaxnas.types import Space
+
+STEP = 10
+# f64[66, 3]: every way of sharing 1 among three models in tenths, the plain one first.
+SHARES = np.array(
+    [(a, b, STEP - a - b) for a in range(STEP, -1, -1) for b in range(STEP - a, -1, -1)]
+) / STEP
+
+
+class Transferred(NamedTuple):
+    model: Model
+    share: float  # of the model that knows the other devices; 0: they did not help
+
+
+def fit(
+    space: Space,
+    networks: np.ndarray,
+    latency_ms: np.ndarray,
+    sources: Sequence[Model],
+    *,
+    device: str = "",
+    work: np.ndarray | None = None,
+) -> Transferred:
+    """As `latency.fit.fit`, with what devices of the same space say as features.
+
+    Three models are stacked: without sources, with them, with them alone. Their shares minimise the mean absolute
+    relative error of networks left out, so that sources which do not help are dropped. Raises as
+    `fit` does, and FitError without sources or with one of another space.
+    """
+    if not sources:
+        raise FitError("There is no device to transfer from: use the plain fit.")
+    strange = [each.device or "a source" for each in sources if dict(each.space) != dict(space)]
+    if strange:
+        raise FitError(f"{strange[0]} was fitted for another space: leave it out.")
+    networks, ms = fits.accepted(space, networks, latency_ms)
+    parts = [
+        fits.regressed(space, networks, ms, device, work, *rest)
+        for rest in ((), (sources,), (sources, True))
+    ]
+    least, outside = fits.NEAR * float(np.median(ms)), np.stack([out for _, out in parts])
+    mixed = SHARES @ outside
+    errors = np.abs(ms - mixed) / np.maximum(mixed, least)
+    shares = SHARES[int(np.argmin(errors.mean(1)))]
+    model = _mixed([part for part, _ in parts], shares)
+    return Transferred(fits.finished(model), float(1 - shares[0]))
+
+
+def _mixed(models: Sequence[Model], shares: np.ndarray) -> Model:
+    """Linear models add up; errors are mixed as they are, rank by rank."""
+    total = lambda pick: sum(s * pick(m) for m, s in zip(models, shares, strict=True))
+    found = models[0]._replace(
+        constant=float(total(lambda m: m.constant)), errors=total(lambda m: m.errors)
+    )
+    if found.costs is not None:
+        return found._replace(costs=total(lambda m: m.costs), pairs=total(lambda m: m.pairs))
+    names = dict.fromkeys(name for model in models for name in model.weights)
+    weights = {name: total(lambda m, name=name: m.weights.get(name, 0.0)) for name in names}
+    return found._replace(weights=weights)

@@ -1,0 +1,52 @@
+"""A self-contained page of titled sections: no script, no network, nothing beside the file."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from jaxnas.report import canvas, look, markup
+
+
+def write(
+    path: Path, kind: str, title: str, chips: Mapping[str, str], sections: Mapping[str, str]
+) -> Path:
+    """Writes the page and gives its path; raises OSError.
+
+    `chips` are short facts by name, `sections` HTML by title, made with `markup` and `table`.
+    """
+    keys = {name: re.sub(r"\W+", "-", name.lower()).strip("-") for name in sections}
+    links = "".join(f'<a href="#{key}">{markup.text(name)}</a>' for name, key in keys.items())
+    facts = "".join(f"<li><b>{markup.text(k)}</b> {markup.text(v)}</li>" for k, v in chips.items())
+    body = "\n".join(
+        f'<section id="{keys[name]}" aria-labelledby="{keys[name]}-title">'
+        f'<h2 id="{keys[name]}-title">{markup.text(name)}</h2>\n{content}</section>'
+        for name, content in sections.items()
+    )
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>{markup.text(title)} · jaxnas</title>
+<style>
+{canvas.stylesheet()}
+{look.CSS}</style>
+</head>
+<body>
+<header>
+<p class="kind">{markup.text(kind)}</p>
+<h1>{markup.text(title)}</h1>
+<ul class="chips">{facts}</ul>
+</header>
+<main>
+<nav aria-label="Sections">{links}</nav>
+{body}
+</main>
+<footer>Written by jaxnas. This file needs no network and runs no script.</footer>
+</body>
+</html>
+"""
+    return canvas.save_text(page, path)

@@ -1,0 +1,55 @@
+"""A table of texts, as plain lines, as Markdown and as HTML."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jaxnas.report import markup
+
+
+class Table(NamedTuple):
+    """`rows` of as many texts as `head` has; the first of each is its name."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def checked(table: Table) -> Table:
+    """`table`, or ValueError where a row has not as many texts as the head."""
+    for row in table.rows:
+        if len(row) != len(table.head):
+            raise ValueError(
+                f"The row {list(row)} has {len(row)} texts under {len(table.head)} titles: give "
+                "one a title."
+            )
+    return table
+
+
+def text(table: Table) -> str:
+    """Columns side by side: names to the left, figures to the right."""
+    lines = [table.head, *checked(table).rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = ([name.ljust, *(each.rjust for each in rest)] for name, *rest in lines)
+    rows = ("  ".join(a(w) for a, w in zip(row, widths, strict=True)) for row in aligned)
+    return "".join(f"{row.rstrip()}\n" for row in rows)
+
+
+def markdown(table: Table) -> str:
+    """The table in GitHub's Markdown."""
+    row = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    rule = "|---" + "|---:" * (len(table.head) - 1) + "|\n"
+    return row(table.head) + rule + "".join(map(row, checked(table).rows))
+
+
+def html(table: Table, caption: str) -> str:
+    """The table for a page; it scrolls where it does not fit."""
+    head = "".join(f'<th scope="col">{markup.text(cell)}</th>' for cell in table.head)
+    body = "".join(
+        f'<tr><th scope="row">{markup.text(name)}</th>'
+        + "".join(f"<td>{markup.text(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for name, *rest in checked(table).rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0"><table><caption>{markup.text(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
