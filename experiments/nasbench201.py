@@ -304,9 +304,7 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
     )
 
 
-def order(
-    truth: oracle.Table, finished: Finished, count: int
-) -> tuple[float | None, float | None]:
+def order(truth: oracle.Table, finished: Finished, count: int) -> tuple[float | None, float | None]:
     """Kendall's tau-b and Spearman's rho of a supernet's validation accuracies with the truth.
 
     Over `count` cells at random, the same for every supernet; by batch statistics; the truth is

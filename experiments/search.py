@@ -7,8 +7,10 @@ The same as `jaxnas search --data cifar10 --preset paper --retrain.preset paper 
 a GPU; every setting is a flag, so that a CPU can try a part of it (`--limit`, `--epochs`).
 """
 
-import tyro
+import sys
+from collections.abc import Sequence
 
+from experiments import command
 from jaxnas.cli import search
 from jaxnas.settings import Recipe, SearchSettings, Source
 
@@ -24,5 +26,11 @@ def main(settings: SearchSettings = PAPER) -> None:
     search.main(settings)
 
 
+def cli(argv: Sequence[str] | None = None) -> int:
+    """The command line of this experiment; gives its exit code."""
+    title = (__doc__ or "").splitlines()[0]
+    return command.run(main, PAPER, "experiments.search", title, argv)
+
+
 if __name__ == "__main__":
-    main(tyro.cli(SearchSettings, default=PAPER, config=(tyro.conf.DisallowNone,)))
+    sys.exit(cli())

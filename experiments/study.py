@@ -70,9 +70,9 @@ def rows(folder: Path) -> list[Row]:
         found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         keys = [(row["method"], row["seed"]) for row in found]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise run.RunError(f"Cannot read {path} ({error}): delete it, or take another --out.") from (
-            error
-        )
+        raise run.RunError(
+            f"Cannot read {path} ({error}): delete it, or take another --out."
+        ) from (error)
     if len(set(keys)) < len(keys):
         raise run.RunError(f"{path} has a row twice: delete one of them.")
     return found

@@ -41,7 +41,7 @@ Preset = Literal["quick", "paper"]
 # A run has flags of its own for these, or decides them.
 FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
 DECIDED = (
-    "net", "steps_per_epoch", "seed", "hypergrad", "widen", "own", "dropped", "relaxation", "rule",
+    "net", "steps_per_epoch", "seed", "hypergrad", "widen", "own", "dropped", "relaxation",
 )  # fmt: skip
 # What the quick preset has instead of a paper's; minutes on a CPU.
 QUICK = {"epochs": 12, "learning_rate": 0.05, "arch_learning_rate": 0.03}
@@ -173,6 +173,7 @@ def _methods() -> dict[str, Method]:
     softmax = lambda space: relax.softmax()
     edges = lambda space: relax.edge_normalised(space, relax.softmax())
     hard = {"execute": "surrogate"}
+    watched = {"every": 1, "window": 3, "delay": 2, "start": 2}
     return {
         "darts": _search("DARTS", darts.darts, relaxation=softmax),
         "single-level": _search("one loss for weights and architecture", single_level.single_level),
@@ -212,11 +213,11 @@ def _methods() -> dict[str, Method]:
                           relaxation=softmax),
         "r-darts": _search(
             "R-DARTS: stops where the architecture's curvature rises", r_darts.r_darts,
-            relaxation=softmax,
+            quick=watched, relaxation=softmax,
         ),
         "r-darts-adaptive": _search(
             "R-DARTS, adaptive: goes back and decays the weights more", r_darts.r_darts_adaptive,
-            relaxation=softmax,
+            quick=watched, relaxation=softmax,
         ),
         "few-shot": _few_shot(),
         "blank": _search(

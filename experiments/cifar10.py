@@ -1,0 +1,229 @@
+"""Searches CIFAR-10 in the DARTS space by many methods and retrains every found cell alike.
+
+python -m experiments.cifar10 --data-dir my_data --methods darts pc-darts --seeds 0 1 2
+
+A run of `jaxnas search` a (method, seed), then one table of what the retrained networks reach.
+Runs that are finished are not run again, and one that was stopped goes on where it was saved.
+`--preset paper` is DARTS's protocol: 8 cells and 16 channels searched, 20 cells and 36 channels
+retrained for 600 epochs, for a GPU. Figures that were measured: docs/results.md.
+"""
+
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import rich.console
+
+from experiments import command, study
+from jaxnas import run
+from jaxnas.cli import genotypes, search
+from jaxnas.report import dots, markup, say, sheet, table
+from jaxnas.run import progress
+from jaxnas.settings import Place, Recipe, SearchSettings, Source, text
+from jaxnas.settings import search as searches
+from jaxnas.settings.limits import refuse, require
+
+PROGRAM = "experiments.cifar10"
+# What a preset decides where it is not given. `quick` and `paper` are those of `jaxnas search`;
+# the sizes of `medium` are ours, between the two.
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"limit": 1000},
+    "medium": {"limit": 10000, "features": 8, "cells": 5, "epochs": 24},
+    "paper": {"limit": None},
+}
+RETRAIN: dict[str, dict[str, Any]] = {
+    "quick": {},
+    "medium": {"features": 16, "cells": 8, "epochs": 60, "batch_size": 96, "cutout": 16},
+    "paper": {"preset": "paper"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    methods: tuple[str, ...] = study.METHODS
+    """Those that `jaxnas methods` lists, and darts-exact, darts-fd, darts-pt."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of all that is random in a run."""
+    data: str = "cifar10"
+    """The images to search and to train on."""
+    data_dir: str | None = None
+    """Where prepared TFDS sets lie."""
+    preset: Literal["quick", "medium", "paper"] = "quick"
+    """`quick` for a CPU, `paper` for a GPU, `medium` between them."""
+    limit: int | None = None
+    """The first N training images and N // 5 test images; quick: 1000, medium: 10000, paper:
+    all."""
+    features: int | None = None
+    """Channels of the first cells of the search network."""
+    cells: int | None = None
+    """Cells of the search network."""
+    reductions: tuple[int, ...] | None = None
+    """Which of its cells halve the image, by number; by default those at a third and two thirds."""
+    epochs: int | None = None
+    """Passes over the training half, in each stage of a method."""
+    batch_size: int = 64
+    """Images a step of the search, of either half."""
+    set: tuple[str, ...] = ()
+    """Settings of a method, as `METHOD.name=value`."""
+    retrain: Recipe = Recipe()
+    """How every found cell is trained; its own preset is that of the study."""
+    out: str = "runs/cifar10"
+    """The study's folder."""
+
+
+def main(settings: Settings, console: rich.console.Console | None = None) -> Path:
+    """The whole study, from wherever it was left; gives its folder.
+
+    Raises ValueError for settings that are impossible or have no effect, and what
+    `jaxnas.cli.search.main` raises.
+    """
+    console = console or rich.console.Console()
+    study.refuse(settings.methods, settings.seeds, settings.set)
+    require("--limit", settings.limit, least=5)
+    folder = Path(settings.out).expanduser()
+    plan = {
+        (name, seed): asked(settings, name, seed)
+        for seed in settings.seeds
+        for name in settings.methods
+    }
+    for each in plan.values():
+        searches.resolved(each)
+    is_done = lambda name, seed: _finished(folder, plan[name, seed])
+    for key in study.pairs(settings.methods, settings.seeds, is_done, console):
+        search.main(plan[key], console)
+    report(folder, settings, [row(folder, each) for each in plan.values()], console)
+    return folder
+
+
+def asked(settings: Settings, name: str, seed: int) -> SearchSettings:
+    """The run of a method and a seed: perturbation is in the space without `none`, as it must."""
+    open_now = {k: v for k, v in PRESETS[settings.preset].items() if getattr(settings, k) is None}
+    full = dataclasses.replace(settings, **open_now)
+    if settings.retrain.preset != Recipe().preset:
+        refuse("--retrain.preset has no effect: --preset decides it.")
+    recipe = RETRAIN[settings.preset] | {
+        k: v for k, v in dataclasses.asdict(full.retrain).items() if v is not None and k != "preset"
+    }
+    variant = study.VARIANTS.get(name, {})
+    return study.asked(
+        name,
+        full.set,
+        source=Source(data=full.data, data_dir=full.data_dir, limit=full.limit),
+        space="darts-no-none" if "select" in variant else "darts",
+        preset="paper" if full.preset == "paper" else "quick",
+        epochs=full.epochs,
+        batch_size=full.batch_size,
+        features=full.features,
+        cells=full.cells,
+        reductions=full.reductions,
+        seed=seed,
+        random_cells=0,  # random search is a method of the study
+        retrain=Recipe(**recipe),
+        place=Place(out=full.out, name=f"{name}-seed{seed}"),
+    )
+
+
+def _finished(folder: Path, planned: SearchSettings) -> bool:
+    """Whether a run of these very settings is there; with others `jaxnas search` refuses."""
+    path = folder / planned.place.name / search.SUMMARY
+    if not path.exists():
+        return False
+    return _summary(path).get("command") == text.command("jaxnas search", planned, SearchSettings())
+
+
+def _summary(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if "found" in found else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise run.RunError(f"Cannot read {path} ({error}): delete it, and run it again.") from error
+
+
+def row(folder: Path, planned: SearchSettings) -> study.Row:
+    """What a finished run came to."""
+    place = folder / planned.place.name
+    found = _summary(place / search.SUMMARY)["found"]
+    ops = [
+        op
+        for cell in genotypes.read(place / search.GENOTYPE).cells.values()
+        for _, _, op in cell.edges
+    ]
+    return {
+        "method": planned.place.name.rpartition("-seed")[0],
+        "seed": planned.seed,
+        "top1": 100 * found["top1"],
+        "parameters": found["parameters"],
+        "macs": found["macs"],
+        "latency_ms": found["latency_ms"],
+        "skips": ops.count("skip_connect"),
+        "search_s": study.steps_s(place),
+    }
+
+
+HEAD = ("method", "seeds", "test %", "parameters", "MACs", "latency ms", "skips", "search s")
+
+
+def summary(rows: Sequence[study.Row]) -> table.Table:
+    """A line a method, mean ± standard deviation over its seeds, the most accurate first."""
+    lines = []
+    for name in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == name]
+        of = lambda field, own=own: [row[field] for row in own]
+        mean = lambda field, of=of: say.amount(statistics.mean(of(field))).replace(say.SPACE, " ")
+        lines.append(
+            (
+                statistics.mean(of("top1")),
+                [
+                    name, str(len(own)), study.spread(of("top1"), 2), mean("parameters"),
+                    mean("macs"), study.spread(of("latency_ms"), 2), study.spread(of("skips"), 1),
+                    study.spread(of("search_s"), 0),
+                ],
+            )
+        )  # fmt: skip
+    return table.Table(HEAD, [line for _, line in sorted(lines, key=lambda each: -each[0])])
+
+
+def report(
+    folder: Path, settings: Settings, rows: Sequence[study.Row], console: rich.console.Console
+) -> None:
+    """Writes study.md, study.html and the figure into the study's folder; prints the table."""
+    whole = summary(rows)
+    again = text.command(f"python -m {PROGRAM}", settings, Settings())
+    limit = PRESETS[settings.preset]["limit"] if settings.limit is None else settings.limit
+    notes = (
+        f"Preset {settings.preset} on {settings.data}, "
+        f"{'all' if limit is None else f'{limit:,}'} training images; every found cell trained "
+        "alike and tested once. Means ± standard deviations over seeds. Search s are the seconds "
+        "of all steps of the search: compiling, validation, selection and saving are not in them."
+    )
+    groups = {line[0]: [r["top1"] for r in rows if r["method"] == line[0]] for line in whole.rows}
+    picture = dots.save(
+        "Test accuracy of the retrained cells", groups, folder, "accuracy", label="top-1 (%)"
+    )
+    sections = {
+        "Table": table.html(whole, notes),
+        "Accuracy": markup.figure(picture, "accuracy"),
+        "Command": f'<pre tabindex="0"><code>{markup.text(again)}</code></pre>',
+    }
+    chips = {"runs": str(len(rows)), "preset": settings.preset, "data": settings.data}
+    page = sheet.write(folder / "study.html", "Study", "Methods on CIFAR-10", chips, sections)
+    run.write_text(
+        folder / "study.md",
+        f"# Methods on CIFAR-10\n\n{notes}\n\n{table.markdown(whole)}\n```text\n{again}\n```\n",
+    )
+    for line in table.text(whole).splitlines():
+        progress.say(console, line)
+    progress.say(console, f"report: {page}")
+
+
+def cli(argv: Sequence[str] | None = None) -> int:
+    """The command line of this study; gives its exit code."""
+    return command.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
