@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -191,9 +192,11 @@ def halves(found: data.DataSet, split: str | None, limit: int | None) -> data.Da
 
 def _numbers(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # np.load leaves a file that it opens itself open where the archive is broken.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             train, valid = archive["train"], archive["valid"]
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         cause = (str(error) or type(error).__name__).splitlines()[0]
         raise data.DataError(
             f"{path} says no halves ({cause}): give a .npz with the lists train and valid."

@@ -6,11 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxnas import custom, select
+from jaxnas import custom, mobile, mobile_sized, select
 from jaxnas import genotype as genotypes
 from jaxnas import space as spaces
 from jaxnas.genotype import Genotype
-from jaxnas.nets import darts, derived_darts, derived_nasbench201, nasbench201, ops, sharp
+from jaxnas.nets import (
+    darts,
+    derived_darts,
+    derived_nasbench201,
+    mobile_supernet,
+    nasbench201,
+    one_path,
+    ops,
+    sharp,
+)
+from jaxnas.nets import mobile as mobile_nets
 from jaxnas.types import Gates, Network, Space, Supernet
 
 
@@ -27,8 +37,11 @@ class Entry(NamedTuple):
     digest: str | None  # SHA-256 of the user's file
 
 
-def entry(name: str) -> Entry:
+def entry(name: str, cells: int | None = None) -> Entry:
     """The entry of a space that ships with jaxnas, or of a file `*.py` that defines one.
+
+    `cells` shapes mobile spaces alone, where it is the most layers of a stage (None: the paper's);
+    their supernets and networks take no other, and `features` are those of the stem.
 
     `entry.network(genotype, features=, cells=, classes=, reductions=, auxiliary=)` gives the
     network of a genotype of the space; its `apply` takes None where no path is dropped.
@@ -36,6 +49,8 @@ def entry(name: str) -> Entry:
     """
     if name.endswith(".py"):
         return _users(Path(name).expanduser())
+    if name in mobile_sized.CHAINS:
+        return _mobile(name, cells)
     if name == "nasbench201":
         known = ops.nasbench201(affine=False)
         return Entry(
@@ -51,7 +66,7 @@ def entry(name: str) -> Entry:
         "darts-sharp": spaces.sharp,
     }
     if name not in made:
-        known = ", ".join([*made, "nasbench201"])
+        known = ", ".join([*made, "nasbench201", *mobile_sized.CHAINS])
         raise ValueError(f"No space is called {name!r}; there are {known}, and files *.py.")
     if name == "darts-sharp":
         make = functools.partial(darts.supernet, candidates=sharp.OPS)
@@ -66,12 +81,21 @@ def entry(name: str) -> Entry:
 
 def of_genotype(genotype: Genotype) -> Entry:
     """The entry that makes a genotype's networks. Raises GenotypeError for an unknown space."""
+    if family_of(genotype) == "mobile":
+        return entry(*mobile_sized.of_genotype(genotype))
     if genotype.space not in ("darts", "darts-sharp", "nasbench201"):
         raise genotypes.GenotypeError(
             f"The genotype is of the space {genotype.space!r}, whose operations are not known: "
             "say with --space which file *.py defines it."
         )
     return entry(genotype.space)
+
+
+def family_of(genotype: Genotype) -> str:
+    """Whose network a genotype is of: `darts`, `nasbench201` or `mobile`."""
+    if genotype.space in {chain().name for chain in mobile_sized.CHAINS.values()}:
+        return "mobile"
+    return "nasbench201" if genotype.space == "nasbench201" else "darts"
 
 
 def _users(path: Path) -> Entry:
@@ -89,6 +113,101 @@ def _users(path: Path) -> Entry:
         functools.partial(derived_darts.cifar, candidates=derived),
         hashlib.sha256(path.read_bytes()).hexdigest(),
     )
+
+
+def _mobile(name: str, cells: int | None) -> Entry:
+    chain = mobile_sized.sized(name, repeats=cells)
+    return Entry(
+        mobile.space(chain),
+        {},  # candidates are what their names say
+        functools.partial(_mobile_supernet, name, cells),
+        functools.partial(_mobile_select, chain),
+        functools.partial(_mobile_network, name, cells),
+        None,
+    )
+
+
+def _mobile_select(chain: mobile.Chain, space: Space, gates: Gates) -> Genotype:
+    return mobile.select(chain, gates)
+
+
+def _mobile_supernet(
+    name: str,
+    repeats: int | None,
+    space: Space,
+    *,
+    features: int,
+    cells: int | None,
+    classes: int,
+    reductions: Sequence[int] | None,
+    remat: bool,
+    execute: one_path.Execute = "all",
+    superkernel: bool = False,
+) -> Supernet:
+    chain = _mobile_chain(name, repeats, features, cells, reductions)
+    if dict(space) != dict(mobile.space(chain)):
+        raise ValueError(f"A supernet of {name} has the candidates of {name}, no more or fewer.")
+    make = functools.partial(mobile_supernet.single_path, classes=classes)
+    if not superkernel:
+        # What computes one candidate recomputes it by itself.
+        own = execute in ("recomputed", "two")
+        make = functools.partial(
+            mobile_supernet.mixed,
+            classes=classes,
+            remat=remat and not own,
+            mixture=one_path.mixture(execute),
+        )
+    fit = lambda inputs: make(mobile_sized.for_image(chain, *inputs.shape[1:3]))
+    return Supernet(
+        space,
+        lambda key, inputs: fit(inputs).init(key, inputs),
+        lambda weights, stats, gates, inputs: fit(inputs).apply(weights, stats, gates, inputs),
+        lambda weights, stats, gates, inputs: fit(inputs).infer(weights, stats, gates, inputs),
+    )
+
+
+def _mobile_network(
+    name: str,
+    repeats: int | None,
+    genotype: Genotype,
+    *,
+    features: int,
+    cells: int | None,
+    classes: int,
+    reductions: Sequence[int] | None,
+    auxiliary: bool,
+) -> Network:
+    if auxiliary:
+        raise ValueError("A mobile network has no auxiliary head: leave it out.")
+    chain = _mobile_chain(name, repeats, features, cells, reductions)
+
+    def fit(inputs):
+        fitting = mobile_sized.for_image(chain, *inputs.shape[1:3])
+        return mobile_nets.network(fitting, genotype, classes=classes)
+
+    mobile_nets.network(chain, genotype, classes=classes)  # refuses what cannot be
+    return Network(
+        lambda key, inputs: fit(inputs).init(key, inputs),
+        lambda weights, stats, inputs, *rest: fit(inputs).apply(weights, stats, inputs, *rest),
+        lambda weights, stats, inputs: fit(inputs).infer(weights, stats, inputs),
+    )
+
+
+def _mobile_chain(
+    name: str,
+    repeats: int | None,
+    features: int,
+    cells: int | None,
+    reductions: Sequence[int] | None,
+) -> mobile.Chain:
+    if reductions is not None:
+        raise ValueError("A mobile network halves the image as its chain says: no reductions.")
+    if cells is not None and cells != repeats:
+        own = "as many as in the paper" if repeats is None else repeats
+        raise ValueError(
+            f"The layers a stage of this {name} are {own}, not {cells}: its entry decides that."
+        )
+    return mobile_sized.sized(name, features=features, repeats=repeats)
 
 
 def _benchmark(space: Space, *, reductions: Sequence[int] | None, **settings) -> Supernet:

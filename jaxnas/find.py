@@ -1,7 +1,7 @@
 """The search of a run: data, network and method in, a genotype out."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import rich.console
 
-from jaxnas import catalogue, data, hypergrad, menu, ranking, run, validate
+from jaxnas import catalogue, data, hypergrad, menu, ranking, run, target_terms, validate
 from jaxnas.genotype import Genotype
 from jaxnas.program import Finished, Program, Stage
 from jaxnas.settings import SearchSettings
@@ -45,10 +45,16 @@ class Learned(NamedTuple):
     finished: Finished
 
 
-def asked(settings: SearchSettings, entry: catalogue.Entry, images: int) -> Asked:
+def asked(
+    settings: SearchSettings,
+    entry: catalogue.Entry,
+    images: int,
+    limits: Sequence[target_terms.Limit] = (),
+) -> Asked:
     """The program that resolved settings ask for, with `images` in the training half.
 
-    Raises ValueError for settings that the method refuses.
+    `limits` hold what its architectures are expected to cost. Raises ValueError for settings that
+    the method refuses.
     """
     about = menu.Run(
         entry,
@@ -56,6 +62,7 @@ def asked(settings: SearchSettings, entry: catalogue.Entry, images: int) -> Aske
         data.steps_per_epoch(images, settings.batch_size),
         settings.seed,
         _order(settings.order),
+        target_terms.penalty(limits) if limits else None,
     )
     perturbation = settings.select == "perturbation"
     chosen = method_settings(settings)
@@ -125,6 +132,7 @@ class Host(NamedTuple):
     execution: run.Execution
     saving: run.Saving
     console: rich.console.Console
+    limits: Sequence[target_terms.Limit] = ()
 
 
 class Made(NamedTuple):
@@ -149,13 +157,16 @@ def search(
     execution: run.Execution,
     saving: run.Saving,
     console: rich.console.Console,
+    limits: Sequence[target_terms.Limit] = (),
 ) -> Learned:
     """Searches to the end, from wherever `folder`, which is claimed, was left.
+
+    What architectures are expected to cost is held below `limits`; each epoch records it.
 
     The first stage of the program keeps its files in `folder`, each other one in
     `folder/stages/NAME`. Raises what `run.loop` raises.
     """
-    program = asked(settings, entry, len(found.train.labels))
+    program = asked(settings, entry, len(found.train.labels), limits)
     size = settings.batch_size
     host = Host(
         settings,
@@ -171,6 +182,7 @@ def search(
         execution,
         saving,
         console,
+        limits,
     )
     made: dict[Any, Made] = {}
     done, outcome, number = None, None, 0
@@ -204,6 +216,8 @@ def _stage(
         gates = jax.device_get(search.gates(state))
         metrics = {"accuracy/supernet": accuracy(state, host.train, host.valid)}
         metrics |= gate_metrics(stage.space, gates, host.entry.select(stage.space, gates))
+        expect = target_terms.normalised(gates) if host.limits else {}
+        metrics |= {f"expected/{limit.name}": float(limit.expected(expect)) for limit in host.limits}
         return run.Epoch(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
     steps_per_epoch = data.steps_per_epoch(len(host.found.train.labels), host.settings.batch_size)

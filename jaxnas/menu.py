@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from jaxnas import catalogue, program, relax, restrict, select
+from jaxnas import catalogue, program, relax, restrict, select, single_path_latency, target_terms
 from jaxnas import space as spaces
 from jaxnas.methods import (
     beta_darts,
@@ -14,18 +14,21 @@ from jaxnas.methods import (
     darts_pt,
     dr_nas,
     fair_darts,
+    fbnet,
     few_shot,
     gdas,
     idarts,
     p_darts,
     pc_darts,
     progressive_dr_nas,
+    proxyless,
     r_darts,
     random_search,
     rarts,
     sd_darts,
     sharp_darts,
     single_level,
+    single_path,
     smooth_darts,
     snas,
     spos,
@@ -41,10 +44,14 @@ Preset = Literal["quick", "paper"]
 # A run has flags of its own for these, or decides them.
 FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
 DECIDED = (
-    "net", "steps_per_epoch", "seed", "hypergrad", "widen", "own", "dropped", "relaxation",
+    "net", "steps_per_epoch", "seed", "hypergrad", "widen", "own", "dropped", "relaxation", "penalty",
 )  # fmt: skip
 # What the quick preset has instead of a paper's; minutes on a CPU.
 QUICK = {"epochs": 12, "learning_rate": 0.05, "arch_learning_rate": 0.03}
+# Drawn gates get a few gradients each: they need larger ones.
+QUICK_DRAWN = {"warm_up": 2, "arch_every": 1, "arch_learning_rate": 0.03}
+# Methods that change the candidates or the network of cells.
+CELLS = ("darts", "nasbench201")
 PT = {"interval": 5, "criterion": "accuracy"}
 QUICK_PT = {"interval": 1}
 
@@ -53,10 +60,11 @@ class Run(NamedTuple):
     """What a program has to know of its run."""
 
     entry: catalogue.Entry
-    family: str  # "darts" or "nasbench201"
+    family: str  # "darts", "nasbench201" or "mobile"
     steps_per_epoch: int
     seed: int
     hypergrad: Hypergradient | None = None
+    penalty: target_terms.Penalty | None = None
 
     @property
     def keep(self) -> int | None:
@@ -68,6 +76,7 @@ class Method(NamedTuple):
     """`program(run, settings)` of all settings; `defaults` are the paper's, `quick` what changes.
 
     `relaxation(space)` is that of its last stage, where selection by perturbation may follow.
+    `families` are those whose spaces it searches.
     """
 
     what: str
@@ -75,8 +84,10 @@ class Method(NamedTuple):
     defaults: Settings
     quick: Settings
     takes_order: bool = False
+    takes_target: bool = False
     relaxation: Callable[[Space], Relaxation] | None = None
     select: Callable[..., Any] | None = None  # None: that of the space
+    families: tuple[str, ...] = ("darts", "nasbench201", "mobile")
 
 
 def names() -> tuple[str, ...]:
@@ -136,8 +147,19 @@ def resolved(
 def make(name: str, run: Run, settings: Settings, perturbation: bool = False) -> Program:
     """The program of a method with resolved settings. Raises ValueError for impossible ones."""
     method = of(name)
+    if run.family not in method.families:
+        others = [n for n, m in _methods().items() if run.family in m.families]
+        raise ValueError(
+            f"The method {name} searches spaces of the families {', '.join(method.families)}, "
+            f"not {run.family}: use one of {', '.join(others)}."
+        )
     if run.hypergrad is not None and not method.takes_order:
         raise ValueError(f"--order has no effect on the method {name}: leave it out.")
+    if run.penalty is not None and not method.takes_target:
+        held = [n for n, m in _methods().items() if m.takes_target and run.family in m.families]
+        raise ValueError(
+            f"A target has no effect on the method {name}: use one of {', '.join(held)}."
+        )
     if not perturbation:
         return method.program(run, settings)
     if method.relaxation is None:
@@ -183,7 +205,7 @@ def _methods() -> dict[str, Method]:
             {"partial": pc_darts.PARTIAL},
             {"warm_up": 4, "partial": 2},
             relaxation=edges,
-        ),
+        )._replace(families=CELLS),
         "sd-darts": _search(
             "SD-DARTS: earlier supernets teach", sd_darts.sd_darts, quick={"warm_up": 2},
             relaxation=softmax,
@@ -226,6 +248,13 @@ def _methods() -> dict[str, Method]:
         ),
         "spos": _spos(),
         "random": _random(),
+        "proxyless": _proxyless(),
+        "proxyless-reinforce": _search(
+            "ProxylessNAS: drawn candidates, by their rewards", proxyless.proxyless_reinforce,
+            {"execute": "selected"}, QUICK_DRAWN,
+        )._replace(families=("nasbench201", "mobile")),
+        "fbnet": _fbnet(),
+        "single-path": _single_path(),
     }  # fmt: skip
 
 
@@ -243,6 +272,8 @@ def _search(
         own = {k: v for k, v in settings.items() if k not in net and k != "epochs"}
         if run.hypergrad is not None:
             own["hypergrad"] = run.hypergrad
+        if run.penalty is not None:
+            own["penalty"] = run.penalty
         return program.one_stage(
             run.entry.space,
             settings["epochs"],
@@ -253,8 +284,9 @@ def _search(
     defaults = _defaults(function) | net
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
         defaults = _defaults(weights_only.weights_only) | defaults
-    takes_order = "hypergrad" in inspect.signature(function).parameters
-    return Method(what, make, defaults, quick or {}, takes_order, relaxation)
+    known = inspect.signature(function).parameters
+    takes = "hypergrad" in known, "penalty" in known
+    return Method(what, make, defaults, quick or {}, *takes, relaxation)
 
 
 def _fair_darts() -> Method:
@@ -269,6 +301,7 @@ def _fair_darts() -> Method:
         defaults={**method.defaults, "threshold": threshold},
         quick={"threshold": 0.5, "arch_learning_rate": 0.03},
         select=select.above_threshold,
+        families=CELLS,
     )
 
 
@@ -285,7 +318,7 @@ def _darts_minus() -> Method:
             {"candidates": {**run.entry.candidates, spaces.AUXILIARY_SKIP: skip}},
         )
 
-    return method._replace(program=make)
+    return method._replace(program=make, families=CELLS)
 
 
 def _p_darts() -> Method:
@@ -300,7 +333,8 @@ def _p_darts() -> Method:
 
     defaults = _defaults(p_darts.p_darts) | _defaults(p_darts.stage_search)
     quick = {"epochs": 4, "rest": 1, "cells": (2, 3, 4)}
-    return Method("P-DARTS: deeper and deeper, fewer candidates", make, defaults, quick)
+    method = Method("P-DARTS: deeper and deeper, fewer candidates", make, defaults, quick)
+    return method._replace(families=CELLS)
 
 
 def _progressive_dr_nas() -> Method:
@@ -314,7 +348,8 @@ def _progressive_dr_nas() -> Method:
         k: v for k, v in _defaults(progressive_dr_nas.stage_search).items() if k != "epochs"
     }
     quick = {"epochs": (6, 6), "rest": 2, "partial": (4, 2)}
-    return Method("DrNAS, progressive: fewer candidates, wider", make, defaults, quick)
+    method = Method("DrNAS, progressive: fewer candidates, wider", make, defaults, quick)
+    return method._replace(families=CELLS)
 
 
 def _few_shot() -> Method:
@@ -323,7 +358,8 @@ def _few_shot() -> Method:
 
     defaults = _defaults(few_shot.few_shot) | _defaults(few_shot.masked_darts)
     quick = {"splits": (4, 8), "batches": 4}
-    return Method("GM: a tree of supernets, split where gradients part", make, defaults, quick)
+    method = Method("GM: a tree of supernets, split where gradients part", make, defaults, quick)
+    return method._replace(families=CELLS)
 
 
 def _spos() -> Method:
@@ -343,6 +379,51 @@ def _random() -> Method:
     defaults = _defaults(random_search.random_search) | _defaults(weights_only.weights_only)
     quick = {"cells": 3}
     return Method("random search with the same budget", make, _without(defaults, "keep"), quick)
+
+
+def _proxyless() -> Method:
+    method = _search("ProxylessNAS: binary gates, one candidate a layer", proxyless.proxyless)
+
+    def make(run: Run, settings: Settings) -> Program:
+        proxyless.relaxation(settings["mode"])  # refuses an unknown mode
+        own = {k: v for k, v in settings.items() if k != "epochs"}
+        return program.one_stage(
+            run.entry.space,
+            settings["epochs"],
+            functools.partial(proxyless.proxyless, **own),
+            {"execute": proxyless.EXECUTES[settings["mode"]]},
+        )
+
+    return method._replace(program=make, quick=QUICK_DRAWN, families=("mobile",))
+
+
+def _fbnet() -> Method:
+    def make(run: Run, settings: Settings) -> Program:
+        return fbnet.best_of_samples(run.entry.space, seed=run.seed, **settings)
+
+    defaults = _defaults(fbnet.fbnet) | _defaults(fbnet.best_of_samples)
+    quick = {**QUICK_DRAWN, "cooling": 0.7}
+    what = "FBNet: Gumbel-softmax that cools, the best of sampled networks"
+    return Method(what, make, defaults, quick, families=("nasbench201", "mobile"))
+
+
+def _single_path() -> Method:
+    def make(run: Run, settings: Settings) -> Program:
+        own = {k: v for k, v in settings.items() if k not in ("epochs", "table")}
+        table = single_path_latency.read(settings["table"])
+        costs = single_path_latency.costs(run.entry.space, table)
+        return program.one_stage(
+            run.entry.space,
+            settings["epochs"],
+            functools.partial(single_path.single_path, costs=costs, **own),
+            {"superkernel": True},
+        )
+
+    defaults = {"table": "", "fixed_ms": single_path_latency.PIXEL1_FIXED_MS}
+    defaults |= _defaults(single_path.single_path)
+    what = "Single-Path NAS: one kernel a layer, cut by thresholds"
+    quick = {"learning_rate": 0.016, "arch_learning_rate": 0.05}
+    return Method(what, make, defaults, quick, families=("mobile",))
 
 
 def _without(settings: Settings, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ https://arxiv.org/abs/1904.02877, dstamoulis/single-path-nas nas-search/singlepa
 import csv
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -72,6 +73,19 @@ def parse(text: str) -> Table:
     if not found:
         raise TableError("The table of latencies is empty: give four rows a layer.")
     return {layer: Times(*(times[i] for i in range(4))) for layer, times in found.items()}
+
+
+def read(path: str) -> Table:
+    """The table of a file: see `parse`. Raises TableError for a file that cannot be read."""
+    if not path:
+        raise TableError(
+            "Single-Path NAS needs a table of latencies: give its file as the setting `table`."
+        )
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"Cannot read the table of latencies {path}: {error}") from error
+    return parse(text)
 
 
 def milliseconds(found: Indicators, times: Times) -> Scalar:

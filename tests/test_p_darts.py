@@ -55,15 +55,21 @@ def test_stages_grow_deeper_and_lose_the_least_open_candidates():
 
 
 def test_the_architecture_rests_at_first_and_its_gradient_is_clipped():
-    net = drive.dense(SPACE)
-    search = p_darts.stage_search(net, epochs=2, steps_per_epoch=2, rest=1)
+    # Clipped to nothing, its gradient leaves the decay alone, which draws all logits to zero.
+    search = p_darts.stage_search(
+        drive.dense(SPACE), epochs=2, steps_per_epoch=2, rest=1, arch_clip_norm=1e-9
+    )
     state = search.init(KEY, drive.TRAIN.inputs[0])
-    update = toy.jit(search.update)
-    active = []
-    for n in range(4):
+    logits = lambda state: np.concatenate([np.ravel(state.arch[name]) for name in SPACE])
+    update, moves, active = toy.jit(search.update), [], []
+    for n in range(3):
+        before = logits(state)
         state, metrics = update(state, toy.at(drive.TRAIN, n % 2), toy.at(drive.VALID, n % 2))
+        moves.append(logits(state) - before)
         active.append(float(metrics["arch/active"]))
-    assert active == [0, 0, 1, 1]
+    assert active == [0, 0, 1]
+    assert not moves[0].any() and not moves[1].any()
+    assert (np.sign(moves[2]) == -np.sign(before)).all()
 
 
 def test_the_dropout_of_skips_is_the_papers():
@@ -75,9 +81,8 @@ def test_the_dropout_of_skips_is_the_papers():
 
 def test_a_dropped_skip_keeps_the_mean_and_drops_at_its_rate():
     # Its rate is an eighth more at every step, up to a half.
-    module = dropped_skip.candidates(lambda step: jnp.minimum(step / 8, 0.5))["skip_connect"](
-        4, 1, normalise.norms(False, True).inside
-    )
+    skip = dropped_skip.candidates(lambda step: jnp.minimum(step / 8, 0.5))["skip_connect"]
+    module, still = (skip(4, 1, normalise.norms(False, on).inside) for on in (True, False))
     x = jnp.ones((8, 16, 16, 4))
     stats = module.init(KEY, x)["stats"]
     assert stats["step"] == 0
@@ -97,29 +102,32 @@ def test_a_dropped_skip_keeps_the_mean_and_drops_at_its_rate():
         assert stats["step"] == step + 1
     np.testing.assert_array_equal(apply(before)[0], seen[-1])  # resumed, it drops alike
     assert not np.array_equal(seen[-1], seen[-2])
-    assert jnp.array_equal(module.apply({"stats": stats}, x), x)
+    assert jnp.array_equal(still.apply({"stats": stats}, x), x)
 
 
-def test_a_supernet_drops_its_skips_and_infers_without():
+@pytest.mark.parametrize("execute", ["all", "selected"])
+def test_a_supernet_drops_its_skips_and_infers_without(execute):
     space = spaces.darts(1, ("skip_connect", "max_pool_3x3"))
     table = dropped_skip.candidates(lambda step: jnp.where(step < 1, 0.0, 0.5))
-    settings = {"features": 2, "cells": 1, "reductions": (), "classes": 3}
-    plain, net = (
-        darts.supernet(space, **settings),
-        darts.supernet(space, candidates=table, **settings),
+    make = lambda **candidates: darts.supernet(
+        space, features=2, cells=2, reductions=(), classes=3, execute=execute, **candidates
     )
+    plain, net = make(), make(candidates=table)
     images = jax.random.normal(KEY, (2, 8, 8, 3))
     weights, stats = toy.jit(net.init)(KEY, images)
     _, plain_stats = toy.jit(plain.init)(KEY, images)
-    gates = {name: jnp.full(choice.shape, 0.5) for name, choice in space.items()}
+    gates = {name: jnp.tile(jnp.array([0.6, 0.4]), (2, 1)) for name in space}
     apply = toy.jit(net.apply)
     logits, moved = apply(weights, stats, gates, images)
-    expected, _ = toy.jit(plain.apply)(weights, plain_stats, gates, images)
+    expected, plain_moved = toy.jit(plain.apply)(weights, plain_stats, gates, images)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
-    steps = moved["cell_0"]["edges"]["skip_connect"]["step"]
-    assert steps.tolist() == [1, 1]  # one a source
+    for cell in ("cell_0", "cell_1"):
+        assert moved[cell]["edges"]["skip_connect"]["step"].tolist() == [1, 1]  # one a source
     again, _ = apply(weights, moved, gates, images)
     assert not np.allclose(again, expected, atol=1e-3)
+    inferred = toy.jit(net.infer)(weights, moved, gates, images)
+    plainly = toy.jit(plain.infer)(weights, plain_moved, gates, images)
+    np.testing.assert_allclose(inferred, plainly, rtol=1e-5, atol=1e-6)
 
 
 def test_at_stride_two_a_skip_is_not_dropped():

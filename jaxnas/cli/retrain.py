@@ -34,13 +34,14 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     run.cache.enable()
     found = opening.load(settings.source)
     shape = found.train.inputs.shape[1:]
-    family = "nasbench201" if genotype.space == "nasbench201" else "darts"
+    family = catalogue.family_of(genotype)
     recipe = recipes.resolved(settings.recipe, family, shape)
     retrain.refuse(entry, genotype, recipe, found)
     size = count.size(retrain.network(entry, genotype, recipe, len(found.class_names)), shape)
+    cells = f"{recipe.cells} cells, " if recipe.cells else ""
     note(f"jaxnas trains the network of {label} on {found.name}: {opening.images(found)}")
     note(
-        f"{recipe.epochs} epochs; {recipe.cells} cells, {recipe.features} channels, "
+        f"{recipe.epochs} epochs; {cells}{recipe.features} channels, "
         f"{size.parameters:,} parameters, {size.macs:,} MACs"
     )
     note(f"everything goes to {folder}")

@@ -43,7 +43,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     )
     folder = opening.folder(settings.place, name(settings))
     run.cache.enable()
-    entry = catalogue.entry(settings.space)
+    entry = catalogue.entry(settings.space, settings.cells)
     found = opening.load(settings.source, settings.train_fraction, settings.split_seed)
     shape = found.train.inputs.shape[1:]
     family = searches.family(settings.space)

@@ -14,6 +14,7 @@ LEVEL = 0.9  # of intervals
 SOURCES = "sources"  # the group of other devices' predictions
 DISAGREE = 1.5  # times: above, two measurements of one network are not of one device
 ABSURD_MS = 1e-4, 1e6  # medians outside are no milliseconds of a network
+FINEST = 1e-6  # of the median: predictions are rounded to it
 NEAR = 0.2  # of the median: below, intervals are as wide as there (see `evidence.FLOOR`)
 
 
@@ -42,9 +43,11 @@ class Model(NamedTuple):
         Between low and high lies a measurement with probability `level`, as far as networks left
         out tell (jackknife). Raises ValueError for networks of another space.
         """
-        ms = milliseconds(self, layout.check(self.space, networks))
-        away = margin(self, level) * np.maximum(ms, NEAR * self.median_ms)
-        return ms, np.maximum(ms - away, 0.0), ms + away
+        networks = layout.check(self.space, networks)
+        ms, exact = milliseconds(self, networks), unrounded_ms(self, networks)
+        away = margin(self, level) * np.maximum(exact, NEAR * self.median_ms)
+        low, high = np.minimum(exact - away, ms), np.maximum(exact + away, ms)
+        return ms, np.maximum(low, 0.0), high
 
 
 class FitError(ValueError):
@@ -142,11 +145,18 @@ def accepted(
 
 
 def milliseconds(model: Model, networks: np.ndarray) -> np.ndarray:
-    """f64[N] of networks that are known to be the space's."""
+    """f64[N] of networks that are known to be the space's.
+
+    Rounded to a millionth of the median: what is nearer than that is equal, and ranks as equal.
+    """
+    step = FINEST * model.median_ms
+    return np.maximum(np.round(unrounded_ms(model, networks) / step) * step, model.least_ms)
+
+
+def unrounded_ms(model: Model, networks: np.ndarray) -> np.ndarray:
+    """The same, not rounded."""
     if model.table is not None and (networks >= 0).all():
         return model.table[tuple(networks.T)]
-    if model.costs is not None:
-        return np.maximum(chain_ms(model, networks), model.least_ms)
     return np.maximum(linear_ms(model, networks), model.least_ms)
 
 
@@ -208,15 +218,21 @@ def centred(groups: Mapping[str, np.ndarray], own: Collection[str] = ()) -> dict
     return found
 
 
-def relative(ms: np.ndarray, found: evidence.Fit) -> np.ndarray:
-    """Sorted errors of networks predicted from the others, relative as in intervals.
+def relative(ms: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+    """Sorted errors of networks predicted from the others, relative as in intervals."""
+    least = NEAR * float(np.median(ms))
+    return np.sort(np.abs(ms - left_out) / np.maximum(left_out, least))
 
-    The left-out network had a say in the h variances: errors grow by sqrt(n / (n - h)), at most
-    twofold, as in generalised cross-validation (our choice).
+
+def left_out(ms: np.ndarray, found: evidence.Fit) -> np.ndarray:
+    """f64[n]: each network from the others, its error made larger by what was fitted to it.
+
+    It had a say in the h variances: errors grow by sqrt(n / (n - h)), at most twofold, as in
+    generalised cross-validation (our choice).
     """
-    least, n = NEAR * float(np.median(ms)), len(ms)
-    wider = min(2.0, math.sqrt(n / max(n - len(found.variances) - 1, 1)))
-    return np.sort(wider * np.abs(ms - found.left_out) / np.maximum(found.left_out, least))
+    n, fitted = len(ms), len(found.variances) + 1
+    wider = min(2.0, math.sqrt(n / max(n - fitted, 1)))
+    return ms + wider * (found.left_out - ms)
 
 
 def _cells(space, networks, ms, device, sources, alone) -> tuple[Model, np.ndarray]:
@@ -230,11 +246,12 @@ def _cells(space, networks, ms, device, sources, alone) -> tuple[Model, np.ndarr
     centre = centred(everywhere, (*cells.COUNTS, SOURCES))
     groups = {name: np.asarray(value, float) for name, value in groups.items()}
     found, constant, weights = _regressed(groups, ms, centre)
+    outside = left_out(ms, found)
     model = Model(
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
-        relative(ms, found), constant, weights=weights,
+        relative(ms, outside), constant, weights=weights,
     )  # fmt: skip
-    return _without_sources(model, sources), found.left_out
+    return _without_sources(model, sources), outside
 
 
 def _columns(sources: Sequence[Model], networks: np.ndarray) -> np.ndarray:
@@ -293,11 +310,12 @@ def _chain(space, networks, ms, device, work, sources, alone) -> tuple[Model, np
         factor = float(share) / source.median_ms
         constant, costs = constant + factor * source.constant, costs + factor * source.costs
         pairs = pairs if source.pairs is None else pairs + factor * source.pairs
+    outside = left_out(ms, found)
     model = Model(
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
-        relative(ms, found), constant, costs=costs, pairs=pairs,
+        relative(ms, outside), constant, costs=costs, pairs=pairs,
     )  # fmt: skip
-    return model, found.left_out
+    return model, outside
 
 
 def _work(work: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

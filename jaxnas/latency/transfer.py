@@ -14,6 +14,7 @@ STEP = 10
 SHARES = np.array(
     [(a, b, STEP - a - b) for a in range(STEP, -1, -1) for b in range(STEP - a, -1, -1)]
 ) / STEP
+ALONE = len(SHARES) - 1
 
 
 class Transferred(NamedTuple):
@@ -33,7 +34,8 @@ def fit(
     """As `latency.fit.fit`, with what devices of the same space say as features.
 
     Three models are stacked: without sources, with them, with them alone. Their shares minimise the mean absolute
-    relative error of networks left out, so that sources which do not help are dropped. Raises as
+    relative error of networks left out, so that sources which do not help are dropped; the sources
+    alone are taken unless another mixture is better by a standard error. Raises as
     `fit` does, and FitError without sources or with one of another space.
     """
     if not sources:
@@ -49,7 +51,12 @@ def fit(
     least, outside = fits.NEAR * float(np.median(ms)), np.stack([out for _, out in parts])
     mixed = SHARES @ outside
     errors = np.abs(ms - mixed) / np.maximum(mixed, least)
-    shares = SHARES[int(np.argmin(errors.mean(1)))]
+    best = int(np.argmin(errors.mean(1)))
+    # The rule of one standard error: with few networks the best of many mixtures is luck.
+    worse = errors[ALONE] - errors[best]
+    if worse.mean() <= worse.std() / np.sqrt(len(ms)):
+        best = ALONE
+    shares = SHARES[best]
     model = _mixed([part for part, _ in parts], shares)
     return Transferred(fits.finished(model), float(1 - shares[0]))
 

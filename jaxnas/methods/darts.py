@@ -2,7 +2,7 @@
 
 import optax
 
-from jaxnas import relax, search, terms
+from jaxnas import relax, search, target_terms, terms
 from jaxnas.types import Hypergradient, Search, Supernet
 
 
@@ -12,6 +12,7 @@ def darts(
     epochs: int = 50,
     steps_per_epoch: int,
     hypergrad: Hypergradient | None = None,
+    penalty: target_terms.Penalty | None = None,
     learning_rate: float = 0.025,
     min_learning_rate: float = 0.001,
     weight_decay: float = 3e-4,
@@ -23,15 +24,17 @@ def darts(
 
     Settings as in quark0/darts cnn/train_search.py: the architecture's decay is coupled
     (added to the gradient before Adam), the cosine steps once an epoch. First order unless
-    `hypergrad` is given. Raises ValueError for an impossible learning rate or length.
+    `hypergrad` is given; `penalty` is added to the validation loss. Raises ValueError for an impossible learning rate or length.
     """
     rate = search.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
+    relaxation, loss = relax.softmax(), terms.cross_entropy()
     return search.bilevel(
         net,
-        relax.softmax(),
-        terms.cross_entropy(),
+        relaxation,
+        loss,
+        outer_objective=target_terms.outer(loss, penalty, relaxation),
         hypergrad=hypergrad,
         arch_tx=optax.chain(
             optax.add_decayed_weights(arch_weight_decay),

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from jaxnas import relax, search, terms
+from jaxnas import relax, search, target_terms, terms
 from jaxnas.methods import optimisers
 from jaxnas.types import Search, Supernet
 
@@ -12,6 +12,7 @@ def dr_nas(
     *,
     epochs: int = 100,
     steps_per_epoch: int,
+    penalty: target_terms.Penalty | None = None,
     regulariser: Literal["l2", "kl"] = "l2",
     regulariser_weight: float = 1e-3,
     learning_rate: float = 0.025,
@@ -24,6 +25,7 @@ def dr_nas(
 
     "l2" decays the logits (coupled, within Adam); "kl" adds the divergence from the uniform
     Dirichlet to the validation loss. Settings as in xiangning-chen/DrNAS 201-space/train_search.py.
+    `penalty` is added to the validation loss.
     Raises ValueError for an unknown regulariser, one without weight, and an impossible learning
     rate or length.
     """
@@ -40,11 +42,14 @@ def dr_nas(
     divergence = terms.weighted(
         terms.dirichlet_divergence(relax.concentration), lambda step: regulariser_weight
     )
+    relaxation, loss = relax.dirichlet(), terms.cross_entropy()
+    judged = terms.total(loss=loss, kl=divergence) if by_kl else loss
+    outer = target_terms.outer(judged, penalty, relaxation)
     return search.bilevel(
         net,
-        relax.dirichlet(),
-        terms.cross_entropy(),
-        outer_objective=terms.total(loss=terms.cross_entropy(), kl=divergence) if by_kl else None,
+        relaxation,
+        loss,
+        outer_objective=judged if by_kl and outer is None else outer,
         **optimisers.adam_and_sgd(
             rate,
             weight_decay=weight_decay,

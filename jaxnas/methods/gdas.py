@@ -1,6 +1,6 @@
 """GDAS: one drawn candidate an edge, straight through. https://arxiv.org/abs/1910.04465"""
 
-from jaxnas import relax, schedules, search, terms
+from jaxnas import relax, schedules, search, target_terms, terms
 from jaxnas.methods import optimisers
 from jaxnas.types import Search, Supernet
 
@@ -10,6 +10,7 @@ def gdas(
     *,
     epochs: int = 250,
     steps_per_epoch: int,
+    penalty: target_terms.Penalty | None = None,
     temperature: float = 10.0,
     min_temperature: float = 0.1,
     learning_rate: float = 0.025,
@@ -25,16 +26,19 @@ def gdas(
     "selected" (v1) the drawn one alone, "surrogate" the drawn one and the others as if they
     gave ones, as the benchmark's code does. Settings as in D-X-Y/AutoDL-Projects
     exps/NAS-Bench-201-algos. Where its code draws again for infinite noise, ours draws none.
-    Raises ValueError for an impossible learning rate, temperature or length.
+    `penalty` is added to the validation loss. Raises ValueError for an impossible learning rate, temperature or length.
     """
     rate = search.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     cooling = schedules.falling(temperature, min_temperature, epochs)
+    relaxation = relax.gumbel_hard(search.per_epoch(cooling, steps_per_epoch))
+    loss = terms.cross_entropy()
     return search.bilevel(
         net,
-        relax.gumbel_hard(search.per_epoch(cooling, steps_per_epoch)),
-        terms.cross_entropy(),
+        relaxation,
+        loss,
+        outer_objective=target_terms.outer(loss, penalty, relaxation),
         **optimisers.adam_and_sgd(
             rate,
             weight_decay=weight_decay,

@@ -3,7 +3,7 @@
 import optax
 
 from jaxnas import hypergrad as hypergradients
-from jaxnas import relax, search, terms
+from jaxnas import relax, search, target_terms, terms
 from jaxnas.types import Hypergradient, Search, Supernet
 
 PARTIAL = 4  # of the supernet, which sees the first quarter of the channels
@@ -15,6 +15,7 @@ def pc_darts(
     epochs: int = 50,
     steps_per_epoch: int,
     hypergrad: Hypergradient | None = None,
+    penalty: target_terms.Penalty | None = None,
     warm_up: int = 15,
     learning_rate: float = 0.1,
     min_learning_rate: float = 0.0,
@@ -25,7 +26,7 @@ def pc_darts(
 ) -> Search:
     """DARTS with normalised edges, on a supernet made with `partial=4`.
 
-    First order unless `hypergrad` is given. The architecture rests for the first `warm_up`
+    First order unless `hypergrad` is given; `penalty` is added to the validation loss. The architecture rests for the first `warm_up`
     epochs. Settings as in yuhuixu1993/PC-DARTS train_search.py (CIFAR-10, batches of 256).
     Raises ValueError for an impossible learning rate or length, and for a warm-up that leaves
     no epoch.
@@ -39,10 +40,13 @@ def pc_darts(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     rule = hypergrad or hypergradients.first_order()
+    relaxation = relax.edge_normalised(net.space, relax.softmax())
+    loss = terms.cross_entropy()
     return search.bilevel(
         net,
-        relax.edge_normalised(net.space, relax.softmax()),
-        terms.cross_entropy(),
+        relaxation,
+        loss,
+        outer_objective=target_terms.outer(loss, penalty, relaxation),
         hypergrad=hypergradients.after(warm_up * steps_per_epoch, rule) if warm_up else rule,
         arch_tx=optax.chain(
             optax.add_decayed_weights(arch_weight_decay),

@@ -18,18 +18,19 @@ class DroppedIdentity(nn.Module):
 
     Step and key are statistics: they move on with every training pass whose statistics are
     kept, so that a resumed search drops as an uninterrupted one, and the passes of one step drop
-    alike. `infer` drops nothing; `apply` does, also where a supernet is only validated by it.
+    alike. A supernet's `infer` drops nothing; its `apply` does, also where it is only validated.
     Without weights, it counts as a candidate that gives all edges of a source the same value.
     """
 
     rate: Callable[[jax.Array], jax.Array]
+    training: bool
 
     @nn.compact
     def __call__(self, x):
         fresh = lambda: jax.random.key_data(self.make_rng("params"))
         key = self.variable("stats", "key", fresh)
         step = self.variable("stats", "step", lambda: jnp.zeros((), jnp.int32))
-        if self.is_initializing() or not self.is_mutable_collection("stats"):
+        if self.is_initializing() or not self.training:
             return x
         now, after = jax.random.split(jax.random.wrap_key_data(key.value))
         kept = (1 - self.rate(step.value)).astype(x.dtype)
@@ -46,6 +47,9 @@ def candidates(rate: Callable[[jax.Array], jax.Array], table: ops.Ops = ops.DART
 
     def skip(features: int, stride: int, norm: Norm) -> nn.Module:
         plain = table["skip_connect"](features, stride, norm)
-        return DroppedIdentity(rate) if isinstance(plain, ops.Identity) else plain
+        if not isinstance(plain, ops.Identity):
+            return plain
+        # What a supernet is doing, its normalisation knows.
+        return DroppedIdentity(rate, norm(parent=None).training)
 
     return {**table, "skip_connect": skip}

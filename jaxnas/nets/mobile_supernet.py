@@ -11,20 +11,21 @@ from jaxnas.mobile import Chain, Layer
 from jaxnas.nets import mobile as blocks
 from jaxnas.nets import normalise, outside, superkernel
 from jaxnas.nets.normalise import Norm
-from jaxnas.types import Stats, Supernet
+from jaxnas.types import Stats, Supernet, Weights
 
-# What a candidate does: (statistics of all candidates, image) -> (image, those statistics moved).
-Run = Callable[[Stats, jax.Array], tuple[jax.Array, Stats]]
-# mixture(runs, gates, statistics, image) -> (image, statistics); one run and one gate a candidate.
-# All runs take and give the same shapes, so that `jax.lax.switch` may pick one of them.
-Mixture = Callable[[Sequence[Run], jax.Array, Stats, jax.Array], tuple[jax.Array, Stats]]
+# What a candidate does: (weights, statistics of all candidates, image) -> (image, those statistics
+# moved).
+Run = Callable[[Weights, Stats, jax.Array], tuple[jax.Array, Stats]]
+# mixture(runs, weights, gates, statistics, image) -> (image, statistics); one run and one gate a
+# candidate. All runs take and give the same shapes, so that `jax.lax.switch` may pick one of them.
+Mixture = Callable[[Sequence[Run], Weights, jax.Array, Stats, jax.Array], tuple[jax.Array, Stats]]
 
 
-def all_alive(runs: Sequence[Run], gates: jax.Array, stats: Stats, x: jax.Array):
+def all_alive(runs: Sequence[Run], weights: Weights, gates: jax.Array, stats: Stats, x: jax.Array):
     """`sum_o gate_o op_o(x)`: every candidate is computed."""
     total = 0.0
     for i, run in enumerate(runs):
-        y, stats = run(stats, x)
+        y, stats = run(weights, stats, x)
         total += gates[i] * y
     return total, stats
 
@@ -57,11 +58,11 @@ class MixedLayer(nn.Module):
         weights, stats = (dict(self.variables[kind]) for kind in ("params", "stats"))
 
         def mix(weights, gates, stats, x):
-            runs = [
-                functools.partial(_run, ops[name], name, weights[name]) if name in ops else _stay
+            runs = tuple(
+                functools.partial(_run, ops[name], name) if name in ops else _stay
                 for name in self.layer.candidates
-            ]
-            return self.mixture(runs, gates, stats, x)
+            )
+            return self.mixture(runs, weights, gates, stats, x)
 
         y, moved = (jax.checkpoint(mix) if self.remat else mix)(weights, gates, stats, x)
         if self.is_mutable_collection("stats"):
@@ -70,13 +71,13 @@ class MixedLayer(nn.Module):
         return y
 
 
-def _run(op: nn.Module, name: str, weights, stats: Stats, x: jax.Array):
-    variables = {"params": weights, "stats": stats[name]}
+def _run(op: nn.Module, name: str, weights: Weights, stats: Stats, x: jax.Array):
+    variables = {"params": weights[name], "stats": stats[name]}
     y, moved = op.apply(variables, x, mutable=["stats"])
     return y, {**stats, name: moved["stats"]}
 
 
-def _stay(stats: Stats, x: jax.Array):
+def _stay(weights: Weights, stats: Stats, x: jax.Array):
     return x, stats
 
 

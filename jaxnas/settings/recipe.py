@@ -28,7 +28,9 @@ PAPER: dict[str, Any] = {
     "auxiliary": 0.4,
     "cutout": 16,
 }
-CELLS = {"quick": {"darts": 3, "nasbench201": 1}, "paper": {"darts": 20}}
+# A mobile genotype says its layers by itself.
+CELLS = {"quick": {"darts": 3, "nasbench201": 1, "mobile": None}, "paper": {"darts": 20}}
+QUICK_STEM = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +43,9 @@ class Recipe:
     batch_size: int | None = None
     """Images a step."""
     features: int | None = None
-    """Channels of the first cells."""
+    """Channels of the first cells (for mobile networks: of the stem, a multiple of 4)."""
     cells: int | None = None
-    """Cells (for NAS-Bench-201: cells a stage)."""
+    """Cells (for NAS-Bench-201: cells a stage; mobile genotypes say their layers)."""
     reductions: tuple[int, ...] | None = None
     """Which cells halve the image, by number; by default those at a third and two thirds."""
     learning_rate: float | None = None
@@ -80,6 +82,8 @@ def resolved(recipe: Recipe, family: str, image: tuple[int, int, int], prefix: s
         )
     open_now = {"cells": CELLS[recipe.preset][family], "pad": min(image[:2]) // 8}
     open_now |= {"flip": image[2] == 3} | (PAPER if recipe.preset == "paper" else QUICK)
+    if family == "mobile":
+        open_now["features"] = QUICK_STEM
     given = {k: v for k, v in dataclasses.asdict(recipe).items() if v is not None}
     full = dataclasses.replace(recipe, **{k: v for k, v in open_now.items() if k not in given})
     for flag, value in (("epochs", full.epochs), ("batch-size", full.batch_size)):
@@ -100,5 +104,12 @@ def resolved(recipe: Recipe, family: str, image: tuple[int, int, int], prefix: s
                 refuse(
                     f"--{prefix}{flag.replace('_', '-')} has no effect on a NAS-Bench-201 "
                     "network: leave it out."
+                )
+    if family == "mobile":
+        for flag in ("cells", "drop_path", "auxiliary", "reductions"):
+            if given.get(flag):
+                refuse(
+                    f"--{prefix}{flag.replace('_', '-')} has no effect on a mobile network: leave "
+                    "it out."
                 )
     return full

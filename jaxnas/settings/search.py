@@ -14,7 +14,13 @@ from jaxnas.settings.sources import Source
 QUICK: dict[str, Any] = {"features": 4}
 # DARTS, section 3.1 and quark0/darts cnn/train_search.py.
 PAPER: dict[str, Any] = {"features": 16}
-CELLS = {"quick": {"darts": 3, "nasbench201": 1}, "paper": {"darts": 8, "nasbench201": 5}}
+CELLS = {
+    "quick": {"darts": 3, "nasbench201": 1, "mobile": 1},
+    "paper": {"darts": 8, "nasbench201": 5, "mobile": 4},
+}
+# The mobile spaces, with the channels of their papers' stems.
+STEMS = {"mobile-proxyless": 32, "mobile-fbnet": 16, "mobile-single-path": 32}
+QUICK_STEM = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +31,9 @@ class SearchSettings:
     split_seed: int | None = None
     """Divides the two at random instead of by index."""
     space: str = "darts"
-    """What may be found: darts, darts-no-none, darts-s1 to darts-s4, darts-sharp, nasbench201, or
-    a file `*.py` of your own (docs/extending.md)."""
+    """What may be found: darts, darts-no-none, darts-s1 to darts-s4, darts-sharp, nasbench201,
+    mobile-proxyless, mobile-fbnet, mobile-single-path, or a file `*.py` of your own
+    (docs/extending.md)."""
     method: str = "darts"
     """How it is searched; `jaxnas methods` lists all, with their settings."""
     set: tuple[str, ...] = ()
@@ -45,9 +52,10 @@ class SearchSettings:
     batch_size: int = 64
     """Images a step, of either half."""
     features: int | None = None
-    """Channels of the first cells."""
+    """Channels of the first cells (for mobile spaces: of the stem, a multiple of 4)."""
     cells: int | None = None
-    """Cells of the search network (for NAS-Bench-201: cells a stage)."""
+    """Cells of the search network (for NAS-Bench-201: cells a stage; for mobile spaces: the most
+    layers a stage)."""
     reductions: tuple[int, ...] | None = None
     """Which cells halve the image, by number; by default those at a third and two thirds."""
     learning_rate: float | None = None
@@ -71,7 +79,9 @@ class SearchSettings:
 
 
 def family(space: str) -> str:
-    """Whose networks a space is for: `darts` or `nasbench201`."""
+    """Whose networks a space is for: `darts`, `nasbench201` or `mobile`."""
+    if space in STEMS:
+        return "mobile"
     return "nasbench201" if space == "nasbench201" else "darts"
 
 
@@ -83,6 +93,9 @@ def resolved(settings: SearchSettings) -> SearchSettings:
     kind = family(settings.space)
     preset = PAPER if settings.preset == "paper" else QUICK
     defaults = preset | {"cells": CELLS[settings.preset][kind]}
+    if kind == "mobile":
+        paper = settings.preset == "paper"
+        defaults["features"] = STEMS[settings.space] if paper else QUICK_STEM
     missing = {k: v for k, v in defaults.items() if getattr(settings, k) is None}
     full = dataclasses.replace(settings, **missing)
     require("--epochs", full.epochs, least=1)
@@ -99,5 +112,7 @@ def resolved(settings: SearchSettings) -> SearchSettings:
         refuse("--table has no effect on this space: it holds the cells of NAS-Bench-201.")
     if settings.reductions is not None and kind == "nasbench201":
         refuse("--reductions has no effect on NAS-Bench-201, which has its own: leave it out.")
+    if settings.reductions is not None and kind == "mobile":
+        refuse("--reductions has no effect on a mobile space, whose chain halves: leave it out.")
     places.check(full.place)
     return full

@@ -1,0 +1,111 @@
+"""FBNet: Gumbel-softmax gates that cool; the best of sampled networks is found.
+
+https://arxiv.org/abs/1812.03443. Settings and the form of the latency are from memory of the paper;
+two public ports agree with them.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnas import hypergrad, relax, search, terms
+from jaxnas.methods import resting
+from jaxnas.program import Found, Program, Stage
+from jaxnas.types import Gates, Search, Space, Supernet, Term
+
+
+def fbnet(
+    net: Supernet,
+    *,
+    epochs: int = 90,
+    steps_per_epoch: int,
+    warm_up: int = 10,
+    temperature: float = 5.0,
+    cooling: float = 0.956,
+    learning_rate: float = 0.1,
+    weight_decay: float = 1e-4,
+    arch_every: int = 4,
+    arch_learning_rate: float = 0.01,
+    arch_weight_decay: float = 5e-4,
+    outer_objective: Term | None = None,
+) -> Search:
+    """Weights learn from training data, logits from validation data, both at relaxed draws.
+
+    One draw a batch, shared by its images: the paper has one an image (from memory), which would
+    have every image open all candidates otherwise. The temperature of epoch e is
+    `temperature * cooling^e`; logits rest for `warm_up` epochs. The paper's epochs train weights on
+    80 % of the data, then logits on 20 %; here a step of the logits follows every `arch_every`
+    steps, which with that split is as many. Logits start as 1e-3 times a normal (ours).
+    `outer_objective` judges validation data: `latency_terms.fbnet`, say. Raises ValueError for
+    settings that are impossible.
+    """
+    active = resting.active(
+        epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
+    )
+    rate = search.cosine_by_epoch(learning_rate, 0, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    return search.bilevel(
+        net,
+        relax.gumbel_softmax(search.per_epoch(cools(temperature, cooling), steps_per_epoch)),
+        terms.cross_entropy(),
+        outer_objective=outer_objective,
+        arch_tx=optax.chain(
+            optax.add_decayed_weights(arch_weight_decay), optax.adam(arch_learning_rate)
+        ),
+        weight_tx=optax.chain(
+            optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9)
+        ),
+        hypergrad=hypergrad.first_order()._replace(active=active),
+        first="weights",
+    )
+
+
+def best_of_samples(
+    space: Space, *, epochs: int = 90, samples: int = 6, seed: int, **settings
+) -> Program:
+    """`fbnet`, with `settings`; then the most accurate of `samples` draws from softmax(logits).
+
+    All are judged with the shared weights on the validation half; the paper trains each (from
+    memory). Equal networks may be drawn twice, ties go to the first. Raises ValueError for no
+    samples and no epochs.
+    """
+    if samples < 1 or epochs < 1:
+        raise ValueError(
+            f"A search has epochs >= 1 and judges samples >= 1, not {epochs} and {samples}."
+        )
+    method = functools.partial(fbnet, **settings)
+
+    def stages() -> Program:
+        done = yield Stage("search", space, epochs, method)
+        drawn = sampled(done.gates, samples, seed)
+        accuracy, _ = done.evaluate(drawn)
+        best = int(np.argmax(accuracy))
+        return Found(space, jax.tree.map(lambda gates: gates[best], drawn))
+
+    return stages()
+
+
+def sampled(gates: Gates, samples: int, seed: int) -> Gates:
+    """f32[samples, edges, candidates] a choice: one-hot draws, each row's gates its chances."""
+    keys = jax.random.split(jax.random.key(seed), len(gates))
+    draws = {}
+    for key, (name, chances) in zip(keys, sorted(gates.items()), strict=True):
+        logs = jnp.log(jnp.asarray(chances))
+        chosen = jax.random.categorical(key, logs, shape=(samples, len(chances)))
+        draws[name] = jax.nn.one_hot(chosen, chances.shape[-1])
+    return draws
+
+
+def cools(temperature: float, cooling: float) -> optax.Schedule:
+    """epoch -> `temperature * cooling^epoch`. Raises ValueError unless 0 < cooling < 1 and above 0.
+
+    From 5 by 0.956 it is 0.091 in the 90th epoch.
+    """
+    if not (temperature > 0 and 0 < cooling < 1):
+        raise ValueError(
+            f"A temperature of {temperature} cannot cool by a factor of {cooling}: "
+            "choose a temperature above 0 and a factor between 0 and 1."
+        )
+    return optax.exponential_decay(temperature, 1, cooling)

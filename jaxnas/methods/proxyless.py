@@ -1,0 +1,138 @@
+"""ProxylessNAS: one drawn candidate a layer. https://arxiv.org/abs/1812.00332
+
+For a net of `nets.mobile_supernet.mixed`, whose mixture is `nets.one_path.mixture(EXECUTES[mode])`.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import optax
+
+from jaxnas import binary, hypergrad, reinforce, search, terms
+from jaxnas.methods import resting
+from jaxnas.types import Relaxation, Scalar, Search, Supernet, Term
+
+Mode = Literal["full", "full_v2", "two", "two_unbiased"]
+# How a supernet has to compute its candidates for each mode.
+EXECUTES = {"full": "all", "full_v2": "recomputed", "two": "two", "two_unbiased": "two"}
+
+
+def proxyless(
+    net: Supernet,
+    *,
+    epochs: int = 160,
+    steps_per_epoch: int,
+    warm_up: int = 40,
+    mode: Mode = "full_v2",
+    learning_rate: float = 0.025,
+    warm_up_learning_rate: float = 0.05,
+    weight_decay: float = 4e-5,
+    smoothing: float = 0.1,
+    arch_every: int = 5,
+    arch_learning_rate: float = 1e-3,
+    outer_objective: Term | None = None,
+) -> Search:
+    """Weights of drawn networks, and every `arch_every` steps the gradient of binary gates.
+
+    The first `warm_up` epochs train weights alone, their rate falling to 0 from
+    `warm_up_learning_rate`; then from `learning_rate` anew. `full`: every candidate is computed;
+    `full_v2`, the default of the paper's code: the drawn one, the others again in the backward pass
+    of the architecture; `two`: two drawn candidates learn, the chances of the others stay;
+    `two_unbiased`: see `binary.two_path`. `outer_objective` judges validation data, with
+    latency, say: `latency_terms.mul_log` with `loss=terms.cross_entropy(smoothing)` and, but for
+    `two`, `relaxation=relaxation(mode)`. Settings as in mit-han-lab/proxylessnas search/
+    imagenet_arch_search.py (batch 256). Raises ValueError for settings that are impossible.
+    """
+    active = resting.active(
+        epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
+    )
+    # Without momentum: what was not drawn stays where it is.
+    adam = optax.adam(arch_learning_rate, b1=0.0, b2=0.999)
+    two = EXECUTES.get(mode) == "two"
+    return search.bilevel(
+        net,
+        relaxation(mode),
+        terms.cross_entropy(smoothing),
+        outer_objective=outer_objective,
+        arch_tx=optax.chain(adam, binary.unmoved_rest()) if two else adam,
+        weight_tx=_sgd(
+            _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch),
+            weight_decay,
+        ),
+        hypergrad=hypergrad.first_order()._replace(active=active),
+    )
+
+
+def proxyless_reinforce(
+    net: Supernet,
+    *,
+    epochs: int = 160,
+    steps_per_epoch: int,
+    warm_up: int = 40,
+    learning_rate: float = 0.025,
+    warm_up_learning_rate: float = 0.05,
+    weight_decay: float = 4e-5,
+    smoothing: float = 0.1,
+    arch_every: int = 5,
+    arch_learning_rate: float = 1e-3,
+    samples: int = 10,
+    decay: float = 0.99,
+    reward: reinforce.Reward | None = None,
+) -> Search:
+    """The same with rewards in place of gradients: accuracy, unless `reward(accuracy, gates)`.
+
+    For a net that computes the drawn candidate alone (`selected`). 10 draws a step and the decay of
+    the baseline are from memory of the paper's code. Raises ValueError as `proxyless` and
+    `reinforce.rewarded`.
+    """
+    active = resting.active(
+        epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
+    )
+    rate = _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch)
+    drawn = binary.binary()
+    training = search.single_level(
+        net,
+        drawn,
+        terms.cross_entropy(smoothing),
+        tx=optax.partition(
+            {"arch": optax.set_to_zero(), "weights": _sgd(rate, weight_decay)},
+            {"arch": "arch", "weights": "weights"},
+        ),
+    )
+    return reinforce.rewarded(
+        training,
+        net,
+        drawn,
+        reward or (lambda accuracy, gates: accuracy),
+        arch_tx=optax.adam(arch_learning_rate, b1=0.0, b2=0.999),
+        samples=samples,
+        decay=decay,
+        active=active,
+    )
+
+
+def relaxation(mode: Mode) -> Relaxation:
+    """That of a mode. Raises ValueError for an unknown one."""
+    if mode not in EXECUTES:
+        raise ValueError(f"ProxylessNAS has the modes {', '.join(EXECUTES)}, not {mode!r}.")
+    if mode in ("full", "full_v2"):
+        return binary.binary()
+    return binary.two_path(unbiased=mode == "two_unbiased")
+
+
+def _rate(
+    rate: float, warm_up_rate: float, epochs: int, warm_up: int, steps_per_epoch: int
+) -> optax.Schedule:
+    of = {"steps_per_epoch": steps_per_epoch}
+    after = search.cosine_by_epoch(rate, 0, epochs=epochs - warm_up, **of)
+    if not warm_up:
+        return after
+    before = search.cosine_by_epoch(warm_up_rate, 0, epochs=warm_up, **of)
+    return optax.join_schedules([before, after], [warm_up * steps_per_epoch])
+
+
+def _sgd(rate: Callable[[Scalar], jax.Array], weight_decay: float) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9, nesterov=True)
+    )

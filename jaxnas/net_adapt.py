@@ -1,0 +1,217 @@
+"""NetAdapt: a trained network loses channels, step by step, until it fits a budget.
+
+Yang et al. 2018, https://arxiv.org/abs/1804.03230, algorithm 1. At every step each part of the
+network is narrowed until the step's share of the cost is saved, tuned for a short time, and the
+narrowed network that judges best is kept. Thoroughly tuning the last one is the caller's.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnas import mobile
+from jaxnas.genotype import Genotype
+from jaxnas.mobile import Chain
+from jaxnas.nets import mobile as networks
+from jaxnas.nets import mobile_narrow as narrow
+from jaxnas.types import Batch, Scalar, Stats, Weights
+
+# Below this share of the first cost a step is no step.
+LEAST_SHARE = 1e-4
+
+
+class Step(NamedTuple):
+    """One narrowing that was kept."""
+
+    part: str
+    width: int  # channels that are left there
+    cost: float
+    score: float  # after the short tuning
+
+
+class Narrowing(NamedTuple):
+    """What can be narrowed, and how. A network is whatever these functions understand.
+
+    `widths(net)`: channels of each part; `narrowed(net, part, width)`: None where that cannot be;
+    `cost(net)`: milliseconds, say; `tuned(net)`: after a short training; `score(net)`: the higher
+    the better.
+    """
+
+    widths: Callable[[Any], Mapping[str, int]]
+    narrowed: Callable[[Any, str, int], Any | None]
+    cost: Callable[[Any], float]
+    tuned: Callable[[Any], Any]
+    score: Callable[[Any], float]
+
+
+def adapt(
+    net: Any, how: Narrowing, budget: float, *, first: float = 0.03, decay: float = 0.96
+) -> tuple[Any, list[Step]]:
+    """(the network within `budget`, the steps to it), every step strictly cheaper than the last.
+
+    The first step saves the share `first` of the cost, each next one `decay` times as much, the
+    last as much as is missing; where no part can save it alone, half of it is tried (ours). Both
+    defaults are from memory of the paper. A part's width is found by bisection, which takes
+    cost to fall with width; what costs more than it should is left out, not kept. Raises ValueError
+    for a budget that is met already or cannot be met, and unless 0 < first < 1 and 0 < decay <= 1.
+    """
+    if not (0 < first < 1 and 0 < decay <= 1):
+        raise ValueError(f"Need 0 < first < 1 and 0 < decay <= 1, not {first} and {decay}.")
+    start = now = how.cost(net)
+    if not (math.isfinite(budget) and 0 < budget < start):
+        raise ValueError(
+            f"The network costs {start:g}: give a budget between 0 and that, not {budget:g}."
+        )
+    saving, steps = first * start, []
+    while now > budget:
+        goal = max(now - saving, budget)
+        proposals = _proposals(net, how, goal)
+        if not proposals:
+            saving = min(saving, now - budget) / 2
+            if saving < LEAST_SHARE * start:
+                raise ValueError(
+                    f"No part can lose more channels at a cost of {now:g}: a budget of {budget:g} "
+                    "cannot be met."
+                )
+            continue
+        tuned = [(part, width, how.tuned(other)) for part, width, other in proposals]
+        part, width, net = max(tuned, key=lambda found: how.score(found[2]))
+        cost = how.cost(net)
+        assert cost < now
+        steps.append(Step(part, width, cost, how.score(net)))
+        now, saving = cost, saving * decay
+    return net, steps
+
+
+def _proposals(net: Any, how: Narrowing, goal: float) -> list[tuple[str, int, Any]]:
+    """Every part by itself as wide as the goal allows, where it allows any width."""
+    found = []
+    for part, width in how.widths(net).items():
+        low, high, best = 1, width - 1, None
+        while low <= high:
+            middle = (low + high + 1) // 2
+            other = how.narrowed(net, part, middle)
+            if other is None:  # a single width that cannot be: look on below
+                other = how.narrowed(net, part, middle - 1) if middle > low else None
+                middle -= 1
+            if other is not None and how.cost(other) <= goal:
+                best, low = (part, middle, other), middle + 1
+            else:
+                high = middle - 1
+        if best is not None:
+            found.append(best)
+    return found
+
+
+class Narrow(NamedTuple):
+    """A mobile network on the way: zeros stand where channels went."""
+
+    kept: Mapping[str, np.ndarray]
+    weights: Weights
+    stats: Stats
+
+
+class Fitted(NamedTuple):
+    """A fixed chain with the weights of its network."""
+
+    chain: Chain
+    genotype: Genotype
+    weights: Weights
+    stats: Stats
+    steps: list[Step]
+
+
+def mobile_network(
+    chain: Chain,
+    genotype: Genotype,
+    weights: Weights,
+    stats: Stats,
+    *,
+    classes: int,
+    cost: Callable[[Chain], float],
+    budget: float,
+    train: Callable[[int], Batch],
+    valid: Batch,
+    steps: int = 20,
+    learning_rate: float = 0.01,
+    first: float = 0.03,
+    decay: float = 0.96,
+) -> Fitted:
+    """A trained mobile network narrowed into a budget: hidden channels, features and the head.
+
+    `cost(fixed chain)` is in the units of the budget: `mobile_narrow.macs`, or a prediction or
+    measurement in milliseconds. `train(i)` is a training batch; each proposal is tuned for `steps`
+    of them by SGD, always the same ones; `valid` judges accuracy by running statistics, ties
+    going to the lower loss. One compiled program tunes all widths. The result's `chain` has one
+    genotype; its network has the result's weights. Raises ValueError as `adapt`, `mobile_narrow.
+    parts`, and for no steps.
+    """
+    if steps < 1 or not learning_rate > 0:
+        raise ValueError(
+            f"A short tuning has steps >= 1 at a rate above 0, not {steps} at {learning_rate}."
+        )
+    whole = narrow.fixed(chain, genotype)
+    known = narrow.parts(whole)
+    net = networks.network(whole, mobile.genotype(whole), classes=classes)
+    tx = optax.sgd(learning_rate, momentum=0.9)
+
+    def loss(weights, stats, batch: Batch, key):
+        (logits, _), stats = net.apply(weights, stats, batch.inputs, key, None)
+        return _entropy(logits, batch), stats
+
+    @jax.jit
+    def learn(weights, stats, opt, left, batch: Batch, key):
+        slope, stats = jax.grad(loss, has_aux=True)(weights, stats, batch, key)
+        updates, opt = tx.update(jax.tree.map(jnp.multiply, slope, left), opt, weights)
+        return optax.apply_updates(weights, updates), stats, opt
+
+    @jax.jit
+    def judge(weights, stats, batch: Batch):
+        logits = net.infer(weights, stats, batch.inputs)
+        right = jnp.mean(jnp.argmax(logits, -1) == batch.labels)
+        return right, _entropy(logits, batch)
+
+    def zeroed(state: Narrow) -> tuple[Narrow, Weights]:
+        left = narrow.masks(known, state.kept, state.weights)
+        return state._replace(weights=jax.tree.map(jnp.multiply, state.weights, left)), left
+
+    def narrowed(state: Narrow, part: str, width: int) -> Narrow | None:
+        kept = narrow.strongest(known[part], state.kept[part], state.weights, width)
+        other = state._replace(kept={**state.kept, part: kept})
+        return None if narrow.chain_of(whole, other.kept) is None else other
+
+    def tuned(state: Narrow) -> Narrow:
+        (kept, weights, stats), left = zeroed(state)
+        opt, key = tx.init(weights), jax.random.key(0)
+        for i in range(steps):
+            weights, stats, opt = learn(
+                weights, stats, opt, left, train(i), jax.random.fold_in(key, i)
+            )
+        return Narrow(kept, weights, stats)
+
+    def score(state: Narrow) -> tuple[float, float]:
+        right, entropy = judge(state.weights, state.stats, valid)
+        return float(right), -float(entropy)
+
+    how = Narrowing(
+        widths=lambda state: {name: int(kept.sum()) for name, kept in state.kept.items()},
+        narrowed=narrowed,
+        cost=lambda state: float(cost(narrow.chain_of(whole, state.kept))),
+        tuned=tuned,
+        score=score,
+    )
+    start = Narrow(narrow.everything(known), weights, stats)
+    state, taken = adapt(start, how, budget, first=first, decay=decay)
+    found = narrow.chain_of(whole, state.kept)
+    cut = narrow.cut(known, state.kept, state.weights, state.stats)
+    taken = [step._replace(score=step.score[0]) for step in taken]
+    return Fitted(found, mobile.genotype(found), *cut, taken)
+
+
+def _entropy(logits: jax.Array, batch: Batch) -> Scalar:
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels))

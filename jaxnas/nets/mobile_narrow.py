@@ -1,0 +1,215 @@
+"""Narrower mobile networks: which channels may go, the weights that go with them, what is left.
+
+Channels that go are zeros first, in a network of the old shape, which computes what the network
+without them does: one compiled program serves all widths.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas import mobile
+from jaxnas.genotype import Genotype
+from jaxnas.mobile import Chain, Layer, Stage
+from jaxnas.types import Stats, Weights
+
+HEAD = "head"
+Kept = Mapping[str, np.ndarray]  # bool[channels] a part
+
+
+class Part(NamedTuple):
+    """Channels that go together: all that an addition joins.
+
+    `filters` make them (their norm ranks channels), `places` are all leaves below a path with the
+    axis along which they lose them.
+    """
+
+    width: int
+    filters: tuple[tuple[str, ...], ...]
+    places: tuple[tuple[tuple[str, ...], int], ...]
+
+
+def fixed(chain: Chain, genotype: Genotype) -> Chain:
+    """The chain that has a genotype's operations and no choice, every layer a stage of its own."""
+    names, stages = mobile.operations(chain, genotype), []
+    for name, layer in zip(names, mobile.layers(chain), strict=True):
+        stages.append(Stage((name,), layer.features, 1, layer.stride))
+    return chain._replace(stages=tuple(stages))
+
+
+def parts(chain: Chain) -> dict[str, Part]:
+    """What of a fixed chain can be narrowed: `hidden_I` inside layer I, `features_I` that enter
+    it (and all that are added to them), `head`.
+
+    Raises ValueError for a chain with choices, groups, or squeeze and excitation, whose channels do
+    not go one by one.
+    """
+    layers = mobile.layers(chain)
+    filters, places = {}, {}
+
+    def add(part: str, made: tuple[str, ...] | None, *at: tuple[tuple[str, ...], int]) -> None:
+        filters.setdefault(part, []).extend([made] if made else [])
+        places.setdefault(part, []).extend(at)
+
+    entering = "features_0"
+    widths = {entering: chain.stem, HEAD: chain.head}
+    stem = ("front", "convolution", "kernel")
+    add(entering, stem, (stem, -1), (("front", "norm"), -1))
+    for i, layer in enumerate(layers):
+        if len(layer.candidates) > 1:
+            raise ValueError(f"Layer {i} of {chain.name} is not chosen yet: narrow a fixed chain.")
+        if layer.candidates[0] == mobile.SKIP:
+            continue
+        what, here = mobile.block(layer.candidates[0]), f"layer_{i}"
+        if what.groups > 1 or what.squeeze:
+            raise ValueError(
+                f"Layer {i} of {chain.name}, {layer.candidates[0]}, has groups or squeezes: its "
+                "channels do not go one by one."
+            )
+        wide, hidden = mobile.hidden(layer, what), entering
+        if wide != layer.inputs:
+            hidden = f"hidden_{i}"
+            widths[hidden] = wide
+            kernel = (here, "widen", "kernel")
+            add(hidden, kernel, (kernel, -1), ((here, "widen_norm"), -1))
+            add(entering, None, (kernel, -2))
+        narrow = (here, "narrow", "kernel")
+        look = ((here, "look", "kernel"), -1), ((here, "look_norm"), -1)
+        add(hidden, None, *look, (narrow, -2))
+        leaving = entering if layer.residual else f"features_{i + 1}"
+        widths[leaving] = layer.features
+        add(leaving, narrow, (narrow, -1), ((here, "narrow_norm"), -1))
+        entering = leaving
+    last = ("back", "convolution", "kernel")
+    linear = ("back", "hidden" if chain.hidden else "classifier", "kernel")
+    add(entering, None, (last, -2))
+    add(HEAD, last, (last, -1), (("back", "norm"), -1), (linear, -2))
+    return {
+        name: Part(widths[name], tuple(filters[name]), tuple(places[name]))
+        for name in sorted(widths)
+    }
+
+
+def everything(known: Mapping[str, Part]) -> dict[str, np.ndarray]:
+    """All channels of all parts."""
+    return {name: np.ones(part.width, bool) for name, part in known.items()}
+
+
+def strongest(part: Part, kept: np.ndarray, weights: Weights, width: int) -> np.ndarray:
+    """bool[channels]: those `width` of the kept ones whose filters have the largest L2 norms.
+
+    NetAdapt, https://arxiv.org/abs/1804.03230. Ties go to the first.
+    """
+    squares = np.zeros(part.width)
+    for path in part.filters:
+        kernel = np.asarray(_at(weights, path), np.float64)
+        squares += np.square(kernel).reshape(-1, part.width).sum(0)
+    order = np.argsort(np.where(kept, -squares, np.inf), kind="stable")
+    found = np.zeros(part.width, bool)
+    found[order[:width]] = True
+    return found
+
+
+def masks(known: Mapping[str, Part], kept: Kept, weights: Weights) -> Weights:
+    """1 at the weights that are left, else 0; of the shapes of `weights`."""
+
+    def of(path, leaf):
+        names, found = tuple(key.key for key in path), np.ones(leaf.shape, np.float32)
+        for part, axis in _touching(known, names):
+            shape = [1] * leaf.ndim
+            shape[axis] = -1
+            found = found * kept[part].reshape(shape)
+        return jnp.asarray(found, leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(of, weights)
+
+
+def cut(
+    known: Mapping[str, Part], kept: Kept, weights: Weights, stats: Stats
+) -> tuple[Weights, Stats]:
+    """The weights and statistics of the network without the channels that go."""
+
+    def of(path, leaf):
+        for part, axis in _touching(known, tuple(key.key for key in path)):
+            leaf = jnp.compress(kept[part], leaf, axis=axis)
+        return leaf
+
+    return tuple(jax.tree_util.tree_map_with_path(of, tree) for tree in (weights, stats))
+
+
+def chain_of(chain: Chain, kept: Kept) -> Chain | None:
+    """The fixed chain of what is left; None where as many channels are inside a layer as enter
+    it, which a chain says for a layer without its first convolution."""
+    stages, entering, inputs = [], "features_0", int(kept["features_0"].sum())
+    stem = inputs
+    for i, layer in enumerate(mobile.layers(chain)):
+        name = layer.candidates[0]
+        if name == mobile.SKIP:
+            stages.append(Stage((name,), inputs, 1, 1))
+            continue
+        if f"hidden_{i}" in kept:
+            name = _spelled(name, int(kept[f"hidden_{i}"].sum()), layer._replace(inputs=inputs))
+            if name is None:
+                return None
+        entering = entering if layer.residual else f"features_{i + 1}"
+        inputs = int(kept[entering].sum())
+        stages.append(Stage((name,), inputs, 1, layer.stride))
+    head = int(kept[HEAD].sum())
+    found = chain._replace(stem=stem, head=head, stages=tuple(stages))
+    return found if _same_sums(chain, found) else None
+
+
+def macs(chain: Chain, image: tuple[int, int, int], classes: int) -> int:
+    """Multiply-accumulates of a fixed chain without groups or squeeze, in closed form."""
+    height, width, colours = image
+    halve = lambda n, stride: -(-n // stride)
+    height, width = halve(height, chain.stem_stride), halve(width, chain.stem_stride)
+    total = 9 * colours * chain.stem * height * width
+    features = chain.stem
+    for layer in mobile.layers(chain):
+        if layer.candidates[0] == mobile.SKIP:
+            continue
+        what = mobile.block(layer.candidates[0])
+        hidden = mobile.hidden(layer, what)
+        if hidden != layer.inputs:
+            total += layer.inputs * hidden * height * width
+        height, width = halve(height, layer.stride), halve(width, layer.stride)
+        total += (what.kernel**2 + layer.features) * hidden * height * width
+        features = layer.features
+    total += features * chain.head * height * width
+    inside = chain.hidden or classes
+    return total + chain.head * inside + (chain.hidden * classes if chain.hidden else 0)
+
+
+def _same_sums(before: Chain, after: Chain) -> bool:
+    """Whether images are added in the same layers: widths that meet by chance would add some."""
+    pairs = zip(mobile.layers(before), mobile.layers(after), strict=True)
+    return all(one.residual == other.residual for one, other in pairs)
+
+
+def _spelled(name: str, hidden: int, layer: Layer) -> str | None:
+    if hidden == layer.inputs:
+        return None
+    kernel, _, *rest = name.split("_")
+    found = "_".join([kernel, f"e{hidden / layer.inputs:.7g}", *rest])
+    what = mobile.block(found)
+    assert mobile.hidden(layer, what) == hidden
+    return found
+
+
+def _touching(known: Mapping[str, Part], path: tuple[str, ...]) -> list[tuple[str, int]]:
+    return [
+        (name, axis)
+        for name, part in known.items()
+        for prefix, axis in part.places
+        if path[: len(prefix)] == prefix
+    ]
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        tree = tree[name]
+    return tree

@@ -1,0 +1,84 @@
+"""A campaign's folder as what a model is fitted to: networks, their times, and of what size."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxnas import catalogue, genotype
+from jaxnas.genotype import Genotype, GenotypeError
+from jaxnas.latency import device as hardware
+from jaxnas.latency import files, fit, programs, rounds
+from jaxnas.latency.files import Raw
+from jaxnas.latency.fit import Model
+from jaxnas.target import codes
+
+SIZES = ("features", "cells", "classes", "image", "batch")
+
+
+class TargetError(ValueError):
+    """A campaign that is no use for a search, or a target out of range: the message is one line."""
+
+
+class Campaign(NamedTuple):
+    """The networks of a campaign. What it timed beside them is in `raw`."""
+
+    path: Path  # of its samples
+    digest: str  # SHA-256 of them
+    raw: Raw
+    settings: Mapping[str, Any]
+    entry: catalogue.Entry
+    size: programs.Size
+    genotypes: tuple[Genotype, ...]
+    networks: np.ndarray  # i64[N, positions]
+    latency_ms: np.ndarray  # f64[N]
+
+    @property
+    def device(self) -> str:
+        """The device in a few words."""
+        return hardware.named(self.raw.header["device"])
+
+
+def campaign(folder: Path) -> Campaign:
+    """The campaign in a folder. Raises FileError or TargetError, one line each.
+
+    A campaign that was stopped counts as far as it went. Programs that are no networks are left
+    out.
+    """
+    path = Path(folder).expanduser() / files.RAW
+    raw = files.read(path)
+    settings = raw.header.get("settings")
+    if not isinstance(settings, dict) or any(name not in settings for name in ("space", *SIZES)):
+        raise TargetError(
+            f"{path} does not say its space and the networks' size: measure with "
+            "`jaxnas latency measure`."
+        )
+    entry = catalogue.entry(settings["space"], settings["cells"])
+    if entry.digest != settings.get("space_sha256"):
+        raise TargetError(
+            f"{path} was measured for another {settings['space']}: the file has changed since; "
+            "measure again."
+        )
+    rows = [i for i, kind in enumerate(raw.kinds) if kind == programs.NETWORK]
+    if not rows:
+        raise TargetError(f"{path} has no whole networks: measure with --kinds network.")
+    if not len(raw.rounds_ms):
+        raise TargetError(f"{path} has no rounds yet: go on with `jaxnas latency measure`.")
+    try:
+        found = tuple(genotype.from_json(raw.architectures[i]) for i in rows)
+    except GenotypeError as error:
+        raise TargetError(f"{path} has a network that is none ({error}): measure again.") from error
+    networks = np.array([codes.of_genotype(entry.space, each) for each in found])
+    size = programs.Size(
+        **{name: settings[name] for name in SIZES} | {"image": tuple(settings["image"])}
+    )
+    ms = rounds.summarise(raw.rounds_ms).latency_ms[rows]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Campaign(path, digest, raw, settings, entry, size, found, networks, ms)
+
+
+def fitted(found: Campaign) -> Model:
+    """The latency model of a campaign. Raises FitError as `fit.fit`."""
+    return fit.fit(found.entry.space, found.networks, found.latency_ms, device=found.device)

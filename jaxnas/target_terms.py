@@ -1,0 +1,109 @@
+"""A target as a term: what gates are expected to cost stays at or below it.
+
+The weight of the term adapts: it grows while the expectation is above the target and falls while
+it is below (dual ascent), so that no weight has to be found for a device or a unit.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnas import terms
+from jaxnas.types import Arch, Forward, Gates, Relaxation, Scalar, Term, Weights
+
+# Made for the relaxation whose gates it judges.
+Penalty = Callable[[Relaxation], Term]
+# Our own choices; docs/target.md.
+WIDTH, RATE, START = 0.05, 0.05, 1.0
+RANGE = 1e-3, 1e3  # of the weight
+
+
+class Limit(NamedTuple):
+    """What networks drawn from gates may cost on average."""
+
+    name: str  # with its unit: "ms", "macs", "parameters"
+    most: float
+    expected: Callable[[Gates], Scalar]  # above 0; gates are probabilities
+
+
+class Held(NamedTuple):
+    """The memory of `one_sided`."""
+
+    weight: Scalar  # f32[]
+    arch: Arch  # at the last step
+
+
+def one_sided(
+    limit: Limit,
+    relaxation: Relaxation,
+    *,
+    width: float = WIDTH,
+    rate: float = RATE,
+    start: float = START,
+) -> Term:
+    """`weight * width * softplus(log(E / most) / width)`: nothing well below, a line in log E above.
+
+    E is expected of the relaxation's expected gates, an edge's shares of its sum. After each step
+    that moved the architecture, `weight *= exp(rate * log(E / most))`, the logarithm held within
+    one and the weight within 1e-3 and 1e3; while the architecture rests, the weight does too. The
+    relaxation must need no weights of the network. Ours, after the one-sided scale-free form in
+    docs/target.md; the factor `width` makes the slope above the target the weight itself.
+
+    Raises ValueError unless limit, width, rate and start are positive.
+    """
+    for name, value in {
+        f"The target {limit.name}": limit.most, "width": width, "rate": rate, "start": start,
+    }.items():  # fmt: skip
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} is {value}: give a number above 0.")
+
+    def excess(arch: Arch, step) -> Scalar:
+        """log(E / most)"""
+        gates = shares(relaxation, arch, step)
+        return jnp.log(limit.expected(gates) / limit.most)
+
+    def init(arch: Arch, weights: Weights) -> Held:
+        return Held(jnp.float32(start), arch)
+
+    def value(memory: Held, forward: Forward) -> Scalar:
+        above = width * jax.nn.softplus(excess(forward.arch, forward.step) / width)
+        return jax.lax.stop_gradient(memory.weight) * above
+
+    def update(memory: Held, arch: Arch, weights: Weights, step) -> Held:
+        pairs = zip(jax.tree.leaves(memory.arch), jax.tree.leaves(arch), strict=True)
+        moved = jnp.any(jnp.stack([jnp.any(old != new) for old, new in pairs]))
+        grown = memory.weight * jnp.exp(rate * jnp.clip(excess(arch, step), -1, 1))
+        return Held(jnp.where(moved, jnp.clip(grown, *RANGE), memory.weight), arch)
+
+    return Term(init, value, update)
+
+
+def penalty(limits: Sequence[Limit]) -> Penalty:
+    """The sum of `one_sided` terms, a weight each. Raises ValueError without limits."""
+    if not limits:
+        raise ValueError("Without a target there is no penalty: give one.")
+    return lambda relaxation: terms.total(
+        **{limit.name: one_sided(limit, relaxation) for limit in limits}
+    )
+
+
+def outer(loss: Term, penalty: Penalty | None, relaxation: Relaxation) -> Term | None:
+    """What judges validation batches: `loss` and the penalty; None, as `loss` alone, without."""
+    return None if penalty is None else terms.total(loss=loss, target=penalty(relaxation))
+
+
+def shares(relaxation: Relaxation, arch: Arch, step) -> Gates:
+    """The expected gates, each edge's divided by their sum: what a draw takes, edge by edge."""
+    if relaxation.expected is None:
+        gates = relaxation.gates(arch, None, key=None, step=step)
+    else:
+        gates = relaxation.expected(arch, None, step=step)
+    return normalised(gates)
+
+
+def normalised(gates: Gates) -> Gates:
+    """Gates whose every edge sums to one (those of PC-DARTS sum to the edge's own share)."""
+    return {name: gate / gate.sum(-1, keepdims=True) for name, gate in gates.items()}
