@@ -44,7 +44,8 @@ Preset = Literal["quick", "paper"]
 # A run has flags of its own for these, or decides them.
 FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
 DECIDED = (
-    "net", "steps_per_epoch", "seed", "hypergrad", "widen", "own", "dropped", "relaxation", "penalty",
+    "net", "steps_per_epoch", "seed", "hypergrad", "widen", "own", "dropped", "relaxation",
+    "penalty", "outer_objective", "reward", "costs",
 )  # fmt: skip
 # What the quick preset has instead of a paper's; minutes on a CPU.
 QUICK = {"epochs": 12, "learning_rate": 0.05, "arch_learning_rate": 0.03}
@@ -390,7 +391,7 @@ def _proxyless() -> Method:
         return program.one_stage(
             run.entry.space,
             settings["epochs"],
-            functools.partial(proxyless.proxyless, **own),
+            functools.partial(proxyless.proxyless, penalty=run.penalty, **own),
             {"execute": proxyless.EXECUTES[settings["mode"]]},
         )
 
@@ -399,12 +400,15 @@ def _proxyless() -> Method:
 
 def _fbnet() -> Method:
     def make(run: Run, settings: Settings) -> Program:
-        return fbnet.best_of_samples(run.entry.space, seed=run.seed, **settings)
+        return fbnet.best_of_samples(
+            run.entry.space, seed=run.seed, penalty=run.penalty, **settings
+        )
 
     defaults = _defaults(fbnet.fbnet) | _defaults(fbnet.best_of_samples)
     quick = {**QUICK_DRAWN, "cooling": 0.7}
     what = "FBNet: Gumbel-softmax that cools, the best of sampled networks"
-    return Method(what, make, defaults, quick, families=("nasbench201", "mobile"))
+    families = ("nasbench201", "mobile")
+    return Method(what, make, defaults, quick, takes_target=True, families=families)
 
 
 def _single_path() -> Method:

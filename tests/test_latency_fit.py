@@ -16,6 +16,7 @@ from jaxnas import space as spaces
 from jaxnas.latency import (
     baselines,
     cells,
+    compare,
     devices,
     evidence,
     expected,
@@ -23,6 +24,7 @@ from jaxnas.latency import (
     graph,
     layout,
     model_file,
+    plot,
     quality,
     transfer,
     work,
@@ -392,6 +394,24 @@ def test_baselines_learn_what_they_can():
         found = quality.quality(ms[100:], predicted, low, high)
         assert found.spearman > (0.99 if name == "table" else 0.8), name
         assert found.coverage90 > 75, name
+
+
+def test_compares_with_a_baseline_on_networks_left_out(tmp_path, monkeypatch):
+    table_alone = lambda *a: {"table": every(*a)["table"]}
+    every = baselines.baselines
+    monkeypatch.setattr(baselines, "baselines", table_alone)
+    networks = layout.chance(CELL, 80)
+    ms = device(CELL)(networks)
+    found = compare.held_out(CELL, (networks[:40], ms[:40]), (networks[40:], ms[40:]))
+    assert set(found) == {"ours", "table"}
+    assert found["ours"].within10 > found["table"].within10
+    crossed, measured, predicted = compare.crossed(CELL, networks[:30], ms[:30])
+    assert crossed["ours"].spearman > 0.9
+    plot.predicted_against_measured(tmp_path / "plot.svg", measured, predicted, "made up")
+    assert "</svg>" in (tmp_path / "plot.svg").read_text()
+    assert [p.name for p in tmp_path.iterdir()] == ["plot.svg"]
+    with pytest.raises(fit.FitError, match="too few"):
+        compare.crossed(CELL, networks[:9], ms[:9])
 
 
 def test_work_counts_what_the_layers_of_a_chain_compute():

@@ -221,8 +221,8 @@ def test_one_hot_gates_give_the_network_alone(kind):
         np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
-def one_at_a_time(runs, gates, stats, x):
-    return jax.lax.switch(jnp.argmax(gates), runs, stats, x)
+def one_at_a_time(runs, weights, gates, stats, x):
+    return jax.lax.switch(jnp.argmax(gates), runs, weights, stats, x)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ CHAIN = Chain(
     "tiny",
     8,
     1,
-    (Stage(("k3_e1",), 4, 1, 1), Stage(SEARCHED, 8, 3, 2), Stage(SEARCHED, 12, 1, 2)),
+    (Stage(("k3_e1",), 4, 1, 1), Stage(SEARCHED, 8, 3, 2), Stage(SEARCHED, 12, 1, 1)),
     24,
 )
 GENOTYPE = mobile.genotype(CHAIN, ["k3_e3", "k5_e3", SKIP, "k3_e3"])

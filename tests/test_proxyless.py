@@ -10,8 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas import binary, latency_terms, reinforce, relax
-from jaxnas.methods import proxyless
+from jaxnas import binary, latency_terms, reinforce, relax, target_terms
+from jaxnas.methods import fbnet, proxyless
 from jaxnas.mobile import SKIP, Chain, Stage
 from jaxnas.nets import mobile_supernet, one_path
 from jaxnas.types import Batch, Forward
@@ -341,6 +341,33 @@ def test_the_slope_of_rewards_is_that_of_their_mean():
 def test_settings_that_cannot_be_are_refused(settings, reason):
     with pytest.raises(ValueError, match=reason):
         proxyless.proxyless(toy.supernet(), **LENGTH | settings)
+
+
+@pytest.mark.parametrize("make", [proxyless.proxyless, fbnet.fbnet])
+def test_a_penalty_or_an_objective_moves_the_architecture(make):
+    """Candidates of larger column are slower: their chances fall against those without latency."""
+    slow = lambda gates: 5.0 + sum(jnp.sum(g * jnp.arange(g.shape[1])) for g in gates.values())
+    limit = target_terms.Limit("ms", 6.0, slow)
+    relaxed = binary.binary()
+    ways = {
+        "none": {},
+        "penalty": {"penalty": target_terms.penalty([limit])},
+        "objective": {"outer_objective": latency_terms.fbnet(slow, 5.0, 3.0, relaxation=relaxed)},
+    }
+    settings = LENGTH | {"arch_every": 1, "arch_learning_rate": 0.05}
+    times = {
+        name: float(
+            slow(
+                jax.tree.map(
+                    jax.nn.softmax, run(make(toy.supernet(), **way, **settings))[0][-1].arch
+                )
+            )
+        )
+        for name, way in ways.items()
+    }
+    assert times["penalty"] < times["none"] and times["objective"] < times["none"]
+    with pytest.raises(ValueError, match="takes no penalty"):
+        make(toy.supernet(), **ways["penalty"], **ways["objective"], **settings)
 
 
 def test_another_way_to_execute_is_refused():

@@ -1,8 +1,10 @@
-"""`jaxnas latency`: measures networks on a device."""
+"""`jaxnas latency`: measures networks on a device, and predicts those that were not measured."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Literal
+
+import tyro.conf
 
 from jaxnas.cli import arguments
 from jaxnas.cli.errors import UsageError
@@ -12,6 +14,9 @@ USAGE = """Latency: measured on a device, in milliseconds.
 usage: jaxnas latency COMMAND [options]
 
   measure   time networks, cells and operations here, or by a command of yours
+  fit       a model of all networks of the space, from those that were measured
+  predict   the milliseconds of any network, with an interval
+  report    how good the model is on networks held out, beside simpler ones
 
 `jaxnas latency COMMAND --help` lists the options.
 """
@@ -24,6 +29,27 @@ examples:
   jaxnas latency measure --space darts --genotypes DARTS_V2 found.json --cells 8
   jaxnas latency measure --kinds network block operator --slope
   jaxnas latency measure --command "./run_on_phone {network}" --networks 20
+"""
+
+FIT = """Fits a model to what was measured: a campaign's folder, or a table of yours with its space.
+
+examples:
+  jaxnas latency fit latency/nasbench201-c16-n1-32x32-b1-seed0
+  jaxnas latency fit phone.csv --space nasbench201 --device pixel --out pixel.json
+"""
+
+PREDICT = """Tells the milliseconds of networks, and between which they lie nine times of ten.
+
+examples:
+  jaxnas latency predict pixel.json runs/digits-nasbench201-seed0
+  jaxnas latency predict pixel.json '|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|'
+"""
+
+REPORT = """Judges the model and simpler ones on networks that they were not fitted to.
+
+examples:
+  jaxnas latency report latency/nasbench201-c16-n1-32x32-b1-seed0
+  jaxnas latency report phone.csv --space nasbench201 --out judged
 """
 
 NETWORKS, MOST = 60, 200  # by default; and with minutes alone
@@ -79,17 +105,69 @@ class Measure:
     """The campaign's own folder in it; made of the settings unless given."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    measured: tyro.conf.Positional[str]
+    """The folder of a campaign, or a table *.csv (docs/latency.md)."""
+    out: str | None = None
+    """The model's file; by default model.json beside what was measured."""
+    space: str | None = None
+    """The space that a table is of."""
+    device: str | None = None
+    """Which device of a table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    model: tyro.conf.Positional[str]
+    """The file of a fit."""
+    networks: tyro.conf.Positional[tuple[str, ...]]
+    """genotype.json files, run folders, published names, or NAS-Bench-201's strings."""
+    device: str | None = None
+    """Refuse a model of another device than this."""
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    measured: tyro.conf.Positional[str]
+    """The folder of a campaign, or a table *.csv (docs/latency.md)."""
+    out: str | None = None
+    """The report's folder; by default that of what was measured."""
+    space: str | None = None
+    """The space that a table is of."""
+    device: str | None = None
+    """Which device of a table."""
+
+
 def run(words: Sequence[str]) -> int:
     """Runs the command that the words say; gives its exit code. Raises UsageError."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0
     command, *rest = words
-    if command != "measure":
-        raise UsageError(f"No command 'latency {command}': there is measure.")
-    asked = arguments.parsed(Measure, rest, "jaxnas latency measure", MEASURE)
-    if asked is not None:
+    kinds = {
+        "measure": (Measure, MEASURE),
+        "fit": (Fit, FIT),
+        "predict": (Predict, PREDICT),
+        "report": (Report, REPORT),
+    }
+    if command not in kinds:
+        raise UsageError(f"No command 'latency {command}': there are {', '.join(kinds)}.")
+    kind, what = kinds[command]
+    asked = arguments.parsed(kind, rest, f"jaxnas latency {command}", what)
+    if asked is None:
+        return 0
+    # jax takes seconds to import.
+    if command == "measure":
         from jaxnas.cli import measuring
 
         measuring.main(asked)
+        return 0
+    from jaxnas.cli import modelling
+
+    {"fit": modelling.fitted, "predict": modelling.predicted, "report": modelling.reported}[
+        command
+    ](asked)
     return 0

@@ -12,7 +12,7 @@ import rich.console
 
 from jaxnas import catalogue, data, find, menu, oracle, retrain, run
 from jaxnas import genotype as genotype_text
-from jaxnas.cli import genotypes, opening, telling
+from jaxnas.cli import genotypes, opening, target, telling
 from jaxnas.cli import oracle as oracle_lines
 from jaxnas.genotype import Genotype
 from jaxnas.nets import count
@@ -21,10 +21,14 @@ from jaxnas.run import progress
 from jaxnas.settings import Place, SearchSettings, command, flat
 from jaxnas.settings import recipe as recipes
 from jaxnas.settings import search as searches
+from jaxnas.target import settle
 
 GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
 # The words of --set are recorded as the settings that they give.
-UNDECISIVE = [*(field.name for field in dataclasses.fields(Place)), "set", "table"]
+# Targets are recorded where there are some.
+UNDECISIVE = [
+    *(field.name for field in dataclasses.fields(Place)), "set", "table", *target.FLAGS
+]  # fmt: skip
 
 
 def main(asked: SearchSettings, console: rich.console.Console | None = None) -> Path:
@@ -36,6 +40,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     console = console or rich.console.Console()
     note = lambda text="": progress.say(console, text)
     settings = searches.resolved(asked)
+    goal = target.open_goal(settings)
     chosen = find.method_settings(settings)
     plain = {name: chosen.get(name) for name in menu.FLAGS}
     settings = dataclasses.replace(
@@ -47,15 +52,19 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     found = opening.load(settings.source, settings.train_fraction, settings.split_seed)
     shape = found.train.inputs.shape[1:]
     family = searches.family(settings.space)
-    recipe = recipes.resolved(settings.retrain, family, shape, "retrain.")
+    recipe = target.recipe(goal, settings.retrain)
+    recipe = recipes.resolved(recipe, family, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
-    find.asked(settings, entry, len(found.train.labels))  # refuses what cannot be, before all else
+    aims = target.found_aims(goal, settings, entry, shape, len(found.class_names))
+    limits = [aim.limit for aim in aims]
+    # Refuses what cannot be, before all else.
+    find.asked(settings, entry, len(found.train.labels), limits)
     retrain.refuse(entry, find.random_cells(entry, 0), recipe, found)
     net = find.supernet(settings, entry, len(found.class_names))
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)
     decisive = moving(settings) | {f"set.{k}": v for k, v in chosen.items() if k not in plain}
-    decisive |= {"space_sha256": entry.digest}
+    decisive |= {"space_sha256": entry.digest} | target.decisive(settings, goal)
     record = run.describe(decisive, execution, found.digest)
 
     truth = truths(settings)
@@ -70,7 +79,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
         else:
             spaces = {name: choice._asdict() for name, choice in entry.space.items()}
             run.write_text(folder / SPACE, json.dumps(spaces) + "\n")
-            genotype = find.search(
+            learned = find.search(
                 settings,
                 entry,
                 found,
@@ -80,10 +89,15 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
                 execution=execution,
                 saving=opening.saving(settings.place),
                 console=console,
-            ).genotype
+                limits=limits,
+            )
+            genotype = learned.genotype
+            if goal is not None:
+                genotype = target.settled(goal, settings, entry, aims, learned, folder, console)
             run.write_text(folder / GENOTYPE, genotype_text.to_json(genotype))
         for line in telling.cells(genotype):
             note(line)
+        held = target.read(folder) if goal is not None else None
         for path in genotypes.pictures(genotype, folder):
             note(f"picture: {path}")
 
@@ -102,6 +116,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
             "found": best,
             "random": [{"seed": i} | result for i, result in zip(seeds, others, strict=True)],
             "truth": true_score and oracle_lines.as_json(true_score),
+            **({"target": held} if held else {}),
             "command": again,
             "resume": f"{again} --resume",
         }
@@ -110,6 +125,8 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     for line in telling.comparison(best, others, len(found.test.labels)):
         note(line)
     for line in oracle_lines.lines(true_score) if true_score else ():
+        note(line)
+    for line in settle.lines(held) if held else ():
         note(line)
     note(f"report: {report}")
     return folder

@@ -33,7 +33,9 @@ def baselines(space: Space, work: np.ndarray | None = None) -> Mapping[str, Base
     one_hot = lambda x: np.concatenate(
         [(x[:, [p]] == np.arange(n)).astype(float) for p, n in enumerate(shape)], 1
     )
-    network = lambda: MLPRegressor(hidden_layer_sizes=(64, 64), solver="lbfgs", alpha=1e-2, max_iter=200)
+    network = lambda: MLPRegressor(
+        hidden_layer_sizes=(64, 64), solver="lbfgs", alpha=1e-2, max_iter=200
+    )
     trees = lambda: GradientBoostingRegressor(n_estimators=150, max_depth=3, random_state=0)
     return {
         "macs": _ridge(flops, ridges=(0.0,)),

@@ -53,7 +53,9 @@ def bases(space: Space, work: np.ndarray | None = None) -> dict[str, np.ndarray]
     return {name: basis.reshape(len(places) * wide, -1) for name, basis in found.items()}
 
 
-def features(space: Space, codes: np.ndarray, basis: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def features(
+    space: Space, codes: np.ndarray, basis: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Groups of features of networks i[N, positions], f[N, F] each, not centred.
 
     Those of `bases`; `pair`: which two candidates follow each other, anywhere or at a place.

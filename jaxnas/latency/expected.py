@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.latency import cells, chains, layout
-from jaxnas.latency.fit import Model
+from jaxnas.latency.model import Model
 from jaxnas.types import Gates, Scalar
 
 DRAWS = 16

@@ -2,56 +2,17 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxnas.latency import cells, chains, evidence, growth, layout
+from jaxnas.latency import accept, cells, chains, evidence, growth, layout
+from jaxnas.latency.accept import FitError
+from jaxnas.latency.model import NEAR, Model, linear_ms
 from jaxnas.types import Space
 
 LEAST = 0.01  # of the fastest network measured: no prediction is below it
-LEVEL = 0.9  # of intervals
 SOURCES = "sources"  # the group of other devices' predictions
-DISAGREE = 1.5  # times: above, two measurements of one network are not of one device
-ABSURD_MS = 1e-4, 1e6  # medians outside are no milliseconds of a network
-FINEST = 1e-6  # of the median: predictions are rounded to it
-NEAR = 0.2  # of the median: below, intervals are as wide as there (see `evidence.FLOOR`)
-
-
-class Model(NamedTuple):
-    """Predicts the milliseconds of every network of `space` on `device`.
-
-    One of three forms. Small spaces of cells: `table`, all networks. Chains: `costs` of each
-    layer and `pairs` of neighbours. Other spaces of cells: `weights` of their features.
-    """
-
-    space: Space
-    device: str
-    networks: int  # measured
-    least_ms: float
-    median_ms: float
-    errors: np.ndarray  # f64[networks], relative, sorted: each network predicted from the others
-    constant: float
-    table: np.ndarray | None = None  # f64[candidates of position 0, of position 1, ...]
-    costs: np.ndarray | None = None  # f64[positions, candidates]
-    pairs: np.ndarray | None = None  # f64[positions - 1, candidates, candidates]
-    weights: Mapping[str, np.ndarray] | None = None
-
-    def predict(self, networks: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, ...]:
-        """(milliseconds, low, high), f64[N] each, of networks i[N, positions].
-
-        Between low and high lies a measurement with probability `level`, as far as networks left
-        out tell (jackknife). Raises ValueError for networks of another space.
-        """
-        networks = layout.check(self.space, networks)
-        ms, exact = milliseconds(self, networks), unrounded_ms(self, networks)
-        away = margin(self, level) * np.maximum(exact, NEAR * self.median_ms)
-        low, high = np.minimum(exact - away, ms), np.maximum(exact + away, ms)
-        return ms, np.maximum(low, 0.0), high
-
-
-class FitError(ValueError):
-    """Measurements from which nothing can be fitted: the message is one line."""
 
 
 def fit(
@@ -69,7 +30,7 @@ def fit(
     different networks, for times that are zero, negative, infinite or no milliseconds, for
     measurements of one network that disagree, and ValueError for networks of another space.
     """
-    networks, ms = accepted(space, networks, latency_ms)
+    networks, ms = accept.accepted(space, networks, latency_ms)
     return finished(regressed(space, networks, ms, device, work)[0])
 
 
@@ -100,94 +61,6 @@ def finished(model: Model) -> Model:
         costs, pairs = growth.chain(model.space, model.costs, model.pairs)
         return model._replace(costs=costs, pairs=pairs)
     return tabulated(model) if layout.enumerable(model.space) else model
-
-
-def accepted(
-    space: Space, networks: np.ndarray, latency_ms: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Different networks and their times; one measured several times gets the median.
-
-    Raises as `fit` does.
-    """
-    networks, ms = layout.check(space, networks), np.asarray(latency_ms, float)
-    if ms.shape != networks.shape[:1]:
-        raise FitError(f"There are {len(networks)} networks and times of the shape {ms.shape}.")
-    networks, ms = networks[~np.isnan(ms)], ms[~np.isnan(ms)]
-    wrong = ~np.isfinite(ms) | (ms <= 0)
-    if wrong.any():
-        raise FitError(
-            f"{wrong.sum()} of {len(ms)} times are zero, negative or infinite (the first: "
-            f"{ms[wrong][0]:g} ms): measure those networks again, or leave them out."
-        )
-    different, place = np.unique(networks, axis=0, return_inverse=True)
-    if len(different) < 2:
-        raise FitError(
-            f"{len(different) or 'No'} network was measured: two different ones are the least, "
-            "60 to 100 are advised."
-        )
-    low, high = (np.full(len(different), start) for start in (np.inf, 0.0))
-    np.minimum.at(low, place.ravel(), ms)
-    np.maximum.at(high, place.ravel(), ms)
-    if (worst := int(np.argmax(high / low))) is not None and high[worst] > DISAGREE * low[worst]:
-        raise FitError(
-            f"Network {different[worst].tolist()} takes {low[worst]:.4g} ms and "
-            f"{high[worst]:.4g} ms in one table: keep the rows of one device and one unit."
-        )
-    median = float(np.median(ms))
-    if not ABSURD_MS[0] <= median <= ABSURD_MS[1]:
-        raise FitError(
-            f"The median of the times is {median:.3g} ms, which no network takes: give "
-            "milliseconds."
-        )
-    order = np.argsort(place.ravel(), kind="stable")
-    groups = np.split(ms[order], np.cumsum(np.bincount(place.ravel()))[:-1])
-    return different, np.array([np.median(group) for group in groups])
-
-
-def milliseconds(model: Model, networks: np.ndarray) -> np.ndarray:
-    """f64[N] of networks that are known to be the space's.
-
-    Rounded to a millionth of the median: what is nearer than that is equal, and ranks as equal.
-    """
-    step = FINEST * model.median_ms
-    return np.maximum(np.round(unrounded_ms(model, networks) / step) * step, model.least_ms)
-
-
-def unrounded_ms(model: Model, networks: np.ndarray) -> np.ndarray:
-    """The same, not rounded."""
-    if model.table is not None and (networks >= 0).all():
-        return model.table[tuple(networks.T)]
-    return np.maximum(linear_ms(model, networks), model.least_ms)
-
-
-def margin(model: Model, level: float = LEVEL) -> float:
-    """Half the width of an interval, relative. Raises ValueError unless 0 < level < 1."""
-    if not 0 < level < 1:
-        raise ValueError(f"The level of an interval is {level}: give it above 0 and below 1.")
-    rank = math.ceil(level * (len(model.errors) + 1))
-    return float(model.errors[min(rank, len(model.errors)) - 1])
-
-
-def chain_ms(model: Model, networks: np.ndarray) -> np.ndarray:
-    """f64[N], before the least that is possible; a layer that is not there (-1) costs nothing."""
-    there = networks >= 0
-    each = model.costs[np.arange(networks.shape[1]), networks] * there
-    total = model.constant + each.sum(1)
-    if model.pairs is not None:
-        line = networks[:, chains.order(model.space)]
-        left, right = line[:, :-1], line[:, 1:]
-        both = (left >= 0) & (right >= 0)
-        at = np.arange(left.shape[1])
-        total = total + (model.pairs[at, left, right] * both).sum(1)
-    return total
-
-
-def linear_ms(model: Model, networks: np.ndarray) -> np.ndarray:
-    """f64[N], before growth and the least that is possible are seen to."""
-    if model.costs is not None:
-        return chain_ms(model, networks)
-    groups = cells.features(model.space, networks)
-    return model.constant + sum(groups[name] @ w for name, w in model.weights.items())
 
 
 def _regressed(

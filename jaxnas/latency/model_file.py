@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas.latency import chains, fit, layout
-from jaxnas.latency.fit import Model
+from jaxnas.latency.model import Model
 from jaxnas.run import folder
 from jaxnas.types import Choice, Space
 
@@ -67,7 +67,9 @@ def _model(record: dict[str, Any]) -> Model:
     }
     array = lambda value: None if value is None else np.array(value, float)
     fields = {name: record[name] for name in Model._fields if name in record}
-    fields |= {"space": space} | {name: array(record[name]) for name in ("errors", "costs", "pairs")}
+    fields |= {"space": space} | {
+        name: array(record[name]) for name in ("errors", "costs", "pairs")
+    }
     weights = record["weights"]
     fields["weights"] = weights and {name: array(value) for name, value in weights.items()}
     model = Model(**fields)

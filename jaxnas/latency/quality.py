@@ -35,21 +35,3 @@ def quality(measured, predicted, low, high) -> Quality:
 def mean(found: list[Quality]) -> Quality:
     """The mean of each figure."""
     return Quality(*np.mean(found, 0).tolist())
-
-
-def ceiling(first: np.ndarray, second: np.ndarray) -> Quality:
-    """What a perfect model would reach: one measurement of equal networks against the other.
-
-    Both carry noise, a perfect model none: differences are halved in variance. The ranks are those
-    of the pairs themselves. Coverage has no meaning here and is NaN.
-    """
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    middle = np.sqrt(first * second)
-    calm = middle * (first / second) ** (0.5 / np.sqrt(2))
-    nothing = np.full(len(first), np.nan)
-    found = quality(calm, middle, nothing, nothing)
-    ranks = quality(second, first, nothing, nothing)
-    return found._replace(
-        spearman=max(found.spearman, ranks.spearman), kendall=max(found.kendall, ranks.kendall),
-        coverage90=float("nan"),
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Tables from elsewhere: measured networks as CSV, and look-up tables of layers, named and checked."""
+"""Tables from elsewhere: networks timed on a phone, and look-up tables of layers."""
 
 import csv
 import io

@@ -5,15 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnas.latency import accept
 from jaxnas.latency import fit as fits
-from jaxnas.latency.fit import FitError, Model
+from jaxnas.latency.accept import FitError
+from jaxnas.latency.model import NEAR, Model
 from jaxnas.types import Space
 
 STEP = 10
 # f64[66, 3]: every way of sharing 1 among three models in tenths, the plain one first.
-SHARES = np.array(
-    [(a, b, STEP - a - b) for a in range(STEP, -1, -1) for b in range(STEP - a, -1, -1)]
-) / STEP
+SHARES = (
+    np.array([(a, b, STEP - a - b) for a in range(STEP, -1, -1) for b in range(STEP - a, -1, -1)])
+    / STEP
+)
 ALONE = len(SHARES) - 1
 
 
@@ -33,22 +36,22 @@ def fit(
 ) -> Transferred:
     """As `latency.fit.fit`, with what devices of the same space say as features.
 
-    Three models are stacked: without sources, with them, with them alone. Their shares minimise the mean absolute
-    relative error of networks left out, so that sources which do not help are dropped; the sources
-    alone are taken unless another mixture is better by a standard error. Raises as
-    `fit` does, and FitError without sources or with one of another space.
+    Three models are stacked: without sources, with them, with them alone. Their shares minimise
+    the mean absolute relative error of networks left out, so that sources which do not help are
+    dropped; the sources alone are taken unless another mixture is better by a standard error.
+    Raises as `fit` does, and FitError without sources or with one of another space.
     """
     if not sources:
         raise FitError("There is no device to transfer from: use the plain fit.")
     strange = [each.device or "a source" for each in sources if dict(each.space) != dict(space)]
     if strange:
         raise FitError(f"{strange[0]} was fitted for another space: leave it out.")
-    networks, ms = fits.accepted(space, networks, latency_ms)
+    networks, ms = accept.accepted(space, networks, latency_ms)
     parts = [
         fits.regressed(space, networks, ms, device, work, *rest)
         for rest in ((), (sources,), (sources, True))
     ]
-    least, outside = fits.NEAR * float(np.median(ms)), np.stack([out for _, out in parts])
+    least, outside = NEAR * float(np.median(ms)), np.stack([out for _, out in parts])
     mixed = SHARES @ outside
     errors = np.abs(ms - mixed) / np.maximum(mixed, least)
     best = int(np.argmin(errors.mean(1)))

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas import hypergrad, relax, search, terms
-from jaxnas.methods import resting
+from jaxnas import hypergrad, relax, search, target_terms, terms
+from jaxnas.methods import judging, resting
 from jaxnas.program import Found, Program, Stage
 from jaxnas.types import Gates, Search, Space, Supernet, Term
 
@@ -30,6 +30,7 @@ def fbnet(
     arch_every: int = 4,
     arch_learning_rate: float = 0.01,
     arch_weight_decay: float = 5e-4,
+    penalty: target_terms.Penalty | None = None,
     outer_objective: Term | None = None,
 ) -> Search:
     """Weights learn from training data, logits from validation data, both at relaxed draws.
@@ -39,18 +40,20 @@ def fbnet(
     `temperature * cooling^e`; logits rest for `warm_up` epochs. The paper's epochs train weights on
     80 % of the data, then logits on 20 %; here a step of the logits follows every `arch_every`
     steps, which with that split is as many. Logits start as 1e-3 times a normal (ours).
-    `outer_objective` judges validation data: `latency_terms.fbnet`, say. Raises ValueError for
-    settings that are impossible.
+    `penalty` is added to the validation loss, `outer_objective` stands in its place:
+    `latency_terms.fbnet`, say. Raises ValueError for settings that are impossible, and for both.
     """
     active = resting.active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
     rate = search.cosine_by_epoch(learning_rate, 0, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    relaxed = relax.gumbel_softmax(search.per_epoch(cools(temperature, cooling), steps_per_epoch))
+    loss = terms.cross_entropy()
     return search.bilevel(
         net,
-        relax.gumbel_softmax(search.per_epoch(cools(temperature, cooling), steps_per_epoch)),
-        terms.cross_entropy(),
-        outer_objective=outer_objective,
+        relaxed,
+        loss,
+        outer_objective=judging.one_of(outer_objective, target_terms.outer(loss, penalty, relaxed)),
         arch_tx=optax.chain(
             optax.add_decayed_weights(arch_weight_decay), optax.adam(arch_learning_rate)
         ),

@@ -9,8 +9,8 @@ from typing import Literal
 import jax
 import optax
 
-from jaxnas import binary, hypergrad, reinforce, search, terms
-from jaxnas.methods import resting
+from jaxnas import binary, hypergrad, reinforce, search, target_terms, terms
+from jaxnas.methods import judging, resting
 from jaxnas.types import Relaxation, Scalar, Search, Supernet, Term
 
 Mode = Literal["full", "full_v2", "two", "two_unbiased"]
@@ -31,6 +31,7 @@ def proxyless(
     smoothing: float = 0.1,
     arch_every: int = 5,
     arch_learning_rate: float = 1e-3,
+    penalty: target_terms.Penalty | None = None,
     outer_objective: Term | None = None,
 ) -> Search:
     """Weights of drawn networks, and every `arch_every` steps the gradient of binary gates.
@@ -39,10 +40,11 @@ def proxyless(
     `warm_up_learning_rate`; then from `learning_rate` anew. `full`: every candidate is computed;
     `full_v2`, the default of the paper's code: the drawn one, the others again in the backward pass
     of the architecture; `two`: two drawn candidates learn, the chances of the others stay;
-    `two_unbiased`: see `binary.two_path`. `outer_objective` judges validation data, with
-    latency, say: `latency_terms.mul_log` with `loss=terms.cross_entropy(smoothing)` and, but for
-    `two`, `relaxation=relaxation(mode)`. Settings as in mit-han-lab/proxylessnas search/
-    imagenet_arch_search.py (batch 256). Raises ValueError for settings that are impossible.
+    `two_unbiased`: see `binary.two_path`. `penalty` is added to the validation loss;
+    `outer_objective` stands in its place, `latency_terms.mul_log` with
+    `loss=terms.cross_entropy(smoothing)` and, but for `two`, `relaxation=relaxation(mode)`, say.
+    Settings as in mit-han-lab/proxylessnas search/imagenet_arch_search.py (batch 256). Raises
+    ValueError for settings that are impossible, and for both of penalty and objective.
     """
     active = resting.active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
@@ -50,11 +52,12 @@ def proxyless(
     # Without momentum: what was not drawn stays where it is.
     adam = optax.adam(arch_learning_rate, b1=0.0, b2=0.999)
     two = EXECUTES.get(mode) == "two"
+    relaxed, loss = relaxation(mode), terms.cross_entropy(smoothing)
     return search.bilevel(
         net,
-        relaxation(mode),
-        terms.cross_entropy(smoothing),
-        outer_objective=outer_objective,
+        relaxed,
+        loss,
+        outer_objective=judging.one_of(outer_objective, target_terms.outer(loss, penalty, relaxed)),
         arch_tx=optax.chain(adam, binary.unmoved_rest()) if two else adam,
         weight_tx=_sgd(
             _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch),

@@ -106,6 +106,8 @@ def resolved(recipe: Recipe, family: str, image: tuple[int, int, int], prefix: s
                     "network: leave it out."
                 )
     if family == "mobile":
+        if full.features % 4:
+            refuse(f"--{prefix}features is {full.features}: a mobile stem has a multiple of 4.")
         for flag in ("cells", "drop_path", "auxiliary", "reductions"):
             if given.get(flag):
                 refuse(

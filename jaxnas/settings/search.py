@@ -73,6 +73,18 @@ class SearchSettings:
     table: str | None = None
     """The scores of NAS-Bench-201 (docs/oracle.md), to say what a found cell is really worth; by
     default the file that JAXNAS_NASBENCH201 names."""
+    target_ms: float | None = None
+    """Milliseconds that the found network may take; measured in the end (docs/target.md)."""
+    target_macs: float | None = None
+    """Multiply-accumulates that it may do for one image."""
+    target_parameters: float | None = None
+    """Parameters that it may have."""
+    latency: str | None = None
+    """The folder of the campaign that --target-ms goes by, as `jaxnas latency measure` leaves it."""
+    risk: float | None = None
+    """How many half-widths of the predicted interval lie below --target-ms; 0 unless told."""
+    any_device: bool = False
+    """The campaign may be of another device; the found network is then not measured."""
     retrain: Recipe = Recipe()
     """How the found cell and the random ones are trained at the end."""
     place: Annotated[Place, tyro.conf.arg(name="")] = Place()
@@ -112,6 +124,8 @@ def resolved(settings: SearchSettings) -> SearchSettings:
         refuse("--table has no effect on this space: it holds the cells of NAS-Bench-201.")
     if settings.reductions is not None and kind == "nasbench201":
         refuse("--reductions has no effect on NAS-Bench-201, which has its own: leave it out.")
+    if kind == "mobile" and full.features % 4:
+        refuse(f"--features is {full.features}: a mobile stem has a multiple of 4.")
     if settings.reductions is not None and kind == "mobile":
         refuse("--reductions has no effect on a mobile space, whose chain halves: leave it out.")
     places.check(full.place)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import catalogue, target_terms
-from jaxnas.latency import chains, expected, fit, layout, programs
-from jaxnas.latency.fit import Model
+from jaxnas.latency import chains, expected, layout, programs
+from jaxnas.latency.model import Model, margin
 from jaxnas.space import NONE
 from jaxnas.target import codes, costs
 from jaxnas.target.opened import TargetError
@@ -40,7 +40,7 @@ def of_model(entry: catalogue.Entry, model: Model, target_ms: float, risk: float
     """
     refuse_space(entry, model)
     low, high = ends(entry, model)
-    aim = target_ms / (1 + risk * fit.margin(model))
+    aim = target_ms / (1 + risk * margin(model))
     less = f", less {risk:g} half-widths of the interval," if risk else ""
     refuse_range("ms", target_ms, aim, low, high, "{:.4g} ms", less)
     return Aim(

@@ -12,7 +12,7 @@ from jaxnas.genotype import Genotype, GenotypeError
 from jaxnas.latency import device as hardware
 from jaxnas.latency import files, fit, programs, rounds
 from jaxnas.latency.files import Raw
-from jaxnas.latency.fit import Model
+from jaxnas.latency.model import Model
 from jaxnas.target import codes
 
 SIZES = ("features", "cells", "classes", "image", "batch")

@@ -1,0 +1,147 @@
+"""`jaxnas latency fit|predict|report`, done: what was measured to a model, figures, a picture."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import rich.console
+
+from jaxnas import catalogue, genotype, run
+from jaxnas.cli import genotypes, latency
+from jaxnas.latency import compare, files, fit, model_file, plot, rounds, tables
+from jaxnas.latency.model import Model, margin
+from jaxnas.latency.quality import Quality
+from jaxnas.report import table
+from jaxnas.run import folder as run_folder
+from jaxnas.run import progress
+from jaxnas.settings.limits import refuse
+from jaxnas.target import codes, opened
+from jaxnas.types import Space
+
+MODEL, REPORT, PAGE, PLOT = "model.json", "report.json", "report.md", "predicted.svg"
+HEAD = ("model", "Spearman", "Kendall", "within 5 %", "within 10 %", "MdAPE %", "coverage 90 %")
+
+
+class Rows(NamedTuple):
+    """Measured networks of a space."""
+
+    space: Space
+    device: str
+    networks: np.ndarray  # i64[N, positions]
+    latency_ms: np.ndarray  # f64[N]
+    ceiling: rounds.Ceiling | None
+
+
+def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> Path:
+    """Writes the model of what was measured; gives its file. Raises ValueError."""
+    console = console or rich.console.Console()
+    rows = read(asked.measured, asked.space, asked.device)
+    found = fit.fit(rows.space, rows.networks, rows.latency_ms, device=rows.device)
+    out = _folder(asked.measured) / MODEL if asked.out is None else Path(asked.out).expanduser()
+    model_file.save(out, found)
+    progress.say(
+        console,
+        f"fit: {found.networks} networks of {found.device or 'an unnamed device'}; 90 % of left-out "
+        f"ones are within {margin(found):.1%} of what is predicted",
+    )
+    progress.say(console, f"model: {out}")
+    return out
+
+
+def predicted(asked: latency.Predict, console: rich.console.Console | None = None) -> None:
+    """Prints milliseconds and interval of each network. Raises ValueError."""
+    console = console or rich.console.Console()
+    if not asked.networks:
+        refuse("There is nothing to predict: give a genotype.json, a run folder, or a name.")
+    model = model_file.load(Path(asked.model).expanduser(), device=asked.device)
+    found = [_network(model, text) for text in asked.networks]
+    columns = model.predict(np.array([network for network, _ in found]))
+    each = list(zip((name for _, name in found), *(c.tolist() for c in columns), strict=True))
+    if asked.json:
+        keys = ("network", "latency_ms", "low_ms", "high_ms")
+        print(json.dumps([dict(zip(keys, row, strict=True)) for row in each], indent=2))
+        return
+    for name, ms, low, high in each:
+        progress.say(console, f"{ms:.4g} ms  (90 %: {low:.4g} to {high:.4g} ms)  {name}")
+
+
+def reported(asked: latency.Report, console: rich.console.Console | None = None) -> Path:
+    """Judges our model and the baselines on networks held out; gives the folder of the report.
+
+    Raises ValueError.
+    """
+    console = console or rich.console.Console()
+    rows = read(asked.measured, asked.space, asked.device)
+    judged, ms, ours = compare.crossed(rows.space, rows.networks, rows.latency_ms)
+    out = _folder(asked.measured) if asked.out is None else Path(asked.out).expanduser()
+    with run_folder.writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    title = (
+        f"{len(ms)} networks of {rows.device or 'an unnamed device'}, each predicted from other "
+        f"{1 - 1 / compare.FOLDS:.0%} of them"
+    )
+    shown = table.Table(HEAD, [(name, *_figures(found)) for name, found in judged.items()])
+    best = rows.ceiling
+    ceiling = "" if best is None else (
+        f"ceiling: a perfect model would score Spearman {best.spearman:.3f}, {best.within5:.0%} "
+        f"within 5 %, {best.within10:.0%} within 10 %"
+    )  # fmt: skip
+    said = {
+        "device": rows.device, "networks": len(ms), "folds": compare.FOLDS,
+        "models": {name: found._asdict() for name, found in judged.items()},
+        "ceiling": None if best is None else best._asdict(),
+    }  # fmt: skip
+    run.write_text(out / REPORT, json.dumps(said, indent=2) + "\n")
+    text = (
+        f"# Predicted latency\n\n{title}.\n\n{table.markdown(shown)}\n{ceiling}\n\n"
+        f"![predicted against measured milliseconds]({PLOT})\n"
+    )
+    run.write_text(out / PAGE, text.replace("\n\n\n", "\n"))
+    plot.predicted_against_measured(out / PLOT, ms, ours, rows.device or "unnamed device")
+    for line in (title, *table.text(shown).splitlines(), *([ceiling] if ceiling else [])):
+        progress.say(console, line)
+    progress.say(console, f"report: {out / PAGE}; plot: {out / PLOT}")
+    return out
+
+
+def read(measured: str, space: str | None, device: str | None) -> Rows:
+    """What a campaign's folder, or a table (.csv, with its space), has measured.
+
+    Raises ValueError for neither, and for flags without effect.
+    """
+    path = Path(measured).expanduser()
+    if path.suffix == ".csv":
+        if space is None:
+            refuse(f"{path} does not say its space: give --space.")
+        choices = catalogue.entry(space).space
+        found = tables.measured(path, choices, device=device)
+        return Rows(choices, found.device, found.networks, found.latency_ms, None)
+    if space is not None or device is not None:
+        refuse("--space and --device have no effect on a campaign, which says both: leave them.")
+    campaign = opened.campaign(path)
+    raw = campaign.raw
+    away = rounds.differences(rounds.summarise(raw.rounds_ms).latency_ms, files.pairs(raw))
+    ceiling = rounds.ceiling(campaign.latency_ms, away)
+    return Rows(
+        campaign.entry.space, campaign.device, campaign.networks, campaign.latency_ms, ceiling
+    )  # fmt: skip
+
+
+def _figures(found: Quality) -> list[str]:
+    """Shares and errors are percent."""
+    shown = {"spearman": ".3f", "kendall": ".3f", "mdape": ".1f"}
+    return [format(v, shown.get(name, ".0f")) for name, v in found._asdict().items()]
+
+
+def _network(model: Model, text: str) -> tuple[np.ndarray, str]:
+    """(i[positions], name) of what `genotypes.named` takes, or of NAS-Bench-201's own string."""
+    if text.startswith("|"):
+        return codes.of_genotype(model.space, genotype.from_nasbench201(text)), text
+    found, name = genotypes.named(text)
+    return codes.of_genotype(model.space, found), name
+
+
+def _folder(measured: str) -> Path:
+    path = Path(measured).expanduser()
+    return path.parent if path.suffix == ".csv" else path

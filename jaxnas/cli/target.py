@@ -1,0 +1,218 @@
+"""The targets of `jaxnas search`: flags to aims, a finished search to a network that holds them."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import rich.console
+
+from jaxnas import catalogue, find
+from jaxnas.cli import latency
+from jaxnas.genotype import Genotype
+from jaxnas.latency import campaign, device, measure, model_file, programs, remote
+from jaxnas.latency.model import Model
+from jaxnas.run import folder as run_folder
+from jaxnas.run import progress
+from jaxnas.settings import Recipe, SearchSettings
+from jaxnas.settings.limits import refuse, require
+from jaxnas.target import aims, opened, pool, settle
+from jaxnas.target.aims import Aim
+from jaxnas.target.opened import Campaign
+
+RECORD, MODEL, ROUNDS = "target.json", "latency_model.json", "latency"
+COUNTED = {"target_macs": "macs", "target_parameters": "parameters"}
+FLAGS = ("target_ms", *COUNTED, "latency", "risk", "any_device")
+
+
+class Goal(NamedTuple):
+    """What was asked for, and the campaign it rests on, if any."""
+
+    campaign: Campaign | None
+    model: Model | None
+
+
+def wanted(settings: SearchSettings) -> bool:
+    """Whether there is a target. Raises ValueError for flags that need one and have none."""
+    for flag in ("target_ms", *COUNTED):
+        require(_flag(flag), getattr(settings, flag), above=0)
+    require("--risk", settings.risk, above=0)
+    if settings.target_ms is None:
+        for flag in ("latency", "risk", "any_device"):
+            if getattr(settings, flag):
+                refuse(f"{_flag(flag)} has no effect without --target-ms: give that, or leave it.")
+    elif settings.latency is None:
+        refuse(
+            "--target-ms needs --latency: the folder of a campaign, which `jaxnas latency measure` "
+            "makes."
+        )
+    some = settings.target_ms is not None or any(getattr(settings, f) for f in COUNTED)
+    if some and settings.select != "strongest":
+        refuse("--select has no effect beside a target, which decides what is taken: leave it out.")
+    return some
+
+
+def open_goal(settings: SearchSettings) -> Goal | None:
+    """What the flags name, checked; None without a target.
+
+    Call it before JAX opens its devices: a campaign of few threads keeps this process to as many.
+    Raises ValueError for a campaign that cannot serve, on another device without --any-device too.
+    """
+    if not wanted(settings):
+        return None
+    if settings.target_ms is None:
+        return Goal(None, None)
+    found = opened.campaign(Path(settings.latency))
+    if found.settings["space"] != settings.space:
+        refuse(
+            f"{found.path} is of the space {found.settings['space']}, not {settings.space}: "
+            "measure this one."
+        )
+    if found.settings.get("threads") is not None and not settings.any_device:
+        device.pin(found.settings["threads"])
+    if not settings.any_device:
+        changed = device.differences(found.raw.header["device"], _here(found))
+        if changed:
+            refuse(
+                f"{found.path} was measured elsewhere: {'; '.join(changed)}. Measure on this "
+                "device, or add --any-device to search by the model alone."
+            )
+    return Goal(found, opened.fitted(found))
+
+
+def recipe(goal: Goal | None, given: Recipe) -> Recipe:
+    """The recipe with the size of the network that the campaign timed.
+
+    Raises ValueError where another size was given.
+    """
+    if goal is None or goal.campaign is None:
+        return given
+    size = goal.campaign.size
+    for name in ("features", "cells"):
+        value, timed = getattr(given, name), getattr(size, name)
+        if value is not None and value != timed:
+            refuse(
+                f"--retrain.{name} is {value}, but {goal.campaign.path} timed networks of "
+                f"{timed}: leave it out, or measure such networks."
+            )
+    return dataclasses.replace(given, features=size.features, cells=size.cells)
+
+
+def found_aims(
+    goal: Goal | None,
+    settings: SearchSettings,
+    entry: catalogue.Entry,
+    image: tuple[int, int, int],
+    classes: int,
+) -> list[Aim]:
+    """The targets of a search whose recipe is decided, on images of that shape.
+
+    Raises ValueError for targets out of range, and where the campaign timed other images.
+    """
+    if goal is None:
+        return []
+    size = programs.Size(
+        settings.retrain.features, settings.retrain.cells, classes, tuple(image), 1
+    )
+    found = []
+    if goal.campaign is not None:
+        for name, here in (("image", tuple(image)), ("classes", classes)):
+            timed = getattr(goal.campaign.size, name)
+            if timed != here:
+                words = " ".join(map(str, here)) if name == "image" else here
+                refuse(
+                    f"{goal.campaign.path} timed networks of {name} {timed}, these data have "
+                    f"{here}: measure with --{name} {words}."
+                )
+        risk = settings.risk or 0.0
+        found.append(aims.of_model(entry, goal.model, settings.target_ms, risk))
+    for flag, name in COUNTED.items():
+        if (most := getattr(settings, flag)) is not None:
+            found.append(aims.of_counts(entry, size, name, most))
+    return found
+
+
+def settled(
+    goal: Goal,
+    settings: SearchSettings,
+    entry: catalogue.Entry,
+    found: list[Aim],
+    learned: find.Learned,
+    folder: Path,
+    console: rich.console.Console,
+) -> Genotype:
+    """The network for the targets; writes `target.json` and the refitted model into the folder."""
+    timed = None
+    if goal.campaign is not None and not settings.any_device:
+        timed = functools.partial(_measured, goal.campaign, folder / ROUNDS, console)
+    verdict = settle.settle(
+        entry,
+        found,
+        pool.pool(entry, learned.finished.gates, settings.seed),
+        learned.finished,
+        model=goal.model,
+        campaign=goal.campaign,
+        measure=timed,
+        note=lambda line: progress.say(console, line),
+    )
+    run_folder.write_text(folder / RECORD, json.dumps(verdict.record, indent=2) + "\n")
+    if verdict.model is not None:
+        model_file.save(folder / MODEL, verdict.model)
+    return verdict.genotype
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The record of a run that was settled. Raises ValueError for a broken file."""
+    path = folder / RECORD
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"Cannot read {path} ({error}): give the run another --name.") from error
+
+
+def decisive(settings: SearchSettings, goal: Goal | None) -> dict[str, Any]:
+    """What a target adds to the settings of a run: nothing where there is none."""
+    named = {flag: getattr(settings, flag) for flag in FLAGS if getattr(settings, flag)}
+    if goal is not None and goal.campaign is not None:
+        named["latency"] = goal.campaign.digest
+    return named
+
+
+def _measured(old: Campaign, where: Path, console, found, number: int):
+    from jaxnas.target import beside
+
+    words = old.settings.get("command")
+    target = where / f"round-{number}"
+    if words is None:
+        sample_ms = old.settings.get("sample_ms") or latency.LOCAL_MS
+        prepare = functools.partial(measure.local, sample_ms=sample_ms)
+        rounds = latency.LOCAL_ROUNDS
+    else:
+        prepare = functools.partial(
+            remote.ready,
+            words=remote.command(words),
+            where=target / "exported",
+            timeout_s=latency.REMOTE_S,
+            platform=old.settings.get("platform") or "cpu",
+        )
+        rounds = latency.REMOTE_ROUNDS
+    protocol = campaign.Protocol(*rounds, seed=number, warm_up=words is None)
+    return beside.measure(
+        old, found, target, prepare, device=_here(old), protocol=protocol, console=console
+    )
+
+
+def _here(old: Campaign) -> Mapping[str, Any]:
+    """The device as a campaign of the same settings would record it now."""
+    here = device.here()
+    command = old.settings.get("command")
+    if command is None:
+        return here
+    kept = {key: here[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
+    return kept | {"platform": "remote", "kind": command}
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,152 @@
+"""Mobile spaces by name: their sizes, their entries, and the methods that search them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas import catalogue, genotype, menu, mobile, mobile_named, mobile_sized
+from jaxnas.genotype import GenotypeError
+from jaxnas.nets import count
+from jaxnas.settings import Recipe, SearchSettings
+from jaxnas.settings import recipe as recipes
+from jaxnas.settings import search as searches
+from tests import drive
+
+NAMES = list(mobile_sized.CHAINS)
+SHORT = {
+    "proxyless": ["warm_up=1"],
+    "proxyless-reinforce": ["warm_up=1", "samples=2"],
+    "fbnet": ["warm_up=1", "samples=3"],
+}
+
+
+def drawn(entry, seed=0):
+    random = np.random.default_rng(seed)
+    return entry.select(entry.space, {n: random.random(c.shape) for n, c in entry.space.items()})
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("repeats", [1, 2, 4])
+def test_a_space_depends_on_its_layers_alone(name, repeats):
+    spaces = [
+        mobile.space(mobile_sized.sized(name, features=features, repeats=repeats))
+        for features in (None, 4, 8, 12, 16, 32, 64)
+    ]
+    assert all(space == spaces[0] for space in spaces)
+    small = mobile_sized.for_image(mobile_sized.sized(name, repeats=repeats), 8, 8)
+    assert mobile.space(small) == spaces[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_papers_size_is_the_papers_chain(name):
+    chain = mobile_sized.named(name)
+    assert mobile_sized.sized(name, features=searches.STEMS[name]) == chain
+    assert mobile_sized.sized(name, repeats=4) == chain == mobile_sized.for_image(chain, 224, 224)
+    assert set(searches.STEMS) == set(mobile_sized.CHAINS)
+
+
+@pytest.mark.parametrize(("side", "halvings"), [(8, 1), (28, 2), (32, 3), (64, 4), (224, 5)])
+def test_small_images_are_halved_less(side, halvings):
+    assert mobile.halvings(mobile_sized.for_image(mobile_named.fbnet(), side, side)) == halvings
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_genotype_says_its_space_and_network(name):
+    entry = catalogue.entry(name, 2)
+    found = genotype.from_json(genotype.to_json(drawn(entry)))
+    again = catalogue.of_genotype(found)
+    assert again.space == entry.space and catalogue.family_of(found) == "mobile"
+    settings = {"features": 8, "cells": None, "classes": 10, "reductions": None}
+    net = again.network(found, **settings, auxiliary=False)
+    chain = mobile_sized.sized(name, features=8, repeats=2)
+    layers = [layer.features for layer in mobile.layers(chain)]
+    assert layers == sorted(layers) and count.size(net, (32, 32, 3)).macs > 0
+    with pytest.raises(ValueError, match="no auxiliary head"):
+        again.network(found, **settings, auxiliary=True)
+    with pytest.raises(ValueError, match="no reductions"):
+        again.network(found, **settings | {"reductions": (1,)}, auxiliary=False)
+    with pytest.raises(ValueError, match="its entry decides"):
+        again.network(found, **settings | {"cells": 3}, auxiliary=False)
+
+
+def test_a_genotype_of_no_depth_is_refused():
+    whole = drawn(catalogue.entry("mobile-fbnet", 1))
+    cell = whole.cells["layers"]
+    cut = cell._replace(edges=cell.edges[:-1], concat=(len(cell.edges) - 1,))
+    with pytest.raises(GenotypeError, match="damaged"):
+        catalogue.of_genotype(whole._replace(cells={"layers": cut}))
+
+
+def test_a_supernet_is_as_its_entry_and_its_images_say():
+    entry = catalogue.entry("mobile-single-path", 1)
+    settings = {"features": 4, "cells": 1, "classes": 3, "reductions": None, "remat": True}
+    net = entry.supernet(entry.space, **settings, execute="recomputed")
+    images = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
+    weights, stats = jax.eval_shape(net.init, jax.random.key(0), images)
+    gates = {n: jax.ShapeDtypeStruct(c.shape, jnp.float32) for n, c in entry.space.items()}
+    assert jax.eval_shape(net.apply, weights, stats, gates, images)[0].shape == (2, 3)
+    with pytest.raises(ValueError, match="no more or fewer"):
+        fewer = {"layers": entry.space["layers"]._replace(edges=())}
+        entry.supernet(fewer, **settings)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: mobile_sized.sized("mobile-fbnet", features=6), "a multiple of 4"),
+        (lambda: mobile_sized.sized("mobile-fbnet", repeats=5), "1 to 4 layers"),
+        (lambda: mobile_sized.sized("fbnet"), "No mobile space is called 'fbnet'"),
+        (
+            lambda: searches.resolved(SearchSettings(space="mobile-fbnet", reductions=(1,))),
+            "--reductions has no effect",
+        ),
+        (
+            lambda: recipes.resolved(Recipe(cells=2), "mobile", (32, 32, 3)),
+            "--cells has no effect on a mobile network",
+        ),
+        (
+            lambda: searches.resolved(SearchSettings(space="mobile-fbnet", features=6)),
+            "--features is 6: a mobile stem has a multiple of 4",
+        ),
+        (lambda: recipes.resolved(Recipe(features=6), "mobile", (32, 32, 3)), "features is 6"),
+        (lambda: recipes.resolved(Recipe("paper"), "mobile", (32, 32, 3)), "not for mobile"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(make, reason):
+    with pytest.raises(ValueError, match=reason):
+        make()
+
+
+def made(name, words=(), family="mobile", space="mobile-proxyless"):
+    entry = catalogue.entry(space, 1)
+    settings = menu.resolved(name, "quick", {"epochs": 2}, list(words))
+    return entry, menu.make(name, menu.Run(entry, family, drive.STEPS_PER_EPOCH, 0), settings)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_methods_run_to_a_genotype(name):
+    entry, program = made(name, SHORT[name], space="mobile-single-path")
+    ran = drive.run(program, lambda space, **net: drive.dense(space, features=2))
+    found = entry.select(ran.found.space, ran.found.gates)
+    assert mobile_sized.of_genotype(found) == ("mobile-single-path", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "reason"),
+    [
+        ("pc-darts", (), "pc-darts searches spaces of the families darts, nasbench201, not mobile"),
+        ("proxyless", ("mode=three",), "has the modes full, full_v2"),
+        ("single-path", (), "needs a table of latencies"),
+        ("single-path", ("table=nowhere.csv",), "Cannot read the table of latencies nowhere.csv"),
+        ("fbnet", ("samples=0",), "samples >= 1"),
+    ],
+)
+def test_methods_refuse_what_cannot_be(name, words, reason):
+    with pytest.raises(ValueError, match=reason):
+        made(name, words)
+
+
+def test_methods_of_mobile_spaces_refuse_cells():
+    with pytest.raises(ValueError, match="families mobile, not darts"):
+        made("proxyless", family="darts", space="darts")
