@@ -217,7 +217,9 @@ def _stage(
         metrics = {"accuracy/supernet": accuracy(state, host.train, host.valid)}
         metrics |= gate_metrics(stage.space, gates, host.entry.select(stage.space, gates))
         expect = target_terms.normalised(gates) if host.limits else {}
-        metrics |= {f"expected/{limit.name}": float(limit.expected(expect)) for limit in host.limits}
+        metrics |= {
+            f"expected/{limit.name}": float(limit.expected(expect)) for limit in host.limits
+        }
         return run.Epoch(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
     steps_per_epoch = data.steps_per_epoch(len(host.found.train.labels), host.settings.batch_size)

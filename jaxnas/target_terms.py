@@ -44,7 +44,7 @@ def one_sided(
     rate: float = RATE,
     start: float = START,
 ) -> Term:
-    """`weight * width * softplus(log(E / most) / width)`: nothing well below, a line in log E above.
+    """`weight * width * softplus(log(E / most) / width)`: 0 well below, a line in log E above.
 
     E is expected of the relaxation's expected gates, an edge's shares of its sum. After each step
     that moved the architecture, `weight *= exp(rate * log(E / most))`, the logarithm held within

@@ -17,18 +17,18 @@ FLOORS = {
     "relax": 2, "terms": 2, "hypergrad": 2, "select": 2, "score": 2, "published": 2,
     "nets": 2, "data": 2, "checkpoint": 2, "timing": 2, "validate": 2,
     "oracle": 2, "ranking": 2,
-    "mobile": 1.6, "mobile_named": 1.7, "thresholds": 2,
-    "custom": 2.5, "single_path_latency": 2.5,
+    "mobile": 1.6, "mobile_named": 1.7, "mobile_sized": 1.8, "thresholds": 2, "binary": 2.2,
+    "custom": 2.5, "single_path_latency": 2.5, "latency_terms": 2.5, "reinforce": 3.5,
     "search": 3, "catalogue": 3, "program": 3,
-    "curvature": 2, "diagnose": 3.5, "watch": 3.5,
+    "curvature": 2, "diagnose": 3.5, "watch": 3.5, "net_adapt": 3.5, "target_terms": 2.6,
     "methods": 4, "parallel": 4,
     "menu": 4.5,
     "latency": 5.2,
     "run": 5, "report": 5, "check": 5,
-    "retrain": 5.5, "find": 5.5,
+    "retrain": 5.5, "find": 5.5, "target": 5.6,
     "cli": 6, "__main__": 7,
 }  # fmt: skip
-ENGINE = {"perturb", "restrict", "schedules", "watch", "program", "curvature", "diagnose"} | {
+ENGINE = {"binary", "latency_terms", "reinforce", "target_terms", "perturb", "restrict", "schedules", "watch", "program", "curvature", "diagnose"} | {
     "types", "space", "relax", "terms", "hypergrad", "genotype", "select", "score"} | {
     "published", "search", "methods", "parallel"
 }  # fmt: skip

@@ -42,8 +42,8 @@ def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> P
     model_file.save(out, found)
     progress.say(
         console,
-        f"fit: {found.networks} networks of {found.device or 'an unnamed device'}; 90 % of left-out "
-        f"ones are within {margin(found):.1%} of what is predicted",
+        f"fit: {found.networks} networks of {found.device or 'an unnamed device'}; 90 % of those "
+        f"left out are within {margin(found):.1%} of what is predicted",
     )
     progress.say(console, f"model: {out}")
     return out

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from jaxnas.run import folder as run_folder
 from jaxnas.run import progress
 from jaxnas.settings import Recipe, SearchSettings
 from jaxnas.settings.limits import refuse, require
-from jaxnas.target import aims, opened, pool, settle
+from jaxnas.target import aims, beside, opened, pool, settle
 from jaxnas.target.aims import Aim
 from jaxnas.target.opened import Campaign
 
@@ -144,9 +144,11 @@ def settled(
     console: rich.console.Console,
 ) -> Genotype:
     """The network for the targets; writes `target.json` and the refitted model into the folder."""
-    timed = None
+    again = None
     if goal.campaign is not None and not settings.any_device:
-        timed = functools.partial(_measured, goal.campaign, folder / ROUNDS, console)
+        again = lambda networks, number: timed(
+            goal.campaign, networks, folder / ROUNDS / f"round-{number}", console, seed=number
+        )
     verdict = settle.settle(
         entry,
         found,
@@ -154,7 +156,7 @@ def settled(
         learned.finished,
         model=goal.model,
         campaign=goal.campaign,
-        measure=timed,
+        measure=again,
         note=lambda line: progress.say(console, line),
     )
     run_folder.write_text(folder / RECORD, json.dumps(verdict.record, indent=2) + "\n")
@@ -180,11 +182,17 @@ def decisive(settings: SearchSettings, goal: Goal | None) -> dict[str, Any]:
     return named
 
 
-def _measured(old: Campaign, where: Path, console, found, number: int):
-    from jaxnas.target import beside
-
+def timed(
+    old: Campaign,
+    found: Sequence[Genotype],
+    folder: Path,
+    console: rich.console.Console,
+    *,
+    seed: int = 0,
+    size: programs.Size | None = None,
+) -> beside.Times:
+    """Genotypes timed by the campaign's protocol, on its scale: see `beside.measure`."""
     words = old.settings.get("command")
-    target = where / f"round-{number}"
     if words is None:
         sample_ms = old.settings.get("sample_ms") or latency.LOCAL_MS
         prepare = functools.partial(measure.local, sample_ms=sample_ms)
@@ -193,15 +201,16 @@ def _measured(old: Campaign, where: Path, console, found, number: int):
         prepare = functools.partial(
             remote.ready,
             words=remote.command(words),
-            where=target / "exported",
+            where=folder / "exported",
             timeout_s=latency.REMOTE_S,
             platform=old.settings.get("platform") or "cpu",
         )
         rounds = latency.REMOTE_ROUNDS
-    protocol = campaign.Protocol(*rounds, seed=number, warm_up=words is None)
+    protocol = campaign.Protocol(*rounds, seed=seed, warm_up=words is None)
     return beside.measure(
-        old, found, target, prepare, device=_here(old), protocol=protocol, console=console
-    )
+        old, found, folder, prepare, device=_here(old), protocol=protocol, console=console,
+        size=size,
+    )  # fmt: skip
 
 
 def _here(old: Campaign) -> Mapping[str, Any]:

@@ -24,7 +24,8 @@ def darts(
 
     Settings as in quark0/darts cnn/train_search.py: the architecture's decay is coupled
     (added to the gradient before Adam), the cosine steps once an epoch. First order unless
-    `hypergrad` is given; `penalty` is added to the validation loss. Raises ValueError for an impossible learning rate or length.
+    `hypergrad` is given; `penalty` is added to the validation loss. Raises ValueError
+    for an impossible learning rate or length.
     """
     rate = search.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch

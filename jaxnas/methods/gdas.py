@@ -26,7 +26,8 @@ def gdas(
     "selected" (v1) the drawn one alone, "surrogate" the drawn one and the others as if they
     gave ones, as the benchmark's code does. Settings as in D-X-Y/AutoDL-Projects
     exps/NAS-Bench-201-algos. Where its code draws again for infinite noise, ours draws none.
-    `penalty` is added to the validation loss. Raises ValueError for an impossible learning rate, temperature or length.
+    `penalty` is added to the validation loss. Raises ValueError for an impossible
+    learning rate, temperature or length.
     """
     rate = search.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch

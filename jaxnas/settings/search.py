@@ -80,7 +80,7 @@ class SearchSettings:
     target_parameters: float | None = None
     """Parameters that it may have."""
     latency: str | None = None
-    """The folder of the campaign that --target-ms goes by, as `jaxnas latency measure` leaves it."""
+    """The folder of the campaign that --target-ms goes by: see `jaxnas latency measure`."""
     risk: float | None = None
     """How many half-widths of the predicted interval lie below --target-ms; 0 unless told."""
     any_device: bool = False

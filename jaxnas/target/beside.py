@@ -33,12 +33,14 @@ def measure(
     device: dict[str, Any],
     protocol: campaign.Protocol,
     console: rich.console.Console | None = None,
+    size: programs.Size | None = None,
 ) -> Times:
     """Milliseconds of genotypes of the campaign's space, in interleaved rounds in `folder`.
 
     The reference and ten networks of the campaign are timed with them; all times are divided by
     the median ratio of theirs, now to then. Raises TargetError on another device than the
     campaign's, and what `campaign.measure_all` raises; a folder is taken up where it was left.
+    `size`: that of the genotypes' networks, by default the campaign's.
     """
     if changed := hardware.differences(old.raw.header["device"], device):
         raise TargetError(
@@ -47,7 +49,9 @@ def measure(
         )
     anchors, then_ms = _anchors(old)
     known = {program.label for program in anchors}
-    new = [programs.of_genotype(each, old.entry, old.size) for each in found]
+    new = [programs.of_genotype(each, old.entry, size or old.size) for each in found]
+    if size is not None:
+        new = [p._replace(label=f"{p.label} at {size.features} features") for p in new]
     everything = [*anchors, *(program for program in new if program.label not in known)]
     settings = json.loads(json.dumps(dict(old.settings))) | {
         "campaign": old.digest, "programs": [program.label for program in everything],

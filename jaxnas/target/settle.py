@@ -79,8 +79,8 @@ def settle(
         timings.append({"networks": len(new), "gap": gap, "slower": times.slower,
                         "noisy": list(times.noisy)})  # fmt: skip
         note(
-            f"target: round {number + 1}: {len(new)} networks measured, up to {gap:.1%} from what was "
-            f"predicted; this device is {times.slower - 1:+.1%} against the campaign"
+            f"target: round {number + 1}: {len(new)} networks measured, up to {gap:.1%} from what "
+            f"was predicted; this device is {times.slower - 1:+.1%} against the campaign"
         )
         if gap > REFIT:
             model, refits = _again(campaign, pool, known), refits + 1
@@ -204,17 +204,19 @@ def _verdict(
 
 
 def lines(record: dict[str, Any]) -> list[str]:
-    """What a person is told of a verdict: target, predicted, interval, measured, whether it holds."""
+    """What a person is told: target, predicted, interval, measured, and whether it holds."""
     found = []
     for name, said in record["targets"].items():
         if name != "ms":
             title = "MACs" if name == "macs" else name
-            found.append(f"target    {said['target']:,.0f} {title}; counted {said['predicted']:,.0f}")
+            found.append(
+                f"target    {said['target']:,.0f} {title}; counted {said['predicted']:,.0f}"
+            )
             continue
         low, high = said["interval"]
         text = (
-            f"target    {said['target']:.4g} ms; predicted {said['predicted']:.4g} ms; 90 % interval "
-            f"{low:.4g} to {high:.4g} ms; "
+            f"target    {said['target']:.4g} ms; predicted {said['predicted']:.4g} ms; "
+            f"90 % interval {low:.4g} to {high:.4g} ms; "
         )
         if said["measured"] is None:
             found.append(text + "not measured: this is another device than the campaign's")

@@ -1,0 +1,250 @@
+"""Searches networks for several targets in milliseconds and measures how well each holds.
+
+python -m experiments.targets --latency latency/mine --targets-ms 2 3 4
+
+A row a (target, seed): target, predicted, interval, measured, accuracy after retraining. Beside
+them: a search without a target, and its network, as wide as each target allows. Rows that are there
+are not run again. Table and picture show the Pareto front of the sweep, predicted and measured.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import rich.console
+
+from experiments import command, study
+from jaxnas import run
+from jaxnas.cli import search
+from jaxnas.cli import target as targets
+from jaxnas.genotype import Genotype
+from jaxnas.genotype import from_json as genotype_of
+from jaxnas.latency import prune
+from jaxnas.report import canvas, table
+from jaxnas.run import progress
+from jaxnas.settings import Place, Recipe, SearchSettings, Source
+from jaxnas.settings.limits import refuse, require
+from jaxnas.target import opened
+
+PROGRAM = "experiments.targets"
+FREE, SCALED = "free", "scaled"
+STEPS = 8  # widths that are measured for one target
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    latency: str = ""
+    """The folder of a campaign."""
+    targets_ms: tuple[float, ...] = ()
+    """Milliseconds, one search a seed each."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of all that is random in a row."""
+    data: str = "digits"
+    """The images, of the size that the campaign timed."""
+    data_dir: str | None = None
+    """Where prepared TFDS sets lie."""
+    limit: int | None = None
+    """The first N training images."""
+    method: str = "gdas"
+    """How it is searched."""
+    epochs: int | None = None
+    """Of the search."""
+    retrain_epochs: int | None = None
+    """Of every network in the end."""
+    scaled: bool = True
+    """Also train the network that no target held, as wide as each target allows."""
+    out: str = "runs/targets"
+    """The study's folder."""
+
+
+def main(settings: Settings, console: rich.console.Console | None = None) -> Path:
+    """The whole sweep, from wherever it was left; gives its folder. Raises ValueError."""
+    console = console or rich.console.Console()
+    if not settings.targets_ms or len(set(settings.targets_ms)) < len(settings.targets_ms):
+        refuse("--targets-ms names one target or more, each once.")
+    for ms in settings.targets_ms:
+        require("--targets-ms", ms, above=0)
+    campaign = opened.campaign(Path(settings.latency))
+    folder = Path(settings.out).expanduser()
+    shared = {"latency": campaign.digest} | {
+        name: getattr(settings, name)
+        for name in ("data", "limit", "method", "epochs", "retrain_epochs")
+    }
+    names = [FREE, *(f"{ms:g} ms" for ms in settings.targets_ms)]
+    record = run.describe(shared, run.execution(1))
+    with run.claim(folder, record, lambda line: progress.say(console, line)):
+        done = {(row["method"], row["seed"]) for row in study.rows(folder)}
+        is_done = lambda name, seed: (name, seed) in done
+        for name, seed in study.pairs(names, settings.seeds, is_done, console):
+            ms = None if name == FREE else settings.targets_ms[names.index(name) - 1]
+            study.add(folder, _row(settings, campaign, folder, name, ms, seed, console))
+        if settings.scaled:
+            for ms, seed in ((t, s) for s in settings.seeds for t in settings.targets_ms):
+                if (f"{SCALED} {ms:g} ms", seed) not in done:
+                    study.add(folder, _scaled(settings, campaign, folder, ms, seed, console))
+        report(folder, study.rows(folder), console)
+    return folder
+
+
+def _asked(settings: Settings, campaign: opened.Campaign, seed: int, **more: Any) -> SearchSettings:
+    """A search whose network is retrained at the size that the campaign timed."""
+    size = campaign.size
+    recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, cells=size.cells)
+    return SearchSettings(
+        **{
+            "source": Source(settings.data, data_dir=settings.data_dir, limit=settings.limit),
+            "space": campaign.settings["space"], "method": settings.method,
+            "epochs": settings.epochs, "seed": seed, "random_cells": 0, "retrain": recipe,
+        }
+        | more
+    )  # fmt: skip
+
+
+def _row(settings, campaign, folder, name, ms, seed, console) -> study.Row:
+    where = Place(out=str(folder), name=f"{name.replace(' ', '')}-seed{seed}")
+    given = {} if ms is None else {"target_ms": ms, "latency": settings.latency}
+    done = search.main(_asked(settings, campaign, seed, place=where, **given), console)
+    summary = json.loads((done / search.SUMMARY).read_text(encoding="utf-8"))
+    found = {"method": name, "seed": seed, "target_ms": ms, "top1": summary["found"]["top1"]}
+    if ms is None:
+        cell = prune.pruned(genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8")))
+        times = targets.timed(campaign, [cell], done / targets.ROUNDS, console)
+        return found | {
+            "predicted_ms": None, "measured_ms": float(times.latency_ms[0]), "holds": None,
+        }  # fmt: skip
+    said = summary["target"]["targets"]["ms"]
+    return found | {
+        "predicted_ms": said["predicted"], "interval_ms": said["interval"],
+        "measured_ms": said["measured"], "holds": said["holds"],
+    }  # fmt: skip
+
+
+def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
+    """The network that no target held, at the width whose measured time is nearest the target."""
+    from jaxnas import retrain
+    from jaxnas.cli import opening
+    from jaxnas.settings import recipe as recipes
+
+    text = (folder / f"{FREE}-seed{seed}" / search.GENOTYPE).read_text(encoding="utf-8")
+    cell = prune.pruned(genotype_of(text))
+    where = folder / f"{SCALED}-{ms:g}ms-seed{seed}"
+    features, measured = width(campaign, cell, ms, where, console)
+    asked = _asked(settings, campaign, seed)
+    found = opening.load(asked.source, asked.train_fraction, asked.split_seed)
+    shape = found.train.inputs.shape[1:]
+    recipe = dataclasses.replace(asked.retrain, features=features)
+    recipe = recipes.resolved(recipe, asked.space, shape, "retrain.")
+    result = retrain.train(
+        campaign.entry, cell, recipe, seed, found, folder=where / "retrain", title=where.name,
+        saving=run.Saving(), mode=asked.place.mode, console=console, timed=False,
+    )  # fmt: skip
+    return {
+        "method": f"{SCALED} {ms:g} ms", "seed": seed, "target_ms": ms, "predicted_ms": None,
+        "measured_ms": measured, "holds": abs(measured / ms - 1) <= 0.05, "features": features,
+        "top1": result["top1"],
+    }  # fmt: skip
+
+
+def width(
+    campaign: opened.Campaign, cell: Genotype, ms: float, folder: Path, console
+) -> tuple[int, float]:
+    """(channels, measured ms): the widest of even width that takes no longer, by bisection."""
+    low, high, times = 2, 4 * campaign.size.features, {}
+    for number in range(STEPS):
+        middle = (low + high) // 4 * 2
+        if middle in times or middle < 2:
+            break
+        size = campaign.size._replace(features=middle)
+        found = targets.timed(campaign, [cell], folder / f"width-{number}", console, size=size)
+        times[middle] = float(found.latency_ms[0])
+        low, high = (middle, high) if times[middle] <= ms else (low, middle)
+    fits = {features: t for features, t in times.items() if t <= ms}
+    best = max(fits, default=min(times))
+    return best, times[best]
+
+
+HEAD = (
+    "network",
+    "seed",
+    "target ms",
+    "predicted ms",
+    "measured ms",
+    "off %",
+    "accuracy %",
+    "front",
+)
+
+
+def front(rows: Sequence[study.Row]) -> list[bool]:
+    """Whether no other row is measured to be as fast and is more accurate, or faster and equal."""
+    beats = lambda a, b: (
+        a["measured_ms"] <= b["measured_ms"]
+        and a["top1"] >= b["top1"]
+        and (a["measured_ms"], a["top1"]) != (b["measured_ms"], b["top1"])
+    )
+    return [not any(beats(other, row) for other in rows) for row in rows]
+
+
+def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Console) -> None:
+    """Writes targets.md, pareto.svg and pareto.png; prints the table."""
+    number = lambda value, digits=4: "–" if value is None else f"{value:.{digits}g}"
+    lines = []
+    for row, best in zip(rows, front(rows), strict=True):
+        ms, target = row["measured_ms"], row["target_ms"]
+        off = "–" if target is None else f"{100 * (ms / target - 1):+.1f}"
+        lines.append(
+            (row["method"], str(row["seed"]), number(target), number(row["predicted_ms"]))
+            + (number(ms), off, f"{100 * row['top1']:.2f}", "yes" if best else "")
+        )
+    shown = table.Table(HEAD, lines)
+    held = [row["holds"] for row in rows if row["holds"] is not None and "interval_ms" in row]
+    said = f"{sum(held)} of {len(held)} searches hold their target within 5 %, measured."
+    run.write_text(
+        folder / "targets.md",
+        f"# Networks for targets\n\n{said}\n\n{table.markdown(shown)}\n![](pareto.svg)\n",
+    )
+    _picture(folder, rows)
+    for line in (*table.text(shown).splitlines(), said, f"report: {folder / 'targets.md'}"):
+        progress.say(console, line)
+
+
+def _picture(folder: Path, rows: Sequence[study.Row]) -> None:
+    kinds = {
+        "to a target": ([r for r in rows if "interval_ms" in r], "blue"),
+        "without one": ([r for r in rows if r["method"] == FREE], "orange"),
+        "scaled width": ([r for r in rows if r["method"].startswith(SCALED)], "teal"),
+    }
+    with canvas.figure(560, 380) as fig:
+        axes = fig.add_axes((0.12, 0.14, 0.84, 0.76))
+        for name, (own, colour) in kinds.items():
+            if own:
+                xy = [r["measured_ms"] for r in own], [100 * r["top1"] for r in own]
+                axes.plot(*xy, "o", color=canvas.LIGHT[colour], label=f"{name}, measured")
+        own = kinds["to a target"][0]
+        xy = [r["predicted_ms"] for r in own], [100 * r["top1"] for r in own]
+        axes.plot(*xy, "o", mfc="none", color=canvas.LIGHT["blue"], label="to a target, predicted")
+        best = sorted((r["measured_ms"], 100 * r["top1"]) for r in _fronts(rows))
+        axes.step(*zip(*best, strict=True), where="post", color=canvas.LIGHT["muted"], linewidth=1)
+        axes.set_xlabel("milliseconds")
+        axes.set_ylabel("accuracy after retraining, %")
+        axes.legend(fontsize=8)
+        axes.grid()
+        picture = canvas.svg(fig, "Accuracy against milliseconds, predicted and measured")
+        canvas.save_png(fig, folder / "pareto.png")
+    canvas.save_text(picture, folder / "pareto.svg")
+
+
+def _fronts(rows: Sequence[study.Row]) -> list[study.Row]:
+    return [row for row, best in zip(rows, front(rows), strict=True) if best]
+
+
+def cli(argv: Sequence[str] | None = None) -> int:
+    """The command line of this study; gives its exit code."""
+    return command.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
