@@ -80,7 +80,20 @@ def test_a_benchmark_cell_has_its_published_size(text, classes, side, parameters
         (space.s3(), {}, 665_466, None),
         (space.s4(), {}, 624_506, None),
     ],
-    ids=["darts", "K=2", "K=4", "K=8", "K=4-100", "no-none", "100-classes", "C36-L20", "S1", "S2", "S3", "S4"],
+    ids=[
+        "darts",
+        "K=2",
+        "K=4",
+        "K=8",
+        "K=4-100",
+        "no-none",
+        "100-classes",
+        "C36-L20",
+        "S1",
+        "S2",
+        "S3",
+        "S4",
+    ],
 )
 def test_a_supernet_has_its_published_size(space, settings, parameters, macs):
     found = count.size(darts.supernet(space, **settings), CIFAR)

@@ -2,7 +2,7 @@
 
 import io
 import json
-import os
+import re
 import signal
 import struct
 
@@ -110,17 +110,20 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, unbroken, number):
 
     def signalled(state):
         if int(state.step) == 20:
-            signal.raise_signal(number)  # to this very thread: os.kill may reach another, later
+            signal.raise_signal(number)
         return on_epoch(state)
 
     saving = run.Saving(every_s=None)
     before = signal.getsignal(number)
-    with pytest.raises(run.Interrupted, match="after step 20 of 40.*same command") as stop:
+    with pytest.raises(run.Interrupted, match="after step .* of 40.*same command") as stop:
         start(tmp_path, on_epoch=signalled, saving=saving)
+    # A thread hears of the signal, on a busy machine a few steps later.
+    stopped = int(re.search(r"step (\d+)", str(stop.value))[1])
+    assert 20 <= stopped < 40
     assert stop.value.signal == number
     assert signal.getsignal(number) == before
     outcome = start(tmp_path, saving=saving)
-    assert outcome.resumed_from == 20
+    assert outcome.resumed_from == stopped
     assert checkpoint.digest(outcome.state) == checkpoint.digest(unbroken["step"][1].state)
 
 
