@@ -23,11 +23,11 @@ from jaxnas.types import Batch
 from tools import bench_case
 
 DESCRIPTION = """\
-Warms both up, then times ours, peer, ours, peer, ... and prints one JSON object: step_ms and
-peer_step_ms (medians), ratio (ours / peer, of the medians), ratio_spread (least and greatest
-ratio of a pair), all times, temp_bytes, device, versions, threads and the settings. A step is
-a whole one: the architecture's and the weights'. The images are seeded normal noise and the
-labels random: fit for timing, and for nothing else."""
+Warms both up, then times ours, peer, ours, peer, ..., each after an untimed step, and prints
+one JSON object: step_ms and peer_step_ms (medians), ratio (ours / peer, of the medians),
+ratio_spread (least and greatest ratio of a pair), all times, temp_bytes, device, versions,
+threads and the settings. A step is a whole one: the architecture's and the weights'. The images
+are seeded normal noise and the labels random: fit for timing, and for nothing else."""
 
 EXAMPLES = """\
 examples:
@@ -57,7 +57,10 @@ def main() -> None:
     add("--channels-last", action="store_true", help="the peer's images and weights as NHWC")
     add("--peer-threads", type=bench_case.natural, help="PyTorch's threads on a CPU (all cores)")
     add("--repeats", type=bench_case.natural, default=5, help="timed steps of each (5)")
-    add("--warmup", type=bench_case.natural, default=1, help="untimed steps of each (1)")
+    add(
+        "--warmup", type=bench_case.natural, default=1,
+        help="untimed steps of each, at first and before each timed one (1)",
+    )  # fmt: skip
     options = parser.parse_args()
     with bench_case.one_line_errors(parser):
         result = measure(options)
@@ -94,6 +97,8 @@ def measure(options: argparse.Namespace) -> dict:
     others = bench_case.others_share(lambda: sum(runner.cpu_s() for runner in runners))
     for _ in range(options.repeats):
         for index, runner in enumerate(runners):
+            # Who waited while the other ran finds its memory taken back by the system.
+            warm_up(runner, options.warmup)
             start = time.perf_counter()
             losses[index] = runner.run()
             times[index].append(1e3 * (time.perf_counter() - start))
