@@ -22,7 +22,7 @@ import numpy as np
 import rich.console
 
 from experiments import command, study
-from jaxnas import catalogue, data, find, menu, oracle, ranking, retrain, run
+from jaxnas import catalogue, data, find, method_settings, oracle, ranking, retrain, run
 from jaxnas.cli import search
 from jaxnas.data import sets
 from jaxnas.oracle import cells
@@ -232,7 +232,7 @@ def _planned(ground: Ground, name: str, seed: int) -> Planned:
     """A row's settings, all decided. Raises ValueError for what its method refuses."""
     settings = searches.resolved(_search(ground.asked, name, seed))
     chosen = find.method_settings(settings)
-    plain = {k: v for k in menu.FLAGS if not isinstance(v := chosen.get(k), tuple)}
+    plain = {k: v for k in method_settings.FLAGS if not isinstance(v := chosen.get(k), tuple)}
     settings = dataclasses.replace(settings, **plain)
     images = len(ground.found.train.labels)
     # The first stage, built and not run: a method refuses what it cannot do here.

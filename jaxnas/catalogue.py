@@ -26,11 +26,13 @@ from jaxnas.types import Gates, Network, Space, Supernet
 
 class Entry(NamedTuple):
     """`supernet(space, features=, cells=, classes=, reductions=, remat=)`, of this space or one
-    made of it; `candidates` are the operations that its supernets know.
+    made of it; `candidates` are the operations that its supernets know, `derived` those of its
+    networks, which normalise no pools. Mobile candidates are what their names say: both are empty.
     """
 
     space: Space
     candidates: ops.Ops
+    derived: ops.Ops
     supernet: Callable[..., Supernet]
     select: Callable[[Space, Gates], Genotype]
     network: Callable[..., Network]
@@ -52,9 +54,9 @@ def entry(name: str, cells: int | None = None) -> Entry:
     if name in mobile_sized.CHAINS:
         return _mobile(name, cells)
     if name == "nasbench201":
-        known = ops.nasbench201(affine=False)
+        known = ops.nasbench201(affine=False), ops.nasbench201(affine=True)
         return Entry(
-            spaces.nasbench201(), known, _benchmark, select.argmax, _benchmark_network, None
+            spaces.nasbench201(), *known, _benchmark, select.argmax, _benchmark_network, None
         )
     made = {
         "darts": spaces.darts,
@@ -69,13 +71,22 @@ def entry(name: str, cells: int | None = None) -> Entry:
         known = ", ".join([*made, "nasbench201", *mobile_sized.CHAINS])
         raise ValueError(f"No space is called {name!r}; there are {known}, and files *.py.")
     if name == "darts-sharp":
-        make = functools.partial(darts.supernet, candidates=sharp.OPS)
-        derived = {**ops.DARTS_DERIVED, **sharp.CONVOLUTIONS}
-        network = functools.partial(derived_darts.cifar, candidates=derived)
-        choose = functools.partial(select.strongest_pairs, name=name)
-        return Entry(made[name](), sharp.OPS, make, choose, network, None)
+        return _cells(made[name](), sharp.OPS, sharp.DERIVED, name, None)
+    return _cells(made[name](), ops.DARTS, ops.DARTS_DERIVED, "darts", None)
+
+
+def _cells(
+    space: Space, candidates: ops.Ops, derived: ops.Ops, name: str, digest: str | None
+) -> Entry:
+    """The entry of a space of DARTS's cells, whose genotypes bear `name`."""
     return Entry(
-        made[name](), ops.DARTS, darts.supernet, select.strongest_pairs, derived_darts.cifar, None
+        space,
+        candidates,
+        derived,
+        functools.partial(darts.supernet, candidates=candidates),
+        functools.partial(select.strongest_pairs, name=name),
+        functools.partial(derived_darts.cifar, candidates=derived),
+        digest,
     )
 
 
@@ -105,21 +116,16 @@ def _users(path: Path) -> Entry:
         name: ops.DARTS_DERIVED[name] if factory is ops.DARTS.get(name) else factory
         for name, factory in found.candidates.items()
     }
-    return Entry(
-        found.space,
-        found.candidates,
-        functools.partial(darts.supernet, candidates=found.candidates),
-        functools.partial(select.strongest_pairs, name=path.stem),
-        functools.partial(derived_darts.cifar, candidates=derived),
-        hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return _cells(found.space, found.candidates, derived, path.stem, digest)
 
 
 def _mobile(name: str, cells: int | None) -> Entry:
     chain = mobile_sized.sized(name, repeats=cells)
     return Entry(
         mobile.space(chain),
-        {},  # candidates are what their names say
+        {},
+        {},
         functools.partial(_mobile_supernet, name, cells),
         functools.partial(_mobile_select, chain),
         functools.partial(_mobile_network, name, cells),

@@ -10,7 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import rich.console
 
-from jaxnas import catalogue, data, hypergrad, menu, ranking, run, target_terms, validate
+from jaxnas import (
+    catalogue,
+    data,
+    hypergrad,
+    menu,
+    ranking,
+    run,
+    target_terms,
+    validate,
+)
+from jaxnas import (
+    method_settings as told,
+)
 from jaxnas.genotype import Genotype
 from jaxnas.program import Finished, Program, Stage
 from jaxnas.settings import SearchSettings
@@ -32,7 +44,6 @@ FIGURES = (
 class Asked(NamedTuple):
     """What a run searches with."""
 
-    entry: catalogue.Entry
     program: Program
     select: Callable[[Space, Gates], Genotype]
 
@@ -71,12 +82,12 @@ def asked(
     if "threshold" in chosen and about.family == "darts":
         choose = menu.of(settings.method).select
         select = functools.partial(choose, threshold=chosen["threshold"])
-    return Asked(entry, program, select)
+    return Asked(program, select)
 
 
 def method_settings(settings: SearchSettings) -> dict[str, Any]:
     """All settings of the method, resolved. Raises ValueError as `menu.resolved`."""
-    flags = {name: getattr(settings, name) for name in menu.FLAGS}
+    flags = {name: getattr(settings, name) for name in told.FLAGS}
     perturbation = settings.select == "perturbation"
     return menu.resolved(settings.method, settings.preset, flags, settings.set, perturbation)
 

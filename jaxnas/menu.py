@@ -5,7 +5,16 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from jaxnas import catalogue, program, relax, restrict, select, single_path_latency, target_terms
+from jaxnas import (
+    catalogue,
+    method_settings,
+    program,
+    relax,
+    restrict,
+    select,
+    single_path_latency,
+    target_terms,
+)
 from jaxnas import space as spaces
 from jaxnas.methods import (
     beta_darts,
@@ -41,8 +50,7 @@ from jaxnas.types import Hypergradient, Relaxation, Space
 Settings = Mapping[str, Any]
 Preset = Literal["quick", "paper"]
 
-# A run has flags of its own for these, or decides them.
-FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
+# Decided by the run, not by its settings.
 DECIDED = (
     "net", "steps_per_epoch", "seed", "hypergrad", "widen", "own", "dropped", "relaxation",
     "penalty", "outer_objective", "reward", "costs",
@@ -121,24 +129,7 @@ def resolved(
         own |= PT
         quick |= QUICK_PT
     settings = own | (quick if preset == "quick" else {})
-    for flag, value in flags.items():
-        if value is None:
-            continue
-        if flag not in own:
-            raise ValueError(
-                f"--{flag.replace('_', '-')} has no effect on the method {name}: leave it out."
-            )
-        settings[flag] = _counted(name, flag, value, own[flag])
-    for word in words:
-        key, found, text = word.partition("=")
-        key = key.replace("-", "_")
-        if not found or key not in own or key in FLAGS:
-            known = ", ".join(k for k in own if k not in FLAGS)
-            raise ValueError(
-                f"{word!r} is no setting of the method {name}: give name=value, where the name is "
-                f"among {known or 'none at all'}."
-            )
-        settings[key] = _parsed(key, text, own[key])
+    settings = method_settings.told(name, settings, flags, words)
     if "min_learning_rate" in method.defaults:
         share = method.defaults["min_learning_rate"] / method.defaults["learning_rate"]
         settings["min_learning_rate"] = share * settings["learning_rate"]
@@ -293,14 +284,20 @@ def _search(
 def _fair_darts() -> Method:
     method = _search("FairDARTS: every candidate for itself, by sigmoids", fair_darts.fair_darts)
     threshold = inspect.signature(select.above_threshold).parameters["threshold"].default
+    quick = {"threshold": 0.5, "arch_learning_rate": 0.03}
 
     def make(run: Run, settings: Settings) -> Program:
+        if run.family != "darts" and settings["threshold"] not in (threshold, quick["threshold"]):
+            raise ValueError(
+                "The setting threshold has no effect on NAS-Bench-201, whose edges all keep their "
+                "strongest candidate: leave it out."
+            )
         return method.program(run, {k: v for k, v in settings.items() if k != "threshold"})
 
     return method._replace(
         program=make,
         defaults={**method.defaults, "threshold": threshold},
-        quick={"threshold": 0.5, "arch_learning_rate": 0.03},
+        quick=quick,
         select=select.above_threshold,
         families=CELLS,
     )
@@ -443,29 +440,3 @@ def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
         and parameter.default is not parameter.empty
         and name not in DECIDED
     }
-
-
-def _counted(name: str, flag: str, value: Any, default: Any) -> Any:
-    """A flag's value in the form of the method's: one number of epochs, or one for each stage."""
-    if isinstance(default, tuple) and not isinstance(value, tuple):
-        return (value,) * len(default)
-    return value
-
-
-def _parsed(name: str, text: str, default: Any) -> Any:
-    kind = type(default)
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        if kind is tuple:
-            return tuple(type(default[0])(part) for part in text.split(","))
-        if default is None:
-            return None if text.lower() == "none" else int(text)
-        if text.lower() == "none" and kind is int:
-            return None
-        return kind(text)
-    except (KeyError, ValueError):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}.get(
-            kind, "numbers with commas between" if kind is tuple else "a whole number or none"
-        )
-        raise ValueError(f"The setting {name} cannot be {text!r}: give {wanted}.") from None

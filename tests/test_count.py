@@ -46,9 +46,8 @@ def test_a_published_genotype_has_its_published_size(name):
     small, cifar, aux, hundred, imagenet, imagenet_aux, macs, imagenet_macs = SIZES[name]
     found = published.PUBLISHED[name]
     weights = lambda **settings: count.parameters(derived_darts.cifar(found, **settings), CIFAR)
-    if name in ("NASNet", "DARTS_V2", "PC_DARTS_cifar"):  # the same code at other sizes
-        assert weights(features=16, cells=8) == small
-        assert weights(classes=100) == hundred
+    assert weights(features=16, cells=8) == small
+    assert weights(classes=100) == hundred
     full = count.size(derived_darts.cifar(found, auxiliary=True), CIFAR)
     assert (full.parameters, full.auxiliary) == (cifar, aux)
     assert round(full.macs / 1e6, 2) == macs

@@ -10,7 +10,7 @@ from jaxnas.nets import darts
 from tests import toy
 
 
-@pytest.mark.parametrize("cells, reductions", [(4, (0,))])
+@pytest.mark.parametrize("cells, reductions", [(3, ()), (4, (1,)), (4, (0,))])
 def test_a_loop_over_equal_cells_equals_calling_each(x64, cells, reductions):
     space = darts.spaces.darts(2, ("none", "skip_connect", "avg_pool_3x3", "sep_conv_3x3"))
     net = darts.supernet(

@@ -86,7 +86,9 @@ def test_presets_are_the_papers_and_the_quick_one():
         ("pc-darts", ["partial"], "give name=value"),
         ("pc-darts", ["partial=many"], "partial cannot be 'many': give a whole number"),
         ("darts", ["epochs=3"], "no setting of the method darts"),
-        ("gdas", ["temperature=warm"], "give a number"),
+        ("gdas", ["temperature=warm"], "give a finite number"),
+        ("darts", ["weight_decay=nan"], "give a finite number"),
+        ("pc-darts", ["warm_up=none"], "warm_up cannot be 'none': give a whole number"),
         ("p-darts", ["cells=1;2"], "give numbers with commas between"),
     ],
 )
@@ -118,3 +120,10 @@ def test_impossible_settings_are_refused_by_the_method(name, words, cause):
     settings = menu.resolved(name, "quick", {}, words)
     with pytest.raises(ValueError, match=cause):
         drive.run(menu.make(name, run_of(), settings), lambda space, **net: drive.dense(space))
+
+
+def test_a_threshold_has_no_effect_where_every_edge_keeps_its_strongest():
+    settings = menu.resolved("fair-darts", "quick", {}, ["threshold=0.7"])
+    run = run_of()._replace(family="nasbench201")
+    with pytest.raises(ValueError, match="threshold has no effect on NAS-Bench-201"):
+        menu.make("fair-darts", run, settings)

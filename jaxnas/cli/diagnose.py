@@ -94,7 +94,7 @@ def searched(folder: Path) -> Searched:
     record = recorded(folder)
     settings, chosen = _settings(record["settings"], folder)
     runs.cache.enable()
-    entry = catalogue.entry(settings.space)
+    entry = catalogue.entry(settings.space, settings.cells)
     found = opening.load(settings.source, settings.train_fraction, settings.split_seed)
     for was, now, what in (
         (record["settings"].get(SPACE), entry.digest, f"space {settings.space}"),

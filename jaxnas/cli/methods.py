@@ -38,7 +38,7 @@ def every() -> list[str]:
 
 def one(name: str) -> list[str]:
     """The settings of a method, its paper's and those of the quick preset."""
-    from jaxnas import menu
+    from jaxnas import menu, method_settings
 
     method = menu.of(name)
     paper = {k: v for k, v in method.defaults.items() if k != "min_learning_rate"}
@@ -46,7 +46,7 @@ def one(name: str) -> list[str]:
     width = max(map(len, paper))
     lines = [f"{name}: {method.what}"]
     for key, value in paper.items():
-        flag = f"--{key.replace('_', '-')}" if key in menu.FLAGS else key
+        flag = f"--{key.replace('_', '-')}" if key in method_settings.FLAGS else key
         change = f"   quick: {shown(quick[key])}" if key in quick else ""
         lines.append(f"  {flag:{width + 2}}  {shown(value)}{change}")
     if method.relaxation:

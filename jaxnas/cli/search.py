@@ -10,7 +10,7 @@ from typing import Any
 
 import rich.console
 
-from jaxnas import catalogue, data, find, menu, oracle, retrain, run
+from jaxnas import catalogue, data, find, method_settings, oracle, retrain, run
 from jaxnas import genotype as genotype_text
 from jaxnas.cli import genotypes, opening, target, telling
 from jaxnas.cli import oracle as oracle_lines
@@ -42,7 +42,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     settings = searches.resolved(asked)
     goal = target.open_goal(settings)
     chosen = find.method_settings(settings)
-    plain = {name: chosen.get(name) for name in menu.FLAGS}
+    plain = {name: chosen.get(name) for name in method_settings.FLAGS}
     settings = dataclasses.replace(
         settings, **{k: v for k, v in plain.items() if not isinstance(v, tuple)}
     )

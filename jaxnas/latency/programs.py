@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import catalogue, custom
+from jaxnas import catalogue
 from jaxnas import genotype as genotypes
 from jaxnas.genotype import Genotype, GenotypeError
 from jaxnas.latency import prune
-from jaxnas.nets import derived_darts, derived_nasbench201, lowering, mixed, normalise, ops
+from jaxnas.nets import derived_darts, derived_nasbench201, lowering, mixed, normalise
 from jaxnas.space import NONE
 from jaxnas.types import Network
 
@@ -100,24 +100,14 @@ def again(program: Program) -> Program:
     return program._replace(label=name, twin_of=program.twin_of or program.label)
 
 
-def candidates(name: str) -> ops.Ops:
-    """The operations that a derived network of the space is made of, as `catalogue.entry` does."""
-    if name == "nasbench201":
-        return ops.nasbench201(affine=True)
-    if not name.endswith(".py"):
-        return ops.DARTS_DERIVED
-    found = custom.load(name).candidates
-    shipped = lambda op, factory: factory is ops.DARTS.get(op)
-    return {op: ops.DARTS_DERIVED[op] if shipped(op, f) else f for op, f in found.items()}
-
-
 def operators(name: str, size: Size) -> list[Program]:
     """Each operation of a space alone, at each size that its networks have it at.
 
     Stage s has `features * 2**s` channels and sides divided by `2**s`; in DARTS's spaces each
     operation also halves the image on its way into stages 1 and 2.
     """
-    made, space = candidates(name), catalogue.entry(name).space
+    entry = catalogue.entry(name)
+    made, space = entry.derived, entry.space
     names = dict.fromkeys(
         op for choice in space.values() for row in choice.candidates for op in row
     )
@@ -146,7 +136,7 @@ def blocks(found: Iterable[Genotype], name: str, size: Size) -> list[Program]:
     size, where the reducing one halves the image.
     """
     norm = normalise.norms(True, training=False).outside
-    made, rows = candidates(name), []
+    made, rows = catalogue.entry(name).derived, []
     for genotype in found:
         for cell_name, cell in prune.pruned(genotype).cells.items():
             known = mixed.known(dict.fromkeys(op for _, _, op in cell.edges), made)

@@ -1,8 +1,7 @@
 """DARTS: differentiable architecture search. https://arxiv.org/abs/1806.09055"""
 
-import optax
-
 from jaxnas import relax, search, target_terms, terms
+from jaxnas.methods import optimisers
 from jaxnas.types import Hypergradient, Search, Supernet
 
 
@@ -37,12 +36,11 @@ def darts(
         loss,
         outer_objective=target_terms.outer(loss, penalty, relaxation),
         hypergrad=hypergrad,
-        arch_tx=optax.chain(
-            optax.add_decayed_weights(arch_weight_decay),
-            optax.adam(arch_learning_rate, b1=0.5),
+        **optimisers.adam_and_sgd(
+            rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            arch_learning_rate=arch_learning_rate,
+            arch_weight_decay=arch_weight_decay,
         ),
-        weight_tx=optax.chain(
-            optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9)
-        ),
-        clip_tx=optax.clip_by_global_norm(clip_norm),
     )

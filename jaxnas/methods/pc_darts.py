@@ -1,9 +1,8 @@
 """PC-DARTS: partial channel connections. https://arxiv.org/abs/1907.05737"""
 
-import optax
-
 from jaxnas import hypergrad as hypergradients
 from jaxnas import relax, search, target_terms, terms
+from jaxnas.methods import optimisers
 from jaxnas.types import Hypergradient, Search, Supernet
 
 PARTIAL = 4  # of the supernet, which sees the first quarter of the channels
@@ -49,12 +48,11 @@ def pc_darts(
         loss,
         outer_objective=target_terms.outer(loss, penalty, relaxation),
         hypergrad=hypergradients.after(warm_up * steps_per_epoch, rule) if warm_up else rule,
-        arch_tx=optax.chain(
-            optax.add_decayed_weights(arch_weight_decay),
-            optax.adam(arch_learning_rate, b1=0.5),
+        **optimisers.adam_and_sgd(
+            rate,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            arch_learning_rate=arch_learning_rate,
+            arch_weight_decay=arch_weight_decay,
         ),
-        weight_tx=optax.chain(
-            optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9)
-        ),
-        clip_tx=optax.clip_by_global_norm(clip_norm),
     )

@@ -25,23 +25,27 @@ def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
     kernel: whatever a module of the user's own multiplies with other parameters is not seen.
     Raises ValueError for an image that the network refuses.
     """
-    weights, _ = _variables(net, image)
+    variables = _variables(net, image)
+    weights, _ = variables
     extra = _total(weights.get(AUXILIARY, {}))
-    return Size(_total(weights) - extra, extra, macs(net, image))
+    return Size(_total(weights) - extra, extra, _macs_of(net, image, variables))
 
 
 def macs(net: Supernet | Network, image: tuple[int, int, int]) -> int:
     """Multiply-accumulates alone: see `size`."""
-    if isinstance(net, Supernet):
-        # Weights are made cell by cell; afterwards equal cells are one loop.
-        return _macs(net.init, jax.eval_shape(lambda: jax.random.key(0)), _images(image))
-    weights, stats = _variables(net, image)
-    return _macs(net.infer, weights, stats, _images(image))
+    return _macs_of(net, image, None if isinstance(net, Supernet) else _variables(net, image))
 
 
 def parameters(net: Supernet | Network, image: tuple[int, int, int]) -> int:
     """Parameters alone, auxiliary head included: see `size`."""
     return _total(_variables(net, image)[0])
+
+
+def _macs_of(net: Supernet | Network, image: tuple[int, int, int], variables: Any) -> int:
+    if isinstance(net, Supernet):
+        # Weights are made cell by cell; afterwards equal cells are one loop.
+        return _macs(net.init, jax.eval_shape(lambda: jax.random.key(0)), _images(image))
+    return _macs(net.infer, *variables, _images(image))
 
 
 def _variables(net: Supernet | Network, image: tuple[int, int, int]) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.genotype import Genotype
-from jaxnas.nets import darts, mixed
+from jaxnas.nets import stacks
 from jaxnas.space import NONE
 from jaxnas.types import Choice, Space, Stats, Weights
 
@@ -53,7 +53,7 @@ def _cut_cell(
     space: Space, genotype: Genotype, reduces: bool, weights: Mapping, tree: Mapping
 ) -> dict[str, Any]:
     kind = "reduce" if reduces else "normal"
-    loops = _loops(space[kind], reduces)
+    loops = stacks.plans(space[kind], reduces)
     found = {name: part for name, part in tree.items() if name not in loops}
     for i, (source, target, op) in enumerate(genotype.cells[kind].edges):
         edge = _row(space[kind], kind, source, target, op)
@@ -62,19 +62,9 @@ def _cut_cell(
         loop = next(name for name, plan in loops.items() if edge in plan.edges)
         stack = tree.get(loop, {}).get(op)
         if stack is not None:
-            row = _stack_row(loops[loop], edge, op, op in weights.get(loop, {}))
+            row = stacks.row(loops[loop], op, edge, op in weights.get(loop, {}))
             found[f"edge_{i}"] = jax.tree.map(lambda leaf, row=row: leaf[row], stack)
     return found
-
-
-def _loops(choice: Choice, reduces: bool) -> dict[str, mixed.Plan]:
-    """The loops of a search cell, by the names of their stacks: see `darts.SearchCell`."""
-    every = range(len(choice.edges))
-    if not reduces:
-        return {"edges": mixed.plan(choice, tuple(every))}
-    outer = tuple(e for e in every if choice.edges[e][0] < darts.INPUTS)
-    inner = tuple(e for e in every if choice.edges[e][0] >= darts.INPUTS)
-    return {"edges_from_inputs": mixed.plan(choice, outer), "edges": mixed.plan(choice, inner)}
 
 
 def _row(choice: Choice, kind: str, source: int, target: int, op: str) -> int:
@@ -87,14 +77,6 @@ def _row(choice: Choice, kind: str, source: int, target: int, op: str) -> int:
             f"choose among {', '.join(choice.candidates[edge])}."
         )
     return edge
-
-
-def _stack_row(plan: mixed.Plan, edge: int, op: str, has_weights: bool) -> int:
-    """A stack has a row for each edge that has the candidate; without weights, for each source."""
-    at = plan.edges.index(edge)
-    if has_weights:
-        return sum(column >= 0 for column in dict(plan.columns)[op][:at])
-    return list(dict.fromkeys(plan.sources)).index(plan.sources[at])
 
 
 def _overlay(old: Any, new: Any, path: tuple[str, ...]) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.nets import darts, mixed
-from jaxnas.types import Space, Weights
+from jaxnas.types import Choice, Space, Weights
 
 STAGE = "cells"  # of NAS-Bench-201's stages, whose weights have the cell as first axis
 LOOPS = ("edges", "edges_from_inputs")
@@ -30,21 +30,22 @@ def loops(space: Space, *trees: Mapping[str, Any]) -> list[Loop]:
     for cell in cells:
         axis = 1 if cell[-1] == STAGE else 0
         parts = {name for tree in trees for name in _at(tree, cell)}
-        if axis:
-            kinds = {"edges": "cell"}
-        elif "edges_from_inputs" in parts:
-            kinds = dict.fromkeys(LOOPS, "reduce")
-        else:
-            kinds = {"edges": "normal"}
-        for name, kind in kinds.items():
-            edges = space[kind].edges
-            every = range(len(edges))
-            if kind == "reduce":
-                every = [e for e in every if (edges[e][0] < darts.INPUTS) == (name != "edges")]
-            if every:
-                plan = mixed.plan(space[kind], tuple(every))
-                found.append(Loop((*cell, name), kind, plan, axis))
+        reduces = "edges_from_inputs" in parts
+        kind = "cell" if axis else "reduce" if reduces else "normal"
+        made = plans(space[kind], reduces)
+        found += [Loop((*cell, name), kind, plan, axis) for name, plan in made.items()]
     return found
+
+
+def plans(choice: Choice, reduces: bool) -> dict[str, mixed.Plan]:
+    """The loops of a search cell by the names of their stacks: see `darts.Inside`."""
+    every = tuple(range(len(choice.edges)))
+    if not reduces:
+        return {"edges": mixed.plan(choice, every)}
+    outer = tuple(e for e in every if choice.edges[e][0] < darts.INPUTS)
+    inner = tuple(e for e in every if choice.edges[e][0] >= darts.INPUTS)
+    rows = {"edges_from_inputs": outer, "edges": inner}
+    return {name: mixed.plan(choice, edges) for name, edges in rows.items() if edges}
 
 
 def row(plan: mixed.Plan, op: str, edge: int, has_weights: bool) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxnas.report import canvas, draw, folder, history, look, markup, result
+from jaxnas.report import canvas, draw, folder, history, markup, result, sheet
 
 
 def write(run_folder: str | Path) -> Path:
@@ -34,41 +34,9 @@ def write(run_folder: str | Path) -> Path:
 
 
 def _page(run: folder.Run, sections: list[tuple[str, str, str]], missing: list[str]) -> str:
-    links = "".join(f'<a href="#{key}">{title}</a>' for key, title, _ in sections)
-    body = "\n".join(
-        f'<section id="{key}" aria-labelledby="{key}-title">'
-        f'<h2 id="{key}-title">{title}</h2>\n{content}</section>'
-        for key, title, content in sections
-    )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,">
-<title>{markup.text(run.name)} · jaxnas report</title>
-<style>
-{canvas.stylesheet()}
-{look.CSS}</style>
-</head>
-<body>
-<header>
-<p class="kind">{"Architecture search" if run.searched else "Training of a found cell"}</p>
-<h1>{markup.text(run.name)}</h1>
-{_chips(run)}
-</header>
-<main>
-{result.headline(run)}
-{_missing(missing)}
-<nav aria-label="Sections">{links}</nav>
-{body}
-</main>
-<footer>Written by jaxnas. This file needs no network and runs no script.</footer>
-</body>
-</html>
-"""
+    kind = "Architecture search" if run.searched else "Training of a found cell"
+    lead = f"{result.headline(run)}\n{_missing(missing)}"
+    return sheet.html(kind, run.name, _chips(run), lead, sections)
 
 
 def _chips(run: folder.Run) -> str:

@@ -1,7 +1,7 @@
 """A self-contained page of titled sections: no script, no network, nothing beside the file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxnas.report import canvas, look, markup
@@ -15,14 +15,23 @@ def write(
     `chips` are short facts by name, `sections` HTML by title, made with `markup` and `table`.
     """
     keys = {name: re.sub(r"\W+", "-", name.lower()).strip("-") for name in sections}
-    links = "".join(f'<a href="#{key}">{markup.text(name)}</a>' for name, key in keys.items())
     facts = "".join(f"<li><b>{markup.text(k)}</b> {markup.text(v)}</li>" for k, v in chips.items())
+    parts = [(keys[name], markup.text(name), content) for name, content in sections.items()]
+    text = html(kind, title, f'<ul class="chips">{facts}</ul>', "", parts)
+    return canvas.save_text(text, path)
+
+
+def html(
+    kind: str, title: str, chips: str, lead: str, sections: Sequence[tuple[str, str, str]]
+) -> str:
+    """The page: HTML under the title and before the sections, which are (key, title, HTML)."""
+    links = "".join(f'<a href="#{key}">{name}</a>' for key, name, _ in sections)
     body = "\n".join(
-        f'<section id="{keys[name]}" aria-labelledby="{keys[name]}-title">'
-        f'<h2 id="{keys[name]}-title">{markup.text(name)}</h2>\n{content}</section>'
-        for name, content in sections.items()
+        f'<section id="{key}" aria-labelledby="{key}-title">'
+        f'<h2 id="{key}-title">{name}</h2>\n{content}</section>'
+        for key, name, content in sections
     )
-    page = f"""<!doctype html>
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -30,7 +39,7 @@ def write(
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
-<title>{markup.text(title)} · jaxnas</title>
+<title>{markup.text(title)} · jaxnas report</title>
 <style>
 {canvas.stylesheet()}
 {look.CSS}</style>
@@ -39,9 +48,10 @@ def write(
 <header>
 <p class="kind">{markup.text(kind)}</p>
 <h1>{markup.text(title)}</h1>
-<ul class="chips">{facts}</ul>
+{chips}
 </header>
 <main>
+{lead}
 <nav aria-label="Sections">{links}</nav>
 {body}
 </main>
@@ -49,4 +59,3 @@ def write(
 </body>
 </html>
 """
-    return canvas.save_text(page, path)

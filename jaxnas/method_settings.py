@@ -1,0 +1,62 @@
+"""The settings of a method as they are told: flags, and words `name=value`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# A run has flags of its own for these.
+FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
+WANTED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+    tuple: "numbers with commas between",
+    type(None): "a whole number",
+}
+
+
+def told(
+    method: str, defaults: Mapping[str, Any], flags: Mapping[str, Any], words: Sequence[str]
+) -> dict[str, Any]:
+    """`defaults` changed by `flags`, those that are not None, and by words.
+
+    A word's value is of its default's kind. Raises ValueError for what the method does not know
+    and for a value of another kind.
+    """
+    settings = dict(defaults)
+    for flag, value in flags.items():
+        if value is None:
+            continue
+        if flag not in defaults:
+            raise ValueError(
+                f"--{flag.replace('_', '-')} has no effect on the method {method}: leave it out."
+            )
+        # One number stands for every stage.
+        stages = defaults[flag]
+        settings[flag] = (value,) * len(stages) if isinstance(stages, tuple) else value
+    for word in words:
+        key, found, text = word.partition("=")
+        key = key.replace("-", "_")
+        if not found or key not in defaults or key in FLAGS:
+            known = ", ".join(k for k in defaults if k not in FLAGS)
+            raise ValueError(
+                f"{word!r} is no setting of the method {method}: give name=value, where the name "
+                f"is among {known or 'none at all'}."
+            )
+        settings[key] = _parsed(key, text, defaults[key])
+    return settings
+
+
+def _parsed(name: str, text: str, default: Any) -> Any:
+    kind = type(default)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if kind is tuple:
+            return tuple(type(default[0])(part) for part in text.split(","))
+        value = int(text) if default is None else kind(text)
+        if kind is float and not math.isfinite(value):
+            raise ValueError
+        return value
+    except (KeyError, ValueError):
+        raise ValueError(f"The setting {name} cannot be {text!r}: give {WANTED[kind]}.") from None
