@@ -17,7 +17,7 @@ from typing import Any
 import rich.console
 
 from experiments import command, study
-from jaxnas import run
+from jaxnas import mobile_sized, run
 from jaxnas.cli import search
 from jaxnas.cli import target as targets
 from jaxnas.genotype import Genotype
@@ -92,11 +92,16 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
 def _asked(settings: Settings, campaign: opened.Campaign, seed: int, **more: Any) -> SearchSettings:
     """A search whose network is retrained at the size that the campaign timed."""
     size = campaign.size
-    recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, cells=size.cells)
+    space = campaign.settings["space"]
+    # A mobile genotype says its layers by itself, and they are the search's.
+    mobile = space in mobile_sized.CHAINS
+    own = {} if mobile else {"cells": size.cells}
+    recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, **own)
     return SearchSettings(
         **{
             "source": Source(settings.data, data_dir=settings.data_dir, limit=settings.limit),
-            "space": campaign.settings["space"], "method": settings.method,
+            "space": space, "method": settings.method,
+            **({"cells": size.cells} if mobile else {}),
             "epochs": settings.epochs, "seed": seed, "random_cells": 0, "retrain": recipe,
         }
         | more
@@ -151,11 +156,13 @@ def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
 def width(
     campaign: opened.Campaign, cell: Genotype, ms: float, folder: Path, console
 ) -> tuple[int, float]:
-    """(channels, measured ms): the widest of even width that takes no longer, by bisection."""
-    low, high, times = 2, 4 * campaign.size.features, {}
+    """(channels, measured ms): the widest network that takes no longer, by bisection."""
+    # Widths are even, those of a mobile stem multiples of 4.
+    least = 4 if campaign.settings["space"] in mobile_sized.CHAINS else 2
+    low, high, times = least, 4 * campaign.size.features, {}
     for number in range(STEPS):
-        middle = (low + high) // 4 * 2
-        if middle in times or middle < 2:
+        middle = (low + high) // (2 * least) * least
+        if middle in times or middle < least:
             break
         size = campaign.size._replace(features=middle)
         found = targets.timed(campaign, [cell], folder / f"width-{number}", console, size=size)

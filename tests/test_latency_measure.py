@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import toy
 
-from jaxnas import catalogue, published
+from jaxnas import catalogue, mobile, mobile_sized, published
 from jaxnas import genotype as genotypes
-from jaxnas.latency import design, device, measure, programs, prune, rounds
+from jaxnas.latency import design, device, measure, mobile_programs, programs, prune, rounds
 from jaxnas.latency.programs import Program
 
 SMALL = programs.Size(features=4, image=(8, 8, 3))
@@ -238,6 +238,22 @@ def test_operators_and_blocks_run_at_every_size():
         assert shape == (1, said["height"] // halves, said["width"] // halves, shape[3])
         assert shape[3] % said["features"] == 0
     assert {p.kind for p in found} == {"operator", "block"}
+
+
+def test_the_candidates_of_a_mobile_space_run_at_every_size():
+    size = programs.Size(features=8, cells=2, image=(32, 32, 3))
+    found = mobile_programs.operators("mobile-proxyless", size)
+    programs.refuse(found)
+    chain = mobile_sized.sized("mobile-proxyless", features=8, repeats=2)
+    names = {op for layer in mobile.layers(chain) for op in layer.candidates} - {mobile.SKIP}
+    assert {json.loads(p.architecture)["operation"] for p in found} == names
+    heights = set()
+    for program in found:
+        said = json.loads(program.architecture)
+        shape = jax.eval_shape(program.function, *program.arguments).shape
+        assert shape[1:] == (said["height"] // said["stride"],) * 2 + (said["features"],)
+        heights.add(said["height"])
+    assert heights == {32, 16, 8, 4}
 
 
 def test_values_of_shapes_are_ordinary_numbers_and_stay_the_same():

@@ -1,5 +1,6 @@
 """A search to a target: what holds the gates, which network is taken, and that it is measured."""
 
+import dataclasses
 import json
 import math
 
@@ -503,6 +504,29 @@ def test_the_recipe_is_of_the_size_that_was_timed(measured, model):
     assert aim.name == "ms"
     with pytest.raises(ValueError, match="measure with --image 32 32 3"):
         commands.found_aims(goal, settings, ENTRY, (32, 32, 3), 10)
+
+
+def test_a_mobile_search_takes_over_the_features_and_names_other_layers(tmp_path):
+    entry = catalogue.entry("mobile-proxyless", 2)
+    random = np.random.default_rng(0)
+    rows = np.stack([random.integers(0, n, 25) for n in layout.sizes(entry.space)], 1)
+    found = [codes.to_genotype(entry, row) for row in rows]
+    of = raw(space="mobile-proxyless", cells=2, image=[32, 32, 3], features=8)
+    of = of._replace(
+        labels=("reference", *map(programs.label, found)),
+        architectures=("{}", *map(programs.compact, found)),
+    )
+    (tmp_path / "mine").mkdir()
+    files.write(tmp_path / "mine" / files.RAW, of)
+    goal = commands.Goal(opened.campaign(tmp_path / "mine"), None)
+    assert np.array_equal(goal.campaign.networks, rows)
+    recipe = commands.recipe(goal, Recipe())
+    assert (recipe.features, recipe.cells) == (8, None)
+    asked = dict(target_ms=0.2, latency=str(tmp_path / "mine"), any_device=True, method="gdas")
+    asked = SearchSettings(space="mobile-proxyless", **asked, cells=2)
+    assert commands.open_goal(asked).model.space == entry.space
+    with pytest.raises(ValueError, match="give --cells 2"):
+        commands.open_goal(dataclasses.replace(asked, cells=1))
 
 
 def test_a_run_without_a_target_is_recorded_as_before():

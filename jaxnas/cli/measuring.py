@@ -8,10 +8,19 @@ from typing import Any
 
 import rich.console
 
-from jaxnas import catalogue, run
+from jaxnas import catalogue, mobile_sized, run
 from jaxnas.cli import genotypes, latency, opening
 from jaxnas.genotype import Genotype
-from jaxnas.latency import campaign, design, device, measure, programs, remote, telling
+from jaxnas.latency import (
+    campaign,
+    design,
+    device,
+    measure,
+    mobile_programs,
+    programs,
+    remote,
+    telling,
+)
 from jaxnas.latency.programs import BLOCK, NETWORK, OPERATOR, Program
 from jaxnas.run import progress
 from jaxnas.settings import flat
@@ -33,7 +42,7 @@ def main(asked: latency.Measure, console: rich.console.Console | None = None) ->
     words = None if asked.command is None else remote.command(asked.command)
     if asked.threads is not None:
         device.pin(asked.threads)
-    entry = catalogue.entry(asked.space)
+    entry = catalogue.entry(asked.space, asked.cells)
     given = [genotypes.named(text)[0] for text in asked.genotypes]
     found = chosen(asked, entry, given)
     run.cache.enable()
@@ -94,7 +103,8 @@ def chosen(asked: latency.Measure, entry: catalogue.Entry, given: list[Genotype]
     if BLOCK in asked.kinds:
         found += programs.blocks(networks, asked.space, size)
     if OPERATOR in asked.kinds:
-        found += programs.operators(asked.space, size)
+        chain = asked.space in mobile_sized.CHAINS
+        found += (mobile_programs if chain else programs).operators(asked.space, size)
     if NETWORK not in asked.kinds:
         # The noise is measured here too.
         found += [programs.again(p) for p in found[1 : 1 + max(2, min(10, len(found) // 5))]]
@@ -103,7 +113,8 @@ def chosen(asked: latency.Measure, entry: catalogue.Entry, given: list[Genotype]
 
 def resolved(asked: latency.Measure) -> latency.Measure:
     """The settings with the sizes that their space has by default."""
-    cells = latency.STAGE_CELLS if asked.space == "nasbench201" else latency.CELLS
+    single = asked.space == "nasbench201" or asked.space in mobile_sized.CHAINS
+    cells = latency.STAGE_CELLS if single else latency.CELLS
     return dataclasses.replace(
         asked,
         cells=cells if asked.cells is None else asked.cells,
@@ -129,12 +140,19 @@ def check(asked: latency.Measure) -> None:
         "--threads": asked.threads is not None and asked.command is not None,
         "--sample-ms": asked.sample_ms is not None and asked.command is not None,
         "--slope": asked.slope and asked.command is not None,
-        "--cells": asked.cells is not None and "network" not in asked.kinds,
+        "--cells": asked.cells is not None
+        and "network" not in asked.kinds
+        and asked.space not in mobile_sized.CHAINS,
         "--classes": asked.classes is not None and "network" not in asked.kinds,
     }
     for flag, is_idle in idle.items():
         if is_idle:
             refuse(f"{flag} has no effect beside the other settings: leave it out.")
+    if asked.space in mobile_sized.CHAINS:
+        if BLOCK in asked.kinds:
+            refuse("--kinds block: a mobile space's candidates are its blocks; take operator.")
+        if asked.features % 4:
+            refuse(f"--features is {asked.features}: a mobile stem has a multiple of 4.")
     if asked.networks is not None and asked.budget_minutes is not None:
         refuse("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
     if asked.name is not None and (asked.name.strip(".") == "" or set(asked.name) & set("/\\\0")):

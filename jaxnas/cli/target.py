@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import rich.console
 
-from jaxnas import catalogue, find
+from jaxnas import catalogue, find, mobile_sized
 from jaxnas.cli import latency
 from jaxnas.genotype import Genotype
 from jaxnas.latency import campaign, device, measure, model_file, programs, remote
@@ -70,6 +70,12 @@ def open_goal(settings: SearchSettings) -> Goal | None:
             f"{found.path} is of the space {found.settings['space']}, not {settings.space}: "
             "measure this one."
         )
+    layers = found.settings["cells"]
+    if settings.space in mobile_sized.CHAINS and settings.cells != layers:
+        refuse(
+            f"{found.path} is of {settings.space} with {layers} layers a stage, this search has "
+            f"{settings.cells}: give --cells {layers}, or measure such networks."
+        )
     if found.settings.get("threads") is not None and not settings.any_device:
         device.pin(found.settings["threads"])
     if not settings.any_device:
@@ -90,14 +96,17 @@ def recipe(goal: Goal | None, given: Recipe) -> Recipe:
     if goal is None or goal.campaign is None:
         return given
     size = goal.campaign.size
-    for name in ("features", "cells"):
-        value, timed = getattr(given, name), getattr(size, name)
+    # A mobile genotype says its layers by itself.
+    mobile = goal.campaign.settings["space"] in mobile_sized.CHAINS
+    taken = {name: getattr(size, name) for name in ("features", "cells")[: 1 if mobile else 2]}
+    for name, timed in taken.items():
+        value = getattr(given, name)
         if value is not None and value != timed:
             refuse(
                 f"--retrain.{name} is {value}, but {goal.campaign.path} timed networks of "
                 f"{timed}: leave it out, or measure such networks."
             )
-    return dataclasses.replace(given, features=size.features, cells=size.cells)
+    return dataclasses.replace(given, **taken)
 
 
 def found_aims(

@@ -58,7 +58,7 @@ def network(
 
     Raises ValueError for an image that the network refuses.
     """
-    images = _images(batch, *image)
+    images = images_of(batch, *image)
     weights, stats = jax.eval_shape(net.init, _key(), images)
     return Program(label, NETWORK, architecture, net.infer, (weights, stats, images), twin_of)
 
@@ -118,14 +118,14 @@ def operators(name: str, size: Size) -> list[Program]:
         for op in (op for op in names if op != NONE):
             for stride in (1,) if benchmark or stage == len(STAGES) - 1 else (1, 2):
                 features = size.features * 2**stage * stride
-                x = _images(size.batch, height, width, features)
+                x = images_of(size.batch, height, width, features)
                 said = {
                     "format": "jaxnas operator", "space": name, "operation": op,
                     "features": features, "stride": stride, "height": height, "width": width,
                 }  # fmt: skip
                 title = f"{op} {features}x{height}x{width} /{stride}"
                 module = mixed.known([op], made)[0][1](features, stride, norm)
-                found.append(_module(title, OPERATOR, said, module, x))
+                found.append(module_alone(title, OPERATOR, said, module, x))
     return found
 
 
@@ -149,18 +149,18 @@ def blocks(found: Iterable[Genotype], name: str, size: Size) -> list[Program]:
                     features = size.features * 2**stage
                     module = derived_nasbench201.DerivedCell(cell, known, features, norm)
                     shape = {"features": features, "height": height, "width": width}
-                    x = _images(size.batch, height, width, features)
+                    x = images_of(size.batch, height, width, features)
                     title = f"{at} {features}x{height}x{width}"
-                    rows.append(_module(title, BLOCK, said | shape, module, x))
+                    rows.append(module_alone(title, BLOCK, said | shape, module, x))
                 continue
             height, width = size.image[:2]
             stride = 2 if cell_name == "reduce" else 1
             features = size.features * stride
-            x = _images(size.batch, height, width, size.features * len(cell.concat))
+            x = images_of(size.batch, height, width, size.features * len(cell.concat))
             module = derived_darts.DerivedCell(cell, known, features, stride, False, norm)
             shape = {"features": features, "height": height, "width": width}
             title = f"{at} {features}x{height}x{width}"
-            rows.append(_module(title, BLOCK, said | shape, module, x, x, rest=(None,)))
+            rows.append(module_alone(title, BLOCK, said | shape, module, x, x, rest=(None,)))
     return rows
 
 
@@ -175,7 +175,7 @@ def reference() -> Program:
         return x
 
     said = json.dumps({"format": "jaxnas reference", "version": 1})
-    return Program("reference", REFERENCE, said, function, (kernels, _images(1, 16, 16, 32)))
+    return Program("reference", REFERENCE, said, function, (kernels, images_of(1, 16, 16, 32)))
 
 
 def filled(tree: Any, seed: int = 0) -> Any:
@@ -232,8 +232,10 @@ def _sides(size: Size) -> list[tuple[int, int]]:
     return [(height >> stage, width >> stage) for stage in STAGES]
 
 
-def _module(title, kind, said, module, *images, rest=()) -> Program:
-    """A Linen module alone, as a program of its variables and images."""
+def module_alone(
+    title: str, kind: str, said: Any, module: Any, *images: Any, rest: tuple = ()
+) -> Program:
+    """A Linen `module` alone, as a program of its variables and images."""
     variables = jax.eval_shape(lambda key, *x: module.init(key, *x, *rest), _key(), *images)
 
     def function(variables, images):
@@ -243,7 +245,8 @@ def _module(title, kind, said, module, *images, rest=()) -> Program:
     return Program(title, kind, text, function, (variables, images))
 
 
-def _images(batch: int, height: int, width: int, channels: int) -> jax.ShapeDtypeStruct:
+def images_of(batch: int, height: int, width: int, channels: int) -> jax.ShapeDtypeStruct:
+    """f32[B, H, W, C]. Raises ValueError for a number below 1."""
     if min(batch, height, width, channels) < 1:
         raise ValueError(
             f"{batch} images of {height}x{width}x{channels} are nothing to measure: give whole "
