@@ -9,7 +9,7 @@ import pytest
 from jaxnas import check, custom, space
 from jaxnas.check import table, together
 from jaxnas.check.claim import Broken
-from jaxnas.nets import inherit, ops
+from jaxnas.nets import inherit, ops, stacks
 from jaxnas.types import Choice
 
 EXAMPLE = pathlib.Path(__file__).parents[1] / "docs" / "examples" / "my_space.py"
@@ -220,9 +220,9 @@ def test_a_supernet_of_uneven_edges_is_its_discrete_networks():
 
 
 def test_a_slice_of_the_wrong_edge_is_noticed(monkeypatch):
-    right = inherit._stack_row
-    wrong = lambda plan, edge, op, own: max(right(plan, edge, op, own) - 1, 0)
-    monkeypatch.setattr(inherit, "_stack_row", wrong)
+    right = stacks.row
+    wrong = lambda plan, op, edge, own: max(right(plan, op, edge, own) - 1, 0)
+    monkeypatch.setattr(stacks, "row", wrong)
     with pytest.raises(Broken, match="logits differ"):
         together.one_hot_gates_are_the_discrete_network(uneven())
 

@@ -26,7 +26,7 @@ def path_of(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_agrees_with_the_original(name, capsys):
+def test_agrees_with_the_original(name, capsys, optimised):
     path = path_of(name)
     if name.endswith("steps"):
         pytest.importorskip("torch", reason="these files' first weights are drawn with PyTorch")

@@ -359,3 +359,15 @@ def test_the_device_says_what_decides_its_times():
 def test_programs_that_cannot_be_are_refused(spoil, cause):
     with pytest.raises(ValueError, match=cause):
         programs.refuse(spoil(doubling()))
+
+
+@pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-fbnet", "mobile-single-path"])
+def test_a_chain_has_designs_over_all_its_layers(name):
+    entry = catalogue.entry(name, 2)
+    found = design.networks(entry.space, entry.select, 24)
+    assert len({programs.compact(each) for each in found}) == 24
+    table = np.array([design._edges(each, entry.space) for each in found])
+    assert table.shape[1] == sum(len(choice.edges) for choice in entry.space.values())
+    for column, row in zip(table.T, (r for c in entry.space.values() for r in c.candidates)):
+        assert set(column) == set(range(len(row)))
+    assert sum(choice.again for choice in design.with_twins(found, entry.space)) == 4

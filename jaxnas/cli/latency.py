@@ -110,11 +110,16 @@ class Fit:
     measured: tyro.conf.Positional[str]
     """The folder of a campaign, or a table *.csv (docs/latency.md)."""
     out: str | None = None
-    """The model's file; by default model.json beside what was measured."""
+    """The model's file; by default model.json, or COLUMN.json, beside what was measured."""
     space: str | None = None
     """The space that a table is of."""
+    cells: int | None = None
+    """The most layers of a stage, where a table is of a mobile space; the paper's unless told."""
     device: str | None = None
     """Which device of a table."""
+    column: str | None = None
+    """Another quantity than latency: a column of a table (energy_mj, say), or of a campaign's what
+    XLA says of its networks: flops, bytes or temp_bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +142,13 @@ class Report:
     """The report's folder; by default that of what was measured."""
     space: str | None = None
     """The space that a table is of."""
+    cells: int | None = None
+    """The most layers of a stage, where a table is of a mobile space; the paper's unless told."""
     device: str | None = None
     """Which device of a table."""
+    column: str | None = None
+    """Another quantity than latency: a column of a table (energy_mj, say), or of a campaign's what
+    XLA says of its networks: flops, bytes or temp_bytes."""
 
 
 def run(words: Sequence[str]) -> int:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import rich.console
 
-from jaxnas import catalogue, genotype, run
+from jaxnas import catalogue, genotype, mobile_sized, run
 from jaxnas.cli import genotypes, latency
 from jaxnas.latency import compare, files, fit, model_file, plot, rounds, tables
-from jaxnas.latency.model import Model, margin
+from jaxnas.latency.model import LATENCY, Model, margin
 from jaxnas.latency.quality import Quality
 from jaxnas.report import table
 from jaxnas.run import folder as run_folder
@@ -28,17 +28,21 @@ class Rows(NamedTuple):
 
     space: Space
     device: str
+    quantity: str
     networks: np.ndarray  # i64[N, positions]
-    latency_ms: np.ndarray  # f64[N]
+    values: np.ndarray  # f64[N]
     ceiling: rounds.Ceiling | None
 
 
 def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> Path:
     """Writes the model of what was measured; gives its file. Raises ValueError."""
     console = console or rich.console.Console()
-    rows = read(asked.measured, asked.space, asked.device)
-    found = fit.fit(rows.space, rows.networks, rows.latency_ms, device=rows.device)
-    out = _folder(asked.measured) / MODEL if asked.out is None else Path(asked.out).expanduser()
+    rows = read(asked)
+    found = fit.fit(
+        rows.space, rows.networks, rows.values, device=rows.device, quantity=rows.quantity
+    )
+    own = MODEL if rows.quantity == LATENCY else f"{rows.quantity}.json"
+    out = _folder(asked.measured) / own if asked.out is None else Path(asked.out).expanduser()
     model_file.save(out, found)
     progress.say(
         console,
@@ -55,15 +59,17 @@ def predicted(asked: latency.Predict, console: rich.console.Console | None = Non
     if not asked.networks:
         refuse("There is nothing to predict: give a genotype.json, a run folder, or a name.")
     model = model_file.load(Path(asked.model).expanduser(), device=asked.device)
+    unit = "ms" if model.quantity == LATENCY else model.quantity
     found = [_network(model, text) for text in asked.networks]
     columns = model.predict(np.array([network for network, _ in found]))
     each = list(zip((name for _, name in found), *(c.tolist() for c in columns), strict=True))
     if asked.json:
-        keys = ("network", "latency_ms", "low_ms", "high_ms")
+        ends = ("low_ms", "high_ms") if unit == "ms" else ("low", "high")
+        keys = ("network", model.quantity, *ends)
         print(json.dumps([dict(zip(keys, row, strict=True)) for row in each], indent=2))
         return
     for name, ms, low, high in each:
-        progress.say(console, f"{ms:.4g} ms  (90 %: {low:.4g} to {high:.4g} ms)  {name}")
+        progress.say(console, f"{ms:.4g} {unit}  (90 %: {low:.4g} to {high:.4g} {unit})  {name}")
 
 
 def reported(asked: latency.Report, console: rich.console.Console | None = None) -> Path:
@@ -72,8 +78,13 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
     Raises ValueError.
     """
     console = console or rich.console.Console()
-    rows = read(asked.measured, asked.space, asked.device)
-    judged, ms, ours = compare.crossed(rows.space, rows.networks, rows.latency_ms)
+    rows = read(asked)
+    what, unit, before = "latency", "ms", ""
+    if rows.quantity != LATENCY:
+        what, unit, before = rows.quantity, rows.quantity, f"{rows.quantity}-"
+    judged, ms, ours = compare.crossed(
+        rows.space, rows.networks, rows.values, quantity=rows.quantity
+    )
     out = _folder(asked.measured) if asked.out is None else Path(asked.out).expanduser()
     with run_folder.writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -92,40 +103,47 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
         "models": {name: found._asdict() for name, found in judged.items()},
         "ceiling": None if best is None else best._asdict(),
     }  # fmt: skip
-    run.write_text(out / REPORT, json.dumps(said, indent=2) + "\n")
+    run.write_text(out / f"{before}{REPORT}", json.dumps(said, indent=2) + "\n")
     text = (
-        f"# Predicted latency\n\n{title}.\n\n{table.markdown(shown)}\n{ceiling}\n\n"
-        f"![predicted against measured milliseconds]({PLOT})\n"
+        f"# Predicted {what}\n\n{title}.\n\n{table.markdown(shown)}\n{ceiling}\n\n"
+        f"![predicted against measured]({before}{PLOT})\n"
     )
-    run.write_text(out / PAGE, text.replace("\n\n\n", "\n"))
-    plot.predicted_against_measured(out / PLOT, ms, ours, rows.device or "unnamed device")
+    page, picture = out / f"{before}{PAGE}", out / f"{before}{PLOT}"
+    run.write_text(page, text.replace("\n\n\n", "\n"))
+    plot.predicted_against_measured(picture, ms, ours, rows.device or "unnamed device", unit)
     for line in (title, *table.text(shown).splitlines(), *([ceiling] if ceiling else [])):
         progress.say(console, line)
-    progress.say(console, f"report: {out / PAGE}; plot: {out / PLOT}")
+    progress.say(console, f"report: {page}; plot: {picture}")
     return out
 
 
-def read(measured: str, space: str | None, device: str | None) -> Rows:
+def read(asked: latency.Fit | latency.Report) -> Rows:
     """What a campaign's folder, or a table (.csv, with its space), has measured.
 
     Raises ValueError for neither, and for flags without effect.
     """
-    path = Path(measured).expanduser()
+    path, quantity = Path(asked.measured).expanduser(), asked.column or LATENCY
     if path.suffix == ".csv":
-        if space is None:
+        if asked.space is None:
             refuse(f"{path} does not say its space: give --space.")
-        choices = catalogue.entry(space).space
-        found = tables.measured(path, choices, device=device)
-        return Rows(choices, found.device, found.networks, found.latency_ms, None)
-    if space is not None or device is not None:
-        refuse("--space and --device have no effect on a campaign, which says both: leave them.")
+        if asked.cells is not None and asked.space not in mobile_sized.CHAINS:
+            refuse(f"--cells has no effect on {asked.space}: leave it out.")
+        choices = catalogue.entry(asked.space, asked.cells).space
+        found = tables.measured(path, choices, device=asked.device, column=asked.column)
+        return Rows(choices, found.device, quantity, found.networks, found.latency_ms, None)
+    if any(flag is not None for flag in (asked.space, asked.device, asked.cells)):
+        refuse(
+            "--space, --cells and --device have no effect on a campaign, which says all: leave "
+            "them out."
+        )
     campaign = opened.campaign(path)
-    raw = campaign.raw
+    raw, space, device = campaign.raw, campaign.entry.space, campaign.device
+    if quantity != LATENCY:
+        values = opened.facts(campaign, quantity)
+        return Rows(space, device, quantity, campaign.networks, values, None)
     away = rounds.differences(rounds.summarise(raw.rounds_ms).latency_ms, files.pairs(raw))
     ceiling = rounds.ceiling(campaign.latency_ms, away)
-    return Rows(
-        campaign.entry.space, campaign.device, campaign.networks, campaign.latency_ms, ceiling
-    )  # fmt: skip
+    return Rows(space, device, quantity, campaign.networks, campaign.latency_ms, ceiling)
 
 
 def _figures(found: Quality) -> list[str]:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,14 +26,15 @@ from jaxnas.target.opened import Campaign
 
 RECORD, MODEL, ROUNDS = "target.json", "latency_model.json", "latency"
 COUNTED = {"target_macs": "macs", "target_parameters": "parameters"}
-FLAGS = ("target_ms", *COUNTED, "latency", "risk", "any_device")
+FLAGS = ("target_ms", *COUNTED, "target_models", "latency", "risk", "any_device")
 
 
 class Goal(NamedTuple):
-    """What was asked for, and the campaign it rests on, if any."""
+    """What was asked for, and the campaign and models it rests on, if any."""
 
     campaign: Campaign | None
     model: Model | None
+    others: Mapping[str, tuple[Model, float, str]] = {}  # with the most, and the file's SHA-256
 
 
 def wanted(settings: SearchSettings) -> bool:
@@ -48,7 +51,8 @@ def wanted(settings: SearchSettings) -> bool:
             "--target-ms needs --latency: the folder of a campaign, which `jaxnas latency measure` "
             "makes."
         )
-    some = settings.target_ms is not None or any(getattr(settings, f) for f in COUNTED)
+    some = settings.target_ms is not None or bool(settings.target_models)
+    some = some or any(getattr(settings, flag) for flag in COUNTED)
     if some and settings.select != "strongest":
         refuse("--select has no effect beside a target, which decides what is taken: leave it out.")
     return some
@@ -62,8 +66,9 @@ def open_goal(settings: SearchSettings) -> Goal | None:
     """
     if not wanted(settings):
         return None
+    others = _others(settings.target_models)
     if settings.target_ms is None:
-        return Goal(None, None)
+        return Goal(None, None, others)
     found = opened.campaign(Path(settings.latency))
     if found.settings["space"] != settings.space:
         refuse(
@@ -85,7 +90,26 @@ def open_goal(settings: SearchSettings) -> Goal | None:
                 f"{found.path} was measured elsewhere: {'; '.join(changed)}. Measure on this "
                 "device, or add --any-device to search by the model alone."
             )
-    return Goal(found, opened.fitted(found))
+    return Goal(found, opened.fitted(found), others)
+
+
+def _others(words: Sequence[str]) -> dict[str, tuple[Model, float, str]]:
+    """The models of --target-models by the names of their files."""
+    found = {}
+    for word in words:
+        file, _, most = word.rpartition("=")
+        path = Path(file).expanduser()
+        try:
+            value = float(most)
+        except ValueError:
+            value = math.nan
+        if not file or not (math.isfinite(value) and value > 0):
+            refuse(f"--target-models: {word!r} is no FILE=MOST, the most a number above 0.")
+        if path.stem in (*found, "ms", *COUNTED.values()):
+            refuse(f"--target-models: two targets are called {path.stem!r}; rename the file.")
+        model = model_file.load(path)
+        found[path.stem] = model, value, hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 def recipe(goal: Goal | None, given: Recipe) -> Recipe:
@@ -137,6 +161,8 @@ def found_aims(
                 )
         risk = settings.risk or 0.0
         found.append(aims.of_model(entry, goal.model, settings.target_ms, risk))
+    for name, (model, most, _) in goal.others.items():
+        found.append(aims.of_model(entry, model, most, name=name))
     for flag, name in COUNTED.items():
         if (most := getattr(settings, flag)) is not None:
             found.append(aims.of_counts(entry, size, name, most))
@@ -188,6 +214,8 @@ def decisive(settings: SearchSettings, goal: Goal | None) -> dict[str, Any]:
     named = {flag: getattr(settings, flag) for flag in FLAGS if getattr(settings, flag)}
     if goal is not None and goal.campaign is not None:
         named["latency"] = goal.campaign.digest
+    if goal is not None and goal.others:
+        named["target_models"] = {name: [most, sha] for name, (_, most, sha) in goal.others.items()}
     return named
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxnas.latency import layout
+from jaxnas.latency.model import LATENCY
 from jaxnas.types import Space
 
 DISAGREE = 1.5  # times: above, two measurements of one network are not of one device
@@ -14,12 +15,13 @@ class FitError(ValueError):
 
 
 def accepted(
-    space: Space, networks: np.ndarray, latency_ms: np.ndarray
+    space: Space, networks: np.ndarray, latency_ms: np.ndarray, quantity: str = LATENCY
 ) -> tuple[np.ndarray, np.ndarray]:
     """Different networks and their times; one measured several times gets the median.
 
-    Raises as `fit` does.
+    Or values of another `quantity`. Raises as `fit` does.
     """
+    what, unit = ("times", "ms") if quantity == LATENCY else ("values", quantity)
     networks, ms = layout.check(space, networks), np.asarray(latency_ms, float)
     if ms.shape != networks.shape[:1]:
         raise FitError(f"There are {len(networks)} networks and times of the shape {ms.shape}.")
@@ -27,8 +29,8 @@ def accepted(
     wrong = ~np.isfinite(ms) | (ms <= 0)
     if wrong.any():
         raise FitError(
-            f"{wrong.sum()} of {len(ms)} times are zero, negative or infinite (the first: "
-            f"{ms[wrong][0]:g} ms): measure those networks again, or leave them out."
+            f"{wrong.sum()} of {len(ms)} {what} are zero, negative or infinite (the first: "
+            f"{ms[wrong][0]:g} {unit}): measure those networks again, or leave them out."
         )
     different, place = np.unique(networks, axis=0, return_inverse=True)
     if len(different) < 2:
@@ -41,11 +43,11 @@ def accepted(
     np.maximum.at(high, place.ravel(), ms)
     if (worst := int(np.argmax(high / low))) is not None and high[worst] > DISAGREE * low[worst]:
         raise FitError(
-            f"Network {different[worst].tolist()} takes {low[worst]:.4g} ms and "
-            f"{high[worst]:.4g} ms in one table: keep the rows of one device and one unit."
+            f"Network {different[worst].tolist()} has {low[worst]:.4g} {unit} and "
+            f"{high[worst]:.4g} {unit} in one table: keep the rows of one device and one unit."
         )
     median = float(np.median(ms))
-    if not ABSURD_MS[0] <= median <= ABSURD_MS[1]:
+    if quantity == LATENCY and not ABSURD_MS[0] <= median <= ABSURD_MS[1]:
         raise FitError(
             f"The median of the times is {median:.3g} ms, which no network takes: give "
             "milliseconds."

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxnas.latency import accept, baselines, fit, quality
+from jaxnas.latency.model import LATENCY
 from jaxnas.latency.quality import Quality
 from jaxnas.types import Space
 
@@ -29,18 +30,23 @@ def held_out(
 
 
 def crossed(
-    space: Space, networks: np.ndarray, latency_ms: np.ndarray, *, work: np.ndarray | None = None
+    space: Space,
+    networks: np.ndarray,
+    latency_ms: np.ndarray,
+    *,
+    work: np.ndarray | None = None,
+    quantity: str = LATENCY,
 ) -> tuple[dict[str, Quality], np.ndarray, np.ndarray]:
     """(each model's quality, ms measured, ms our model predicts), where all networks are needed.
 
     Each fifth of the networks is predicted from the other four. Raises as `fit.fit` does, and
     FitError for fewer than ten networks.
     """
-    networks, ms = accept.accepted(space, networks, latency_ms)
+    networks, ms = accept.accepted(space, networks, latency_ms, quantity)
     if len(ms) < 2 * FOLDS:
         raise accept.FitError(f"{len(ms)} networks are too few to judge a model: measure ten.")
     fold = np.random.default_rng(0).permutation(len(ms)) % FOLDS
-    makers = {OURS: _ours(space, work)} | dict(baselines.baselines(space, work))
+    makers = {OURS: _ours(space, work, quantity)} | dict(baselines.baselines(space, work))
     predicted = {name: np.zeros((3, len(ms))) for name in makers}
     for k in range(FOLDS):
         out = fold == k
@@ -50,5 +56,5 @@ def crossed(
     return found, ms, predicted[OURS][0]
 
 
-def _ours(space: Space, work: np.ndarray | None) -> baselines.Baseline:
-    return lambda networks, ms: fit.fit(space, networks, ms, work=work).predict
+def _ours(space: Space, work: np.ndarray | None, quantity: str) -> baselines.Baseline:
+    return lambda networks, ms: fit.fit(space, networks, ms, work=work, quantity=quantity).predict

@@ -137,10 +137,17 @@ def _counts(genotype: Genotype, space: Space) -> list[float]:
     row = [1.0]
     for found in (genotype, prune.pruned(genotype)):
         for key, choice in space.items():
-            standing = [op for _, _, op in found.cells[key].edges]
+            standing = [op for _, _, op in _standing(found, space, key)]
             names = dict.fromkeys(op for ops in choice.candidates for op in ops)
             row += [float(standing.count(name)) for name in names]
     return row
+
+
+def _standing(genotype: Genotype, space: Space, key: str) -> list[tuple[int, int, str]]:
+    """The edges of a choice; a chain's genotype has those of all its choices in one cell."""
+    own = genotype.cells.get(key)
+    cells = genotype.cells.values() if own is None else [own]
+    return [edge for cell in cells for edge in cell.edges if edge[:2] in space[key].edges]
 
 
 def _edges(genotype: Genotype, space: Space) -> list[int]:
@@ -148,7 +155,7 @@ def _edges(genotype: Genotype, space: Space) -> list[int]:
     row = []
     for key, choice in space.items():
         names = list(dict.fromkeys(op for ops in choice.candidates for op in ops))
-        standing = {(s, t): names.index(op) for s, t, op in genotype.cells[key].edges}
+        standing = {(s, t): names.index(op) for s, t, op in _standing(genotype, space, key)}
         row += [standing.get(edge, -1) for edge in choice.edges]
     return row
 

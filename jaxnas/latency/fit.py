@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnas.latency import accept, cells, chains, evidence, growth, layout
 from jaxnas.latency.accept import FitError
-from jaxnas.latency.model import NEAR, Model, linear_ms
+from jaxnas.latency.model import LATENCY, NEAR, Model, linear_ms
 from jaxnas.types import Space
 
 LEAST = 0.01  # of the fastest network measured: no prediction is below it
@@ -22,16 +22,18 @@ def fit(
     *,
     device: str = "",
     work: np.ndarray | None = None,
+    quantity: str = LATENCY,
 ) -> Model:
-    """The model of i[N, positions] networks that take f[N] milliseconds.
+    """The model of i[N, positions] networks that take f[N] milliseconds, or of another `quantity`.
 
     NaN: not measured. `work` f[positions, candidates, quantities] tells of a chain how much each
     candidate computes at each layer (`jaxnas.latency.work`). Raises FitError for fewer than two
     different networks, for times that are zero, negative, infinite or no milliseconds, for
     measurements of one network that disagree, and ValueError for networks of another space.
     """
-    networks, ms = accept.accepted(space, networks, latency_ms)
-    return finished(regressed(space, networks, ms, device, work)[0])
+    networks, ms = accept.accepted(space, networks, latency_ms, quantity)
+    found = finished(regressed(space, networks, ms, device, work)[0])
+    return found._replace(quantity=quantity)
 
 
 def regressed(

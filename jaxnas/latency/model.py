@@ -9,6 +9,7 @@ import numpy as np
 from jaxnas.latency import cells, chains, layout
 from jaxnas.types import Space
 
+LATENCY = "latency_ms"
 LEVEL = 0.9  # of intervals
 FINEST = 1e-6  # of the median: predictions are rounded to it
 NEAR = 0.2  # of the median: below, intervals are as wide as there (see `evidence.FLOOR`)
@@ -32,6 +33,7 @@ class Model(NamedTuple):
     costs: np.ndarray | None = None  # f64[positions, candidates]
     pairs: np.ndarray | None = None  # f64[positions - 1, candidates, candidates]
     weights: Mapping[str, np.ndarray] | None = None
+    quantity: str = LATENCY  # what it predicts: of another one, read its unit for milliseconds
 
     def predict(self, networks: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, ...]:
         """(milliseconds, low, high), f64[N] each, of networks i[N, positions].

@@ -79,6 +79,8 @@ def _model(record: dict[str, Any]) -> Model:
         raise ValueError("a number is not finite")
     if (model.weights is None) == (model.costs is None) or not len(model.errors):
         raise ValueError("neither costs nor weights")
+    if not isinstance(model.quantity, str):
+        raise ValueError("a quantity that is no word")
     if model.costs is not None:
         if model.costs.shape != (len(layout.positions(space)), chains.width(space)):
             raise ValueError("costs of another space")

@@ -1,4 +1,4 @@
-"""A picture of predicted against measured milliseconds."""
+"""A picture of predicted against measured values."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ from jaxnas.run import folder
 
 
 def predicted_against_measured(
-    path: Path, measured: np.ndarray, predicted: np.ndarray, device: str
+    path: Path, measured: np.ndarray, predicted: np.ndarray, device: str, unit: str = "ms"
 ) -> None:
     """Writes an SVG with a dot a network, the diagonal, and a band of 10 percent.
 
@@ -24,7 +24,7 @@ def predicted_against_measured(
     axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color="0.9", label="within 10 %")
     axes.plot(ends, ends, color="0.5", linewidth=1)
     axes.plot(measured, predicted, ".", markersize=4, alpha=0.6)
-    axes.set(xlabel="measured, ms", ylabel="predicted, ms", title=device)
+    axes.set(xlabel=f"measured, {unit}", ylabel=f"predicted, {unit}", title=device)
     axes.legend(loc="upper left")
     canvas = FigureCanvasSVG(figure)
     with folder.writing(path), tempfile.TemporaryDirectory(dir=Path(path).parent) as place:

@@ -50,18 +50,23 @@ class Violation(NamedTuple):
     larger_ms: float
 
 
-def measured(path: Path, space: Space, *, device: str | None = None) -> Measured:
+def measured(
+    path: Path, space: Space, *, device: str | None = None, column: str | None = None
+) -> Measured:
     """Networks and times of a CSV file with a row a network.
 
     Columns: `network`, the names of its candidates position after position, or their indices,
     separated by spaces; one of latency_ms, latency_us, latency_ns, latency_s; `device` if several
-    devices share the file, which `device` chooses among. Raises TableError for other columns, a
+    devices share the file, which `device` chooses among. `column`: another quantity than the
+    times, as it stands in the column of that name. Raises TableError for other columns, a
     network of another space, another device, and times that are no positive numbers. Rows of one
     network that disagree are refused by the fit.
     """
     rows, names = _rows(path)
     units = [name for name in names if name in UNITS]
-    if "network" not in names or len(units) != 1:
+    if column is not None and column not in names:
+        raise TableError(f"{path} has the columns {', '.join(names)}, and no {column!r}.")
+    if "network" not in names or (column is None and len(units) != 1):
         raise TableError(
             f"{path} has the columns {', '.join(names)}: it needs `network` and one of "
             f"{', '.join(UNITS)}."
@@ -73,7 +78,8 @@ def measured(path: Path, space: Space, *, device: str | None = None) -> Measured
         raise TableError(f"{path} is of several devices ({', '.join(found)}): choose one.")
     rows = [row for row in rows if not found or device is None or row["device"] == device]
     networks = np.array([_network(path, row, space) for row in rows])
-    times = np.array([_time(path, row, units[0]) for row in rows]) * UNITS[units[0]]
+    read = units[0] if column is None else column
+    times = np.array([_time(path, row, read) for row in rows]) * UNITS.get(read, 1.0)
     return Measured(device or (found[0] if found else ""), networks, times)
 
 
@@ -194,7 +200,7 @@ def _time(path: Path, row: Mapping[str, str], column: str, least: float | None =
         raise TableError(f"{path}: {row[column]!r} in {column} is no number.") from None
     if not math.isfinite(value) or (value <= 0 if least is None else value < least):
         raise TableError(
-            f"{path}: {column} is {value:g} in the row {', '.join(row.values())}: a time is "
+            f"{path}: {column} is {value:g} in the row {', '.join(row.values())}: it is "
             "positive; measure it again or leave the row out."
         )
     return value

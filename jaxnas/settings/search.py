@@ -79,6 +79,9 @@ class SearchSettings:
     """Multiply-accumulates that it may do for one image."""
     target_parameters: float | None = None
     """Parameters that it may have."""
+    target_models: tuple[str, ...] = ()
+    """FILE=MOST: models that `jaxnas latency fit` made, and the most that each may predict: another
+    device's milliseconds, energy, memory."""
     latency: str | None = None
     """The folder of the campaign that --target-ms goes by: see `jaxnas latency measure`."""
     risk: float | None = None

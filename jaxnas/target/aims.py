@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnas import catalogue, target_terms
 from jaxnas.latency import chains, expected, layout, programs
-from jaxnas.latency.model import Model, margin
+from jaxnas.latency.model import LATENCY, Model, margin
 from jaxnas.space import NONE
 from jaxnas.target import codes, costs
 from jaxnas.target.opened import TargetError
@@ -19,11 +19,12 @@ from jaxnas.types import Gates, Scalar
 class Aim(NamedTuple):
     """One target. `aim` is what to come near from below: `most`, less a risk."""
 
-    name: str  # with its unit: "ms", "macs", "parameters"
+    name: str  # "ms", "macs", "parameters", or what a model of another quantity is called
     most: float
     aim: float
     expected: Callable[[Gates], Scalar]
     cost: Callable[[np.ndarray], np.ndarray]  # f64[N] of deployed networks i[N, positions]
+    model: Model | None = None  # that it is predicted by; None: it is counted
 
     @property
     def limit(self) -> target_terms.Limit:
@@ -31,8 +32,10 @@ class Aim(NamedTuple):
         return target_terms.Limit(self.name, self.aim, self.expected)
 
 
-def of_model(entry: catalogue.Entry, model: Model, target_ms: float, risk: float = 0.0) -> Aim:
-    """A target in milliseconds, as a model of the space predicts them.
+def of_model(
+    entry: catalogue.Entry, model: Model, most: float, risk: float = 0.0, name: str = "ms"
+) -> Aim:
+    """A target in milliseconds, or of another quantity, as a model of the space predicts it.
 
     With `risk` K, K half-widths of the model's 90 % interval lie between its prediction and the
     target: 1 puts the whole interval below. Raises TargetError for a target that no network of the
@@ -40,13 +43,18 @@ def of_model(entry: catalogue.Entry, model: Model, target_ms: float, risk: float
     """
     refuse_space(entry, model)
     low, high = ends(entry, model)
-    aim = target_ms / (1 + risk * margin(model))
+    aim = most / (1 + risk * margin(model))
     less = f", less {risk:g} half-widths of the interval," if risk else ""
-    refuse_range("ms", target_ms, aim, low, high, "{:.4g} ms", less)
+    refuse_range(name, most, aim, low, high, f"{{:.4g}} {unit(model)}", less)
     return Aim(
-        "ms", target_ms, aim, expected.expected(model),
-        lambda networks: model.predict(networks)[0],
+        name, most, aim, expected.expected(model),
+        lambda networks: model.predict(networks)[0], model,
     )  # fmt: skip
+
+
+def unit(model: Model) -> str:
+    """Of what the model predicts: "ms", or its quantity."""
+    return "ms" if model.quantity == LATENCY else model.quantity
 
 
 def of_counts(entry: catalogue.Entry, size: programs.Size, name: str, most: float) -> Aim:
@@ -120,11 +128,11 @@ def refuse_range(
 ) -> None:
     """Raises TargetError for a target that is no number above 0, or that no choice can meet."""
     if not (math.isfinite(most) and most > 0):
-        raise TargetError(f"--target-{name} is {most}: give a number above 0.")
+        raise TargetError(f"The target {name} is {most}: give a number above 0.")
     if not low <= aim <= high:
         where = "the cheapest network takes more" if aim < low else "every network takes less"
         raise TargetError(
-            f"--target-{name} is {shown.format(most)}{less} and {where}: this space has "
+            f"The target {name} is {shown.format(most)}{less} and {where}: this space has "
             f"{shown.format(low)} to {shown.format(high)}."
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxnas import catalogue, genotype
 from jaxnas.genotype import Genotype, GenotypeError
 from jaxnas.latency import device as hardware
-from jaxnas.latency import files, fit, programs, rounds
+from jaxnas.latency import files, fit, measure, programs, rounds
 from jaxnas.latency.files import Raw
 from jaxnas.latency.model import Model
 from jaxnas.target import codes
@@ -77,6 +77,23 @@ def campaign(folder: Path) -> Campaign:
     ms = rounds.summarise(raw.rounds_ms).latency_ms[rows]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Campaign(path, digest, raw, settings, entry, size, found, networks, ms)
+
+
+def facts(found: Campaign, name: str) -> np.ndarray:
+    """f64[N] of what the compiler says of the networks: one of `measure.FACTS`.
+
+    Raises TargetError for another name, and where the device's compiler does not say it.
+    """
+    if name not in measure.FACTS:
+        raise TargetError(
+            f"A campaign has no column {name!r}, only {', '.join(measure.FACTS)}: leave it out "
+            "for milliseconds."
+        )
+    rows = [i for i, kind in enumerate(found.raw.kinds) if kind == programs.NETWORK]
+    values = found.raw.facts[rows, measure.FACTS.index(name)]
+    if np.isnan(values).all():
+        raise TargetError(f"The compiler of {found.device} does not say {name} of a network.")
+    return values
 
 
 def fitted(found: Campaign) -> Model:

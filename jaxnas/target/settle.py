@@ -11,7 +11,7 @@ from jaxnas.latency import fit, layout
 from jaxnas.latency.model import Model
 from jaxnas.program import Finished
 from jaxnas.target import codes
-from jaxnas.target.aims import Aim
+from jaxnas.target.aims import Aim, unit
 from jaxnas.target.beside import Times
 from jaxnas.target.opened import Campaign, TargetError
 from jaxnas.target.pool import Pool
@@ -185,7 +185,10 @@ def _verdict(
             said |= {"interval": [low, high], "measured": measured}
             said["holds"] = None if measured is None else holds(row, aims, known)
         else:
-            said["holds"] = said["predicted"] <= aim.most  # counted, not predicted
+            said["holds"] = said["predicted"] <= aim.most  # counted, or as far as is predicted
+            if aim.model is not None:
+                _, low, high = (float(v[0]) for v in aim.model.predict(pool.networks[[row]]))
+                said |= {"interval": [low, high], "unit": unit(aim.model)}
         targets[aim.name] = said
     others = [
         {
@@ -207,6 +210,13 @@ def lines(record: dict[str, Any]) -> list[str]:
     """What a person is told: target, predicted, interval, measured, and whether it holds."""
     found = []
     for name, said in record["targets"].items():
+        if "unit" in said:
+            (low, high), of = said["interval"], said["unit"]
+            found.append(
+                f"target    {said['target']:.4g} {of} ({name}); predicted {said['predicted']:.4g} "
+                f"{of}; 90 % interval {low:.4g} to {high:.4g} {of}"
+            )
+            continue
         if name != "ms":
             title = "MACs" if name == "macs" else name
             found.append(
