@@ -368,6 +368,8 @@ def test_a_chain_has_designs_over_all_its_layers(name):
     assert len({programs.compact(each) for each in found}) == 24
     table = np.array([design._edges(each, entry.space) for each in found])
     assert table.shape[1] == sum(len(choice.edges) for choice in entry.space.values())
-    for column, row in zip(table.T, (r for c in entry.space.values() for r in c.candidates)):
+    for column, row in zip(
+        table.T, (r for c in entry.space.values() for r in c.candidates), strict=True
+    ):
         assert set(column) == set(range(len(row)))
     assert sum(choice.again for choice in design.with_twins(found, entry.space)) == 4

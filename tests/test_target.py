@@ -11,10 +11,10 @@ import pytest
 import scipy.special
 import toy
 
-from jaxnas import catalogue, cli, relax, target_terms
+from jaxnas import catalogue, cli, genotype, relax, target_terms
 from jaxnas.cli import target as commands
 from jaxnas.genotype import Genotype
-from jaxnas.latency import campaign, files, fit, layout, measure, programs
+from jaxnas.latency import campaign, files, fit, layout, measure, model_file, programs
 from jaxnas.latency.model import margin
 from jaxnas.methods import darts, dr_nas, gdas, pc_darts
 from jaxnas.oracle import cells, cost
@@ -367,6 +367,26 @@ def test_networks_are_ranked_by_shared_weights_near_the_target(measured, model):
     assert count(fewer) < count(more)
 
 
+def test_another_quantity_is_a_target_of_its_own_model(measured, model):
+    """Joules fall where milliseconds rise, so that both bind."""
+    networks = EVERY[np.random.default_rng(1).permutation(len(EVERY))[:120]]
+    energy = fit.fit(ENTRY.space, networks, 1 / true_ms(networks), quantity="energy_j")
+    least = float(np.quantile(1 / true_ms(EVERY), 0.2))
+    aim = aims.of_model(ENTRY, energy, least, name="energy")
+    verdict, _ = settled(measured, model, ms=0.2, limits=[aim])
+    said = verdict.record["targets"]
+    assert said["ms"]["holds"] and said["energy"]["predicted"] <= least
+    assert (
+        said["energy"]["interval"][0]
+        <= said["energy"]["predicted"]
+        <= said["energy"]["interval"][1]
+    )
+    line = settle.lines(verdict.record)[1]
+    assert line.startswith(f"target    {least:.4g} energy_j (energy); predicted ")
+    with pytest.raises(opened.TargetError, match="The target energy is 1e-06 energy_j and the che"):
+        aims.of_model(ENTRY, energy, 1e-6, name="energy")
+
+
 # --- measured beside the campaign's own
 
 
@@ -458,9 +478,44 @@ def test_a_campaign_without_networks_or_rounds_is_refused(tmp_path):
         opened.campaign(tmp_path / "a")
 
 
+def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
+    of = raw(40)
+    rows = [genotype.from_json(text) for text in of.architectures[1:]]
+    bytes_ = 1e6 * true_ms(np.array([codes.of_genotype(ENTRY.space, each) for each in rows]))
+    facts = np.full_like(of.facts, np.nan)
+    facts[1:, measure.FACTS.index("temp_bytes")] = bytes_
+    (tmp_path / "mine").mkdir()
+    files.write(tmp_path / "mine" / files.RAW, of._replace(facts=facts))
+    assert cli.main(["latency", "fit", str(tmp_path / "mine"), "--column", "temp_bytes"]) == 0
+    path = tmp_path / "mine" / "temp_bytes.json"
+    assert cli.main(["latency", "predict", str(path), cells.to_arch(EVERY[6111])]) == 0
+    assert "temp_bytes  (90 %:" in capsys.readouterr().out
+    asked = SearchSettings(space="nasbench201", method="gdas", target_models=(f"{path}=1.2e5",))
+    goal = commands.open_goal(asked)
+    (aim,) = commands.found_aims(goal, asked, ENTRY, (8, 8, 1), 10)
+    assert (aim.name, aim.most) == ("temp_bytes", 1.2e5)
+    ((most, sha),) = commands.decisive(asked, goal)["target_models"].values()
+    assert most == 1.2e5 and len(sha) == 64
+
+    for name, cause in (("flops", "does not say flops"), ("watts", "no column 'watts'")):
+        assert cause in refused(capsys, "latency", "fit", str(tmp_path / "mine"), "--column", name)
+    table = tmp_path / "phone.csv"
+    lines = (f"{' '.join(map(str, row))},{i + 1}.5" for i, row in enumerate(EVERY[4000:4012]))
+    table.write_text("\n".join(["network,energy_mj", *lines]))
+    words = ["latency", "fit", str(table), "--space", "nasbench201", "--column"]
+    assert cli.main([*words, "energy_mj"]) == 0
+    assert model_file.load(tmp_path / "energy_mj.json").quantity == "energy_mj"
+    assert "and no 'energy_uj'" in refused(capsys, *words, "energy_uj")
+
+
 @pytest.mark.parametrize(
     ("words", "cause"),
     [
+        ("search --target-models energy.json", "no FILE=MOST"),
+        ("search --target-models energy.json=0", "no FILE=MOST"),
+        ("search --target-models energy.json=5", "Cannot read energy.json"),
+        ("search --target-models ms.json=5", "two targets are called 'ms'"),
+        ("latency fit x.csv --space nasbench201 --cells 2", "--cells has no effect"),
         ("latency fit x.csv", "does not say its space"),
         ("latency fit mine --space darts", "have no effect"),
         ("latency predict mine", "nothing to predict"),

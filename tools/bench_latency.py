@@ -19,7 +19,9 @@ EXAMPLES = """\
 examples:
   python tools/bench_latency.py --table ../shared/latency/help_nb201.npz
   python tools/bench_latency.py --table help_fbnet.npz --devices pixel2 1080ti_1 --k 100 --draws 3
-  python tools/bench_latency.py --table xla_cpu_pilot.npz --models ours table"""
+  python tools/bench_latency.py --table xla_cpu_pilot.npz --models ours table
+  python tools/bench_latency.py --table latency/mine --k 100
+  python tools/bench_latency.py --table help_nb201.npz --sources 1080ti_1 pixel3 --k 10"""
 
 # Before numpy is loaded: matrices of a hundred rows are slower on two threads than on one.
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -27,9 +29,11 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from jaxnas.latency import baselines, devices, fit, quality  # noqa: E402
+from jaxnas.latency import baselines, devices, fit, quality, transfer  # noqa: E402
+from jaxnas.latency.model import Model  # noqa: E402
 
 OURS = "ours"
+SOURCE_NETWORKS = 900
 MODELS = (OURS, "macs", "table", "mlp", "trees")
 
 
@@ -39,6 +43,7 @@ class Task(NamedTuple):
     k: int
     draw: int
     models: tuple[str, ...]
+    sources: tuple[Model, ...] = ()  # of other devices, that help
 
 
 def main() -> None:
@@ -56,20 +61,27 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = found.add_argument
-    add("--table", type=pathlib.Path, required=True, help="an .npz of devices and networks")
+    add(
+        "--table",
+        type=pathlib.Path,
+        required=True,
+        help="an .npz of devices and networks, or a campaign",
+    )
     add("--cells", type=pathlib.Path, help="the .npz of cells (nb201_arch.npz beside the table)")
     add("--devices", nargs="+", help="only these columns (all)")
     add("--k", type=int, nargs="+", default=[20, 100], help="networks to fit to (20 100)")
     add("--draws", type=int, default=5, help="random choices of those networks (5)")
+    add("--sources", nargs="+", help="devices whose models help to fit the others (few-shot)")
     add("--models", nargs="+", choices=MODELS, default=list(MODELS), help="which models (all)")
     add("--processes", type=int, default=os.cpu_count(), help="at once (one a core)")
     return found
 
 
 def bench(options: argparse.Namespace) -> dict:
-    table = devices.read(options.table, options.cells)
-    names = options.devices or list(table.devices)
-    if unknown := [name for name in names if name not in table.devices]:
+    table = opened_table(options.table, options.cells)
+    helping = options.sources or []
+    names = options.devices or [name for name in table.devices if name not in helping]
+    if unknown := [name for name in (*names, *helping) if name not in table.devices]:
         raise ValueError(f"There is no {unknown[0]!r} in the table: {', '.join(table.devices)}.")
     if min(options.k) < 2 or options.draws < 1 or options.processes < 1:
         raise ValueError("Give --k 2 or more, --draws and --processes 1 or more.")
@@ -79,9 +91,12 @@ def bench(options: argparse.Namespace) -> dict:
             raise ValueError(
                 f"{name} has {measured} measured networks, too few for --k {max(options.k)}."
             )
+    if both := sorted(set(names) & set(helping)):
+        raise ValueError(f"{both[0]} is judged and helps: leave it out of one of them.")
     models, began = tuple(dict.fromkeys(options.models)), time.perf_counter()
+    sources = tuple(source(table, name) for name in helping)
     tasks = [
-        Task(table, name, k, draw, models)
+        Task(table, name, k, draw, models, sources)
         for k in options.k for name in names for draw in range(options.draws)
     ]  # fmt: skip
     found: dict[tuple, list] = {}
@@ -90,6 +105,7 @@ def bench(options: argparse.Namespace) -> dict:
             found.setdefault((task.k, task.device, model), []).append(score)
     result = {
         "table": options.table.name,
+        "sources": helping,
         "draws": options.draws,
         "devices": {
             name: {
@@ -107,6 +123,26 @@ def bench(options: argparse.Namespace) -> dict:
         },
     }
     return result | {"seconds": round(time.perf_counter() - began, 1)}
+
+
+def opened_table(path: pathlib.Path, cells: pathlib.Path | None) -> devices.Table:
+    """A table of many devices, or the networks of a campaign's folder as one of a single device."""
+    if not path.is_dir():
+        return devices.read(path, cells)
+    from jaxnas.target import opened  # jax takes seconds to import, in each process
+
+    found = opened.campaign(path)
+    ms = found.latency_ms[None]
+    return devices.Table(found.entry.space, found.networks, (found.device,), ms, found.work)
+
+
+def source(table: devices.Table, name: str) -> Model:
+    """A device's model, fitted to 900 of its networks: the few-shot split of HELP."""
+    ms = table.column(name)
+    measured = np.flatnonzero(np.isfinite(ms))
+    count = min(SOURCE_NETWORKS, len(measured))
+    some = np.random.default_rng(0).choice(measured, count, replace=False)
+    return fit.fit(table.space, table.networks[some], ms[some], device=name, work=table.work)
 
 
 def _each(tasks: list[Task], processes: int) -> list[dict]:
@@ -127,7 +163,11 @@ def judged(task: Task) -> dict[str, quality.Quality]:
     others, found = baselines.baselines(task.table.space, work), {}
     for name in task.models:
         if name == OURS:
-            model = fit.fit(task.table.space, networks[inside], ms[inside], work=work)
+            given = task.table.space, networks[inside], ms[inside]
+            if task.sources:
+                model = transfer.fit(*given, task.sources, work=work).model
+            else:
+                model = fit.fit(*given, work=work)
             predicted = model.predict(networks[outside])
         else:
             predicted = others[name](networks[inside], ms[inside])(networks[outside])

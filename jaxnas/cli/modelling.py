@@ -31,6 +31,7 @@ class Rows(NamedTuple):
     quantity: str
     networks: np.ndarray  # i64[N, positions]
     values: np.ndarray  # f64[N]
+    work: np.ndarray | None  # of a mobile chain of known sizes
     ceiling: rounds.Ceiling | None
 
 
@@ -39,7 +40,12 @@ def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> P
     console = console or rich.console.Console()
     rows = read(asked)
     found = fit.fit(
-        rows.space, rows.networks, rows.values, device=rows.device, quantity=rows.quantity
+        rows.space,
+        rows.networks,
+        rows.values,
+        device=rows.device,
+        work=rows.work,
+        quantity=rows.quantity,
     )
     own = MODEL if rows.quantity == LATENCY else f"{rows.quantity}.json"
     out = _folder(asked.measured) / own if asked.out is None else Path(asked.out).expanduser()
@@ -83,7 +89,7 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
     if rows.quantity != LATENCY:
         what, unit, before = rows.quantity, rows.quantity, f"{rows.quantity}-"
     judged, ms, ours = compare.crossed(
-        rows.space, rows.networks, rows.values, quantity=rows.quantity
+        rows.space, rows.networks, rows.values, work=rows.work, quantity=rows.quantity
     )
     out = _folder(asked.measured) if asked.out is None else Path(asked.out).expanduser()
     with run_folder.writing(out):
@@ -130,7 +136,7 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
             refuse(f"--cells has no effect on {asked.space}: leave it out.")
         choices = catalogue.entry(asked.space, asked.cells).space
         found = tables.measured(path, choices, device=asked.device, column=asked.column)
-        return Rows(choices, found.device, quantity, found.networks, found.latency_ms, None)
+        return Rows(choices, found.device, quantity, found.networks, found.latency_ms, None, None)
     if any(flag is not None for flag in (asked.space, asked.device, asked.cells)):
         refuse(
             "--space, --cells and --device have no effect on a campaign, which says all: leave "
@@ -140,10 +146,11 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
     raw, space, device = campaign.raw, campaign.entry.space, campaign.device
     if quantity != LATENCY:
         values = opened.facts(campaign, quantity)
-        return Rows(space, device, quantity, campaign.networks, values, None)
+        return Rows(space, device, quantity, campaign.networks, values, campaign.work, None)
     away = rounds.differences(rounds.summarise(raw.rounds_ms).latency_ms, files.pairs(raw))
     ceiling = rounds.ceiling(campaign.latency_ms, away)
-    return Rows(space, device, quantity, campaign.networks, campaign.latency_ms, ceiling)
+    ms, work = campaign.latency_ms, campaign.work
+    return Rows(space, device, quantity, campaign.networks, ms, work, ceiling)
 
 
 def _figures(found: Quality) -> list[str]:

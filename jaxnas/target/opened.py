@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas import catalogue, genotype
+from jaxnas import catalogue, genotype, mobile_sized
 from jaxnas.genotype import Genotype, GenotypeError
 from jaxnas.latency import device as hardware
-from jaxnas.latency import files, fit, measure, programs, rounds
+from jaxnas.latency import files, fit, measure, programs, rounds, work
 from jaxnas.latency.files import Raw
 from jaxnas.latency.model import Model
 from jaxnas.target import codes
@@ -34,6 +34,7 @@ class Campaign(NamedTuple):
     genotypes: tuple[Genotype, ...]
     networks: np.ndarray  # i64[N, positions]
     latency_ms: np.ndarray  # f64[N]
+    work: np.ndarray | None  # f64[positions, candidates, quantities] of a mobile chain
 
     @property
     def device(self) -> str:
@@ -76,7 +77,16 @@ def campaign(folder: Path) -> Campaign:
     )
     ms = rounds.summarise(raw.rounds_ms).latency_ms[rows]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Campaign(path, digest, raw, settings, entry, size, found, networks, ms)
+    known = _work(settings["space"], size)
+    return Campaign(path, digest, raw, settings, entry, size, found, networks, ms, known)
+
+
+def _work(space: str, size: programs.Size) -> np.ndarray | None:
+    if space not in mobile_sized.CHAINS:
+        return None
+    chain = mobile_sized.sized(space, features=size.features, repeats=size.cells)
+    height, width = size.image[:2]
+    return work.of_chain(mobile_sized.for_image(chain, height, width), height, width)
 
 
 def facts(found: Campaign, name: str) -> np.ndarray:
@@ -98,4 +108,6 @@ def facts(found: Campaign, name: str) -> np.ndarray:
 
 def fitted(found: Campaign) -> Model:
     """The latency model of a campaign. Raises FitError as `fit.fit`."""
-    return fit.fit(found.entry.space, found.networks, found.latency_ms, device=found.device)
+    return fit.fit(
+        found.entry.space, found.networks, found.latency_ms, device=found.device, work=found.work
+    )

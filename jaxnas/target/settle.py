@@ -144,6 +144,7 @@ def _again(campaign: Campaign, pool: Pool, known: Known) -> Model:
         np.concatenate([campaign.networks, pool.networks[rows]]),
         np.concatenate([campaign.latency_ms, [known.measured[i] for i in rows]]),
         device=campaign.device,
+        work=campaign.work,
     )
 
 
