@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas import hypergrad
+from jaxnas import hypergrad, mobile_named, single_path_latency
 from jaxnas import space as spaces
 from jaxnas.methods import (
     beta_darts,
@@ -16,20 +16,26 @@ from jaxnas.methods import (
     darts_minus,
     dr_nas,
     fair_darts,
+    fbnet,
     few_shot,
     gdas,
     idarts,
     p_darts,
+    pc_darts,
+    proxyless,
     r_darts,
     rarts,
     sd_darts,
     sharp_darts,
     single_level,
+    single_path,
     smooth_darts,
     snas,
     spos,
 )
+from jaxnas.nets import mobile_supernet
 from jaxnas.types import Arch, Batch, Choice, Problem, Search, Supernet, Weights
+from tests import mobile_toys
 
 # These programs run for microseconds: XLA's optimising them would be most of the suite's time.
 jit = functools.partial(
@@ -245,7 +251,24 @@ def _spos(net: Supernet, arch_learning_rate: float = 0.0) -> Search:
     return _short(spos.spos)(net)
 
 
+def _single_path(net: Supernet, **settings) -> Search:
+    """It has a network of its own: one layer of superkernels."""
+    chain = mobile_toys.one_layer(*mobile_named.SINGLE_PATH[:-1])
+    net = mobile_supernet.single_path(chain, classes=3)
+    times = single_path_latency.Times(1.0, 2.0, 1.5, 3.0)
+    costs = single_path_latency.costs(net.space, dict.fromkeys(range(3), times))
+    fast = {"costs": costs, "fixed_ms": 1.0, "learning_rate": 0.01, "warmup": 0.2}
+    return _short(single_path.single_path, **fast)(net, **settings)
+
+
+def some(weights: Weights) -> jax.Array:
+    """The largest of the weights."""
+    return max(jax.tree.leaves(weights), key=lambda leaf: leaf.size)
+
+
 WATCHED = {"every": 1, "window": 1, "delay": 1, "start": 0, "ratio": 1e9}
+# Gates are drawn, and move so fast that some draw turns out otherwise within a few steps.
+DRAWN = {"warm_up": 1, "arch_every": 1, "arch_learning_rate": 1.0}
 # Every method, once: what tests/test_contract.py holds all of them to. A factory takes the
 # supernet and `arch_learning_rate`.
 METHODS = [
@@ -254,6 +277,7 @@ METHODS = [
     ("darts finite difference", _darts(hypergrad.finite_difference())),
     ("darts resting", _darts(hypergrad.after(1, hypergrad.every(2, hypergrad.first_order())))),
     ("single level", _single_level),
+    ("pc_darts", _short(pc_darts.pc_darts, warm_up=1)),
     # Fast enough that some draw turns out otherwise within a few steps.
     ("gdas", _short(gdas.gdas, arch_learning_rate=1.0)),
     ("snas", _short(snas.snas)),
@@ -274,6 +298,11 @@ METHODS = [
     ("p_darts stage", _short(p_darts.stage_search, rest=1)),
     ("few_shot masked", _short(few_shot.masked_darts)),
     ("spos", _spos),
+    ("proxyless full", _short(proxyless.proxyless, mode="full", **DRAWN)),
+    ("proxyless two", _short(proxyless.proxyless, mode="two", **DRAWN)),
+    ("proxyless reinforce", _short(proxyless.proxyless_reinforce, samples=3, **DRAWN)),
+    ("fbnet", _short(fbnet.fbnet, **DRAWN)),
+    ("single path", _single_path),
 ]
 # All that pmap changes is the network. Here is one method of each way to run it: another one goes
 # the way of one of these.
