@@ -22,7 +22,7 @@ from jaxnas.cli import search
 from jaxnas.cli import target as targets
 from jaxnas.genotype import Genotype
 from jaxnas.genotype import from_json as genotype_of
-from jaxnas.latency import prune
+from jaxnas.latency import device, prune
 from jaxnas.report import canvas, table
 from jaxnas.run import progress
 from jaxnas.settings import Place, Recipe, SearchSettings, Source
@@ -68,6 +68,9 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     for ms in settings.targets_ms:
         require("--targets-ms", ms, above=0)
     campaign = opened.campaign(Path(settings.latency))
+    if campaign.settings.get("threads") is not None:
+        # Before JAX opens its devices: rows without a target are timed as the campaign was, too.
+        device.pin(campaign.settings["threads"])
     folder = Path(settings.out).expanduser()
     shared = {"latency": campaign.digest} | {
         name: getattr(settings, name)

@@ -11,14 +11,27 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnas import terms
+from jaxnas import latency_terms, terms
 from jaxnas.types import Arch, Forward, Gates, Relaxation, Scalar, Term, Weights
 
-# Made for the relaxation whose gates it judges.
-Penalty = Callable[[Relaxation], Term]
+# (loss, the relaxation whose gates are judged) -> what is minimised in the place of the loss
+Penalty = Callable[[Term, Relaxation], Term]
+ADDED = {
+    "add-linear": latency_terms.add_linear,
+    "one-sided": latency_terms.one_sided,
+    "absolute": latency_terms.absolute,
+}
+MULTIPLIED = ("mul-log", "fbnet")
 # Our own choices; docs/target.md.
 WIDTH, RATE, START = 0.05, 0.05, 1.0
 RANGE = 1e-3, 1e3  # of the weight
+
+
+class Fixed(NamedTuple):
+    """A published form of a term, and its weight, which stays what it is."""
+
+    form: str  # of ADDED or MULTIPLIED
+    weight: float
 
 
 class Limit(NamedTuple):
@@ -27,6 +40,7 @@ class Limit(NamedTuple):
     name: str  # with its unit: "ms", "macs", "parameters"
     most: float
     expected: Callable[[Gates], Scalar]  # above 0; gates are probabilities
+    fixed: Fixed | None = None  # None: held by a weight that adapts
 
 
 class Held(NamedTuple):
@@ -82,17 +96,40 @@ def one_sided(
 
 
 def penalty(limits: Sequence[Limit]) -> Penalty:
-    """The sum of `one_sided` terms, a weight each. Raises ValueError without limits."""
+    """The loss in the fixed forms, then the sum of `one_sided` terms, a weight each.
+
+    Raises ValueError without limits.
+    """
     if not limits:
         raise ValueError("Without a target there is no penalty: give one.")
-    return lambda relaxation: terms.total(
-        **{limit.name: one_sided(limit, relaxation) for limit in limits}
-    )
+
+    def objective(loss: Term, relaxation: Relaxation) -> Term:
+        for limit in (limit for limit in limits if limit.fixed):
+            loss = _fixed(limit, loss, relaxation)
+        held = {each.name: one_sided(each, relaxation) for each in limits if not each.fixed}
+        return terms.total(loss=loss, target=terms.total(**held)) if held else loss
+
+    return objective
+
+
+def _fixed(limit: Limit, loss: Term, relaxation: Relaxation) -> Term:
+    """`latency_terms`, the limit as reference; a weight is the exponent of what multiplies."""
+    (form, weight), most = limit.fixed, limit.most
+    model = lambda gates: limit.expected(normalised(gates))
+    if form in ADDED:
+        term = ADDED[form](model, most, weight, relaxation=relaxation)
+        return terms.total(loss=loss, latency=term)
+    if form not in MULTIPLIED:
+        known = ", ".join((*ADDED, *MULTIPLIED))
+        raise ValueError(f"No latency enters the loss as {form!r}; there are {known}.")
+    if form == "mul-log":
+        return latency_terms.mul_log(model, most, b=weight, loss=loss, relaxation=relaxation)
+    return latency_terms.fbnet(model, b=weight, loss=loss, relaxation=relaxation)
 
 
 def outer(loss: Term, penalty: Penalty | None, relaxation: Relaxation) -> Term | None:
-    """What judges validation batches: `loss` and the penalty; None, as `loss` alone, without."""
-    return None if penalty is None else terms.total(loss=loss, target=penalty(relaxation))
+    """What judges validation batches: what the penalty makes of `loss`; None without one."""
+    return None if penalty is None else penalty(loss, relaxation)
 
 
 def shares(relaxation: Relaxation, arch: Arch, step) -> Gates:

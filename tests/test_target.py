@@ -169,6 +169,55 @@ def test_a_method_with_a_penalty_moves_towards_the_target(method):
     assert state.memory["outer"]["target"]["ms"].weight > 1
 
 
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("add-linear", lambda ms, loss: loss + 0.5 * (ms / 2 - 1)),
+        ("one-sided", lambda ms, loss: loss + 0.5 * max(0, ms / 2 - 1)),
+        ("absolute", lambda ms, loss: loss + 0.5 * abs(ms / 2 - 1)),
+        ("mul-log", lambda ms, loss: loss * 0.2 * (math.log(ms) / math.log(2)) ** 0.5),
+        ("fbnet", lambda ms, loss: loss * 0.2 * math.log(ms) ** 0.5),
+    ],
+)
+@pytest.mark.parametrize("logit", [-1.0, 1.0])
+def test_a_fixed_weight_enters_the_loss_in_its_published_form(form, expected, logit):
+    fixed = limit()._replace(fixed=target_terms.Fixed(form, 0.5))
+    arch = {"a": jnp.array([[0.0, logit]])}
+    loss = target_terms.terms.stateless(lambda f: 3.0)
+    objective = target_terms.outer(loss, target_terms.penalty([fixed]), relax.softmax())
+    value = objective.value(objective.init(arch, {}), forward(arch))
+    share = 1 / (1 + math.exp(-logit))
+    assert float(value) == pytest.approx(expected(1 + 3 * share, 3.0), rel=1e-5)
+
+
+def test_a_fixed_form_stands_beside_a_limit_that_is_held():
+    both = [limit()._replace(fixed=target_terms.Fixed("add-linear", 0.5)), limit()]
+    arch = {"a": jnp.array([[0.0, 1.0]])}
+    loss = target_terms.terms.stateless(lambda f: 3.0)
+    parts = [
+        target_terms.outer(loss, target_terms.penalty(some), relax.softmax())
+        for some in (both, both[:1], both[1:])
+    ]
+    whole, fixed, held = (p.value(p.init(arch, {}), forward(arch)) for p in parts)
+    assert float(whole) == pytest.approx(float(fixed + held - 3.0), rel=1e-6)
+    with pytest.raises(ValueError, match="there are add-linear, one-sided"):
+        strange = limit()._replace(fixed=target_terms.Fixed("linear", 0.5))
+        target_terms.outer(loss, target_terms.penalty([strange]), relax.softmax())
+
+
+def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, model):
+    network = EVERY[6111]
+    found = codes.to_genotype(ENTRY, network)
+    timed = lambda networks, number: beside.Times(true_ms(network[None]), 1.0, ())
+    record = settle.alone(ENTRY, found, model, timed)
+    said = record["targets"]["ms"]
+    assert said["measured"] == float(true_ms(network[None])[0])
+    assert said["interval"][0] < said["predicted"] < said["interval"][1]
+    (line,) = settle.lines(record)
+    assert line.startswith("latency   predicted 0.") and "measured 0." in line
+    assert "not measured" in settle.lines(settle.alone(ENTRY, found, model))[0]
+
+
 def test_no_target_no_penalty():
     with pytest.raises(ValueError, match="Without a target"):
         target_terms.penalty([])
@@ -523,6 +572,10 @@ def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
         ("search --target-ms 1", "--target-ms needs --latency"),
         ("search --target-ms 0 --latency x", "give more than 0"),
         ("search --latency mine", "--latency has no effect"),
+        ("search --latency-weight 1", "--latency-weight needs --latency"),
+        ("search --latency-weight 0 --latency mine", "--latency-weight is 0"),
+        ("search --latency-form fbnet --target-ms 1 --latency x", "--latency-form has no effect"),
+        ("search --latency-weight 1 --latency mine --risk 1", "--risk has no effect"),
         ("search --risk 1 --target-macs 1e5", "--risk has no effect"),
         ("search --any-device", "--any-device has no effect"),
         ("search --target-ms 0.1 --latency mine", "measured elsewhere"),

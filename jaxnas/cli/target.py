@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import rich.console
 
-from jaxnas import catalogue, find, mobile_sized
+from jaxnas import catalogue, find, mobile_sized, target_terms
 from jaxnas.cli import latency
 from jaxnas.genotype import Genotype
 from jaxnas.latency import campaign, device, measure, model_file, programs, remote
@@ -26,7 +27,8 @@ from jaxnas.target.opened import Campaign
 
 RECORD, MODEL, ROUNDS = "target.json", "latency_model.json", "latency"
 COUNTED = {"target_macs": "macs", "target_parameters": "parameters"}
-FLAGS = ("target_ms", *COUNTED, "target_models", "latency", "risk", "any_device")
+FLAGS = ("target_ms", *COUNTED, "target_models", "latency", "latency_weight", "latency_form")
+FLAGS = (*FLAGS, "risk", "any_device")
 
 
 class Goal(NamedTuple):
@@ -42,16 +44,23 @@ def wanted(settings: SearchSettings) -> bool:
     for flag in ("target_ms", *COUNTED):
         require(_flag(flag), getattr(settings, flag), above=0)
     require("--risk", settings.risk, above=0)
-    if settings.target_ms is None:
-        for flag in ("latency", "risk", "any_device"):
+    require("--latency-weight", settings.latency_weight, above=0)
+    if settings.latency_weight is None and settings.latency_form is not None:
+        refuse("--latency-form has no effect without --latency-weight: give that, or leave it.")
+    if settings.target_ms is None and settings.risk is not None:
+        refuse("--risk has no effect without --target-ms: give that, or leave it.")
+    by_ms = settings.target_ms is not None or settings.latency_weight is not None
+    if not by_ms:
+        for flag in ("latency", "any_device"):
             if getattr(settings, flag):
                 refuse(f"{_flag(flag)} has no effect without --target-ms: give that, or leave it.")
     elif settings.latency is None:
+        given = "--latency-weight" if settings.target_ms is None else "--target-ms"
         refuse(
-            "--target-ms needs --latency: the folder of a campaign, which `jaxnas latency measure` "
+            f"{given} needs --latency: the folder of a campaign, which `jaxnas latency measure` "
             "makes."
         )
-    some = settings.target_ms is not None or bool(settings.target_models)
+    some = by_ms or bool(settings.target_models)
     some = some or any(getattr(settings, flag) for flag in COUNTED)
     if some and settings.select != "strongest":
         refuse("--select has no effect beside a target, which decides what is taken: leave it out.")
@@ -67,7 +76,7 @@ def open_goal(settings: SearchSettings) -> Goal | None:
     if not wanted(settings):
         return None
     others = _others(settings.target_models)
-    if settings.target_ms is None:
+    if settings.latency is None:
         return Goal(None, None, others)
     found = opened.campaign(Path(settings.latency))
     if found.settings["space"] != settings.space:
@@ -159,14 +168,25 @@ def found_aims(
                     f"{goal.campaign.path} timed networks of {name} {timed}, these data have "
                     f"{here}: measure with --{name} {words}."
                 )
-        risk = settings.risk or 0.0
-        found.append(aims.of_model(entry, goal.model, settings.target_ms, risk))
+        found.append(_by_ms(goal, settings, entry))
     for name, (model, most, _) in goal.others.items():
         found.append(aims.of_model(entry, model, most, name=name))
     for flag, name in COUNTED.items():
         if (most := getattr(settings, flag)) is not None:
             found.append(aims.of_counts(entry, size, name, most))
     return found
+
+
+def _by_ms(goal: Goal, settings: SearchSettings, entry: catalogue.Entry) -> Aim:
+    """The target in milliseconds; with a weight alone the campaign's median is its reference."""
+    most = settings.target_ms
+    if most is None:
+        most = float(np.median(goal.campaign.latency_ms))
+    found = aims.of_model(entry, goal.model, most, settings.risk or 0.0)
+    if settings.latency_weight is None:
+        return found
+    form = settings.latency_form or "add-linear"
+    return found._replace(fixed=target_terms.Fixed(form, settings.latency_weight))
 
 
 def settled(
@@ -178,12 +198,21 @@ def settled(
     folder: Path,
     console: rich.console.Console,
 ) -> Genotype:
-    """The network for the targets; writes `target.json` and the refitted model into the folder."""
+    """The network for the targets; writes `target.json` and the refitted model into the folder.
+
+    Where there is none, but a weight, the method's own network, measured.
+    """
     again = None
     if goal.campaign is not None and not settings.any_device:
         again = lambda networks, number: timed(
             goal.campaign, networks, folder / ROUNDS / f"round-{number}", console, seed=number
         )
+    if settings.target_ms is None:
+        found = [aim for aim in found if aim.name != "ms"]
+    if not found:
+        record = settle.alone(entry, learned.genotype, goal.model, again)
+        run_folder.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
+        return learned.genotype
     verdict = settle.settle(
         entry,
         found,

@@ -84,6 +84,12 @@ class SearchSettings:
     device's milliseconds, energy, memory."""
     latency: str | None = None
     """The folder of the campaign that --target-ms goes by: see `jaxnas latency measure`."""
+    latency_weight: float | None = None
+    """The fixed weight of the latency in the loss, in the place of one that adapts to --target-ms;
+    without that, nothing holds the found network, and it is measured."""
+    latency_form: Literal["add-linear", "one-sided", "absolute", "mul-log", "fbnet"] | None = None
+    """How the latency enters the loss with --latency-weight (docs/target.md); add-linear unless
+    told."""
     risk: float | None = None
     """How many half-widths of the predicted interval lie below --target-ms; 0 unless told."""
     any_device: bool = False

@@ -25,11 +25,12 @@ class Aim(NamedTuple):
     expected: Callable[[Gates], Scalar]
     cost: Callable[[np.ndarray], np.ndarray]  # f64[N] of deployed networks i[N, positions]
     model: Model | None = None  # that it is predicted by; None: it is counted
+    fixed: target_terms.Fixed | None = None  # the form of its term; None: it is held
 
     @property
     def limit(self) -> target_terms.Limit:
         """What holds the search."""
-        return target_terms.Limit(self.name, self.aim, self.expected)
+        return target_terms.Limit(self.name, self.aim, self.expected, self.fixed)
 
 
 def of_model(

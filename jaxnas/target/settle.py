@@ -94,6 +94,21 @@ def settle(
     )  # fmt: skip
 
 
+def alone(
+    entry: catalogue.Entry, found: Genotype, model: Model, measure: Measure | None = None
+) -> dict[str, Any]:
+    """The record of a network that no target chose: predicted, and measured where that can be."""
+    network = codes.of_genotype(entry.space, found)[None]
+    ms, low, high = (float(value[0]) for value in model.predict(network))
+    times = measure([found], 0) if measure else None
+    said = {
+        "target": None, "predicted": ms, "interval": [low, high], "holds": None,
+        "measured": None if times is None else float(times.latency_ms[0]),
+    }  # fmt: skip
+    rounds = [] if times is None else [{"slower": times.slower, "noisy": list(times.noisy)}]
+    return {"targets": {"ms": said}, "rounds": rounds}
+
+
 def shortlist(pool: Pool, aims: Sequence[Aim], known: Known) -> list[int]:
     """Rows of the pool: the likeliest within 5 % below their aims, then the nearest below.
 
@@ -225,12 +240,16 @@ def lines(record: dict[str, Any]) -> list[str]:
             )
             continue
         low, high = said["interval"]
+        goal = "latency   " if said["target"] is None else f"target    {said['target']:.4g} ms; "
         text = (
-            f"target    {said['target']:.4g} ms; predicted {said['predicted']:.4g} ms; "
+            f"{goal}predicted {said['predicted']:.4g} ms; "
             f"90 % interval {low:.4g} to {high:.4g} ms; "
         )
         if said["measured"] is None:
             found.append(text + "not measured: this is another device than the campaign's")
+            continue
+        if said["target"] is None:
+            found.append(text + f"measured {said['measured']:.4g} ms")
             continue
         off = said["measured"] / said["target"] - 1
         near = abs(off) <= HOLDS
