@@ -467,3 +467,23 @@ def test_bench_refuses_in_one_line(tmp_path, monkeypatch, capsys, options, cause
     said = capsys.readouterr()
     assert ending.value.code == 2
     assert cause in said.err and said.err.count("\n") == 1 and not said.out
+
+
+def test_a_device_that_jumps_is_told_where_most_of_its_times_are():
+    """Two clocks, 16 % apart, the slower one half as often: between them both are near."""
+    random = np.random.default_rng(0)
+    slow = random.random(200) < 1 / 3
+    times = np.where(slow, 1.16, 1.0) * np.exp(0.005 * random.standard_normal(200))
+    ratios = times / times.mean() * 1.05  # a tenth of the faster clock is out of reach
+    inside = lambda factor: np.mean(np.abs(ratios / factor - 1) <= 0.1)
+    factor = evidence._nearest(ratios)
+    assert inside(1.0) < 0.9 < 0.99 < inside(factor)
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.03, 0.3])
+def test_a_steady_device_is_left_alone(noise):
+    moved = [
+        evidence._nearest(np.exp(noise * np.random.default_rng(seed).standard_normal(100)))
+        for seed in range(20)
+    ]
+    assert sum(factor == 1.0 for factor in moved) >= (20 if noise < 0.05 else 8), moved
