@@ -11,8 +11,9 @@ import toy
 
 from jaxnas import catalogue, mobile, mobile_sized, published
 from jaxnas import genotype as genotypes
-from jaxnas.latency import design, device, measure, mobile_programs, programs, prune, rounds
+from jaxnas.latency import design, device, graph, measure, mobile_programs, programs, prune, rounds
 from jaxnas.latency.programs import Program
+from jaxnas.target import codes
 
 SMALL = programs.Size(features=4, image=(8, 8, 3))
 ENTRY = catalogue.entry("nasbench201")
@@ -373,3 +374,21 @@ def test_a_chain_has_designs_over_all_its_layers(name):
     ):
         assert set(column) == set(range(len(row)))
     assert sum(choice.again for choice in design.with_twins(found, entry.space)) == 4
+
+
+def test_what_xla_compiles_is_the_graph_that_is_counted():
+    """Convolutions and 1x1 products of the optimised text: dead and shared edges are not there."""
+    shape = graph.cell(ENTRY.space["cell"])
+    rows = np.array([[3] * 6, [2] * 6, [3, 0, 3, 2, 2, 0], [0, 3, 2, 1, 3, 3], [1, 2, 3, 4, 0, 2]])
+    words = [shape.vocabulary.index(f"nor_conv_{k}x{k}") for k in (3, 1)]
+    counted = graph.counts(shape, rows)["live"][:, words]
+    compiled = []
+    for row in rows:
+        found = programs.of_genotype(codes.to_genotype(ENTRY, row), ENTRY, SMALL)
+        text = jax.jit(found.function).lower(*found.arguments).compile()
+        facts = measure.facts(text)
+        compiled.append((facts["convolutions"], facts["products"]))
+    cells = 3 * SMALL.cells
+    fixed = np.array(compiled[0]) - cells * counted[0]
+    assert np.array_equal(np.array(compiled), fixed + cells * counted)
+    assert not np.array_equal(counted, graph.counts(shape, rows)["raw"][:, words])

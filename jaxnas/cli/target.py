@@ -27,8 +27,10 @@ from jaxnas.target.opened import Campaign
 
 RECORD, MODEL, ROUNDS = "target.json", "latency_model.json", "latency"
 COUNTED = {"target_macs": "macs", "target_parameters": "parameters"}
-FLAGS = ("target_ms", *COUNTED, "target_models", "latency", "latency_weight", "latency_form")
-FLAGS = (*FLAGS, "risk", "any_device")
+FLAGS = (
+    "target_ms", *COUNTED, "target_models", "latency", "latency_weight", "latency_form", "risk",
+    "any_device",
+)  # fmt: skip
 
 
 class Goal(NamedTuple):
