@@ -3,6 +3,10 @@
 import os
 import pathlib
 
+# Compiling is most of the suite's time, in the processes that it starts as well. Programs as users
+# compile them are those of test_golden and of the README's commands.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import jax
 import pytest
 
@@ -12,17 +16,15 @@ if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
     jax.config.update("jax_compilation_cache_dir", str(home / "jaxnas-tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-# Compiling is most of the suite's time. Programs as users compile them are those of test_golden, of
-# the tests that start processes, and of the README.
-jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture
 def optimised():
     """Programs compiled as users compile them."""
+    before = jax.config.jax_disable_most_optimizations
     jax.config.update("jax_disable_most_optimizations", False)
     yield
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

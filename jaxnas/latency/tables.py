@@ -200,8 +200,8 @@ def _time(path: Path, row: Mapping[str, str], column: str, least: float | None =
         raise TableError(f"{path}: {row[column]!r} in {column} is no number.") from None
     if not math.isfinite(value) or (value <= 0 if least is None else value < least):
         raise TableError(
-            f"{path}: {column} is {value:g} in the row {', '.join(row.values())}: it is "
-            "positive; measure it again or leave the row out."
+            f"{path}: {column} is {value:g} in the row {', '.join(row.values())}: a value "
+            "is positive; measure it again or leave the row out."
         )
     return value
 
