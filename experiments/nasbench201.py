@@ -9,7 +9,6 @@ each method's own settings, for a GPU. Figures that were measured: docs/results.
 """
 
 import dataclasses
-import statistics
 import sys
 import time
 import zipfile
@@ -22,6 +21,8 @@ import numpy as np
 import rich.console
 
 from experiments import command, study
+from experiments import nasbench201_tables as tables
+from experiments.nasbench201_tables import JUDGED
 from jaxnas import catalogue, data, find, method_settings, oracle, ranking, retrain, run
 from jaxnas.cli import search
 from jaxnas.data import sets
@@ -39,7 +40,6 @@ PROGRAM = "experiments.nasbench201"
 # What the preset decides where it is not given; the rest is that of `jaxnas search`.
 PRESETS = {"quick": {"limit": 1000, "sample": 100}, "paper": {"limit": None, "sample": 1000}}
 SAMPLE_SEED = 0  # one sample for all rows, so that they are judged alike
-JUDGED = "cifar10"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -335,71 +335,9 @@ def _said(row: study.Row) -> str:
     )
 
 
-HEAD = (
-    "method", "seeds", "CIFAR-10 test %", "CIFAR-100 test %", "ImageNet16-120 test %",
-    "CIFAR-10 valid %", "rank", "regret", "tau", "rho", "skips", "search s",
-)  # fmt: skip
-
-
-def summary(truth: oracle.Table, rows: Sequence[study.Row]) -> table.Table:
-    """A line a method, mean ± standard deviation over its seeds, the most accurate first.
-
-    Beside the methods, in brackets: the best cell of each data set, the cell of skips alone, and
-    all cells together, which is what a cell at random is worth.
-    """
-    lines = []
-    for name in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == name]
-        of = lambda field, own=own: [row[field] for row in own]
-        at = lambda field, key=JUDGED, own=own: [row[field][key] for row in own]
-        figures = [study.spread(at("test", key), 2) for key in oracle.SETS]
-        figures += [study.spread(at("valid"), 2), study.spread(at("rank"), 0)]
-        figures += [study.spread(at("regret"), 2), study.spread(of("kendall"), 2)]
-        figures += [study.spread(of("spearman"), 2), study.spread(of("skips"), 1)]
-        figures += [study.spread(of("search_s"), 0)]
-        lines.append((statistics.mean(at("test")), [name, str(len(own)), *figures]))
-    final, judged = truth.test[:, -1], list(oracle.SETS).index(JUDGED)
-    skips = oracle.query(truth, _skips()).sets
-    blank = ["–"] * 3
-    best = [f"{accuracies.max():.2f}" for accuracies in final]
-    best += [f"{truth.valid[judged, -1, final[judged].argmax()]:.2f}", "1", "0.00", *blank, "–"]
-    fallen = [f"{score.test_200:.2f}" for score in skips.values()]
-    fallen += [f"{skips[JUDGED].valid_200:.2f}", str(skips[JUDGED].rank)]
-    fallen += [f"{skips[JUDGED].regret:.2f}", "–", "–", "6.0", "–"]
-    ranks = oracle.rank(final[judged], final[judged])
-    chance = [f"{a.mean():.2f} ± {a.std():.2f}" for a in (*final, truth.valid[judged, -1])]
-    chance += [f"{ranks.mean():.0f} ± {ranks.std():.0f}"]
-    chance += [f"{(final[judged].max() - final[judged]).mean():.2f}", "–", "–", "1.2", "–"]
-    lines.append((final[judged].max(), ["(optimum)", "–", *best]))
-    lines.append((skips[JUDGED].test_200, ["(only skips)", "–", *fallen]))
-    lines.append((final[judged].mean(), ["(all cells)", "–", *chance]))
-    return table.Table(HEAD, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
-
-
-def _skips() -> np.ndarray:
-    return np.full(len(cells.EDGES), cells.OPS.index(find.SKIP), np.int8)
-
-
-def every(rows: Sequence[study.Row]) -> table.Table:
-    """A line a row."""
-    show = lambda value: "–" if value is None else f"{value:.2f}"
-    head = (
-        "method", "seed", "CIFAR-10 test %", "rank", "tau", "rho", "skips", "search s", "cell"
-    )  # fmt: skip
-    lines = [
-        (
-            row["method"], str(row["seed"]), show(row["test"][JUDGED]), str(row["rank"][JUDGED]),
-            show(row["kendall"]), show(row["spearman"]), str(row["skips"]),
-            f"{row['search_s']:.0f}", row["arch"],
-        )
-        for row in rows
-    ]  # fmt: skip
-    return table.Table(head, lines)
-
-
 def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> None:
     """Writes study.md, study.html and the figures into the study's folder; prints the table."""
-    whole, alone = summary(ground.table, rows), every(rows)
+    whole, alone = tables.summary(ground.table, rows), tables.every(rows)
     again = text.command(f"python -m {PROGRAM}", settings, Settings())
     notes = _notes(ground)
     names = [line[0] for line in whole.rows]
@@ -408,7 +346,7 @@ def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> Non
     truth = ground.table.test[list(oracle.SETS).index(JUDGED), -1]
     known = {
         "optimum": float(truth.max()),
-        "only skips": oracle.query(ground.table, _skips()).sets[JUDGED].test_200,
+        "only skips": tables.only_skips(ground.table)[JUDGED].test_200,
     }
     accuracy = dots.save(
         "True test accuracy of what was found", group(lambda row: row["test"][JUDGED]),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from experiments import cifar10, nasbench201, study
+from experiments import cifar10, nasbench201, nasbench201_tables, study
 from experiments import retrain as retrain_experiment
 from experiments import search as search_experiment
 from jaxnas import data, find, oracle
@@ -298,7 +298,7 @@ def test_the_table_begins_with_the_best():
         }  # fmt: skip
 
     best = int(truth.test[0, -1].argmax())
-    made = nasbench201.summary(truth, [row("a", 0, 0), row("a", 1, 1), row("b", 0, best)])
+    made = nasbench201_tables.summary(truth, [row("a", 0, 0), row("a", 1, 1), row("b", 0, best)])
     names = [line[0] for line in made.rows]
     means = [float(line[2].split()[0]) for line in made.rows]
     assert means == sorted(means, reverse=True)
