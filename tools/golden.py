@@ -9,8 +9,7 @@ import json
 import math
 import pathlib
 import sys
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -26,7 +25,8 @@ from jaxnas.methods import darts as darts_method
 from jaxnas.methods import pc_darts
 from jaxnas.nets import darts, derived_darts
 from jaxnas.types import Batch, Hypergradient, Problem, Relaxation, Supernet
-from tools import golden_start, torch_names
+from tools import golden_file, golden_start, torch_names
+from tools.golden_file import Values
 
 EPILOG = """\
 Prints one JSON object a file: file, kind, ok, max_relative_error and the error of each quantity.
@@ -37,9 +37,7 @@ ok; 1: something is off; 2: a file that cannot be checked."""
 TOLERANCE = 1e-6
 TOLERANCES = {"param_after": 1e-5}
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, AUXILIARY_WEIGHT = 0.025, 0.9, 3e-4, 0.4
-CELLS = ("normal", "reduce")
 
-Values = Mapping[str, np.ndarray]
 Errors = dict[str, float]  # quantity -> the greatest relative error of its arrays
 
 
@@ -68,7 +66,7 @@ def check(path: pathlib.Path) -> Report:
     Raises ValueError with one line where the file is no golden file, or not one of DARTS or
     PC-DARTS.
     """
-    values = _load(path)
+    values = golden_file.load(path)
     with jax.enable_x64(True):
         if "x_eval" in values or "x" in values:
             kind, errors = "derived", _derived(values)
@@ -85,20 +83,9 @@ def _ok(errors: Errors) -> bool:
     return all(error <= TOLERANCES.get(name, TOLERANCE) for name, error in errors.items())
 
 
-def _load(path: pathlib.Path) -> Values:
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("one array, not an archive of arrays")
-        with file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no golden file: {error}.") from None
-
-
 def _supernet(values: Values) -> Errors:
     given = _searched(values, values["x_train"][0].shape)
-    train, valid = _batch(values, "train"), _batch(values, "valid")
+    train, valid = golden_file.batch(values, "train"), golden_file.batch(values, "valid")
     momentum = torch_names.read(values, "momentum", given.weights, given.names)
 
     def descend(grads, weights):
@@ -130,8 +117,12 @@ def _steps(values: Values) -> tuple[str, Errors]:
     """The file does not say which rule made it: the one that fits better."""
     image = values["x_train"][0, 0].shape
     given = _searched(values, image)
-    if golden_start.is_lost(values) and not _is_partial(values):
-        net = given.net.space["normal"], _features(values, _reductions(values)), _depth(values)
+    if golden_start.is_lost(values) and not golden_file.is_partial(values):
+        net = (
+            given.net.space["normal"],
+            golden_file.features(values, golden_file.reductions(values)),
+            golden_file.depth(values),
+        )
         given = _searched(golden_start.drawn(values, *net), image)
     rules = {"first_order": hypergrad.first_order(), "unrolled": hypergrad.unrolled()}
     found = {}
@@ -145,7 +136,7 @@ def _steps(values: Values) -> tuple[str, Errors]:
 
 def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
     steps = len(values["train_loss"])
-    if _is_partial(values):
+    if golden_file.is_partial(values):
         # The files of PC-DARTS were made with DARTS's optimisers.
         search = pc_darts.pc_darts(
             given.net, steps_per_epoch=steps, warm_up=0, hypergrad=rule,
@@ -154,7 +145,7 @@ def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
     else:
         search = darts_method.darts(given.net, steps_per_epoch=steps, hypergrad=rule)
     batch = lambda half, i: Batch(
-        _images(values[f"x_{half}"][i]), np.asarray(values[f"y_{half}"][i], np.int32)
+        golden_file.images(values[f"x_{half}"][i]), np.asarray(values[f"y_{half}"][i], np.int32)
     )
     state = jax.jit(search.init)(jax.random.key(0), batch("train", 0).inputs)
     state = state._replace(arch=given.arch, weights=given.weights, stats=given.stats)
@@ -174,19 +165,19 @@ def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
 
 def _derived(values: Values) -> Errors:
     genotype = genotypes.from_darts(str(values["genotype"]))
-    cells, classes = _depth(values), values["param/classifier.bias"].shape[0]
-    reductions = _reductions(values)
+    cells, classes = golden_file.depth(values), values["param/classifier.bias"].shape[0]
+    reductions = golden_file.reductions(values)
     imagenet = "param/stem0.0.weight" in values
     auxiliary = "param/auxiliary_head.classifier.bias" in values
     make = derived_darts.imagenet if imagenet else derived_darts.cifar
-    stem = {} if imagenet else {"stem_multiplier": _stem_multiplier(values, reductions)}
+    stem = {} if imagenet else {"stem_multiplier": golden_file.stem_multiplier(values, reductions)}
     net = make(
-        genotype, features=_features(values, reductions), cells=cells, classes=classes,
+        genotype, features=golden_file.features(values, reductions), cells=cells, classes=classes,
         auxiliary=auxiliary, **stem,
     )  # fmt: skip
     names = torch_names.of_derived(genotype, reductions, imagenet=imagenet)
-    images, labels = _images(values["x"]), values["y"]
-    weights, stats = _fill(values, net.init, images, names)
+    images, labels = golden_file.images(values["x"]), values["y"]
+    weights, stats = golden_file.fill(values, net.init, images, names)
 
     def loss(weights):
         (logits, extra), moved = net.apply(weights, stats, images, jax.random.key(0), 0.0)
@@ -197,7 +188,7 @@ def _derived(values: Values) -> Errors:
 
     judge = jax.jit(jax.value_and_grad(loss, has_aux=True))
     (value, (logits, extra, moved)), grads = judge(weights)
-    final = jax.jit(net.infer)(weights, moved, _images(values["x_eval"]))
+    final = jax.jit(net.infer)(weights, moved, golden_file.images(values["x_eval"]))
     errors = {
         "train_logits": _error(logits, values["train_logits"]),
         "train_loss": _error(value, values["train_loss"]),
@@ -212,93 +203,28 @@ def _derived(values: Values) -> Errors:
 
 
 def _searched(values: Values, image: Sequence[int]) -> Searched:
-    cells, classes = _depth(values), values["param/classifier.bias"].shape[0]
-    reductions = _reductions(values)
+    cells, classes = golden_file.depth(values), values["param/classifier.bias"].shape[0]
+    reductions = golden_file.reductions(values)
     edges, columns = values["arch/alphas_normal"].shape
     nodes = next((n for n in range(1, 50) if len(spaces.dag(2, n)) == edges), None)
     if nodes is None or values["arch/alphas_reduce"].shape != (edges, columns):
         raise ValueError(f"alphas of {edges} edges are those of no DARTS cell.")
-    space = spaces.darts(nodes, _candidates(values, reductions, columns))
-    features = _features(values, reductions)
+    space = spaces.darts(nodes, golden_file.candidates(values, reductions, columns))
+    features = golden_file.features(values, reductions)
     width = features * (2 if 0 in reductions else 1)
     net = darts.supernet(
         space, features=features, cells=cells, classes=classes,
-        stem_multiplier=_stem_multiplier(values, reductions),
-        partial=_partial(values, width) if _is_partial(values) else 1,
+        stem_multiplier=golden_file.stem_multiplier(values, reductions),
+        partial=golden_file.partial(values, width) if golden_file.is_partial(values) else 1,
     )  # fmt: skip
     names = torch_names.of_supernet(space, reductions)
     channels, height, width = image
     images = jax.ShapeDtypeStruct((1, height, width, channels), np.float64)
-    weights, stats = _fill(values, net.init, images, names)
+    weights, stats = golden_file.fill(values, net.init, images, names)
     relaxation = relax.softmax()
-    if _is_partial(values):
+    if golden_file.is_partial(values):
         relaxation = relax.edge_normalised(space, relaxation)
-    return Searched(net, relaxation, names, _arch(values, "arch"), weights, stats)
-
-
-def _partial(values: Values, features: int) -> int:
-    """Which part of the channels the candidates of the first cell see."""
-    seen = [
-        array.shape[0]
-        for name, array in values.items()
-        if name.startswith("param/cells.0._ops.")
-        and name.endswith(("op.1.weight", ".1.running_mean"))
-    ]  # fmt: skip
-    if not seen:
-        raise ValueError("The file has no candidates that show how many channels they see.")
-    return features // seen[0]
-
-
-def _candidates(values: Values, reductions: Sequence[int], columns: int) -> tuple[str, ...]:
-    """What stands in each column of an edge that reduces, where every candidate shows itself."""
-    pools = iter(("max_pool_3x3", "avg_pool_3x3"))
-    found = []
-    for column in range(columns):
-        start = f"param/cells.{reductions[0]}._ops.0._ops.{column}."
-        parts = {k.removeprefix(start): v.shape for k, v in values.items() if k.startswith(start)}
-        if not parts:
-            found.append(spaces.NONE)
-        elif "conv_1.weight" in parts:
-            found.append("skip_connect")
-        elif "op.1.weight" in parts:
-            kind, size = "sep" if "op.5.weight" in parts else "dil", parts["op.1.weight"][-1]
-            found.append(f"{kind}_conv_{size}x{size}")
-        else:
-            found.append(next(pools, "pool"))
-    return tuple(found)
-
-
-def _fill(values: Values, init: Callable, images: Any, names: torch_names.Names) -> tuple[Any, Any]:
-    """(weights, statistics) from the file, every one of whose weights must be used."""
-    shapes = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)), images)
-    weights, stats = (torch_names.read(values, "param", tree, names) for tree in shapes)
-    used = {f"param/{name}" for name in torch_names.rows(weights, names)}
-    left = [k for k in values if k.startswith("param/") and k.endswith(("weight", "bias"))]
-    left = [k for k in left if k not in used]
-    if left:
-        raise ValueError(f"The file has {left[0]}, for which our network has no place.")
-    return weights, stats
-
-
-def _depth(values: Values) -> int:
-    cells = [int(k.split(".")[1]) for k in values if k.startswith("param/cells.")]
-    if not cells:
-        raise ValueError("The file has no weights of cells.")
-    return 1 + max(cells)
-
-
-def _reductions(values: Values) -> tuple[int, int]:
-    cells = _depth(values)
-    return cells // 3, 2 * cells // 3
-
-
-def _features(values: Values, reductions: Sequence[int]) -> int:
-    width = values["param/cells.0.preprocess1.op.1.weight"].shape[0]
-    return width // 2 if 0 in reductions else width
-
-
-def _stem_multiplier(values: Values, reductions: Sequence[int]) -> int:
-    return values["param/stem.0.weight"].shape[0] // _features(values, reductions)
+    return Searched(net, relaxation, names, golden_file.arch(values, "arch"), weights, stats)
 
 
 def _loss(given: Searched, batch: Batch) -> Callable:
@@ -314,29 +240,9 @@ def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def _batch(values: Values, half: str) -> Batch:
-    return Batch(_images(values[f"x_{half}"]), values[f"y_{half}"])
-
-
-def _images(array: np.ndarray) -> np.ndarray:
-    return np.asarray(array, np.float64).transpose(0, 2, 3, 1)
-
-
-def _is_partial(values: Values) -> bool:
-    return "arch/betas_normal" in values
-
-
-def _arch(values: Values, prefix: str) -> Any:
-    """The architecture under `prefix`, as our relaxation has it."""
-    read = lambda kind: {cell: values[f"{prefix}/{kind}_{cell}"] for cell in CELLS}
-    if not _is_partial(values):
-        return read("alphas")
-    return {"candidates": read("alphas"), "edges": read("betas")}
-
-
 def _arch_error(tree: Any, values: Values, prefix: str, step: int | None = None) -> float:
     at = (lambda array: array) if step is None else (lambda array: array[step])
-    theirs = jax.tree.map(at, _arch(values, prefix))
+    theirs = jax.tree.map(at, golden_file.arch(values, prefix))
     return max(jax.tree.leaves(jax.tree.map(_error, tree, theirs)))
 
 
