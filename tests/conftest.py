@@ -6,9 +6,12 @@ import pathlib
 # Compiling is most of the suite's time, in the processes that it starts as well. Programs as users
 # compile them are those of test_golden and of the README's commands.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Two processes test at once: to compile one program on both cores is in their way.
+ONE_PART = "--xla_cpu_parallel_codegen_split_count=1"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_PART}".strip()
 
-import jax
-import pytest
+import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
