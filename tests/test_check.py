@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from jaxnas import check, custom, space
-from jaxnas.check import together
+from jaxnas.check import table, together
 from jaxnas.check.claim import Broken
 from jaxnas.nets import inherit, ops, stacks
 from jaxnas.types import Choice
@@ -52,6 +52,13 @@ def first_broken(path):
     assert broken.holds is False
     assert all(v.holds is None for v in after)
     return broken
+
+
+def test_accepts_the_example_of_the_docs(capsys):
+    assert check.run(str(EXAMPLE)) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("holds") == len(table.CLAIMS)
+    assert "BROKEN" not in printed
 
 
 def test_a_broken_claim_is_printed_and_told_by_the_exit_code(tmp_path, capsys):

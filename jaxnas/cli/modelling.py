@@ -10,7 +10,7 @@ import rich.console
 from jaxnas import catalogue, genotype, mobile_sized, run
 from jaxnas.cli import genotypes, latency
 from jaxnas.latency import compare, files, fit, model_file, plot, rounds, tables
-from jaxnas.latency.model import LATENCY, Model, margin
+from jaxnas.latency.model import LATENCY, Model, margin, unit
 from jaxnas.latency.quality import Quality
 from jaxnas.report import table
 from jaxnas.run import folder as run_folder
@@ -65,17 +65,17 @@ def predicted(asked: latency.Predict, console: rich.console.Console | None = Non
     if not asked.networks:
         refuse("There is nothing to predict: give a genotype.json, a run folder, or a name.")
     model = model_file.load(Path(asked.model).expanduser(), device=asked.device)
-    unit = "ms" if model.quantity == LATENCY else model.quantity
+    of = unit(model.quantity)
     found = [_network(model, text) for text in asked.networks]
     columns = model.predict(np.array([network for network, _ in found]))
     each = list(zip((name for _, name in found), *(c.tolist() for c in columns), strict=True))
     if asked.json:
-        ends = ("low_ms", "high_ms") if unit == "ms" else ("low", "high")
+        ends = ("low_ms", "high_ms") if of == "ms" else ("low", "high")
         keys = ("network", model.quantity, *ends)
         print(json.dumps([dict(zip(keys, row, strict=True)) for row in each], indent=2))
         return
     for name, ms, low, high in each:
-        progress.say(console, f"{ms:.4g} {unit}  (90 %: {low:.4g} to {high:.4g} {unit})  {name}")
+        progress.say(console, f"{ms:.4g} {of}  (90 %: {low:.4g} to {high:.4g} {of})  {name}")
 
 
 def reported(asked: latency.Report, console: rich.console.Console | None = None) -> Path:
@@ -85,9 +85,9 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
     """
     console = console or rich.console.Console()
     rows = read(asked)
-    what, unit, before = "latency", "ms", ""
+    what, before = "latency", ""
     if rows.quantity != LATENCY:
-        what, unit, before = rows.quantity, rows.quantity, f"{rows.quantity}-"
+        what, before = rows.quantity, f"{rows.quantity}-"
     judged, ms, ours = compare.crossed(
         rows.space, rows.networks, rows.values, work=rows.work, quantity=rows.quantity
     )
@@ -116,7 +116,8 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
     )
     page, picture = out / f"{before}{PAGE}", out / f"{before}{PLOT}"
     run.write_text(page, text.replace("\n\n\n", "\n"))
-    plot.predicted_against_measured(picture, ms, ours, rows.device or "unnamed device", unit)
+    device = rows.device or "unnamed device"
+    plot.predicted_against_measured(picture, ms, ours, device, unit(rows.quantity))
     for line in (title, *table.text(shown).splitlines(), *([ceiling] if ceiling else [])):
         progress.say(console, line)
     progress.say(console, f"report: {page}; plot: {picture}")

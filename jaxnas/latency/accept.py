@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxnas.latency import layout
-from jaxnas.latency.model import LATENCY
+from jaxnas.latency.model import LATENCY, unit
 from jaxnas.types import Space
 
 DISAGREE = 1.5  # times: above, two measurements of one network are not of one device
@@ -21,7 +21,7 @@ def accepted(
 
     Or values of another `quantity`. Raises as `fit` does.
     """
-    what, unit = ("times", "ms") if quantity == LATENCY else ("values", quantity)
+    what, of = "times" if quantity == LATENCY else "values", unit(quantity)
     networks, ms = layout.check(space, networks), np.asarray(latency_ms, float)
     if ms.shape != networks.shape[:1]:
         raise FitError(f"There are {len(networks)} networks and times of the shape {ms.shape}.")
@@ -30,7 +30,7 @@ def accepted(
     if wrong.any():
         raise FitError(
             f"{wrong.sum()} of {len(ms)} {what} are zero, negative or infinite (the first: "
-            f"{ms[wrong][0]:g} {unit}): measure those networks again, or leave them out."
+            f"{ms[wrong][0]:g} {of}): measure those networks again, or leave them out."
         )
     different, place = np.unique(networks, axis=0, return_inverse=True)
     if len(different) < 2:
@@ -43,8 +43,8 @@ def accepted(
     np.maximum.at(high, place.ravel(), ms)
     if (worst := int(np.argmax(high / low))) is not None and high[worst] > DISAGREE * low[worst]:
         raise FitError(
-            f"Network {different[worst].tolist()} has {low[worst]:.4g} {unit} and "
-            f"{high[worst]:.4g} {unit} in one table: keep the rows of one device and one unit."
+            f"Network {different[worst].tolist()} has {low[worst]:.4g} {of} and "
+            f"{high[worst]:.4g} {of} in one table: keep the rows of one device and one unit."
         )
     median = float(np.median(ms))
     if quantity == LATENCY and not ABSURD_MS[0] <= median <= ABSURD_MS[1]:

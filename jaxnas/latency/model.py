@@ -15,6 +15,11 @@ FINEST = 1e-6  # of the median: predictions are rounded to it
 NEAR = 0.2  # of the median: below, intervals are as wide as there (see `evidence.FLOOR`)
 
 
+def unit(quantity: str) -> str:
+    """ "ms" of latency, the quantity's own name of all others."""
+    return "ms" if quantity == LATENCY else quantity
+
+
 class Model(NamedTuple):
     """Predicts the milliseconds of every network of `space` on `device`.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnas import catalogue, target_terms
 from jaxnas.latency import chains, expected, layout, programs
-from jaxnas.latency.model import LATENCY, Model, margin
+from jaxnas.latency.model import Model, margin, unit
 from jaxnas.space import NONE
 from jaxnas.target import codes, costs
 from jaxnas.target.opened import TargetError
@@ -46,16 +46,11 @@ def of_model(
     low, high = ends(entry, model)
     aim = most / (1 + risk * margin(model))
     less = f", less {risk:g} half-widths of the interval," if risk else ""
-    refuse_range(name, most, aim, low, high, f"{{:.4g}} {unit(model)}", less)
+    refuse_range(name, most, aim, low, high, f"{{:.4g}} {unit(model.quantity)}", less)
     return Aim(
         name, most, aim, expected.expected(model),
         lambda networks: model.predict(networks)[0], model,
     )  # fmt: skip
-
-
-def unit(model: Model) -> str:
-    """Of what the model predicts: "ms", or its quantity."""
-    return "ms" if model.quantity == LATENCY else model.quantity
 
 
 def of_counts(entry: catalogue.Entry, size: programs.Size, name: str, most: float) -> Aim:

@@ -8,10 +8,10 @@ import numpy as np
 from jaxnas import catalogue
 from jaxnas.genotype import Genotype
 from jaxnas.latency import fit, layout
-from jaxnas.latency.model import Model
+from jaxnas.latency.model import Model, unit
 from jaxnas.program import Finished
 from jaxnas.target import codes
-from jaxnas.target.aims import Aim, unit
+from jaxnas.target.aims import Aim
 from jaxnas.target.beside import Times
 from jaxnas.target.opened import Campaign, TargetError
 from jaxnas.target.pool import Pool
@@ -204,7 +204,7 @@ def _verdict(
             said["holds"] = said["predicted"] <= aim.most  # counted, or as far as is predicted
             if aim.model is not None:
                 _, low, high = (float(v[0]) for v in aim.model.predict(pool.networks[[row]]))
-                said |= {"interval": [low, high], "unit": unit(aim.model)}
+                said |= {"interval": [low, high], "unit": unit(aim.model.quantity)}
         targets[aim.name] = said
     others = [
         {
