@@ -37,3 +37,28 @@ def test_a_loop_over_equal_cells_equals_calling_each(x64, cells, reductions):
     )
     used = toy.jit(lambda *arguments: net.infer(*arguments))(weights, stats, gates, images)
     assert np.isfinite(used).all()
+
+
+def test_the_mixed_derivative_passes_through_the_loop(x64):
+    """What the exact hypergradient takes: a forward derivative of a gradient, pools included."""
+    space = darts.spaces.darts(1, ("skip_connect", "max_pool_3x3", "avg_pool_3x3", "sep_conv_3x3"))
+    net = darts.supernet(space, features=2, cells=2, classes=3, reductions=(), stem_multiplier=2)
+    images = jax.random.normal(jax.random.key(0), (2, 6, 6, 3), jnp.float64)
+    weights, stats = toy.jit(net.init)(jax.random.key(1), images)
+    gates = relax.softmax(1.0).gates(relax.softmax(1.0).init(jax.random.key(2), space), None)
+    along = jax.tree.map(jnp.cos, weights)
+
+    def mixed_derivative(run):
+        loss = lambda g, w: jnp.sum(jnp.sin(run(w, stats, g, images)[0]))
+        slope = lambda w: jax.grad(loss)(gates, w)
+        return toy.jit(lambda: jax.jvp(slope, (weights,), (along,))[1])()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(darts, "_runs", lambda cells, reductions: [[i] for i in range(cells)])
+        expected = mixed_derivative(net.apply)
+    jax.clear_caches()
+    found = mixed_derivative(lambda *arguments: net.apply(*arguments))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found, expected
+    )
+    assert np.all(found["normal"])

@@ -54,6 +54,24 @@ def alone(name: str, compute: Map) -> Map:
     return _primitive(name, compute).bind
 
 
+def piecewise(name: str, compute: Map, change: Map) -> Map:
+    """`compute(x, **static)`, whose derivative along `t` is `change(t, x, value, **static)`.
+
+    `change` is a linear map of this file: what it is told besides `t` counts as constant. A
+    `custom_jvp` would do, but JAX drops its rule from what one loop inside another recomputes.
+    """
+    primitive = _primitive(name, compute)
+
+    def jvp(primals, tangents, **static):
+        value = primitive.bind(*primals, **static)
+        if isinstance(tangents[0], ad.Zero):
+            return value, ad.Zero.from_primal_value(value)
+        return value, change(tangents[0], *primals, value, **static)
+
+    ad.primitive_jvps[primitive] = jvp
+    return primitive.bind
+
+
 def _primitive(name: str, compute: Map) -> Primitive:
     primitive = Primitive(name)
 

@@ -28,7 +28,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> ja
 
 def max_pool(x: jax.Array, stride: int) -> jax.Array:
     """3x3 maximum over an image padded by -inf; values that tie share the gradient."""
-    return _max_pool(x, stride)
+    return _max_pool(x, stride=stride)
 
 
 def average_pool(x: jax.Array, stride: int) -> jax.Array:
@@ -160,25 +160,12 @@ def _to_tops(g, x, top, *, stride, shape):
     return sum(jnp.where(top == x, share, 0) for (_, top), (_, share) in windows)
 
 
-_tops = adjoint.alone("tops", _top)
 _route = adjoint.linear(
     "route_to_maximum",
     adjoint.alone("change_of_tops", _of_tops),
     adjoint.alone("share_of_tops", _to_tops),
 )
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _max_pool(x, stride):
-    return _tops(x, stride=stride)
-
-
-@_max_pool.defjvp
-def _max_pool_jvp(stride, primals, tangents):
-    (x,), (t,) = primals, tangents
-    top = _max_pool(x, stride)
-    return top, _route(t, lax.stop_gradient(x), lax.stop_gradient(top), stride=stride)
-
+_max_pool = adjoint.piecewise("max_pool", _top, _route)
 
 _sum_around = adjoint.alone(
     "sum_around", lambda x, *, stride: sum(t for _, t in _taps(x, 3, stride, 1))
