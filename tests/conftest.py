@@ -4,7 +4,7 @@ import os
 import pathlib
 
 # Compiling is most of the suite's time, in the processes that it starts as well. Programs as users
-# compile them are those of test_golden and of the README's commands.
+# compile them are some of test_golden and those of the README's commands.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Two processes test at once: to compile one program on both cores is in their way.
 ONE_PART = "--xla_cpu_parallel_codegen_split_count=1"

@@ -19,7 +19,6 @@ from jaxnas import data, find, oracle
 from jaxnas import space as spaces
 from jaxnas.oracle import cells
 from jaxnas.report import dots, sheet, table
-from jaxnas.run import chunks
 from jaxnas.types import Choice
 
 TABLE = Path(__file__).parents[2] / "shared" / "nasbench" / "nb201.npz"
@@ -27,15 +26,11 @@ needs_table = pytest.mark.skipif(not TABLE.exists(), reason=f"no table of NAS-Be
 
 
 @pytest.fixture(scope="module", autouse=True)
-def in_haste():
-    """Programs run for milliseconds here: they are compiled without optimisation, and kept."""
-    level = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+def programs_are_kept():
+    """The programs that one study compiles are kept for the next."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-        patch.setattr(chunks, "options", lambda: level)
-        jax.config.update("jax_disable_most_optimizations", True)
         yield
-        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def said():

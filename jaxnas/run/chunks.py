@@ -66,9 +66,10 @@ def options() -> dict[str, int]:
     """XLA's options for the program of a step on this backend.
 
     On the CPU LLVM's first level, a quarter less compilation for steps that are no slower, and
-    vectors of 512 bits where there are any (figures: docs/performance.md).
+    vectors of 512 bits where there are any (figures: docs/performance.md). None where JAX is told
+    to leave most optimisations out, which they would bring back.
     """
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or jax.config.values[process.UNOPTIMISED]:
         return {}
     return {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
 

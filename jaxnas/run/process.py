@@ -5,8 +5,11 @@ import ctypes
 import gc
 from collections.abc import Iterator
 
+import jax
+
 # glibc's malloc.h.
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
+UNOPTIMISED = "jax_disable_most_optimizations"  # JAX's setting
 
 
 def keep_freed_memory() -> bool:
@@ -34,3 +37,14 @@ def without_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+@contextlib.contextmanager
+def without_optimisation() -> Iterator[None]:
+    """Programs are compiled as fast as XLA can, for what runs each of them once or twice."""
+    before = jax.config.values[UNOPTIMISED]
+    jax.config.update(UNOPTIMISED, True)
+    try:
+        yield
+    finally:
+        jax.config.update(UNOPTIMISED, before)
