@@ -28,9 +28,8 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("stats", "mean", jnp.zeros, shape, dtype)
         running_var = self.variable("stats", "var", jnp.ones, shape, dtype)
         if self.training:
-            axes, count = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
-            mean = jnp.mean(x, axes)
-            var = jnp.maximum(jnp.mean(jnp.square(x), axes) - jnp.square(mean), 0)
+            count = x.size // x.shape[-1]
+            mean, var = _moments(x)
             if not self.is_initializing():
                 unbiased = var * (count / max(count - 1, 1))
                 follow = lambda old, new: self.decay * old + (1 - self.decay) * new
@@ -38,11 +37,28 @@ class BatchNorm(nn.Module):
                 running_var.value = follow(running_var.value, unbiased)
         else:
             mean, var = running_mean.value, running_var.value
-        scale = jax.lax.rsqrt(var + self.epsilon)
-        if self.affine:
-            scale = scale * self.param("scale", nn.initializers.ones, shape, dtype)
-        y = (x - mean) * scale
-        return y + self.param("bias", nn.initializers.zeros, shape, dtype) if self.affine else y
+        if not self.affine:
+            return _normalised(x, mean, var, epsilon=self.epsilon)
+        scale = self.param("scale", nn.initializers.ones, shape, dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, dtype)
+        return _normalised(x, mean, var, scale, bias, epsilon=self.epsilon)
+
+
+# Jitted, so that equal normalisations, hundreds in a search network, are traced and differentiated
+# once.
+@jax.jit
+def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(mean, biased variance) of each channel."""
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, axes)
+    return mean, jnp.maximum(jnp.mean(jnp.square(x), axes) - jnp.square(mean), 0)
+
+
+@functools.partial(jax.jit, static_argnames="epsilon")
+def _normalised(x, mean, var, scale=None, bias=None, *, epsilon: float) -> jax.Array:
+    inverse = jax.lax.rsqrt(var + epsilon)
+    y = (x - mean) * (inverse if scale is None else inverse * scale)
+    return y if bias is None else y + bias
 
 
 class Norms(NamedTuple):
