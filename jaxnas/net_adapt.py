@@ -50,9 +50,17 @@ class Narrowing(NamedTuple):
 
 
 def adapt(
-    net: Any, how: Narrowing, budget: float, *, first: float = 0.03, decay: float = 0.96
+    net: Any,
+    how: Narrowing,
+    budget: float,
+    *,
+    first: float = 0.03,
+    decay: float = 0.96,
+    told: Callable[[Step], None] = lambda step: None,
 ) -> tuple[Any, list[Step]]:
     """(the network within `budget`, the steps to it), every step strictly cheaper than the last.
+
+    `told` hears of each step that is kept.
 
     The first step saves the share `first` of the cost, each next one `decay` times as much, the
     last as much as is missing; where no part can save it alone, half of it is tried (ours). Both
@@ -84,6 +92,7 @@ def adapt(
         cost = how.cost(net)
         assert cost < now
         steps.append(Step(part, width, cost, how.score(net)))
+        told(steps[-1])
         now, saving = cost, saving * decay
     return net, steps
 
@@ -141,6 +150,7 @@ def mobile_network(
     learning_rate: float = 0.01,
     first: float = 0.03,
     decay: float = 0.96,
+    told: Callable[[Step], None] = lambda step: None,
 ) -> Fitted:
     """A trained mobile network narrowed into a budget: hidden channels, features and the head.
 
@@ -148,8 +158,8 @@ def mobile_network(
     measurement in milliseconds. `train(i)` is a training batch; each proposal is tuned for `steps`
     of them by SGD, always the same ones; `valid` judges accuracy by running statistics, ties
     going to the lower loss. One compiled program tunes all widths. The result's `chain` has one
-    genotype; its network has the result's weights. Raises ValueError as `adapt`, `mobile_narrow.
-    parts`, and for no steps.
+    genotype; its network has the result's weights. `told` hears of each step that is kept. Raises
+    ValueError as `adapt`, `mobile_narrow.parts`, and for no steps.
     """
     if steps < 1 or not learning_rate > 0:
         raise ValueError(
@@ -206,11 +216,13 @@ def mobile_network(
         score=score,
     )
     start = Narrow(narrow.everything(known), weights, stats)
-    state, taken = adapt(start, how, budget, first=first, decay=decay)
+    accuracy = lambda step: step._replace(score=step.score[0])
+    state, taken = adapt(
+        start, how, budget, first=first, decay=decay, told=lambda step: told(accuracy(step))
+    )
     found = narrow.chain_of(whole, state.kept)
     cut = narrow.cut(known, state.kept, state.weights, state.stats)
-    taken = [step._replace(score=step.score[0]) for step in taken]
-    return Fitted(found, mobile.genotype(found), *cut, taken)
+    return Fitted(found, mobile.genotype(found), *cut, list(map(accuracy, taken)))
 
 
 def _entropy(logits: jax.Array, batch: Batch) -> Scalar:

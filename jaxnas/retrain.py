@@ -140,6 +140,42 @@ def refuse(entry: catalogue.Entry, genotype: Genotype, recipe: Recipe, found: da
     data.steps_per_epoch(len(found.train.labels) + len(found.valid.labels), recipe.batch_size)
 
 
+class Plan(NamedTuple):
+    """A training that may have been begun before."""
+
+    net: Network
+    training: Trainer
+    steps_per_epoch: int
+    execution: run.Execution
+    record: dict[str, Any]  # of its folder
+
+
+def plan(
+    entry: catalogue.Entry,
+    genotype: Genotype,
+    recipe: Recipe,
+    seed: int,
+    found: data.DataSet,
+    *,
+    mode: str | None = None,
+    start: tuple[Weights, Stats] | None = None,
+) -> Plan:
+    """How a resolved recipe trains a genotype, from `start` or from weights drawn by `seed`."""
+    net = network(entry, genotype, recipe, len(found.class_names))
+    steps_per_epoch = data.steps_per_epoch(len(data.whole(found).labels), recipe.batch_size)
+    execution = run.execution(steps_per_epoch, mode)
+    settings = flat(recipe) | {
+        "data": found.name,
+        "seed": seed,
+        "genotype": json.loads(genotypes.to_json(genotype)),
+        "space_sha256": entry.digest,
+    }
+    if start is not None:
+        settings["start"] = checkpoint.digest(start)
+    record = run.describe(settings, execution, found.digest)
+    return Plan(net, trainer(net, recipe, steps_per_epoch), steps_per_epoch, execution, record)
+
+
 def train(
     entry: catalogue.Entry,
     genotype: Genotype,
@@ -153,35 +189,31 @@ def train(
     mode: str | None,
     console: rich.console.Console,
     timed: bool = True,
+    start: tuple[Weights, Stats] | None = None,
 ) -> dict[str, Any]:
     """Trains on all training images and tests once; goes on where `folder` was left.
 
     Gives, and writes as `result.json`, `top1, top5, loss, ece, reliability, parameters, macs,
     digest` (of the final state), with `timed` also `latency_ms`; a finished folder is only
-    read. Raises what `run.claim` and `run.loop` raise.
+    read. `start` are weights and statistics to begin with in the place of random ones. Raises
+    what `run.claim` and `run.loop` raise.
     """
     images, shape = data.whole(found), found.train.inputs.shape[1:]
-    net = network(entry, genotype, recipe, len(found.class_names))
-    steps_per_epoch = data.steps_per_epoch(len(images.labels), recipe.batch_size)
-    execution = run.execution(steps_per_epoch, mode)
-    settings = flat(recipe) | {
-        "data": found.name,
-        "seed": seed,
-        "genotype": json.loads(genotypes.to_json(genotype)),
-        "space_sha256": entry.digest,
-    }
-    record = run.describe(settings, execution, found.digest)
+    planned = plan(entry, genotype, recipe, seed, found, mode=mode, start=start)
+    net, training, steps_per_epoch, execution, record = planned
     with run.claim(folder, record) as folder:
         if (folder / RESULT).exists():
             return _read(folder / RESULT)
-        training = trainer(net, recipe, steps_per_epoch)
         k_init, k_images = jax.random.split(jax.random.key(seed))
+        state = run.begin(training.init, k_init, jnp.zeros((1, *shape), jnp.float32))
+        if start is not None:
+            state = state._replace(weights=start[0], stats=start[1])
         batch = data.make_batch(
             found.mean, found.std, augmentation(recipe, found), recipe.batch_size
         )
         outcome = run.loop(
             lambda state, images, key: training.update(state, batch(images, key, state.step)),
-            run.begin(training.init, k_init, jnp.zeros((1, *shape), jnp.float32)),
+            state,
             folder=folder,
             record=record,
             total_steps=recipe.epochs * steps_per_epoch,
@@ -203,6 +235,15 @@ def train(
         result["digest"] = checkpoint.digest(outcome.state)
         run.write_text(folder / RESULT, json.dumps(result, indent=2) + "\n")
         return result
+
+
+def trained(planned: Plan, found: data.DataSet, folder: Path) -> tuple[Weights, Stats]:
+    """The weights that `train` tested in the end, and the statistics. Raises CheckpointError."""
+    image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
+    like = run.begin(planned.training.init, jax.random.key(0), image)
+    fingerprint = run.fingerprint(planned.record)
+    state, _ = checkpoint.read(folder / "checkpoints", like, fingerprint)
+    return planned.training.tested(state), state.stats
 
 
 def predict(net: Network, weights: Weights, stats: Stats, found: data.DataSet) -> np.ndarray:

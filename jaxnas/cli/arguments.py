@@ -17,6 +17,7 @@ usage: jaxnas COMMAND [options]
 
   search              find a cell, retrain it beside random ones, write a report
   retrain GENOTYPE    train the network of a genotype
+  narrow GENOTYPE     take channels from a mobile network until it fits a budget
   report RUN          write the report of a run folder again
   draw GENOTYPE       draw the cells of a genotype as SVG and PNG
   check FILE          check a space of your own
@@ -70,6 +71,7 @@ def run(words: Sequence[str]) -> int:
     commands = {
         "search": _search,
         "retrain": _retrain,
+        "narrow": _narrow,
         "report": _report,
         "draw": _draw,
         "check": _check,
@@ -100,6 +102,12 @@ def _retrain(words: Sequence[str]) -> int:
 
         retrain.main(settings)
     return 0
+
+
+def _narrow(words: Sequence[str]) -> int:
+    from jaxnas.cli import narrow
+
+    return narrow.run_words(words)
 
 
 def _report(words: Sequence[str]) -> int:

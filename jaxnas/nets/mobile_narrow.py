@@ -142,7 +142,7 @@ def cut(
 
 def chain_of(chain: Chain, kept: Kept) -> Chain | None:
     """The fixed chain of what is left; None where as many channels are inside a layer as enter
-    it, which a chain says for a layer without its first convolution."""
+    it, which a chain says for a layer without its first convolution, or a hundred times as many."""
     stages, entering, inputs = [], "features_0", int(kept["features_0"].sum())
     stem = inputs
     for i, layer in enumerate(mobile.layers(chain)):
@@ -191,7 +191,7 @@ def _same_sums(before: Chain, after: Chain) -> bool:
 
 
 def _spelled(name: str, hidden: int, layer: Layer) -> str | None:
-    if hidden == layer.inputs:
+    if hidden == layer.inputs or hidden >= 100 * layer.inputs:
         return None
     kernel, _, *rest = name.split("_")
     found = "_".join([kernel, f"e{hidden / layer.inputs:.7g}", *rest])

@@ -1,0 +1,155 @@
+"""Compares NetAdapt's narrowing with a uniform cut of the width at equal measured latency.
+
+python -m experiments.net_adapt genotype.json --data cifar10 --data-dir ~/tfds --limit 2000
+
+A pair of rows a seed: the genotype's network at `--cut-features` for its stem, trained for as many
+epochs as the other in all; the network of `--features`, trained, narrowed until it is as fast, and
+tuned. Both learn from the same images. In the end both are timed in turns.
+"""
+
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import rich.console
+import tyro.conf
+
+from experiments import command, study
+from jaxnas import catalogue, mobile, mobile_file, retrain, run, timing
+from jaxnas.cli import genotypes, narrow, opening
+from jaxnas.nets import mobile as networks
+from jaxnas.report import table
+from jaxnas.run import progress
+from jaxnas.settings import Place, Recipe, Source
+from jaxnas.settings import recipe as recipes
+from jaxnas.settings.narrow import NarrowSettings
+
+PROGRAM = "experiments.net_adapt"
+ROUNDS = 9  # of timing both in turns
+ADAPTED, CUT = "NetAdapt", "uniform"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    genotype: tyro.conf.Positional[str] = ""
+    """A mobile genotype.json, or a run folder."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of all that is random in a pair."""
+    data: str = "digits"
+    """The images."""
+    data_dir: str | None = None
+    """Where prepared TFDS sets lie."""
+    limit: int | None = None
+    """The first N training images."""
+    features: int = 16
+    """Of the stem of the network that is narrowed."""
+    cut_features: int = 12
+    """Of the stem of the network that is cut uniformly."""
+    epochs: int = 8
+    """Before the narrowing."""
+    tune_epochs: int = 8
+    """After it."""
+    out: str = "runs/net_adapt"
+    """The study's folder."""
+
+
+def main(settings: Settings, console: rich.console.Console | None = None) -> Path:
+    """All pairs, from wherever they were left; gives the folder. Raises ValueError."""
+    console = console or rich.console.Console()
+    if not 0 < settings.cut_features < settings.features:
+        raise ValueError("--cut-features is below --features, and both above 0.")
+    folder = Path(settings.out).expanduser()
+    _, label = genotypes.named(settings.genotype)
+    shared = {
+        name: getattr(settings, name)
+        for name in ("data", "limit", "features", "cut_features", "epochs", "tune_epochs")
+    }
+    record = run.describe(shared | {"genotype": label}, run.execution(1))
+    with run.claim(folder, record, lambda line: progress.say(console, line)):
+        done = {(row["method"], row["seed"]) for row in study.rows(folder)}
+        is_done = lambda name, seed: (name, seed) in done
+        for _, seed in study.pairs([ADAPTED], settings.seeds, is_done, console):
+            for row in _pair(settings, folder, seed, console):
+                study.add(folder, row)
+        report(folder, study.rows(folder), console)
+    return folder
+
+
+def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Row]:
+    genotype, _ = genotypes.named(settings.genotype)
+    entry = catalogue.of_genotype(genotype)
+    source = Source(settings.data, data_dir=settings.data_dir, limit=settings.limit)
+    recipe = Recipe(epochs=settings.epochs, features=settings.features)
+    asked = NarrowSettings(
+        settings.genotype, source=source, recipe=recipe, seed=seed, target_ms=1.0,
+        tune_epochs=settings.tune_epochs, place=Place(out=str(folder), name=f"adapted-{seed}"),
+    )  # fmt: skip
+    found = narrow.learnt(opening.load(source, 1 - asked.held_out))
+    shape, classes = found.train.inputs.shape[1:], len(found.class_names)
+    less = dataclasses.replace(
+        recipe, features=settings.cut_features, epochs=settings.epochs + settings.tune_epochs
+    )
+    less = recipes.resolved(less, "mobile", shape)
+    run.cache.enable()
+    cut = retrain.train(
+        entry, genotype, less, seed, found, folder=folder / f"uniform-{seed}", title=CUT,
+        saving=run.Saving(), mode=None, console=console,
+    )  # fmt: skip
+    small = retrain.network(entry, genotype, less, classes)
+    weights = lambda net: jax.jit(net.init)(jax.random.key(0), jax.numpy.zeros((1, *shape)))
+    time = lambda net, at: timing.inference(net, *at, shape).median
+    at_small = weights(small)
+    limit = statistics.median(time(small, at_small) for _ in range(ROUNDS))
+    place = narrow.main(dataclasses.replace(asked, target_ms=limit), console)
+    chain = mobile_file.from_json((place / narrow.CHAIN).read_text(encoding="utf-8"))
+    slim = networks.network(chain, mobile.genotype(chain), classes=classes)
+    at_slim, times = weights(slim), {CUT: [], ADAPTED: []}
+    for _ in range(ROUNDS):
+        times[CUT].append(time(small, at_small))
+        times[ADAPTED].append(time(slim, at_slim))
+    tuned = json.loads((place / narrow.SUMMARY).read_text(encoding="utf-8"))["tuned"]
+    return [
+        {"method": name, "seed": seed, "measured_ms": statistics.median(times[name])}
+        | {key: row[key] for key in ("top1", "loss", "parameters", "macs")}
+        for name, row in ((CUT, cut), (ADAPTED, tuned))
+    ]
+
+
+def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Console) -> None:
+    """Writes net_adapt.md; prints the table."""
+    of = lambda name: sorted((r for r in rows if r["method"] == name), key=lambda r: r["seed"])
+    lines = [
+        (str(a["seed"]),)
+        + tuple(
+            text
+            for row in (cut, a)
+            for text in (
+                f"{100 * row['top1']:.1f}",
+                f"{row['measured_ms']:.4g}",
+                f"{row['macs']:,}",
+            )
+        )
+        for cut, a in zip(of(CUT), of(ADAPTED), strict=True)
+    ]
+    head = ("seed",) + tuple(
+        f"{name}, {what}" for name in (CUT, ADAPTED) for what in ("accuracy %", "ms", "MACs")
+    )
+    shown = table.Table(head, lines)
+    wins = sum(a["top1"] > cut["top1"] for cut, a in zip(of(CUT), of(ADAPTED), strict=True))
+    said = f"NetAdapt is more accurate in {wins} of {len(lines)} seeds."
+    run.write_text(folder / "net_adapt.md", f"# NetAdapt\n\n{said}\n\n{table.markdown(shown)}")
+    for line in (*table.text(shown).splitlines(), said, f"report: {folder / 'net_adapt.md'}"):
+        progress.say(console, line)
+
+
+def cli(argv: Sequence[str] | None = None) -> int:
+    """The command line of this study; gives its exit code."""
+    return command.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

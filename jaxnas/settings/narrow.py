@@ -1,0 +1,59 @@
+"""What `jaxnas narrow` can be told."""
+
+import dataclasses
+from typing import Annotated
+
+import tyro.conf
+
+from jaxnas.settings import places
+from jaxnas.settings.limits import refuse, require
+from jaxnas.settings.places import Place
+from jaxnas.settings.recipe import Recipe
+from jaxnas.settings.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class NarrowSettings:
+    genotype: tyro.conf.Positional[str]
+    """A mobile genotype.json, or the run folder of a search in a mobile space."""
+    macs: int | None = None
+    """Most multiply-accumulates of one image."""
+    target_ms: float | None = None
+    """Most milliseconds of one image on this device; the network is timed as it shrinks."""
+    held_out: float = 0.2
+    """Share of the training images that only judge what is to go."""
+    short_steps: int = 20
+    """Training steps of each proposal before it is judged."""
+    short_rate: float = 0.01
+    """Learning rate of these steps."""
+    first: float = 0.03
+    """Share of the cost that the first step saves."""
+    decay: float = 0.96
+    """How much of the last step's saving the next one makes."""
+    tune_epochs: int | None = None
+    """Passes over the training set for the narrowed network; by default as many as before."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = Source()
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
+    seed: int = 0
+    """Of the weights, the order of images and their augmentation."""
+    place: Annotated[Place, tyro.conf.arg(name="")] = Place()
+
+
+def check(settings: NarrowSettings) -> None:
+    """Raises ValueError for what is wrong whatever the data."""
+    places.check(settings.place)
+    if (settings.macs is None) == (settings.target_ms is None):
+        refuse("Say how narrow: give --macs or --target-ms, one of them.")
+    require("--macs", settings.macs, least=1)
+    require("--target-ms", settings.target_ms, above=0)
+    require("--held-out", settings.held_out, above=0, below=1)
+    require("--short-steps", settings.short_steps, least=1)
+    require("--short-rate", settings.short_rate, above=0)
+    require("--first", settings.first, above=0, below=1)
+    require("--decay", settings.decay, above=0)
+    if settings.decay > 1:
+        refuse(f"--decay is {settings.decay}: a step saves no more than the one before it.")
+    require("--tune-epochs", settings.tune_epochs, least=1)
+    require("--seed", settings.seed, least=0, below=2**32)
+    if settings.recipe.ema is not None:
+        refuse("--ema has no effect here: narrowing starts from the weights themselves.")

@@ -1,0 +1,93 @@
+"""`jaxnas narrow` on real images: a smaller network, its file, and what is refused."""
+
+import json
+
+import jax
+import pytest
+
+from jaxnas import genotype as genotypes
+from jaxnas import mobile, mobile_file, mobile_named, mobile_sized
+from jaxnas.cli import main
+from jaxnas.mobile_file import ChainError
+from jaxnas.nets import count
+from jaxnas.nets import mobile as networks
+
+CHAIN = mobile_sized.sized("mobile-proxyless", features=8, repeats=1)
+SETTINGS = [
+    *("--epochs", "1", "--features", "8", "--limit", "300", "--seed", "1"),
+    *("--short-steps", "1", "--first", "0.3"),
+]
+
+
+@pytest.fixture(scope="module")
+def genotype(tmp_path_factory):
+    """The cheapest network of the space."""
+    open_ = [layer for layer in mobile.layers(CHAIN) if len(layer.candidates) > 1]
+    names = ["skip_connect" if "skip_connect" in layer.candidates else "k3_e3" for layer in open_]
+    path = tmp_path_factory.mktemp("genotype") / "genotype.json"
+    path.write_text(genotypes.to_json(mobile.genotype(CHAIN, names)))
+    return path
+
+
+def test_narrows_trains_and_goes_on_where_it_was(genotype, tmp_path, capsys):
+    words = ["narrow", str(genotype), "--macs", "60000", "--out", str(tmp_path), "--name", "n"]
+    assert main([*words, *SETTINGS]) == 0, capsys.readouterr().err
+    said, folder = capsys.readouterr().out, tmp_path / "n"
+    assert "held-out images" in said and "narrow.md" in said
+    summary = json.loads((folder / "summary.json").read_text())
+    chain = mobile_file.from_json((folder / "chain.json").read_text())
+    net = networks.network(chain, mobile.genotype(chain), classes=10)
+    assert count.macs(net, (8, 8, 1)) == summary["tuned"]["macs"] <= 60000
+    assert summary["tuned"]["parameters"] < summary["whole"]["parameters"]
+    costs = [summary["whole"]["macs"], *(step["cost"] for step in summary["steps"])]
+    assert all(after < before for before, after in zip(costs, costs[1:], strict=False))
+    assert {"narrow.md", "steps.svg", "steps.png"} <= {path.name for path in folder.iterdir()}
+    jax.clear_caches()
+    assert main([*words, *SETTINGS]) == 0
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    assert main([*words, *SETTINGS, "--tune-epochs", "2"]) == 2
+    assert "epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ((), "--macs or --target-ms"),
+        (("--macs", "5", "--target-ms", "1"), "one of them"),
+        (("--macs", "0"), "--macs"),
+        (("--target-ms", "-1"), "--target-ms"),
+        (("--macs", "5", "--held-out", "1"), "--held-out"),
+        (("--macs", "5", "--decay", "1.5"), "--decay"),
+        (("--macs", "5", "--ema", "0.9"), "--ema"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_in_one_line(genotype, words, cause, capsys):
+    assert main(["narrow", str(genotype), *words]) == 2
+    error = capsys.readouterr().err
+    assert cause in error and error.count("\n") == 1
+
+
+def test_only_mobile_networks_are_narrowed(capsys):
+    assert main(["narrow", "DARTS_V2", "--macs", "5"]) == 2
+    assert "only mobile networks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [CHAIN, mobile_named.fbnet(), mobile_named.mobilenet_v2(), mobile_named.mobilenet_v3_large()],
+    ids=lambda chain: chain.name,
+)
+def test_a_chain_is_read_as_it_was_written(chain):
+    assert mobile_file.from_json(mobile_file.to_json(chain)) == chain
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"jaxnas_chain": 2}', '{"jaxnas_chain": 1}', "[" * 100_000,
+     mobile_file.to_json(CHAIN).replace("k3_e3", "k4_e3"),
+     mobile_file.to_json(CHAIN).replace('"stem"', '"stern"')],
+)  # fmt: skip
+def test_what_is_no_chain_is_refused(text):
+    with pytest.raises(ChainError) as caught:
+        mobile_file.from_json(text)
+    assert "\n" not in str(caught.value)
