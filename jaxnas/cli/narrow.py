@@ -32,7 +32,7 @@ from jaxnas.nets import mobile as networks
 from jaxnas.nets import mobile_narrow
 from jaxnas.report import canvas, say, table
 from jaxnas.run import progress
-from jaxnas.settings import Recipe, command
+from jaxnas.settings import Recipe, command, flat
 from jaxnas.settings import narrow as settings_of
 from jaxnas.settings import recipe as recipes
 from jaxnas.settings.narrow import NarrowSettings
@@ -94,14 +94,43 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     note(f"jaxnas trains the network of {label} on {found.name}, then narrows it")
     note(f"{len(found.valid.labels):,} of its training images only judge what is to go")
     note(f"everything goes to {folder}")
-    learn = learnt(found)
-    train = lambda entry, genotype, recipe, name, **more: retrain.train(
-        entry, genotype, recipe, settings.seed, learn, folder=folder / name, title=name,
-        saving=opening.saving(settings.place), mode=settings.place.mode, console=console, **more,
-    )  # fmt: skip
+    own = ("macs", "target_ms", "held_out", "short_steps", "short_rate", "first", "decay")
+    asked = {name: getattr(settings, name) for name in (*own, "tune_epochs", "seed")}
+    asked |= flat(recipe) | {"genotype": json.loads(genotypes.to_json(genotype))}
+    record = run.describe(asked, run.execution(1), found.digest)
+    with run.claim(folder, record, note):
+        summary = _run(folder, genotype, recipe, settings, found, console)
+        again = command("jaxnas narrow", settings, NarrowSettings(""))
+        summary |= {"command": again, "resume": f"{again} --resume"}
+        run.write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        for line in _report(folder, summary):
+            note(line)
+    return folder
+
+
+def _run(
+    folder: Path,
+    genotype: Genotype,
+    recipe: Recipe,
+    settings: NarrowSettings,
+    found: data.DataSet,
+    console: rich.console.Console,
+) -> dict[str, Any]:
+    """Training, narrowing, tuning; what each came to."""
+    entry, learn = catalogue.of_genotype(genotype), learnt(found)
+    whole = _chain(genotype, recipe, found.train.inputs.shape[1:])
+    seed, mode = settings.seed, settings.place.mode
+
+    def train(entry, genotype, recipe, name, **more):
+        return retrain.train(
+            entry, genotype, recipe, seed, learn, folder=folder / name, title=name,
+            saving=opening.saving(settings.place), mode=mode, console=console, **more,
+        )  # fmt: skip
+
     before = train(entry, genotype, recipe, WHOLE)
-    planned = retrain.plan(entry, genotype, recipe, settings.seed, learn, mode=settings.place.mode)
+    planned = retrain.plan(entry, genotype, recipe, seed, learn, mode=mode)
     trained = Trained(whole, genotype, *retrain.trained(planned, learn, folder / WHOLE))
+    note = lambda text: progress.say(console, text)
     narrowed, steps = _narrowed(trained, settings, recipe, learn, found, note)
     run.write_text(folder / CHAIN, mobile_file.to_json(narrowed.chain))
     tune = dataclasses.replace(recipe, epochs=settings.tune_epochs or recipe.epochs)
@@ -109,15 +138,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
         _entry(entry, narrowed.chain), narrowed.genotype, tune, TUNED,
         start=(narrowed.weights, narrowed.stats),
     )  # fmt: skip
-    again = command("jaxnas narrow", settings, NarrowSettings(""))
-    summary = {
-        "whole": before, "tuned": after, "steps": [step._asdict() for step in steps],
-        "command": again, "resume": f"{again} --resume",
-    }  # fmt: skip
-    run.write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
-    for line in _report(folder, summary):
-        note(line)
-    return folder
+    return {"whole": before, "tuned": after, "steps": [step._asdict() for step in steps]}
 
 
 def learnt(found: data.DataSet) -> data.DataSet:
