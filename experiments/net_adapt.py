@@ -53,6 +53,10 @@ class Settings:
     """Before the narrowing."""
     tune_epochs: int = 8
     """After it."""
+    short_steps: int = 20
+    """Training steps of each proposal before it is judged."""
+    first: float = 0.03
+    """Share of the cost that the first step saves."""
     out: str = "runs/net_adapt"
     """The study's folder."""
 
@@ -66,7 +70,10 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     _, label = genotypes.named(settings.genotype)
     shared = {
         name: getattr(settings, name)
-        for name in ("data", "limit", "features", "cut_features", "epochs", "tune_epochs")
+        for name in (
+            *("data", "limit", "features", "cut_features", "epochs", "tune_epochs"),
+            *("short_steps", "first"),
+        )
     }
     record = run.describe(shared | {"genotype": label}, run.execution(1))
     with run.claim(folder, record, lambda line: progress.say(console, line)):
@@ -86,7 +93,7 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     recipe = Recipe(epochs=settings.epochs, features=settings.features)
     asked = NarrowSettings(
         settings.genotype, source=source, recipe=recipe, seed=seed, target_ms=1.0,
-        tune_epochs=settings.tune_epochs, place=Place(out=str(folder), name=f"adapted-{seed}"),
+        short_steps=settings.short_steps, first=settings.first, tune_epochs=settings.tune_epochs, place=Place(out=str(folder), name=f"adapted-{seed}"),
     )  # fmt: skip
     found = narrow.learnt(opening.load(source, 1 - asked.held_out))
     shape, classes = found.train.inputs.shape[1:], len(found.class_names)
