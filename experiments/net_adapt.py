@@ -92,9 +92,16 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     source = Source(settings.data, data_dir=settings.data_dir, limit=settings.limit)
     recipe = Recipe(epochs=settings.epochs, features=settings.features)
     asked = NarrowSettings(
-        settings.genotype, source=source, recipe=recipe, seed=seed, target_ms=1.0,
-        short_steps=settings.short_steps, first=settings.first, tune_epochs=settings.tune_epochs, place=Place(out=str(folder), name=f"adapted-{seed}"),
-    )  # fmt: skip
+        settings.genotype,
+        source=source,
+        recipe=recipe,
+        seed=seed,
+        target_ms=1.0,  # known below
+        short_steps=settings.short_steps,
+        first=settings.first,
+        tune_epochs=settings.tune_epochs,
+        place=Place(out=str(folder), name=f"adapted-{seed}"),
+    )
     found = narrow.learnt(opening.load(source, 1 - asked.held_out))
     shape, classes = found.train.inputs.shape[1:], len(found.class_names)
     less = dataclasses.replace(
