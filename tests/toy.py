@@ -38,13 +38,10 @@ from jaxnas.types import Arch, Batch, Choice, Problem, Search, Supernet, Weights
 from tests import mobile_toys
 
 # These programs run for microseconds: XLA's optimising them would be most of the suite's time.
-jit = functools.partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_cpu_use_fusion_emitters": False,
-    },
-)
+QUICKLY = {"xla_backend_optimization_level": 0}
+if jax.__version_info__ < (0, 12):  # which knows no other emitters
+    QUICKLY["xla_cpu_use_fusion_emitters"] = False
+jit = functools.partial(jax.jit, compiler_options=QUICKLY)
 
 
 def solvable(descend=lambda grads, weights: weights - grads) -> Problem:
