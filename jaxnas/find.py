@@ -67,13 +67,15 @@ def asked(
     `limits` hold what its architectures are expected to cost. Raises ValueError for settings that
     the method refuses.
     """
+    reward = target_terms.reward(limits)
     about = menu.Run(
         entry,
         searches.family(settings.space),
         data.steps_per_epoch(images, settings.batch_size),
         settings.seed,
         _order(settings.order),
-        target_terms.penalty(limits) if limits else None,
+        target_terms.penalty(limits) if limits and reward is None else None,
+        reward,
     )
     perturbation = settings.select == "perturbation"
     chosen = method_settings(settings)

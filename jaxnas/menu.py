@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from jaxnas import (
     catalogue,
+    latency_terms,
     method_settings,
     program,
     relax,
@@ -74,6 +75,7 @@ class Run(NamedTuple):
     seed: int
     hypergrad: Hypergradient | None = None
     penalty: target_terms.Penalty | None = None
+    reward: latency_terms.Reward | None = None
 
     @property
     def keep(self) -> int | None:
@@ -94,6 +96,7 @@ class Method(NamedTuple):
     quick: Settings
     takes_order: bool = False
     takes_target: bool = False
+    takes_reward: bool = False
     relaxation: Callable[[Space], Relaxation] | None = None
     select: Callable[..., Any] | None = None  # None: that of the space
     families: tuple[str, ...] = ("darts", "nasbench201", "mobile")
@@ -149,8 +152,15 @@ def make(name: str, run: Run, settings: Settings, perturbation: bool = False) ->
         raise ValueError(f"--order has no effect on the method {name}: leave it out.")
     if run.penalty is not None and not method.takes_target:
         held = [n for n, m in _methods().items() if m.takes_target and run.family in m.families]
+        rewards = "a --latency-form that rewards, or " if method.takes_reward else ""
         raise ValueError(
-            f"A target has no effect on the method {name}: use one of {', '.join(held)}."
+            f"A target has no effect on the method {name}: use {rewards}one of {', '.join(held)}."
+        )
+    if run.reward is not None and not method.takes_reward:
+        rewarded = [n for n, m in _methods().items() if m.takes_reward]
+        raise ValueError(
+            f"The method {name} learns from no reward: take another --latency-form, or one of "
+            f"{', '.join(rewarded)}."
         )
     if not perturbation:
         return method.program(run, settings)
@@ -266,6 +276,8 @@ def _search(
             own["hypergrad"] = run.hypergrad
         if run.penalty is not None:
             own["penalty"] = run.penalty
+        if run.reward is not None:
+            own["reward"] = run.reward
         return program.one_stage(
             run.entry.space,
             settings["epochs"],
@@ -277,7 +289,7 @@ def _search(
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
         defaults = _defaults(weights_only.weights_only) | defaults
     known = inspect.signature(function).parameters
-    takes = "hypergrad" in known, "penalty" in known
+    takes = [part in known for part in ("hypergrad", "penalty", "reward")]
     return Method(what, make, defaults, quick or {}, *takes, relaxation)
 
 

@@ -22,6 +22,12 @@ ADDED = {
     "absolute": latency_terms.absolute,
 }
 MULTIPLIED = ("mul-log", "fbnet")
+# For methods that learn from rewards. The weight is the first one's exponent, minus the others'.
+REWARDED = {
+    "proxyless": lambda model, most, weight: latency_terms.proxyless_reward(model, most, weight),
+    "mnasnet": lambda model, most, weight: latency_terms.mnasnet_reward(model, most, -weight),
+    "tunas": lambda model, most, weight: latency_terms.tunas_reward(model, most, -weight),
+}
 # Our own choices; docs/target.md.
 WIDTH, RATE, START = 0.05, 0.05, 1.0
 RANGE = 1e-3, 1e3  # of the weight
@@ -30,7 +36,7 @@ RANGE = 1e-3, 1e3  # of the weight
 class Fixed(NamedTuple):
     """A published form of a term, and its weight, which stays what it is."""
 
-    form: str  # of ADDED or MULTIPLIED
+    form: str  # of ADDED, MULTIPLIED or REWARDED
     weight: float
 
 
@@ -110,6 +116,21 @@ def penalty(limits: Sequence[Limit]) -> Penalty:
         return terms.total(loss=loss, target=terms.total(**held)) if held else loss
 
     return objective
+
+
+def reward(limits: Sequence[Limit]) -> latency_terms.Reward | None:
+    """What a method that draws networks is rewarded by; None where no limit has such a form.
+
+    Raises ValueError where there are other limits beside it.
+    """
+    forms = [limit.fixed.form for limit in limits if limit.fixed]
+    rewarded = [form for form in forms if form in REWARDED]
+    if rewarded and len(limits) > 1:
+        raise ValueError(f"The reward {rewarded[0]!r} stands alone: leave out other targets.")
+    if not rewarded:
+        return None
+    (limit,) = limits
+    return REWARDED[limit.fixed.form](limit.expected, limit.most, limit.fixed.weight)
 
 
 def _fixed(limit: Limit, loss: Term, relaxation: Relaxation) -> Term:

@@ -103,6 +103,9 @@ def test_what_has_no_effect_is_refused():
     with pytest.raises(ValueError, match="--order has no effect on the method gdas"):
         settings = menu.resolved("gdas", "quick", {}, [])
         menu.make("gdas", run_of(hypergrad.unrolled()), settings)
+    rewarded = run_of()._replace(reward=lambda accuracy, gates: accuracy)
+    with pytest.raises(ValueError, match="gdas learns from no reward.* proxyless-reinforce"):
+        menu.make("gdas", rewarded, menu.resolved("gdas", "quick", {}, []))
     with pytest.raises(ValueError, match="No method is called 'dart'; there are darts, "):
         menu.of("dart")
 

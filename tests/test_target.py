@@ -11,7 +11,7 @@ import pytest
 import scipy.special
 import toy
 
-from jaxnas import catalogue, cli, genotype, relax, target_terms
+from jaxnas import catalogue, cli, genotype, latency_terms, relax, target_terms
 from jaxnas.cli import target as commands
 from jaxnas.genotype import Genotype
 from jaxnas.latency import campaign, files, fit, layout, measure, model_file, programs
@@ -188,6 +188,24 @@ def test_a_fixed_weight_enters_the_loss_in_its_published_form(form, expected, lo
     value = objective.value(objective.init(arch, {}), forward(arch))
     share = 1 / (1 + math.exp(-logit))
     assert float(value) == pytest.approx(expected(1 + 3 * share, 3.0), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("proxyless", latency_terms.proxyless_reward(lambda g: jnp.float32(6), 3, 0.5)),
+        ("mnasnet", latency_terms.mnasnet_reward(lambda g: jnp.float32(6), 3, -0.5)),
+        ("tunas", latency_terms.tunas_reward(lambda g: jnp.float32(6), 3, -0.5)),
+    ],
+)
+def test_a_reward_is_the_published_one(form, expected):
+    fixed = target_terms.Fixed(form, 0.5)
+    twice = target_terms.Limit("ms", 3.0, lambda gates: jnp.float32(6), fixed)
+    found = target_terms.reward([twice])
+    assert float(found(0.8, {})) == float(expected(0.8, {})) != 0.8
+    assert target_terms.reward([twice._replace(fixed=None)]) is None
+    with pytest.raises(ValueError, match="stands alone"):
+        target_terms.reward([twice, twice._replace(fixed=None)])
 
 
 def test_a_fixed_form_stands_beside_a_limit_that_is_held():

@@ -87,9 +87,21 @@ class SearchSettings:
     latency_weight: float | None = None
     """The fixed weight of the latency in the loss, in the place of one that adapts to --target-ms;
     without that, nothing holds the found network, and it is measured."""
-    latency_form: Literal["add-linear", "one-sided", "absolute", "mul-log", "fbnet"] | None = None
-    """How the latency enters the loss with --latency-weight (docs/target.md); add-linear unless
-    told."""
+    latency_form: (
+        Literal[
+            "add-linear",
+            "one-sided",
+            "absolute",
+            "mul-log",
+            "fbnet",
+            "proxyless",
+            "mnasnet",
+            "tunas",
+        ]
+        | None
+    ) = None
+    """How the latency enters the loss with --latency-weight (docs/target.md), add-linear unless
+    told; the last three are rewards, for proxyless-reinforce."""
     risk: float | None = None
     """How many half-widths of the predicted interval lie below --target-ms; 0 unless told."""
     any_device: bool = False
