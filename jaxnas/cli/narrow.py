@@ -1,6 +1,7 @@
 """`jaxnas narrow`: trains a mobile network and takes channels away until it fits a budget."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import rich.console
 
 from jaxnas import (
     catalogue,
+    checkpoint,
     data,
     mobile,
     mobile_file,
@@ -44,7 +46,8 @@ examples:
   jaxnas narrow runs/digits-mobile-proxyless-proxyless-seed0 --macs 100000
   jaxnas narrow genotype.json --target-ms 0.4 --data cifar10 --data-dir ~/tfds --epochs 30
 """
-WHOLE, TUNED, CHAIN, SUMMARY, REPORT = "whole", "tuned", "chain.json", "summary.json", "narrow.md"
+WHOLE, WEIGHTS, TUNED = "whole", "narrowed", "tuned"
+CHAIN, STEPS, SUMMARY, REPORT = "chain.json", "steps.json", "summary.json", "narrow.md"
 # Milliseconds are not a function of channels that one could divide by: the next budget in MACs is
 # the one that would do if they were, within these shares of the last.
 SHARES = 0.7, 0.97
@@ -131,8 +134,11 @@ def _run(
     planned = retrain.plan(entry, genotype, recipe, seed, learn, mode=mode)
     trained = Trained(whole, genotype, *retrain.trained(planned, learn, folder / WHOLE))
     note = lambda text: progress.say(console, text)
-    narrowed, steps = _narrowed(trained, settings, recipe, learn, found, note)
-    run.write_text(folder / CHAIN, mobile_file.to_json(narrowed.chain))
+    # Milliseconds differ from time to time: what was narrowed once is read, not made again.
+    narrowed, steps = _kept(folder, found) or (None, [])
+    if narrowed is None:
+        narrowed, steps = _narrowed(trained, settings, recipe, learn, found, note)
+        _keep(folder, narrowed, steps)
     tune = dataclasses.replace(recipe, epochs=settings.tune_epochs or recipe.epochs)
     after = train(
         _entry(entry, narrowed.chain), narrowed.genotype, tune, TUNED,
@@ -160,6 +166,40 @@ def _entry(entry: Entry, chain: Chain) -> Entry:
     return entry._replace(network=make)
 
 
+def _keep(folder: Path, narrowed: Trained, steps: Sequence[net_adapt.Step]) -> None:
+    """Writes weights and chain, then the steps, whose file says that all is there."""
+    chain = mobile_file.to_json(narrowed.chain)
+    run.write_text(folder / CHAIN, chain)
+    name = hashlib.sha256(chain.encode()).hexdigest()
+    with checkpoint.opened(folder / WEIGHTS, name) as store:
+        store.save(len(store.steps()), (narrowed.weights, narrowed.stats))
+    said = {"weights_of": name, "steps": [step._asdict() for step in steps]}
+    run.write_text(folder / STEPS, json.dumps(said, indent=1) + "\n")
+
+
+def _kept(folder: Path, found: data.DataSet) -> tuple[Trained, list[net_adapt.Step]] | None:
+    """What `_keep` wrote; None where it did not come to its end."""
+    if not (folder / STEPS).exists():
+        return None
+    try:
+        said = json.loads((folder / STEPS).read_text(encoding="utf-8"))
+        chain = mobile_file.from_json((folder / CHAIN).read_text(encoding="utf-8"))
+        steps = [net_adapt.Step(**step) for step in said["steps"]]
+        name = said["weights_of"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise run.RunError(
+            f"{folder} holds a damaged narrowing ({error}): delete {STEPS} and {TUNED}, and it is "
+            "made again."
+        ) from error
+    genotype = mobile.genotype(chain)
+    net = networks.network(chain, genotype, classes=len(found.class_names))
+    image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
+    (weights, stats), _ = checkpoint.read(
+        folder / WEIGHTS, run.begin(net.init, jax.random.key(0), image), name
+    )
+    return Trained(chain, genotype, weights, stats), steps
+
+
 def _narrowed(
     whole: Trained,
     settings: NarrowSettings,
@@ -174,9 +214,12 @@ def _narrowed(
     fixed = mobile_narrow.fixed(whole.chain, whole.genotype)
     now, steps = whole._replace(chain=fixed, genotype=mobile.genotype(fixed)), []
     start = macs(now.chain)
-    net = networks.network(now.chain, now.genotype, classes=classes)
-    time = lambda net, at: timing.inference(net, at.weights, at.stats, shape).median
-    ms = None if settings.target_ms is None else time(net, now)
+
+    def timed(at: Trained) -> float:
+        net = networks.network(at.chain, at.genotype, classes=classes)
+        return timing.inference(net, at.weights, at.stats, shape).median
+
+    ms = None if settings.target_ms is None else timed(now)
     if ms is not None and ms <= settings.target_ms:
         raise ValueError(f"The network takes {ms:.3g} ms already: give a --target-ms below that.")
 
@@ -201,8 +244,7 @@ def _narrowed(
         now = Trained(fitted.chain, fitted.genotype, fitted.weights, fitted.stats)
         if ms is None:
             return now, steps
-        net = networks.network(now.chain, now.genotype, classes=classes)
-        ms = time(net, now)
+        ms = timed(now)
         note(f"narrow: {ms:.3g} ms on this device, wanted {settings.target_ms:.3g}")
         if ms <= settings.target_ms:
             return now, steps
