@@ -57,6 +57,8 @@ class Settings:
     """Training steps of each proposal before it is judged."""
     first: float = 0.03
     """Share of the cost that the first step saves."""
+    multiple: int = 4
+    """What is left of any channels is a multiple of this."""
     out: str = "runs/net_adapt"
     """The study's folder."""
 
@@ -72,7 +74,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         name: getattr(settings, name)
         for name in (
             *("data", "limit", "features", "cut_features", "epochs", "tune_epochs"),
-            *("short_steps", "first"),
+            *("short_steps", "first", "multiple"),
         )
     }
     record = run.describe(shared | {"genotype": label}, run.execution(1))
@@ -99,6 +101,7 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
         target_ms=1.0,  # known below
         short_steps=settings.short_steps,
         first=settings.first,
+        multiple=settings.multiple,
         tune_epochs=settings.tune_epochs,
         place=Place(out=str(folder), name=f"adapted-{seed}"),
     )

@@ -56,20 +56,25 @@ def adapt(
     *,
     first: float = 0.03,
     decay: float = 0.96,
+    multiple: int = 1,
     told: Callable[[Step], None] = lambda step: None,
 ) -> tuple[Any, list[Step]]:
     """(the network within `budget`, the steps to it), every step strictly cheaper than the last.
 
-    `told` hears of each step that is kept.
+    `told` hears of each step that is kept; widths that are tried are multiples of `multiple`.
 
     The first step saves the share `first` of the cost, each next one `decay` times as much, the
     last as much as is missing; where no part can save it alone, half of it is tried (ours). Both
     defaults are from memory of the paper. A part's width is found by bisection, which takes
     cost to fall with width; what costs more than it should is left out, not kept. Raises ValueError
-    for a budget that is met already or cannot be met, and unless 0 < first < 1 and 0 < decay <= 1.
+    for a budget that is met already or cannot be met, and unless 0 < first < 1, 0 < decay <= 1 and
+    multiple >= 1.
     """
-    if not (0 < first < 1 and 0 < decay <= 1):
-        raise ValueError(f"Need 0 < first < 1 and 0 < decay <= 1, not {first} and {decay}.")
+    if not (0 < first < 1 and 0 < decay <= 1 and multiple >= 1):
+        raise ValueError(
+            f"Need 0 < first < 1, 0 < decay <= 1 and multiple >= 1, not {first}, {decay} and "
+            f"{multiple}."
+        )
     start = now = how.cost(net)
     if not (math.isfinite(budget) and 0 < budget < start):
         raise ValueError(
@@ -78,7 +83,7 @@ def adapt(
     saving, steps = first * start, []
     while now > budget:
         goal = max(now - saving, budget)
-        proposals = _proposals(net, how, goal)
+        proposals = _proposals(net, how, goal, multiple)
         if not proposals:
             saving = min(saving, now - budget) / 2
             if saving < LEAST_SHARE * start:
@@ -97,19 +102,19 @@ def adapt(
     return net, steps
 
 
-def _proposals(net: Any, how: Narrowing, goal: float) -> list[tuple[str, int, Any]]:
+def _proposals(net: Any, how: Narrowing, goal: float, multiple: int) -> list[tuple[str, int, Any]]:
     """Every part by itself as wide as the goal allows, where it allows any width."""
     found = []
     for part, width in how.widths(net).items():
-        low, high, best = 1, width - 1, None
+        low, high, best = 1, (width - 1) // multiple, None
         while low <= high:
             middle = (low + high + 1) // 2
-            other = how.narrowed(net, part, middle)
+            other = how.narrowed(net, part, middle * multiple)
             if other is None:  # a single width that cannot be: look on below
-                other = how.narrowed(net, part, middle - 1) if middle > low else None
+                other = how.narrowed(net, part, (middle - 1) * multiple) if middle > low else None
                 middle -= 1
             if other is not None and how.cost(other) <= goal:
-                best, low = (part, middle, other), middle + 1
+                best, low = (part, middle * multiple, other), middle + 1
             else:
                 high = middle - 1
         if best is not None:
@@ -150,6 +155,7 @@ def mobile_network(
     learning_rate: float = 0.01,
     first: float = 0.03,
     decay: float = 0.96,
+    multiple: int = 1,
     told: Callable[[Step], None] = lambda step: None,
 ) -> Fitted:
     """A trained mobile network narrowed into a budget: hidden channels, features and the head.
@@ -218,7 +224,13 @@ def mobile_network(
     start = Narrow(narrow.everything(known), weights, stats)
     accuracy = lambda step: step._replace(score=step.score[0])
     state, taken = adapt(
-        start, how, budget, first=first, decay=decay, told=lambda step: told(accuracy(step))
+        start,
+        how,
+        budget,
+        first=first,
+        decay=decay,
+        multiple=multiple,
+        told=lambda step: told(accuracy(step)),
     )
     found = narrow.chain_of(whole, state.kept)
     cut = narrow.cut(known, state.kept, state.weights, state.stats)

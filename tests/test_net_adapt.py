@@ -170,3 +170,10 @@ def test_networks_whose_channels_do_not_go_alone_are_refused():
         narrow.parts(mobile_named.single_path())
     with pytest.raises(ValueError, match="groups or squeezes"):
         narrow.parts(narrow.fixed(*mobile_named.fbnet_a()))
+
+
+def test_widths_are_multiples():
+    net, steps = net_adapt.adapt({"a": 90, "b": 10}, toy(), 150.0, first=0.1, multiple=8)
+    assert all(step.width % 8 == 0 for step in steps) and net["b"] == 10
+    with pytest.raises(ValueError, match="multiple >= 1"):
+        net_adapt.adapt({"a": 90, "b": 10}, toy(), 150.0, multiple=0)

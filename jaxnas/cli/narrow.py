@@ -98,7 +98,8 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     note(f"{len(found.valid.labels):,} of its training images only judge what is to go")
     note(f"everything goes to {folder}")
     own = ("macs", "target_ms", "held_out", "short_steps", "short_rate", "first", "decay")
-    asked = {name: getattr(settings, name) for name in (*own, "tune_epochs", "seed")}
+    own += ("multiple", "tune_epochs", "seed")
+    asked = {name: getattr(settings, name) for name in own}
     asked |= flat(recipe) | {"genotype": json.loads(genotypes.to_json(genotype))}
     record = run.describe(asked, run.execution(1), found.digest)
     with run.claim(folder, record, note):
@@ -238,7 +239,7 @@ def _narrowed(
             now.chain, now.genotype, now.weights, now.stats, classes=classes, cost=macs,
             budget=budget, train=_batches(settings, recipe, learn), valid=_judges(found),
             steps=settings.short_steps, learning_rate=settings.short_rate,
-            first=settings.first, decay=settings.decay, told=told,
+            first=settings.first, decay=settings.decay, multiple=settings.multiple, told=told,
         )  # fmt: skip
         steps += fitted.steps
         now = Trained(fitted.chain, fitted.genotype, fitted.weights, fitted.stats)

@@ -30,6 +30,8 @@ class NarrowSettings:
     """Share of the cost that the first step saves."""
     decay: float = 0.96
     """How much of the last step's saving the next one makes."""
+    multiple: int = 4
+    """What is left of any channels is a multiple of this: odd widths are slow on most devices."""
     tune_epochs: int | None = None
     """Passes over the training set for the narrowed network; by default as many as before."""
     source: Annotated[Source, tyro.conf.arg(name="")] = Source()
@@ -53,6 +55,7 @@ def check(settings: NarrowSettings) -> None:
     require("--decay", settings.decay, above=0)
     if settings.decay > 1:
         refuse(f"--decay is {settings.decay}: a step saves no more than the one before it.")
+    require("--multiple", settings.multiple, least=1)
     require("--tune-epochs", settings.tune_epochs, least=1)
     require("--seed", settings.seed, least=0, below=2**32)
     if settings.recipe.ema is not None:
