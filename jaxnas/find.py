@@ -129,6 +129,23 @@ def supernet(
     return entry.supernet(space, **own | net)
 
 
+def refuse(
+    settings: SearchSettings,
+    entry: catalogue.Entry,
+    found: data.DataSet,
+    limits: Sequence[target_terms.Limit] = (),
+) -> None:
+    """Raises ValueError for what the first stage of a search cannot be; nothing is computed.
+
+    Call it before a folder is claimed, which would hold the settings that cannot be.
+    """
+    images = len(found.train.labels)
+    stage = next(asked(settings, entry, images, limits).program)
+    net = supernet(settings, entry, len(found.class_names), stage)
+    steps = data.steps_per_epoch(images, settings.batch_size)
+    stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
+
+
 class Host(NamedTuple):
     """What all stages of a run share."""
 

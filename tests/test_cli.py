@@ -262,3 +262,10 @@ def test_any_words_are_settings_or_refused_in_one_line(words):
             assert len(str(error).splitlines()) == 1
         else:
             assert parsed is None or isinstance(parsed, kind)
+
+
+def test_what_a_method_refuses_leaves_no_folder(tmp_path, capsys):
+    words = ["--method", "pc-darts", "--epochs", "4", "--set", "warm_up=4"]
+    assert cli.main(["search", *words, "--out", str(tmp_path)]) == 2
+    assert "warm-up of 4 epochs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -58,7 +58,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     aims = target.found_aims(goal, settings, entry, shape, len(found.class_names))
     limits = [aim.limit for aim in aims]
     # Refuses what cannot be, before all else.
-    find.asked(settings, entry, len(found.train.labels), limits)
+    find.refuse(settings, entry, found, limits)
     retrain.refuse(entry, find.random_cells(entry, 0), recipe, found)
     net = find.supernet(settings, entry, len(found.class_names))
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
