@@ -24,7 +24,7 @@ ADDED = {
 MULTIPLIED = ("mul-log", "fbnet")
 # For methods that learn from rewards. The weight is the first one's exponent, minus the others'.
 REWARDED = {
-    "proxyless": lambda model, most, weight: latency_terms.proxyless_reward(model, most, weight),
+    "proxyless": latency_terms.proxyless_reward,
     "mnasnet": lambda model, most, weight: latency_terms.mnasnet_reward(model, most, -weight),
     "tunas": lambda model, most, weight: latency_terms.tunas_reward(model, most, -weight),
 }

@@ -132,12 +132,12 @@ def _run(
         )  # fmt: skip
 
     before = train(entry, genotype, recipe, WHOLE)
-    planned = retrain.plan(entry, genotype, recipe, seed, learn, mode=mode)
-    trained = Trained(whole, genotype, *retrain.trained(planned, learn, folder / WHOLE))
-    note = lambda text: progress.say(console, text)
     # Milliseconds differ from time to time: what was narrowed once is read, not made again.
     narrowed, steps = _kept(folder, found) or (None, [])
     if narrowed is None:
+        planned = retrain.plan(entry, genotype, recipe, seed, learn, mode=mode)
+        trained = Trained(whole, genotype, *retrain.trained(planned, learn, folder / WHOLE))
+        note = lambda text: progress.say(console, text)
         narrowed, steps = _narrowed(trained, settings, recipe, learn, found, note)
         _keep(folder, narrowed, steps)
     tune = dataclasses.replace(recipe, epochs=settings.tune_epochs or recipe.epochs)
@@ -230,6 +230,7 @@ def _narrowed(
             f"({step.cost / start:.0%}), {step.score:.1%} of the held-out images"
         )
 
+    batches, judges = _batches(settings, recipe, learn), _judges(found)
     while True:
         budget = settings.macs
         if ms is not None:
@@ -237,7 +238,7 @@ def _narrowed(
             budget = macs(now.chain) * min(most, max(least, settings.target_ms / ms))
         fitted = net_adapt.mobile_network(
             now.chain, now.genotype, now.weights, now.stats, classes=classes, cost=macs,
-            budget=budget, train=_batches(settings, recipe, learn), valid=_judges(found),
+            budget=budget, train=batches, valid=judges,
             steps=settings.short_steps, learning_rate=settings.short_rate,
             first=settings.first, decay=settings.decay, multiple=settings.multiple, told=told,
         )  # fmt: skip
