@@ -31,10 +31,10 @@ def mul_log(
     """`a * loss * (ln(ms) / ln(reference_ms))^b`: ProxylessNAS's "mul#log".
 
     A whole objective: `loss` is in it (cross-entropy by default). The milliseconds are those of the
-    gates of the pass, or with `relaxation` of its expected gates; that must need no weights.
-    Times below 1.001 ms count as 1.001 ms (ours: their logarithm is no basis of a power), so do not
-    use it where networks are as fast. https://arxiv.org/abs/1812.00332, mit-han-lab/proxylessnas
-    search/nas_manager.py. Raises ValueError for a reference of 1 ms or less and unless a, b > 0.
+    gates of the pass, or with `relaxation` of its expected gates. Times below 1.001 ms count as
+    1.001 ms (ours: their logarithm is no basis of a power), so do not use it where networks are as
+    fast. https://arxiv.org/abs/1812.00332, mit-han-lab/proxylessnas search/nas_manager.py. Raises
+    ValueError for a reference of 1 ms or less and unless a, b > 0.
     """
     _positive(a=a, b=b)
     if not (math.isfinite(reference_ms) and reference_ms > 1):
@@ -143,8 +143,8 @@ def _milliseconds(model: Model, relaxation: Relaxation | None) -> Callable[[Forw
     if relaxation is None:
         return lambda forward: model(forward.gates)
     if relaxation.expected is None:
-        return lambda f: model(relaxation.gates(f.arch, None, key=None, step=f.step))
-    return lambda f: model(relaxation.expected(f.arch, None, step=f.step))
+        return lambda f: model(relaxation.gates(f.arch, f.weights, key=None, step=f.step))
+    return lambda f: model(relaxation.expected(f.arch, f.weights, step=f.step))
 
 
 def _times(loss: Term | None, milliseconds, factor) -> Term:

@@ -421,22 +421,29 @@ def _fbnet() -> Method:
 
 
 def _single_path() -> Method:
+    defaults = {"table": ""} | _defaults(single_path.single_path)
+    of_table = ("table", "fixed_ms", "latency_weight")
+
     def make(run: Run, settings: Settings) -> Program:
         own = {k: v for k, v in settings.items() if k not in ("epochs", "table")}
-        table = single_path_latency.read(settings["table"])
-        costs = single_path_latency.costs(run.entry.space, table)
+        if run.penalty is None:
+            table = single_path_latency.read(settings["table"])
+            own["costs"] = single_path_latency.costs(run.entry.space, table)
+        else:
+            for name in of_table:
+                if settings[name] != defaults[name]:
+                    raise ValueError(f"The setting {name} has no effect beside a target: leave it.")
+            own["penalty"] = run.penalty
         return program.one_stage(
             run.entry.space,
             settings["epochs"],
-            functools.partial(single_path.single_path, costs=costs, **own),
+            functools.partial(single_path.single_path, **own),
             {"superkernel": True},
         )
 
-    defaults = {"table": "", "fixed_ms": single_path_latency.PIXEL1_FIXED_MS}
-    defaults |= _defaults(single_path.single_path)
     what = "Single-Path NAS: one kernel a layer, cut by thresholds"
     quick = {"learning_rate": 0.016, "arch_learning_rate": 0.05}
-    return Method(what, make, defaults, quick, families=("mobile",))
+    return Method(what, make, defaults, quick, takes_target=True, families=("mobile",))
 
 
 def _without(settings: Settings, name: str) -> dict[str, Any]:

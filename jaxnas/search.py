@@ -212,7 +212,7 @@ def _loss_at_gates(
 
     def loss(gates, weights):
         logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
-        forward = Forward(batch, logits, gates, state.stats, state.step, arch)
+        forward = Forward(batch, logits, gates, state.stats, state.step, arch, weights)
         value = term.value(memory, forward)
         accuracy = jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
         return value, (stats, accuracy)

@@ -68,9 +68,9 @@ def one_sided(
 
     E is expected of the relaxation's expected gates, an edge's shares of its sum. After each step
     that moved the architecture, `weight *= exp(rate * log(E / most))`, the logarithm held within
-    one and the weight within 1e-3 and 1e3; while the architecture rests, the weight does too. The
-    relaxation must need no weights of the network. Ours, after the one-sided scale-free form in
-    docs/target.md; the factor `width` makes the slope above the target the weight itself.
+    one and the weight within 1e-3 and 1e3; while the architecture rests, the weight does too. Ours,
+    after the one-sided scale-free form in docs/target.md; the factor `width` makes the slope above
+    the target the weight itself.
 
     Raises ValueError unless limit, width, rate and start are positive.
     """
@@ -80,22 +80,22 @@ def one_sided(
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}: give a number above 0.")
 
-    def excess(arch: Arch, step) -> Scalar:
+    def excess(arch: Arch, weights: Weights, step) -> Scalar:
         """log(E / most)"""
-        gates = shares(relaxation, arch, step)
+        gates = shares(relaxation, arch, weights, step)
         return jnp.log(limit.expected(gates) / limit.most)
 
     def init(arch: Arch, weights: Weights) -> Held:
         return Held(jnp.float32(start), arch)
 
     def value(memory: Held, forward: Forward) -> Scalar:
-        above = width * jax.nn.softplus(excess(forward.arch, forward.step) / width)
+        above = width * jax.nn.softplus(excess(forward.arch, forward.weights, forward.step) / width)
         return jax.lax.stop_gradient(memory.weight) * above
 
     def update(memory: Held, arch: Arch, weights: Weights, step) -> Held:
         pairs = zip(jax.tree.leaves(memory.arch), jax.tree.leaves(arch), strict=True)
         moved = jnp.any(jnp.stack([jnp.any(old != new) for old, new in pairs]))
-        grown = memory.weight * jnp.exp(rate * jnp.clip(excess(arch, step), -1, 1))
+        grown = memory.weight * jnp.exp(rate * jnp.clip(excess(arch, weights, step), -1, 1))
         return Held(jnp.where(moved, jnp.clip(grown, *RANGE), memory.weight), arch)
 
     return Term(init, value, update)
@@ -153,12 +153,12 @@ def outer(loss: Term, penalty: Penalty | None, relaxation: Relaxation) -> Term |
     return None if penalty is None else penalty(loss, relaxation)
 
 
-def shares(relaxation: Relaxation, arch: Arch, step) -> Gates:
+def shares(relaxation: Relaxation, arch: Arch, weights: Weights, step) -> Gates:
     """The expected gates, each edge's divided by their sum: what a draw takes, edge by edge."""
     if relaxation.expected is None:
-        gates = relaxation.gates(arch, None, key=None, step=step)
+        gates = relaxation.gates(arch, weights, key=None, step=step)
     else:
-        gates = relaxation.expected(arch, None, step=step)
+        gates = relaxation.expected(arch, weights, step=step)
     return normalised(gates)
 
 

@@ -92,6 +92,7 @@ class Forward(NamedTuple):
     stats: Stats  # before the pass
     step: Scalar
     arch: Arch = ()  # what the gates were made of
+    weights: Weights = ()  # of the pass; gates may be made of these too
 
 
 class Term(NamedTuple):

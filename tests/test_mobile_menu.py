@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import catalogue, genotype, menu, mobile, mobile_named, mobile_sized
+from jaxnas import catalogue, genotype, menu, mobile, mobile_named, mobile_sized, target_terms
 from jaxnas.genotype import GenotypeError
 from jaxnas.nets import count
 from jaxnas.settings import Recipe, SearchSettings
@@ -150,3 +150,16 @@ def test_methods_refuse_what_cannot_be(name, words, reason):
 def test_methods_of_mobile_spaces_refuse_cells():
     with pytest.raises(ValueError, match="families mobile, not darts"):
         made("proxyless", family="darts", space="darts")
+
+
+def test_single_path_is_held_to_a_target_in_the_place_of_a_table():
+    entry = catalogue.entry("mobile-single-path", 1)
+    limit = target_terms.Limit("ms", 1.0, lambda gates: gates["layers"].sum())
+    about = menu.Run(
+        entry, "mobile", drive.STEPS_PER_EPOCH, 0, penalty=target_terms.penalty([limit])
+    )
+    settings = menu.resolved("single-path", "quick", {"epochs": 2}, [])
+    assert next(menu.make("single-path", about, settings)).epochs == 2
+    for name, value in (("table", "pixel.csv"), ("fixed_ms", 3.0), ("latency_weight", 0.1)):
+        with pytest.raises(ValueError, match=f"{name} has no effect beside a target"):
+            menu.make("single-path", about, settings | {name: value})

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import mobile, mobile_named, thresholds
+from jaxnas import mobile, mobile_named, target_terms, thresholds
 from jaxnas import single_path_latency as latency
 from jaxnas.methods import single_path as method
 from jaxnas.mobile import SKIP
@@ -326,3 +326,50 @@ def test_thresholds_refuse_a_supernet_without_superkernels():
     relax = thresholds.relaxation(net.space)
     with pytest.raises(ValueError, match="Layer 1 has no superkernel"):
         relax.gates(relax.init(None, net.space), weights, key=None, step=0)
+
+
+# What a target makes of it.
+MOST = 7.0
+
+
+def towards(most=MOST, **settings):
+    """A search that is held to a target by its own term, not by the paper's latency."""
+    costs = latency.costs(NET.space, TIMES)
+    expected = lambda gates: latency.expected(gates, costs, FIXED_MS)
+    penalty = target_terms.penalty([target_terms.Limit("ms", most, expected)])
+    defaults = {"epochs": 20, "steps_per_epoch": 2, "warmup": 0.1, "learning_rate": 1e-3}
+    defaults |= {"arch_learning_rate": 0.3, "penalty": penalty}
+    return method.single_path(NET, **(defaults | settings)), expected
+
+
+@pytest.mark.parametrize(("most", "holds"), [(MOST, True), (100.0, False)])
+def test_a_target_closes_a_layer_that_would_stay_open(most, holds):
+    search, expected = towards(most)
+    batch = jax.tree.map(lambda x: x[0], BATCHES)
+    step = lambda state, _: search.update(state, batch, batch)
+    walk = jit(lambda state: jax.lax.scan(step, state, length=40)[0])
+    start = jit(search.init)(jax.random.key(0), batch.inputs)
+    before, after = (float(expected(search.gates(s))) for s in (start, walk(start)))
+    assert before > MOST
+    assert (after < MOST) == holds
+
+
+def test_a_target_that_is_held_lets_its_weight_fall_though_gates_are_made_of_weights():
+    """The memory is that of the gates of these very kernels: shut by them, not by thresholds."""
+    search, expected = towards()
+    state = jit(search.init)(jax.random.key(0), BATCHES.inputs[0])
+    small = jax.tree.map(lambda leaf: 1e-3 * leaf, state.weights)
+    shut = state._replace(weights=small, arch={"layers": jnp.full((1, 3), 0.5)})
+    assert float(expected(search.gates(shut))) == FIXED_MS
+    batch = jax.tree.map(lambda x: x[0], BATCHES)
+    weight = lambda state: jax.tree.leaves(state.memory["inner"]["target"]["ms"].weight)[0]
+    update = jit(search.update)
+    assert weight(update(shut, batch, batch)[0]) < weight(shut) == 1
+    assert weight(update(state, batch, batch)[0]) > 1
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_costs_or_a_penalty_are_asked_for(both):
+    settings = {"costs": latency.costs(NET.space, TIMES)} if both else {"penalty": None}
+    with pytest.raises(ValueError, match="give one"):
+        towards(**settings)

@@ -11,15 +11,16 @@ import math
 import jax
 import optax
 
-from jaxnas import search, single_path_latency, terms, thresholds
+from jaxnas import search, single_path_latency, target_terms, terms, thresholds
 from jaxnas.types import Search, Supernet
 
 
 def single_path(
     net: Supernet,
     *,
-    costs: single_path_latency.Costs,
-    fixed_ms: float,
+    costs: single_path_latency.Costs | None = None,
+    fixed_ms: float = single_path_latency.PIXEL1_FIXED_MS,
+    penalty: target_terms.Penalty | None = None,
     epochs: int = 8,
     steps_per_epoch: int,
     latency_weight: float = 0.02,
@@ -33,11 +34,13 @@ def single_path(
     """Cross-entropy and `latency_weight * 1000 * ln(milliseconds)`, on training data alone.
 
     `costs` and `fixed_ms` as `single_path_latency` gives them. During the first `warmup` of all
-    steps latency does not count and indicators are dropped with probability 1 - `keep`.
+    steps latency does not count and indicators are dropped with probability 1 - `keep`. `penalty`
+    stands in the place of the paper's latency and counts from the first step on, as its weight
+    adapts to what thresholds do, which learn from then on (ours).
     `learning_rate` is that of batch 1024 (0.016 for 256), times 0.97 every 2.4 epochs;
     thresholds learn at the same unless `arch_learning_rate` is given. All but normalisation
     decays, thresholds too. Raises ValueError for settings that are impossible, for a net of other
-    candidates, and for costs of another space.
+    candidates, for costs of another space, and unless one of `costs` and `penalty` is given.
     """
     if epochs < 1 or steps_per_epoch < 1:
         raise ValueError(
@@ -47,18 +50,24 @@ def single_path(
         raise ValueError(
             f"Need 0 < warmup < 1 and latency_weight >= 0, not {warmup} and {latency_weight}."
         )
+    if (costs is None) == (penalty is None):
+        raise ValueError("Single-Path NAS learns from `costs` or from a `penalty`: give one.")
     warmup_steps = max(1, round(warmup * epochs * steps_per_epoch))
-    single_path_latency.refuse_others(costs, net.space)
-    latency = single_path_latency.logarithm(costs, fixed_ms)
+    relaxed = thresholds.relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
+    objective = terms.cross_entropy(smoothing)
+    if penalty is not None:
+        objective = penalty(objective, relaxed)
+    else:
+        single_path_latency.refuse_others(costs, net.space)
+        latency = single_path_latency.logarithm(costs, fixed_ms)
+        late = terms.weighted(latency, lambda step: latency_weight * (step >= warmup_steps))
+        objective = terms.total(loss=objective, latency=late)
     arch_rate = learning_rate if arch_learning_rate is None else arch_learning_rate
     descend = lambda rate: descent(rate, steps_per_epoch, weight_decay)
     return search.single_level(
         net,
-        thresholds.relaxation(net.space, warmup_steps=warmup_steps, keep=keep),
-        terms.total(
-            loss=terms.cross_entropy(smoothing),
-            latency=terms.weighted(latency, lambda step: latency_weight * (step >= warmup_steps)),
-        ),
+        relaxed,
+        objective,
         tx=optax.partition(
             {"arch": descend(arch_rate), "weights": descend(learning_rate)},
             {"arch": "arch", "weights": "weights"},
