@@ -26,6 +26,7 @@ from jaxnas.latency import device, prune
 from jaxnas.report import canvas, table
 from jaxnas.run import progress
 from jaxnas.settings import Place, Recipe, SearchSettings, Source
+from jaxnas.settings import search as searches
 from jaxnas.settings.limits import refuse, require
 from jaxnas.target import opened
 
@@ -144,7 +145,8 @@ def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
     found = opening.load(asked.source, asked.train_fraction, asked.split_seed)
     shape = found.train.inputs.shape[1:]
     recipe = dataclasses.replace(asked.retrain, features=features)
-    recipe = recipes.resolved(recipe, asked.space, shape, "retrain.")
+    family = searches.family(asked.space)
+    recipe = recipes.resolved(recipe, family, shape, "retrain.")
     result = retrain.train(
         campaign.entry, cell, recipe, seed, found, folder=where / "retrain", title=where.name,
         saving=run.Saving(), mode=asked.place.mode, console=console, timed=False,

@@ -14,6 +14,7 @@ from jaxnas.nets import (
     darts,
     derived_darts,
     derived_nasbench201,
+    hypercuboid,
     mobile_supernet,
     nasbench201,
     one_path,
@@ -22,6 +23,9 @@ from jaxnas.nets import (
 )
 from jaxnas.nets import mobile as mobile_nets
 from jaxnas.types import Gates, Network, Space, Supernet
+
+# The hypercuboid: layers unless told, and its widths in multiples of the features (ours).
+GRID, LAYERS, WIDTHS = "hypercuboid", 4, (1, 2, 4)
 
 
 class Entry(NamedTuple):
@@ -42,8 +46,9 @@ class Entry(NamedTuple):
 def entry(name: str, cells: int | None = None) -> Entry:
     """The entry of a space that ships with jaxnas, or of a file `*.py` that defines one.
 
-    `cells` shapes mobile spaces alone, where it is the most layers of a stage (None: the paper's);
-    their supernets and networks take no other, and `features` are those of the stem.
+    `cells` shapes mobile spaces, where it is the most layers of a stage (None: the paper's), and
+    the hypercuboid, where it is the layers; their supernets and networks take no other. `features`
+    are those of a mobile stem, and of the hypercuboid's narrowest width.
 
     `entry.network(genotype, features=, cells=, classes=, reductions=, auxiliary=)` gives the
     network of a genotype of the space; its `apply` takes None where no path is dropped.
@@ -53,6 +58,8 @@ def entry(name: str, cells: int | None = None) -> Entry:
         return _users(Path(name).expanduser())
     if name in mobile_sized.CHAINS:
         return _mobile(name, cells)
+    if name == GRID:
+        return _grid(LAYERS if cells is None else cells)
     if name == "nasbench201":
         known = ops.nasbench201(affine=False), ops.nasbench201(affine=True)
         return Entry(
@@ -68,7 +75,7 @@ def entry(name: str, cells: int | None = None) -> Entry:
         "darts-sharp": spaces.sharp,
     }
     if name not in made:
-        known = ", ".join([*made, "nasbench201", *mobile_sized.CHAINS])
+        known = ", ".join([*made, "nasbench201", GRID, *mobile_sized.CHAINS])
         raise ValueError(f"No space is called {name!r}; there are {known}, and files *.py.")
     if name == "darts-sharp":
         return _cells(made[name](), sharp.OPS, sharp.DERIVED, name, None)
@@ -94,6 +101,8 @@ def of_genotype(genotype: Genotype) -> Entry:
     """The entry that makes a genotype's networks. Raises GenotypeError for an unknown space."""
     if family_of(genotype) == "mobile":
         return entry(*mobile_sized.of_genotype(genotype))
+    if family_of(genotype) == "grid":
+        return entry(GRID, _layers(genotype))
     if genotype.space not in ("darts", "darts-sharp", "nasbench201"):
         raise genotypes.GenotypeError(
             f"The genotype is of the space {genotype.space!r}, whose operations are not known: "
@@ -103,7 +112,9 @@ def of_genotype(genotype: Genotype) -> Entry:
 
 
 def family_of(genotype: Genotype) -> str:
-    """Whose network a genotype is of: `darts`, `nasbench201` or `mobile`."""
+    """Whose network a genotype is of: `darts`, `nasbench201`, `mobile` or `grid`."""
+    if genotype.space == GRID:
+        return "grid"
     if genotype.space in {chain().name for chain in mobile_sized.CHAINS.values()}:
         return "mobile"
     return "nasbench201" if genotype.space == "nasbench201" else "darts"
@@ -214,6 +225,63 @@ def _mobile_chain(
             f"The layers a stage of this {name} are {own}, not {cells}: its entry decides that."
         )
     return mobile_sized.sized(name, features=features, repeats=repeats)
+
+
+def _grid(layers: int) -> Entry:
+    """A genotype's widths are multiples of the features, so that its network may be wider."""
+    return Entry(
+        spaces.hypercuboid(layers, len(WIDTHS)),
+        hypercuboid.OPS,
+        hypercuboid.OPS,
+        _grid_supernet,
+        functools.partial(select.strongest_path, widths=WIDTHS),
+        _grid_network,
+        None,
+    )
+
+
+def _grid_supernet(
+    space: Space,
+    *,
+    features: int,
+    cells: int | None,
+    classes: int,
+    reductions: Sequence[int] | None,
+    remat: bool,
+) -> Supernet:
+    if cells not in (None, len(space)):
+        raise ValueError(f"This grid has {len(space)} layers, not {cells}: its entry decides that.")
+    return hypercuboid.supernet(
+        space,
+        widths=[features * width for width in WIDTHS],
+        classes=classes,
+        reductions=_halving(reductions, len(space)),
+        remat=remat,
+    )
+
+
+def _grid_network(
+    genotype: Genotype,
+    *,
+    features: int,
+    cells: int | None,
+    classes: int,
+    reductions: Sequence[int] | None,
+    auxiliary: bool,
+) -> Network:
+    if cells is not None or auxiliary:
+        raise ValueError("A path says its layers and has no auxiliary head: leave both out.")
+    halved = _halving(reductions, _layers(genotype))
+    return hypercuboid.network(genotype, features=features, classes=classes, reductions=halved)
+
+
+def _layers(genotype: Genotype) -> int:
+    return sum(len(cell.edges) for cell in genotype.cells.values())
+
+
+def _halving(reductions: Sequence[int] | None, layers: int) -> Sequence[int]:
+    """The layers of a grid that halve the image: where DARTS's cells do, unless told."""
+    return (layers // 3, 2 * layers // 3) if reductions is None else reductions
 
 
 def _benchmark(space: Space, *, reductions: Sequence[int] | None, **settings) -> Supernet:

@@ -333,11 +333,12 @@ def gate_metrics(space: Space, gates: Gates, genotype: Genotype) -> dict[str, fl
 
 
 def skip_limits(entry: catalogue.Entry) -> dict[str, int]:
-    """From how many skips on a cell counts as collapsed: more than half of its edges."""
+    """From how many skips on a cell counts as collapsed: more than half of its edges. A path
+    through a grid is of no choice by itself, and has none."""
     cells = random_cells(entry, 0).cells
     can_skip = lambda choice: any(SKIP in row for row in choice.candidates)
     return {
         name: len(cell.edges) // 2 + 1
         for name, cell in cells.items()
-        if can_skip(entry.space[name])
+        if name in entry.space and can_skip(entry.space[name])
     }

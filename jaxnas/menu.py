@@ -70,7 +70,7 @@ class Run(NamedTuple):
     """What a program has to know of its run."""
 
     entry: catalogue.Entry
-    family: str  # "darts", "nasbench201" or "mobile"
+    family: str  # "darts", "nasbench201", "mobile" or "grid"
     steps_per_epoch: int
     seed: int
     hypergrad: Hypergradient | None = None
@@ -217,6 +217,11 @@ def _methods() -> dict[str, Method]:
             "sharpDARTS: Max-W, cosine power annealing", sharp_darts.sharp_darts,
             quick={"warm_up": 1},
         ),
+        "hypercuboid": _search(
+            "sharpDARTS's hypercuboid: how wide each layer is",
+            functools.partial(sharp_darts.sharp_darts, weighting="joint"),
+            quick={"warm_up": 1},
+        )._replace(families=("grid",)),
         "gdas": _search(
             "GDAS: one candidate an edge, by Gumbel", gdas.gdas, hard, {"arch_learning_rate": 0.03}
         ),

@@ -127,6 +127,27 @@ def strongest_path(
     return Genotype(name, {"grid": Cell(routes[-1], 1, (len(routes[-1]),))})
 
 
+def path_gates(space: Space, genotype: Genotype, widths: Sequence[int]) -> Gates:
+    """Gates of 1 along a path that `strongest_path` found, of 0 beside it.
+
+    Raises ValueError for a genotype of another grid.
+    """
+    cell = genotype.cells.get("grid")
+    if cell is None or len(cell.edges) != len(space):
+        raise ValueError(f"The genotype is no path through a grid of {len(space)} layers.")
+    gates = {}
+    for (key, choice), (_, _, op) in zip(space.items(), cell.edges, strict=True):
+        gates[key] = np.array(
+            [
+                [float(op == f"{name}:{widths[i]}-{widths[j - len(widths)]}") for name in names]
+                for (i, j), names in zip(choice.edges, choice.candidates, strict=True)
+            ]
+        )
+        if gates[key].sum() != 1:
+            raise ValueError(f"{key!r} has no candidate {op!r}: give a genotype of this grid.")
+    return gates
+
+
 def _best(names: tuple[str, ...], row: np.ndarray) -> tuple[float, str]:
     columns = [i for i, name in enumerate(names) if name not in (NONE, AUXILIARY_SKIP)]
     if not columns:

@@ -226,8 +226,8 @@ def test_refuses_a_genotype_of_another_space(edge, message):
 
 def test_the_discretisation_gap_is_lost_by_selecting(found):
     net, search, state, batches = found
-    genotype = chosen(net)
-    measured = toy.jit(lambda s, b: diagnose.discretisation(net, search, s, genotype, b))(
+    hard = diagnose.discrete_gates(net.space, chosen(net))
+    measured = toy.jit(lambda s, b: diagnose.discretisation(net, search, s, hard, b))(
         state, batches
     )
 
@@ -235,7 +235,7 @@ def test_the_discretisation_gap_is_lost_by_selecting(found):
         logits = [net.apply(state.weights, state.stats, gates, x)[0] for x in batches.inputs]
         return np.mean(np.argmax(np.stack(logits), -1) == np.asarray(batches.labels))
 
-    own, discrete = right(search.gates(state)), right(diagnose.discrete_gates(net.space, genotype))
+    own, discrete = right(search.gates(state)), right(hard)
     np.testing.assert_allclose([measured.supernet, measured.discrete], [own, discrete], rtol=1e-6)
     np.testing.assert_allclose(measured.gap, own - discrete, atol=1e-7)
     assert own != discrete
@@ -243,10 +243,9 @@ def test_the_discretisation_gap_is_lost_by_selecting(found):
 
 def test_there_is_no_gap_where_the_gates_are_already_discrete(found):
     net, search, state, batches = found
-    genotype = chosen(net)
-    hard = diagnose.discrete_gates(net.space, genotype)
+    hard = diagnose.discrete_gates(net.space, chosen(net))
     measured = diagnose.discretisation(
-        net, search._replace(gates=lambda s: hard), state, genotype, batches
+        net, search._replace(gates=lambda s: hard), state, hard, batches
     )
     assert measured.gap == 0
 

@@ -178,7 +178,7 @@ def test_sharp_darts_steps_at_the_annealed_rate():
         (beta_darts.beta_darts, {"decay": 0.0}, "no effect"),
         (idarts.idarts, {"series": 0}, "one or more"),
         (idarts.idarts, {"min_learning_rate": 0.0}, "above 0"),
-        (sharp_darts.sharp_darts, {"weighting": "min"}, "'max' or 'softmax'"),
+        (sharp_darts.sharp_darts, {"weighting": "min"}, "'max', 'softmax' or 'joint'"),
         (sharp_darts.sharp_darts, {"power": 0.0}, "power"),
         (sharp_darts.sharp_darts, {"warm_up": 119}, "warm-up"),
         (sd_darts.sd_darts, {"teachers": 0}, "teachers >= 1"),

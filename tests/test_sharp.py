@@ -1,11 +1,15 @@
 """sharpDARTS's operations and its grid of widths, against counts that its code printed."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import published, select, space
+from jaxnas import catalogue, published, select, space
+from jaxnas import genotype as genotypes
+from jaxnas.cli import main
 from jaxnas.genotype import Cell, Genotype, GenotypeError
 from jaxnas.nets import count, darts, derived_darts, hypercuboid, normalise, sharp
 from tests import toy
@@ -85,6 +89,102 @@ def test_a_path_becomes_a_network_of_its_widths():
     assert logits.shape == (2, 3)
     assert extra is None
     assert toy.jit(net.infer)(weights, moved, IMAGE).shape == (2, 3)
+
+
+def test_gates_of_a_path_select_it_again():
+    random = np.random.default_rng(0)
+    found = select.strongest_path(
+        GRID, {name: random.random(c.shape) for name, c in GRID.items()}, WIDTHS
+    )
+    gates = select.path_gates(GRID, found, WIDTHS)
+    assert select.strongest_path(GRID, gates, WIDTHS) == found
+    assert all(gate.sum() == 1 for gate in gates.values())
+    with pytest.raises(ValueError, match="no candidate"):
+        select.path_gates(GRID, found, (2, 8))
+    with pytest.raises(ValueError, match="no path through a grid of 1"):
+        select.path_gates(space.hypercuboid(1, 2), found, WIDTHS)
+
+
+def test_a_path_is_as_many_times_wider_as_it_is_told():
+    path = Genotype("hypercuboid", {"grid": Cell(((0, 1, "sep_conv_3x3:1-2"),), 1, (1,))})
+    wide = Genotype("hypercuboid", {"grid": Cell(((0, 1, "sep_conv_3x3:4-8"),), 1, (1,))})
+    sizes = [
+        count.parameters(hypercuboid.network(found, features=features), (8, 8, 3))
+        for found, features in ((path, 4), (wide, 1))
+    ]
+    assert sizes[0] == sizes[1]
+    with pytest.raises(ValueError, match="features >= 2"):
+        hypercuboid.network(path)
+
+
+def test_recomputing_a_grid_changes_nothing():
+    keep, recompute = (
+        hypercuboid.supernet(GRID, widths=WIDTHS, classes=3, remat=remat) for remat in (False, True)
+    )
+    weights, stats = toy.jit(keep.init)(KEY, IMAGE)
+
+    def slope(net):
+        loss = lambda weights: jnp.sum(net.apply(weights, stats, ones(), IMAGE)[0] ** 2)
+        return toy.jit(jax.grad(loss))(weights)
+
+    for a, b in zip(*map(jax.tree.leaves, (slope(keep), slope(recompute))), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_the_grid_has_an_entry_whose_genotypes_say_its_layers():
+    entry = catalogue.entry("hypercuboid", 3)
+    settings = {"features": 2, "cells": None, "classes": 3, "reductions": None}
+    net = entry.supernet(entry.space, **settings, remat=True)
+    weights, stats = jax.eval_shape(net.init, KEY, IMAGE)
+    gates = {n: jax.ShapeDtypeStruct(c.shape, jnp.float32) for n, c in entry.space.items()}
+    assert jax.eval_shape(net.apply, weights, stats, gates, IMAGE)[0].shape == (2, 3)
+    random = np.random.default_rng(1)
+    found = entry.select(entry.space, {n: random.random(c.shape) for n, c in entry.space.items()})
+    again = catalogue.of_genotype(found)
+    assert catalogue.family_of(found) == "grid" and again.space == entry.space
+    # Halved at a third and two thirds, as DARTS's cells are.
+    layers = again.network(found, **settings, auxiliary=False)
+    told = again.network(found, **settings | {"reductions": (1, 2)}, auxiliary=False)
+    assert count.size(layers, (8, 8, 3)) == count.size(told, (8, 8, 3))
+    for wrong, cause in [({"cells": 4}, "leave both out"), ({"auxiliary": True}, "leave both out")]:
+        with pytest.raises(ValueError, match=cause):
+            again.network(found, **{**settings, "auxiliary": False, **wrong})
+    with pytest.raises(ValueError, match="has 3 layers, not 4"):
+        entry.supernet(entry.space, **settings | {"cells": 4}, remat=True)
+
+
+def test_widths_are_searched_on_real_images_and_measured(tmp_path, capsys):
+    words = [
+        *("search", "--space", "hypercuboid", "--method", "hypercuboid", "--cells", "1"),
+        *("--features", "2", "--limit", "300", "--epochs", "3", "--random-cells", "0"),
+        *("--retrain.epochs", "1", "--out", str(tmp_path), "--name", "grid"),
+    ]
+    assert main(words) == 0, capsys.readouterr().err
+    found = genotypes.from_json((tmp_path / "grid" / "genotype.json").read_text())
+    assert len(found.cells["grid"].edges) == 1
+    few = ("--batches", "1", "--no-exact-hessian", "--iterations", "2")
+    assert main(["diagnose", str(tmp_path / "grid"), *few]) == 0, capsys.readouterr().err
+    figures = json.loads((tmp_path / "grid" / "diagnostics.json").read_text())
+    assert 0 <= figures["discretisation"]["discrete"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        (("search", "--method", "hypercuboid"), "families grid, not darts"),
+        (("search", "--space", "hypercuboid"), "not grid: use one of hypercuboid"),
+        (("search", "--space", "hypercuboid", "--preset", "paper"), "no sizes for the space"),
+        (
+            ("search", "--space", "hypercuboid", "--method", "hypercuboid", "--retrain.cells", "2"),
+            "no effect on a path through a grid",
+        ),
+        (("latency", "measure", "--space", "hypercuboid"), "no model knows paths"),
+    ],
+)
+def test_what_a_grid_cannot_be_is_refused_in_one_line(words, cause, capsys):
+    assert main([*words]) == 2
+    error = capsys.readouterr().err
+    assert cause in error and error.count("\n") == 1
 
 
 def test_refuses_grids_and_paths_that_cannot_be():

@@ -287,6 +287,7 @@ METHODS = [
     ("darts_minus", _darts_minus),
     ("idarts", _short(idarts.idarts)),
     ("sharp_darts", _short(sharp_darts.sharp_darts, warm_up=1)),
+    ("hypercuboid", _short(sharp_darts.sharp_darts, warm_up=1, weighting="joint")),
     ("sd_darts", _short(sd_darts.sd_darts, warm_up=1)),
     ("rarts", _short(rarts.rarts)),
     # At this ratio they neither stop nor go back, which validation data would decide.

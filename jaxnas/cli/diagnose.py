@@ -1,6 +1,7 @@
 """`jaxnas diagnose`: what a run's search has come to, measured on its validation half."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from jaxnas.program import Stage
 from jaxnas.report import folder as folders
 from jaxnas.report import say
 from jaxnas.run import chunks
+from jaxnas.select import path_gates
 from jaxnas.settings import SearchSettings
 from jaxnas.settings import search as searches
 from jaxnas.settings.limits import require
@@ -66,6 +68,7 @@ class Searched(NamedTuple):
     net: Supernet
     search: Search
     select: Callable[[Gates], Genotype]
+    opened: Callable[[Genotype], Gates]
     found: data.DataSet
     state: SearchState
 
@@ -119,7 +122,10 @@ def searched(folder: Path) -> Searched:
     select = lambda gates: asked.select(stage.space, jax.device_get(gates))
     rate = chosen["learning_rate"]
     size, seed = settings.batch_size, settings.seed
-    return Searched(stage, rate, size, seed, net, search, select, found, state)
+    opened = functools.partial(diagnose.discrete_gates, stage.space)
+    if searches.family(settings.space) == "grid":
+        opened = lambda genotype: path_gates(stage.space, genotype, catalogue.WIDTHS)
+    return Searched(stage, rate, size, seed, net, search, select, opened, found, state)
 
 
 def recorded(folder: Path) -> Mapping[str, Any]:
@@ -177,7 +183,8 @@ def measure(searched: Searched, asked: Diagnose) -> dict[str, Any]:
     train, valid = _batches(searched, asked.batches)
     gates = search.gates(state)
     genotype = searched.select(gates)
-    right = _jit(lambda s, b: diagnose.discretisation(net, search, s, genotype, b))(state, valid)
+    discrete = searched.opened(genotype)
+    right = _jit(lambda s, b: diagnose.discretisation(net, search, s, discrete, b))(state, valid)
     steps_per_epoch = data.steps_per_epoch(len(searched.found.train.labels), searched.batch_size)
     # Where gates are drawn blindly there is no architecture to derive by.
     derives = bool(jax.tree.leaves(state.arch))

@@ -148,6 +148,8 @@ def check(asked: latency.Measure) -> None:
     for flag, is_idle in idle.items():
         if is_idle:
             refuse(f"{flag} has no effect beside the other settings: leave it out.")
+    if asked.space == catalogue.GRID:
+        refuse(f"--space {asked.space}: no model knows paths through a grid; measure another.")
     if asked.space in mobile_sized.CHAINS:
         if BLOCK in asked.kinds:
             refuse("--kinds block: a mobile space's candidates are its blocks; take operator.")

@@ -12,7 +12,7 @@ def sharp_darts(
     *,
     epochs: int = 120,
     steps_per_epoch: int,
-    weighting: Literal["max", "softmax"] = "max",
+    weighting: Literal["max", "softmax", "joint"] = "max",
     power: float = 2.0,
     warm_up: int = 5,
     learning_rate: float = 0.025,
@@ -22,15 +22,19 @@ def sharp_darts(
     arch_learning_rate: float = 3e-4,
     arch_weight_decay: float = 1e-3,
 ) -> Search:
-    """DARTS, first order, with the paper's annealing and, unless "softmax", its Max-W gates.
+    """DARTS, first order, with the paper's annealing and its Max-W gates.
 
-    Its operations are `nets.sharp`, its space `space.sharp`. Epochs and power (batches of 48) as
-    in ahundt/sharpDARTS; the warm-up is that of its golden schedule, not checked for the search.
-    Raises ValueError for an unknown weighting and an impossible schedule.
+    With "softmax" gates are DARTS's own; with "joint" all edges of a choice share one softmax,
+    which is how the hypercuboid weighs them (`space.hypercuboid`). Operations are `nets.sharp`,
+    the space is `space.sharp`. Epochs and power (batches of 48) as in ahundt/sharpDARTS; the
+    warm-up is that of its golden schedule, not checked for the search. Raises ValueError for an
+    unknown weighting and an impossible schedule.
     """
-    gates = {"max": relax.max_weighted, "softmax": relax.softmax}
+    gates = {"max": relax.max_weighted, "softmax": relax.softmax, "joint": relax.joint_softmax}
     if weighting not in gates:
-        raise ValueError(f"Candidates are weighted by 'max' or 'softmax', not {weighting!r}.")
+        raise ValueError(
+            f"Candidates are weighted by 'max', 'softmax' or 'joint', not {weighting!r}."
+        )
     annealing = schedules.cosine_power(
         learning_rate, min_learning_rate, epochs=epochs, power=power, warm_up=warm_up
     )

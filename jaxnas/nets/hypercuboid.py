@@ -5,6 +5,7 @@ Which layers halve the size is given here, where the paper searches it as well.
 """
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -36,6 +37,7 @@ def resizing(pool: Callable[..., nn.Module]) -> ops.OpFactory:
     return functools.partial(ResizingPool, pool=pool)
 
 
+WIDTH = re.compile("[1-9][0-9]{0,5}")
 # Candidates that may change the width.
 OPS: ops.Ops = dict(sharp.CONVOLUTIONS) | {
     "max_pool_3x3": resizing(ops.max_pool_3x3),
@@ -60,6 +62,7 @@ class Grid(nn.Module):
     widths: tuple[int, ...]
     classes: int
     reductions: tuple[int, ...]
+    remat: bool
     norms: normalise.Norms
 
     @nn.compact
@@ -67,6 +70,8 @@ class Grid(nn.Module):
         make, count = dict(self.candidates), len(self.widths)
         nodes = [Stem(width, self.norms.outside, name=f"stem_{width}")(x) for width in self.widths]
         last = len(self.space) - 1
+        run = lambda op, x: op(x)
+        run = nn.remat(run) if self.remat else run
         for layer, (key, choice) in enumerate(self.space):
             stride = 2 if layer in self.reductions else 1
             following = [0.0] * count
@@ -76,7 +81,7 @@ class Grid(nn.Module):
                 for o, name in enumerate(names if layer < last or j == count - 1 else ()):
                     if name != NONE:
                         op = make[name](self.widths[j], stride, self.norms.inside)
-                        y = op.copy(name=f"{key}_{i}_{j}_{name}")(nodes[i])
+                        y = run(op.copy(name=f"{key}_{i}_{j}_{name}"), nodes[i])
                         following[j] = following[j] + gates[key][e, o] * y
             nodes = following
         return ops.classifier(self.classes, nodes[-1])
@@ -107,10 +112,12 @@ def supernet(
     classes: int = 10,
     reductions: Sequence[int] = (),
     candidates: ops.Ops = OPS,
+    remat: bool = False,
 ) -> Supernet:
     """The search network of `space.hypercuboid(layers, len(widths))`, for images of any size.
 
-    Layers in `reductions` halve the size. Raises ValueError for a space of another number of
+    Layers in `reductions` halve the size; with `remat` the backward pass recomputes each candidate.
+    Raises ValueError for a space of another number of
     widths, unknown candidates, impossible sizes, a reduction that is no layer, and at `init` for
     images that the reductions would shrink below one pixel.
     """
@@ -130,6 +137,7 @@ def supernet(
         tuple(widths),
         classes,
         tuple(reductions),
+        remat,
     )
     return outside.supernet(space, make, affine=False, refuse=_refuse_image(reductions))
 
@@ -137,15 +145,19 @@ def supernet(
 def network(
     genotype: Genotype,
     *,
+    features: int = 1,
     classes: int = 10,
     reductions: Sequence[int] = (),
     candidates: ops.Ops = OPS,
 ) -> Network:
     """The network of a path that `select.strongest_path` found; it drops no paths.
 
+    A width of the genotype stands for `features` times as many channels.
+
     Raises GenotypeError for a genotype that is no such path, and ValueError as `supernet`.
     """
-    steps = [_parsed(op) for _, _, op in _path(genotype)]
+    steps = [_parsed(op, features) for _, _, op in _path(genotype)]
+    outside.refuse_sizes(len(steps), min((min(w) for _, *w in steps), default=0), classes)
     if any(before[2] != after[1] for before, after in zip(steps, steps[1:], strict=False)):
         raise GenotypeError("Not a path: a layer begins with another width than the last gave.")
     outside.refuse_reductions(reductions, len(steps))
@@ -185,12 +197,12 @@ def _path(genotype: Genotype):
     return cell.edges
 
 
-def _parsed(op: str) -> tuple[str, int, int]:
+def _parsed(op: str, features: int) -> tuple[str, int, int]:
     name, _, widths = op.partition(":")
     before, _, after = widths.partition("-")
-    if not (before.isdecimal() and after.isdecimal() and int(before) > 1 and int(after) > 1):
+    if not (WIDTH.fullmatch(before) and WIDTH.fullmatch(after)):
         raise GenotypeError(f"Not a path: expected an operation as op:16-32, found {op[:60]!r}.")
-    return name, int(before), int(after)
+    return name, features * int(before), features * int(after)
 
 
 def _refuse_image(reductions: Sequence[int]) -> Callable[[int, int], None]:

@@ -28,9 +28,18 @@ PAPER: dict[str, Any] = {
     "auxiliary": 0.4,
     "cutout": 16,
 }
-# A mobile genotype says its layers by itself.
-CELLS = {"quick": {"darts": 3, "nasbench201": 1, "mobile": None}, "paper": {"darts": 20}}
+# Mobile genotypes and paths through a grid say their layers by themselves.
+CELLS = {
+    "quick": {"darts": 3, "nasbench201": 1, "mobile": None, "grid": None},
+    "paper": {"darts": 20},
+}
 QUICK_STEM = 8
+# What networks of a family are called, and which flags have no effect on them.
+WITHOUT = {
+    "nasbench201": ("a NAS-Bench-201 network", ("drop_path", "auxiliary", "reductions")),
+    "mobile": ("a mobile network", ("cells", "drop_path", "auxiliary", "reductions")),
+    "grid": ("a path through a grid", ("cells", "drop_path", "auxiliary")),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +52,10 @@ class Recipe:
     batch_size: int | None = None
     """Images a step."""
     features: int | None = None
-    """Channels of the first cells (for mobile networks: of the stem, a multiple of 4)."""
+    """Channels of the first cells (for mobile networks: of the stem, a multiple of 4; for paths
+    through the hypercuboid: of its narrowest width)."""
     cells: int | None = None
-    """Cells (for NAS-Bench-201: cells a stage; mobile genotypes say their layers)."""
+    """Cells (for NAS-Bench-201: cells a stage; mobile genotypes and paths say their layers)."""
     reductions: tuple[int, ...] | None = None
     """Which cells halve the image, by number; by default those at a third and two thirds."""
     learning_rate: float | None = None
@@ -98,20 +108,10 @@ def resolved(recipe: Recipe, family: str, image: tuple[int, int, int], prefix: s
     require(f"--{prefix}cutout", full.cutout, least=0)
     require(f"--{prefix}pad", full.pad, least=0)
     require(f"--{prefix}ema", full.ema, above=0, below=1)
-    if family == "nasbench201":
-        for flag in ("drop_path", "auxiliary", "reductions"):
-            if given.get(flag):
-                refuse(
-                    f"--{prefix}{flag.replace('_', '-')} has no effect on a NAS-Bench-201 "
-                    "network: leave it out."
-                )
-    if family == "mobile":
-        if full.features % 4:
-            refuse(f"--{prefix}features is {full.features}: a mobile stem has a multiple of 4.")
-        for flag in ("cells", "drop_path", "auxiliary", "reductions"):
-            if given.get(flag):
-                refuse(
-                    f"--{prefix}{flag.replace('_', '-')} has no effect on a mobile network: leave "
-                    "it out."
-                )
+    what, without = WITHOUT.get(family, ("", ()))
+    for flag in without:
+        if given.get(flag):
+            refuse(f"--{prefix}{flag.replace('_', '-')} has no effect on {what}: leave it out.")
+    if family == "mobile" and full.features % 4:
+        refuse(f"--{prefix}features is {full.features}: a mobile stem has a multiple of 4.")
     return full

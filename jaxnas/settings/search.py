@@ -15,7 +15,7 @@ QUICK: dict[str, Any] = {"features": 4}
 # DARTS, section 3.1 and quark0/darts cnn/train_search.py.
 PAPER: dict[str, Any] = {"features": 16}
 CELLS = {
-    "quick": {"darts": 3, "nasbench201": 1, "mobile": 1},
+    "quick": {"darts": 3, "nasbench201": 1, "mobile": 1, "grid": 4},
     "paper": {"darts": 8, "nasbench201": 5, "mobile": 4},
 }
 # The mobile spaces, with the channels of their papers' stems.
@@ -32,7 +32,7 @@ class SearchSettings:
     """Divides the two at random instead of by index."""
     space: str = "darts"
     """What may be found: darts, darts-no-none, darts-s1 to darts-s4, darts-sharp, nasbench201,
-    mobile-proxyless, mobile-fbnet, mobile-single-path, or a file `*.py` of your own
+    mobile-proxyless, mobile-fbnet, mobile-single-path, hypercuboid, or a file `*.py` of your own
     (docs/extending.md)."""
     method: str = "darts"
     """How it is searched; `jaxnas methods` lists all, with their settings."""
@@ -52,10 +52,11 @@ class SearchSettings:
     batch_size: int = 64
     """Images a step, of either half."""
     features: int | None = None
-    """Channels of the first cells (for mobile spaces: of the stem, a multiple of 4)."""
+    """Channels of the first cells (for mobile spaces: of the stem, a multiple of 4; for the
+    hypercuboid: of its narrowest width)."""
     cells: int | None = None
     """Cells of the search network (for NAS-Bench-201: cells a stage; for mobile spaces: the most
-    layers a stage)."""
+    layers a stage; for the hypercuboid: layers)."""
     reductions: tuple[int, ...] | None = None
     """Which cells halve the image, by number; by default those at a third and two thirds."""
     learning_rate: float | None = None
@@ -112,9 +113,11 @@ class SearchSettings:
 
 
 def family(space: str) -> str:
-    """Whose networks a space is for: `darts`, `nasbench201` or `mobile`."""
+    """Whose networks a space is for: `darts`, `nasbench201`, `mobile` or `grid`."""
     if space in STEMS:
         return "mobile"
+    if space == "hypercuboid":
+        return "grid"
     return "nasbench201" if space == "nasbench201" else "darts"
 
 
@@ -124,6 +127,11 @@ def resolved(settings: SearchSettings) -> SearchSettings:
     Raises ValueError for a value that is impossible or has no effect.
     """
     kind = family(settings.space)
+    if kind not in CELLS[settings.preset]:
+        refuse(
+            f"--preset {settings.preset} has no sizes for the space {settings.space}: use 'quick' "
+            "and say what shall differ."
+        )
     preset = PAPER if settings.preset == "paper" else QUICK
     defaults = preset | {"cells": CELLS[settings.preset][kind]}
     if kind == "mobile":
