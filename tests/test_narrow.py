@@ -8,10 +8,11 @@ import pytest
 
 from jaxnas import genotype as genotypes
 from jaxnas import mobile, mobile_file, mobile_named, mobile_sized
-from jaxnas.cli import main
+from jaxnas.cli import main, narrow
 from jaxnas.mobile_file import ChainError
 from jaxnas.nets import count
 from jaxnas.nets import mobile as networks
+from jaxnas.settings.narrow import NarrowSettings
 
 CHAIN = mobile_sized.sized("mobile-proxyless", features=8, repeats=1)
 SETTINGS = [
@@ -35,6 +36,7 @@ def test_narrows_trains_and_goes_on_where_it_was(genotype, tmp_path, capsys):
     assert main([*words, *SETTINGS]) == 0, capsys.readouterr().err
     said, folder = capsys.readouterr().out, tmp_path / "n"
     assert "held-out images" in said and "narrow.md" in said
+    assert "target: 60,000 MACs" in said and "it holds" in said
     summary = json.loads((folder / "summary.json").read_text())
     chain = mobile_file.from_json((folder / "chain.json").read_text())
     net = networks.network(chain, mobile.genotype(chain), classes=10)
@@ -55,6 +57,15 @@ def test_narrows_trains_and_goes_on_where_it_was(genotype, tmp_path, capsys):
     assert again == summary
     assert main([*words, *SETTINGS, "--tune-epochs", "2"]) == 2
     assert "epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ms", "said"), [(1.04, "it holds"), (1.06, "DOES NOT HOLD")])
+def test_a_time_is_judged_after_the_tuning(ms, said):
+    settings = NarrowSettings("x", target_ms=1.0)
+    summary = {"tuned": {"latency_ms": ms}} | narrow.verdict(settings, {"latency_ms": ms})
+    assert summary["target"]["holds"] == (ms < 1.05)
+    line = narrow.said(summary)
+    assert said in line and "(+" in line
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ from jaxnas.settings import Recipe, command, flat
 from jaxnas.settings import narrow as settings_of
 from jaxnas.settings import recipe as recipes
 from jaxnas.settings.narrow import NarrowSettings
+from jaxnas.target import settle
 from jaxnas.types import Batch, Stats, Weights
 
 TEXT = """Trains a mobile network, narrows it into a budget by NetAdapt, and tunes what is left.
@@ -145,7 +146,16 @@ def _run(
         _entry(entry, narrowed.chain), narrowed.genotype, tune, TUNED,
         start=(narrowed.weights, narrowed.stats),
     )  # fmt: skip
-    return {"whole": before, "tuned": after, "steps": [step._asdict() for step in steps]}
+    summary = {"whole": before, "tuned": after, "steps": [step._asdict() for step in steps]}
+    return summary | verdict(settings, after)
+
+
+def verdict(settings: NarrowSettings, after: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for and what it came to, timed again after the tuning where it is a time."""
+    if settings.target_ms is None:
+        return {"target": {"macs": settings.macs, "holds": after["macs"] <= settings.macs}}
+    within = after["latency_ms"] <= (1 + settle.HOLDS) * settings.target_ms
+    return {"target": {"ms": settings.target_ms, "holds": within}}
 
 
 def learnt(found: data.DataSet) -> data.DataSet:
@@ -274,14 +284,28 @@ def _report(folder: Path, summary: dict[str, Any]) -> list[str]:
         for name, row in (("whole", summary["whole"]), ("narrowed, tuned", summary["tuned"]))
     ]  # fmt: skip
     shown = table.Table(("network", "test accuracy", "parameters", "MACs", "latency"), rows)
+    line = said(summary)
     _picture(folder, summary["steps"])
     run.write_text(
         folder / REPORT,
-        f"# A narrower network\n\n{table.markdown(shown)}\n![](steps.svg)\n\n"
+        f"# A narrower network\n\n{table.markdown(shown)}\n{line}\n\n![](steps.svg)\n\n"
         f"The chain is in {CHAIN}, its weights are the last checkpoint of {TUNED}.\n\n"
         f"```\n{summary['command']}\n```\n",
     )
-    return [*table.text(shown).splitlines(), f"report: {folder / REPORT}"]
+    return [*table.text(shown).splitlines(), line, f"report: {folder / REPORT}"]
+
+
+def said(summary: dict[str, Any]) -> str:
+    """Target and verdict in a line."""
+    target, tuned = summary["target"], summary["tuned"]
+    if "macs" in target:
+        return f"target: {target['macs']:,.0f} MACs; {tuned['macs']:,} are left: it holds"
+    off = tuned["latency_ms"] / target["ms"] - 1
+    word = "it holds" if target["holds"] else "it DOES NOT HOLD; is the device busy?"
+    return (
+        f"target: {target['ms']:.4g} ms; measured after tuning {tuned['latency_ms']:.4g} ms "
+        f"({off:+.1%}, {settle.HOLDS:.0%} above are allowed): {word}"
+    )
 
 
 def _picture(folder: Path, steps: Sequence[dict[str, Any]]) -> None:
