@@ -19,9 +19,8 @@ import rich.console
 import tyro.conf
 
 from experiments import command, study
-from jaxnas import catalogue, mobile, mobile_file, retrain, run, timing
+from jaxnas import catalogue, retrain, run, timing
 from jaxnas.cli import genotypes, narrow, opening
-from jaxnas.nets import mobile as networks
 from jaxnas.report import table
 from jaxnas.run import progress
 from jaxnas.settings import Place, Recipe, Source
@@ -110,7 +109,8 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     less = dataclasses.replace(
         recipe, features=settings.cut_features, epochs=settings.epochs + settings.tune_epochs
     )
-    less = recipes.resolved(less, "mobile", shape)
+    family = catalogue.family_of(genotype)
+    less = recipes.resolved(less, family, shape)
     run.cache.enable()
     cut = retrain.train(
         entry, genotype, less, seed, found, folder=folder / f"uniform-{seed}", title=CUT,
@@ -122,8 +122,8 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     at_small = weights(small)
     limit = statistics.median(time(small, at_small) for _ in range(ROUNDS))
     place = narrow.main(dataclasses.replace(asked, target_ms=limit), console)
-    chain = mobile_file.from_json((place / narrow.CHAIN).read_text(encoding="utf-8"))
-    slim = networks.network(chain, mobile.genotype(chain), classes=classes)
+    kind = narrow.kind_of(genotype, recipes.resolved(recipe, family, shape), found)
+    slim = kind.network(kind.read((place / kind.file).read_text(encoding="utf-8")))
     at_slim, times = weights(slim), {CUT: [], ADAPTED: []}
     for _ in range(ROUNDS):
         times[CUT].append(time(small, at_small))

@@ -51,7 +51,8 @@ def entry(name: str, cells: int | None = None) -> Entry:
     are those of a mobile stem, and of the hypercuboid's narrowest width.
 
     `entry.network(genotype, features=, cells=, classes=, reductions=, auxiliary=)` gives the
-    network of a genotype of the space; its `apply` takes None where no path is dropped.
+    network of a genotype of the space; its `apply` takes None where no path is dropped. Where it is
+    not mobile it takes `widths=` too, those of `nets.cell_narrow`, in the place of the features.
     Raises ValueError for an unknown name and CustomError for a file that defines no space.
     """
     if name.endswith(".py"):
@@ -268,9 +269,12 @@ def _grid_network(
     classes: int,
     reductions: Sequence[int] | None,
     auxiliary: bool,
+    widths: Sequence[int] | None = None,
 ) -> Network:
     if cells is not None or auxiliary:
         raise ValueError("A path says its layers and has no auxiliary head: leave both out.")
+    if widths is not None:
+        genotype, features = hypercuboid.rewidened(genotype, widths), 1
     halved = _halving(reductions, _layers(genotype))
     return hypercuboid.network(genotype, features=features, classes=classes, reductions=halved)
 

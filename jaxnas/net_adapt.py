@@ -14,11 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas import mobile
-from jaxnas.genotype import Genotype
-from jaxnas.mobile import Chain
-from jaxnas.nets import mobile as networks
-from jaxnas.nets import mobile_narrow as narrow
+from jaxnas.nets import narrow
+from jaxnas.nets.narrow import Kept, Subject
 from jaxnas.types import Batch, Scalar, Stats, Weights
 
 # Below this share of the first cost a step is no step.
@@ -123,31 +120,28 @@ def _proposals(net: Any, how: Narrowing, goal: float, multiple: int) -> list[tup
 
 
 class Narrow(NamedTuple):
-    """A mobile network on the way: zeros stand where channels went."""
+    """A network on the way: zeros stand where channels went."""
 
-    kept: Mapping[str, np.ndarray]
+    kept: Kept
     weights: Weights
     stats: Stats
 
 
 class Fitted(NamedTuple):
-    """A fixed chain with the weights of its network."""
+    """What is left, as `Subject.left` says it, with the weights of its network."""
 
-    chain: Chain
-    genotype: Genotype
+    left: Any
     weights: Weights
     stats: Stats
     steps: list[Step]
 
 
-def mobile_network(
-    chain: Chain,
-    genotype: Genotype,
+def network(
+    subject: Subject,
     weights: Weights,
     stats: Stats,
     *,
-    classes: int,
-    cost: Callable[[Chain], float],
+    cost: Callable[[Any], float],
     budget: float,
     train: Callable[[int], Batch],
     valid: Batch,
@@ -158,22 +152,20 @@ def mobile_network(
     multiple: int = 1,
     told: Callable[[Step], None] = lambda step: None,
 ) -> Fitted:
-    """A trained mobile network narrowed into a budget: hidden channels, features and the head.
+    """A trained network narrowed into a budget.
 
-    `cost(fixed chain)` is in the units of the budget: `mobile_narrow.macs`, or a prediction or
+    `cost(left)` is in the units of the budget: multiply-accumulates, or a prediction or
     measurement in milliseconds. `train(i)` is a training batch; each proposal is tuned for `steps`
     of them by SGD, always the same ones; `valid` judges accuracy by running statistics, ties
-    going to the lower loss. One compiled program tunes all widths. The result's `chain` has one
-    genotype; its network has the result's weights. `told` hears of each step that is kept. Raises
-    ValueError as `adapt`, `mobile_narrow.parts`, and for no steps.
+    going to the lower loss. One compiled program tunes all widths. `told` hears of each step that
+    is kept. Raises ValueError as `adapt`, for no steps, and for a network that computes something
+    else without channels that are zero.
     """
     if steps < 1 or not learning_rate > 0:
         raise ValueError(
             f"A short tuning has steps >= 1 at a rate above 0, not {steps} at {learning_rate}."
         )
-    whole = narrow.fixed(chain, genotype)
-    known = narrow.parts(whole)
-    net = networks.network(whole, mobile.genotype(whole), classes=classes)
+    net, known = subject.net, subject.parts
     tx = optax.sgd(learning_rate, momentum=0.9)
 
     def loss(weights, stats, batch: Batch, key):
@@ -198,8 +190,10 @@ def mobile_network(
 
     def narrowed(state: Narrow, part: str, width: int) -> Narrow | None:
         kept = narrow.strongest(known[part], state.kept[part], state.weights, width)
+        if kept is None:
+            return None
         other = state._replace(kept={**state.kept, part: kept})
-        return None if narrow.chain_of(whole, other.kept) is None else other
+        return None if subject.left(other.kept) is None else other
 
     def tuned(state: Narrow) -> Narrow:
         (kept, weights, stats), left = zeroed(state)
@@ -217,11 +211,17 @@ def mobile_network(
     how = Narrowing(
         widths=lambda state: {name: int(kept.sum()) for name, kept in state.kept.items()},
         narrowed=narrowed,
-        cost=lambda state: float(cost(narrow.chain_of(whole, state.kept))),
+        cost=lambda state: float(cost(subject.left(state.kept))),
         tuned=tuned,
         score=score,
     )
     start = Narrow(narrow.everything(known), weights, stats)
+    # Before hours are spent on it: with two channels less wherever that can be.
+    tried = start
+    for name, part in known.items():
+        less = narrowed(tried, name, part.width - 2) if part.width >= 4 else None
+        tried = less or tried
+    _cut(subject, zeroed(tried)[0], valid)
     accuracy = lambda step: step._replace(score=step.score[0])
     state, taken = adapt(
         start,
@@ -232,9 +232,22 @@ def mobile_network(
         multiple=multiple,
         told=lambda step: told(accuracy(step)),
     )
-    found = narrow.chain_of(whole, state.kept)
-    cut = narrow.cut(known, state.kept, state.weights, state.stats)
-    return Fitted(found, mobile.genotype(found), *cut, list(map(accuracy, taken)))
+    slim = _cut(subject, state, valid)
+    return Fitted(subject.left(state.kept), *slim, list(map(accuracy, taken)))
+
+
+def _cut(subject: Subject, state: Narrow, valid: Batch) -> tuple[Weights, Stats]:
+    """The weights and statistics of what is left. Raises ValueError where it is another network."""
+    slim = narrow.cut(subject.parts, state.kept, state.weights, state.stats)
+    less = subject.network(subject.left(state.kept))
+    pairs = ((subject.net, state[1:]), (less, slim))
+    whole, cut = (jax.jit(net.infer)(*at, valid.inputs) for net, at in pairs)
+    if not np.allclose(whole, cut, rtol=1e-2, atol=1e-2 * float(np.abs(whole).max())):
+        raise ValueError(
+            "Without channels that are zero this network computes something else: an operation of "
+            "it mixes channels in a way that is not known here, so it is not narrowed."
+        )
+    return slim
 
 
 def _entropy(logits: jax.Array, batch: Batch) -> Scalar:

@@ -18,6 +18,7 @@ FLOORS = {
     "nets": 2, "data": 2, "checkpoint": 2, "timing": 2, "validate": 2,
     "oracle": 2, "ranking": 2,
     "mobile": 1.6, "mobile_named": 1.7, "mobile_sized": 1.8, "mobile_file": 1.7,
+    "narrow_file": 3.5,
     "thresholds": 2, "binary": 2.2,
     "custom": 2.5, "single_path_latency": 2.5, "latency_terms": 2.5, "reinforce": 3.5,
     "search": 3, "catalogue": 3, "program": 3,

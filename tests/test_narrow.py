@@ -7,11 +7,12 @@ import jax
 import pytest
 
 from jaxnas import genotype as genotypes
-from jaxnas import mobile, mobile_file, mobile_named, mobile_sized
+from jaxnas import mobile, mobile_file, mobile_named, mobile_sized, narrow_file
 from jaxnas.cli import main, narrow
 from jaxnas.mobile_file import ChainError
 from jaxnas.nets import count
 from jaxnas.nets import mobile as networks
+from jaxnas.oracle import cells as oracle
 from jaxnas.settings.narrow import NarrowSettings
 
 CHAIN = mobile_sized.sized("mobile-proxyless", features=8, repeats=1)
@@ -74,6 +75,7 @@ def test_a_time_is_judged_after_the_tuning(ms, said):
         ((), "--macs or --target-ms"),
         (("--macs", "5", "--target-ms", "1"), "one of them"),
         (("--macs", "0"), "--macs"),
+        (("--macs", "1000000000"), "but the network has"),
         (("--target-ms", "-1"), "--target-ms"),
         (("--macs", "5", "--held-out", "1"), "--held-out"),
         (("--macs", "5", "--decay", "1.5"), "--decay"),
@@ -86,9 +88,26 @@ def test_settings_that_cannot_be_are_refused_in_one_line(genotype, words, cause,
     assert cause in error and error.count("\n") == 1
 
 
-def test_only_mobile_networks_are_narrowed(capsys):
-    assert main(["narrow", "DARTS_V2", "--macs", "5"]) == 2
-    assert "only mobile networks" in capsys.readouterr().err
+def test_a_cell_is_narrowed_on_real_images(tmp_path, capsys):
+    cell = oracle.to_genotype(oracle.from_arch(
+        "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
+    ))  # fmt: skip
+    path = tmp_path / "genotype.json"
+    path.write_text(genotypes.to_json(cell))
+    words = ["narrow", str(path), "--macs", "50000", "--out", str(tmp_path), "--name", "n"]
+    few = ("--epochs", "1", "--features", "4", "--cells", "1", "--limit", "300")
+    assert main([*words, *few, "--short-steps", "1", "--first", "0.3", "--multiple", "2"]) == 0
+    found = narrow_file.from_json((tmp_path / "n" / "narrowed.json").read_text())
+    assert found.genotype == cell and found.widths != (4, 8, 16)
+    summary = json.loads((tmp_path / "n" / "summary.json").read_text())
+    macs = count.macs(narrow_file.network(found, 10), (8, 8, 1))
+    assert macs == summary["tuned"]["macs"] <= 50000 < summary["whole"]["macs"]
+
+
+def test_channels_in_halves_want_an_even_multiple(capsys):
+    assert main(["narrow", "DARTS_V2", "--macs", "5", "--multiple", "3"]) == 2
+    error = capsys.readouterr().err
+    assert "two halves" in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,18 @@
 import functools
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import mobile, mobile_named, net_adapt
+from jaxnas import catalogue, genotype, mobile, mobile_named, narrow_file, net_adapt
+from jaxnas.genotype import Cell
 from jaxnas.mobile import SKIP, Chain, Stage
-from jaxnas.nets import count
+from jaxnas.nets import cell_narrow, count, derived_darts, mobile_narrow, narrow
 from jaxnas.nets import mobile as networks
-from jaxnas.nets import mobile_narrow as narrow
+from jaxnas.oracle import cells as oracle
 from jaxnas.types import Batch
 from tests.mobile_toys import jit
 
@@ -26,10 +28,10 @@ CHAIN = Chain(
     24,
 )
 GENOTYPE = mobile.genotype(CHAIN, ["k3_e3", "k5_e3", SKIP, "k3_e3"])
-WHOLE = narrow.fixed(CHAIN, GENOTYPE)
-KNOWN = narrow.parts(WHOLE)
+WHOLE = mobile_narrow.fixed(CHAIN, GENOTYPE)
+KNOWN = mobile_narrow.parts(WHOLE)
 CLASSES = 3
-MACS = lambda chain: narrow.macs(chain, IMAGE, CLASSES)
+MACS = lambda chain: mobile_narrow.macs(chain, IMAGE, CLASSES)
 
 
 def network(chain):
@@ -62,15 +64,15 @@ def trained():
     "chain",
     [
         WHOLE,
-        narrow.fixed(mobile_named.single_path(), mobile_named.spnasnet()),
-        narrow.fixed(*mobile_named.proxyless_mobile()),
+        mobile_narrow.fixed(mobile_named.single_path(), mobile_named.spnasnet()),
+        mobile_narrow.fixed(*mobile_named.proxyless_mobile()),
     ],
     ids=["small", "spnasnet", "proxyless"],
 )
 def test_a_fixed_chain_counts_as_its_network_does(chain):
     image = IMAGE if chain is WHOLE else (224, 224, 3)
     net = networks.network(chain, mobile.genotype(chain), classes=CLASSES)
-    assert narrow.macs(chain, image, CLASSES) == count.macs(net, image)
+    assert mobile_narrow.macs(chain, image, CLASSES) == count.macs(net, image)
 
 
 def test_zeros_compute_what_the_narrower_network_does():
@@ -78,7 +80,7 @@ def test_zeros_compute_what_the_narrower_network_does():
     kept = narrow.everything(KNOWN)
     for part, width in (("hidden_1", 7), ("features_2", 5), ("head", 20), ("features_0", 6)):
         kept[part] = narrow.strongest(KNOWN[part], kept[part], weights, width)
-    chain = narrow.chain_of(WHOLE, kept)
+    chain = mobile_narrow.chain_of(WHOLE, kept)
     masked = jax.tree.map(jnp.multiply, weights, narrow.masks(KNOWN, kept, weights))
     expected = jit(network(WHOLE).infer)(masked, stats, batch(0).inputs)
     less, fewer = narrow.cut(KNOWN, kept, masked, stats)
@@ -92,7 +94,7 @@ def test_zeros_compute_what_the_narrower_network_does():
 
 
 def test_the_weakest_channels_go():
-    part = narrow.Part(4, (("a",), ("b",)), ())
+    part = narrow.Part(4, (narrow.Place(("a",), -1), narrow.Place(("b",), -1)), ())
     weights = {"a": np.array([[1.0, 5.0, 2.0, 0.1]]), "b": np.array([[3.0, 0.0, 0.0, 0.1]])}
     left = narrow.strongest(part, np.ones(4, bool), weights, 2)
     assert left.tolist() == [True, True, False, False]
@@ -106,25 +108,26 @@ def test_widths_that_would_change_the_network_are_not_proposed():
     kept = narrow.everything(KNOWN)
     entering = int(kept["features_1"].sum())
     kept["hidden_1"] = np.arange(len(kept["hidden_1"])) < entering
-    assert narrow.chain_of(WHOLE, kept) is None
+    assert mobile_narrow.chain_of(WHOLE, kept) is None
     kept = narrow.everything(KNOWN)
     last = sorted((p for p in kept if p.startswith("features")), key=lambda p: len(kept[p]))[-1]
     before = mobile.layers(WHOLE)[-1].inputs
     kept[last] = np.arange(len(kept[last])) < before
-    assert narrow.chain_of(WHOLE, kept) is None
+    assert mobile_narrow.chain_of(WHOLE, kept) is None
 
 
 def test_a_network_is_narrowed_into_its_budget_and_every_step_is_cheaper():
     budget = 0.85 * MACS(WHOLE)
-    fitted = net_adapt.mobile_network(
-        CHAIN, GENOTYPE, *trained(), classes=CLASSES, cost=MACS, budget=budget,
+    subject = mobile_narrow.subject(WHOLE, CLASSES)
+    fitted = net_adapt.network(
+        subject, *trained(), cost=MACS, budget=budget,
         train=batch, valid=batch(0), steps=1, first=0.08,
     )  # fmt: skip
     costs = [MACS(WHOLE), *(step.cost for step in fitted.steps)]
     assert all(after < before for before, after in zip(costs, costs[1:], strict=False))
     assert costs[-1] <= budget < costs[-2]
-    assert MACS(fitted.chain) == costs[-1] == count.macs(network(fitted.chain), IMAGE)
-    logits = jit(network(fitted.chain).infer)(fitted.weights, fitted.stats, batch(0).inputs)
+    assert MACS(fitted.left) == costs[-1] == count.macs(network(fitted.left), IMAGE)
+    logits = jit(network(fitted.left).infer)(fitted.weights, fitted.stats, batch(0).inputs)
     right = np.mean(np.argmax(logits, -1) == batch(0).labels)
     assert right == pytest.approx(fitted.steps[-1].score)
 
@@ -167,9 +170,9 @@ def test_budgets_that_cannot_be_are_refused(budget, settings, reason):
 
 def test_networks_whose_channels_do_not_go_alone_are_refused():
     with pytest.raises(ValueError, match="not chosen yet"):
-        narrow.parts(mobile_named.single_path())
+        mobile_narrow.parts(mobile_named.single_path())
     with pytest.raises(ValueError, match="groups or squeezes"):
-        narrow.parts(narrow.fixed(*mobile_named.fbnet_a()))
+        mobile_narrow.parts(mobile_narrow.fixed(*mobile_named.fbnet_a()))
 
 
 def test_widths_are_multiples():
@@ -177,3 +180,139 @@ def test_widths_are_multiples():
     assert all(step.width % 8 == 0 for step in steps) and net["b"] == 10
     with pytest.raises(ValueError, match="multiple >= 1"):
         net_adapt.adapt({"a": 90, "b": 10}, toy(), 150.0, multiple=0)
+
+
+# Networks of cells and paths, whose parts are found from shapes.
+
+SHARP = genotype.Genotype("darts-sharp", {
+    name: Cell(((0, 2, "flood_conv_3x3"), (1, 2, "choke_conv_3x3"), (0, 3, "skip_connect"),
+                (2, 3, "dil_conv_3x3")), 2, (2, 3))
+    for name in ("normal", "reduce")
+})  # fmt: skip
+AMOEBA = genotype.Genotype("darts", {
+    name: Cell(((0, 2, "conv_7x1_1x7"), (1, 2, "max_pool_3x3"), (1, 3, "skip_connect"),
+                (2, 3, "sep_conv_3x3")), 2, (3, 2))
+    for name in ("normal", "reduce")
+})  # fmt: skip
+BENCHMARK = oracle.to_genotype(
+    oracle.from_arch(
+        "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
+    )
+)
+STEPS = ("sep_conv_3x3:1-2", "max_pool_3x3:2-2", "max_pool_3x3:2-4", "flood_conv_3x3:4-1")
+PATH = genotype.Genotype("hypercuboid", {
+    "grid": Cell(tuple((i, i + 1, op) for i, op in enumerate(STEPS)), 1, (len(STEPS),))
+})  # fmt: skip
+
+
+def narrowable(found, auxiliary=False):
+    family, entry = catalogue.family_of(found), catalogue.of_genotype(found)
+    cells = {"darts": 3, "nasbench201": 1, "grid": None}[family]
+    named = cell_narrow.named(family, found, 4, cells, None)
+
+    def network(widths):
+        return entry.network(
+            found, features=4, cells=cells, classes=CLASSES, reductions=None,
+            auxiliary=auxiliary, widths=widths,
+        )  # fmt: skip
+
+    side = 32 if auxiliary else 16
+    images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+    return named, cell_narrow.subject(network, named, images)
+
+
+def noisy(net, images):
+    weights, stats = jit(net.init)(jax.random.key(0), images)
+    rng = np.random.default_rng(1)
+    noise = lambda leaf: leaf + 0.1 * jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype)
+    return jax.tree.map(noise, weights), jax.tree.map(lambda leaf: leaf + 0.1, stats)
+
+
+@pytest.mark.parametrize("found", [SHARP, AMOEBA, BENCHMARK, PATH], ids=lambda g: g.space)
+def test_cells_and_paths_without_channels_that_are_zero_compute_the_same(found):
+    named, subject = narrowable(found)
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), jnp.float32)
+    weights, stats = noisy(subject.net, images)
+    kept = narrow.everything(subject.parts)
+    for name, part in subject.parts.items():
+        kept[name] = narrow.strongest(part, kept[name], weights, part.width - 2)
+    widths = subject.left(kept)
+    assert widths == tuple(width - 2 for width in named.widths)
+    masked = jax.tree.map(jnp.multiply, weights, narrow.masks(subject.parts, kept, weights))
+    expected = jit(subject.net.infer)(masked, stats, images)
+    cut = narrow.cut(subject.parts, kept, masked, stats)
+    less = subject.network(widths)
+    shapes = jax.eval_shape(less.init, jax.random.key(0), images)
+    chex.assert_trees_all_equal_shapes(cut, shapes)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(jit(less.infer)(*cut, images), expected, atol=1e-4 * scale)
+    assert np.ptp(expected) > 1e-3 * scale
+    # What is left is found to have the same parts.
+    about = named._replace(widths=widths)
+    shape = jax.ShapeDtypeStruct(images.shape, images.dtype)
+    assert sorted(cell_narrow.subject(subject.network, about, shape).parts) == sorted(subject.parts)
+
+
+def test_a_pool_that_keeps_its_width_passes_the_same_channels_on():
+    named, subject = narrowable(PATH)
+    assert named.names == ("stem", "layer_0", "layer_0", "layer_2", "layer_3")
+    assert named.unequal == ((2, 3),)
+    kept = narrow.everything(subject.parts)
+    kept["layer_2"] = np.arange(16) < 8
+    assert subject.left(kept) is None  # its convolution would vanish
+    kept["layer_2"] = np.arange(16) < 7
+    assert subject.left(kept) == (4, 8, 8, 7, 4)
+
+
+def test_channels_that_are_made_in_halves_stay_in_halves():
+    _, subject = narrowable(AMOEBA, auxiliary=True)
+    assert {name for name, part in subject.parts.items() if part.halved} >= {"cell_1", "cell_2"}
+    part = subject.parts["cell_1"]
+    weights, _ = noisy(subject.net, jnp.zeros((2, 32, 32, 3)))
+    assert narrow.strongest(part, np.ones(8, bool), weights, 5) is None
+    left = narrow.strongest(part, np.ones(8, bool), weights, 4)
+    assert left[:4].sum() == left[4:].sum() == 2
+
+
+class Reversed(nn.Module):
+    """Gives every channel the one from the other end."""
+
+    @nn.compact
+    def __call__(self, x):
+        return x[..., ::-1]
+
+
+def test_a_network_that_mixes_channels_unseen_is_refused():
+    cell = Cell(((0, 2, "skip_connect"), (1, 2, "reverse")), 2, (2,))
+    found = genotype.Genotype("darts", {"normal": cell, "reduce": cell})
+    ops = {"skip_connect": derived_darts.ops.skip_connect, "reverse": lambda *_: Reversed()}
+
+    def network(widths):
+        return derived_darts.cifar(
+            found, cells=1, classes=CLASSES, reductions=(), widths=widths, candidates=ops
+        )
+
+    images = jax.ShapeDtypeStruct((2, *IMAGE), jnp.float32)
+    subject = cell_narrow.subject(network, cell_narrow.Named((2, 8), ("stem", "cell_0")), images)
+    cost = lambda widths: count.macs(network(widths), IMAGE)
+    state = noisy(subject.net, batch(0).inputs)
+    with pytest.raises(ValueError, match="computes something else"):
+        net_adapt.network(
+            subject, *state, cost=cost, budget=0.8 * cost((2, 8)), train=batch, valid=batch(0),
+            steps=1, first=0.2,
+        )  # fmt: skip
+
+
+def test_a_narrowed_network_is_read_as_it_was_written():
+    found = narrow_file.Narrowed(AMOEBA, (8, 6, 10, 12), 3, None)
+    assert narrow_file.from_json(narrow_file.to_json(found)) == found
+    net = narrow_file.network(found, CLASSES)
+    weights, _ = jax.eval_shape(net.init, jax.random.key(0), batch(0).inputs)
+    assert weights["stem"]["convolution"]["kernel"].shape == (3, 3, 3, 8)
+    good = narrow_file.to_json(found)
+    for wrong in ("", "[]", "{}", "[" * 100_000, good.replace('"jaxnas_narrowed": 1', '"j": 1'),
+                  good.replace("12", "1.5"), good.replace("12", "1"), good.replace("12", "true"),
+                  good.replace("max_pool_3x3", "mystery")):  # fmt: skip
+        with pytest.raises(narrow_file.NarrowedError) as caught:
+            narrow_file.from_json(wrong)
+        assert "\n" not in str(caught.value)

@@ -129,27 +129,25 @@ class DerivedNetwork(nn.Module):
 
     cells_of: tuple[tuple[str, Cell], ...]
     candidates: tuple[tuple[str, ops.OpFactory], ...]
-    features: int
-    cells: int
+    widths: tuple[int, ...]  # channels of the stem, then of each cell
     classes: int
     reductions: tuple[int, ...]
-    stem_multiplier: int | None  # None: ImageNet's stems
+    imagenet: bool  # its stems
     auxiliary: bool
     training: bool
 
     @nn.compact
     def __call__(self, x: jax.Array, drop_path: Rate) -> tuple[jax.Array, jax.Array | None]:
         norm = functools.partial(normalise.BatchNorm, affine=True, training=self.training)
-        features, imagenet = self.features, self.stem_multiplier is None
-        if imagenet:
-            before_last = HalvingStem(features, norm, name="stem_0")(x)
-            last = SecondStem(features, norm, name="stem_1")(before_last)
+        stem, *widths = self.widths
+        if self.imagenet:
+            before_last = HalvingStem(stem, norm, name="stem_0")(x)
+            last = SecondStem(stem, norm, name="stem_1")(before_last)
         else:
-            before_last = last = Stem(self.stem_multiplier * features, norm, name="stem")(x)
-        extra, halve_first = None, imagenet
-        for i in range(self.cells):
+            before_last = last = Stem(stem, norm, name="stem")(x)
+        extra, halve_first = None, self.imagenet
+        for i, features in enumerate(widths):
             reduces = i in self.reductions
-            features *= 2 if reduces else 1
             cell = DerivedCell(
                 dict(self.cells_of)["reduce" if reduces else "normal"],
                 self.candidates,
@@ -161,10 +159,9 @@ class DerivedNetwork(nn.Module):
             )
             before_last, last = last, cell(before_last, last, drop_path)
             halve_first = reduces
-            if self.auxiliary and self.training and i == 2 * self.cells // 3:
-                head = Auxiliary(
-                    self.classes, 2 if imagenet else 3, norm, not imagenet, name="auxiliary"
-                )
+            if self.auxiliary and self.training and i == 2 * len(widths) // 3:
+                stride = 2 if self.imagenet else 3
+                head = Auxiliary(self.classes, stride, norm, not self.imagenet, name="auxiliary")
                 extra = head(last)
         return ops.classifier(self.classes, last), extra
 
@@ -178,21 +175,42 @@ def cifar(
     auxiliary: bool = False,
     reductions: Sequence[int] | None = None,
     stem_multiplier: int = 3,
+    widths: Sequence[int] | None = None,
     candidates: ops.Ops = ops.DARTS_DERIVED,
 ) -> Network:
     """The network of the paper's CIFAR-10 runs, for images of any size and channels.
 
     Cells in `reductions` (default: `cells // 3` and `2 * cells // 3`) halve the size and double
     the features. `auxiliary` adds a second classifier after cell `2 * cells // 3`; only `apply`
-    runs it. The default candidates normalise no pools; every normalisation is affine.
+    runs it. The default candidates normalise no pools; every normalisation is affine. `widths`,
+    channels of the stem and of each cell, stand in the place of `features` and its doubling.
     Raises ValueError for a genotype whose cells or operations are not known, impossible sizes,
     and at `init` for images too small.
     """
     if stem_multiplier < 1:
         raise ValueError(f"The stem multiplies the features by {stem_multiplier}: make it >= 1.")
-    return _network(
-        genotype, candidates, features, cells, classes, reductions, stem_multiplier, auxiliary
-    )
+    outside.refuse_sizes(cells, features, classes)
+    reductions = halving(cells) if reductions is None else tuple(reductions)
+    if widths is None:
+        widths = widths_of(features, cells, reductions, stem_multiplier)
+    if len(widths) != cells + 1 or min(widths) < 2:
+        raise ValueError(
+            f"Widths are of the stem and {cells} cells, 2 channels or more each, not {widths}."
+        )
+    return _network(genotype, candidates, tuple(widths), classes, reductions, False, auxiliary)
+
+
+def halving(cells: int) -> tuple[int, int]:
+    """The cells that halve the image where nothing else is said."""
+    return cells // 3, 2 * cells // 3
+
+
+def widths_of(
+    features: int, cells: int, reductions: Sequence[int], stem_multiplier: int = 3
+) -> tuple[int, ...]:
+    """Channels of the stem and of each cell: doubled by every reduction."""
+    doubled = [sum(r <= i for r in set(reductions)) for i in range(cells)]
+    return stem_multiplier * features, *(features * 2**times for times in doubled)
 
 
 def imagenet(
@@ -209,35 +227,35 @@ def imagenet(
 
     Image sides must be multiples of 8. For the rest see `cifar`.
     """
-    return _network(genotype, candidates, features, cells, classes, reductions, None, auxiliary)
+    outside.refuse_sizes(cells, features, classes)
+    reductions = halving(cells) if reductions is None else tuple(reductions)
+    widths = widths_of(features, cells, reductions, 1)
+    return _network(genotype, candidates, widths, classes, reductions, True, auxiliary)
 
 
 def _network(
     genotype: Genotype,
     candidates: ops.Ops,
-    features: int,
-    cells: int,
+    widths: tuple[int, ...],
     classes: int,
-    reductions: Sequence[int] | None,
-    stem_multiplier: int | None,
+    reductions: tuple[int, ...],
+    imagenet: bool,
     auxiliary: bool,
 ) -> Network:
-    reductions = (cells // 3, 2 * cells // 3) if reductions is None else tuple(reductions)
-    _refuse(genotype, features, cells, classes, reductions)
+    _refuse(genotype, len(widths) - 1, reductions)
     names = dict.fromkeys(op for cell in genotype.cells.values() for _, _, op in cell.edges)
     make = functools.partial(
         DerivedNetwork,
         tuple(genotype.cells.items()),
         mixed.known(names, candidates),
-        features,
-        cells,
+        widths,
         classes,
         reductions,
-        stem_multiplier,
+        imagenet,
         auxiliary,
     )
     trained, used = make(training=True), make(training=False)
-    divisor = 1 if stem_multiplier is not None else 8
+    divisor = 8 if imagenet else 1
 
     def init(key, inputs):
         _refuse_image(inputs.shape[1:3], len(set(reductions)), divisor)
@@ -260,10 +278,7 @@ def _network(
     return Network(init, apply, infer)
 
 
-def _refuse(
-    genotype: Genotype, features: int, cells: int, classes: int, reductions: Sequence[int]
-) -> None:
-    outside.refuse_sizes(cells, features, classes)
+def _refuse(genotype: Genotype, cells: int, reductions: Sequence[int]) -> None:
     outside.refuse_reductions(reductions, cells)
     genotypes.check(genotype)
     kinds = {"reduce" if i in reductions else "normal" for i in range(cells)}

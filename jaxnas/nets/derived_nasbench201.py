@@ -4,6 +4,7 @@ https://arxiv.org/abs/2001.00326, D-X-Y/AutoDL-Projects xautodl/models/cell_infe
 """
 
 import functools
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -46,7 +47,7 @@ class DerivedNetwork(nn.Module):
 
     cell: Cell
     candidates: tuple[tuple[str, ops.OpFactory], ...]
-    features: int
+    widths: tuple[int, ...]  # of the stages
     cells: int
     classes: int
     training: bool
@@ -54,10 +55,9 @@ class DerivedNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         norm = functools.partial(normalise.BatchNorm, affine=True, training=self.training)
-        x = ops.Convolution(self.features, 3, name="stem_convolution")(x)
+        x = ops.Convolution(self.widths[0], 3, name="stem_convolution")(x)
         x = norm(name="stem_norm")(x)
-        for stage in range(STAGES):
-            features = self.features * 2**stage
+        for stage, features in enumerate(self.widths):
             if stage:
                 x = ops.ResidualReduction(features, norm, name=f"reduction_{stage}")(x)
             for i in range(self.cells):
@@ -72,16 +72,21 @@ def nasbench201(
     features: int = 16,
     cells: int = 5,
     classes: int = 10,
+    widths: Sequence[int] | None = None,
     candidates: ops.Ops | None = None,
 ) -> Network:
     """The network that the benchmark trains: 3 stages of `cells` cells, all norms affine.
 
     It has neither an auxiliary head nor dropped paths; `apply` refuses a `drop_path` that is
-    not the number 0. Image sides must be multiples of 4, as two reductions halve them.
+    not the number 0. Image sides must be multiples of 4, as two reductions halve them. `widths`,
+    channels of the three stages, stand in the place of `features` and its doubling.
     Raises ValueError for a genotype that is not one cell with one input and one output, unknown
     operations, impossible sizes, and at `init` for images of other sides.
     """
     outside.refuse_sizes(cells, features, classes)
+    widths = widths_of(features) if widths is None else tuple(widths)
+    if len(widths) != STAGES or min(widths) < 2:
+        raise ValueError(f"Widths are of {STAGES} stages, 2 channels or more each, not {widths}.")
     genotypes.check(genotype)
     cell = genotype.cells.get("cell")
     if cell is None or len(genotype.cells) != 1 or cell.inputs != 1 or len(cell.concat) != 1:
@@ -90,7 +95,7 @@ def nasbench201(
         )
     names = dict.fromkeys(op for _, _, op in cell.edges)
     known = mixed.known(names, ops.nasbench201(affine=True) if candidates is None else candidates)
-    make = functools.partial(DerivedNetwork, cell, known, features, cells, classes)
+    make = functools.partial(DerivedNetwork, cell, known, widths, cells, classes)
     trained, used = make(training=True), make(training=False)
 
     def init(key, inputs):
@@ -114,3 +119,8 @@ def nasbench201(
         return used.apply({"params": weights, "stats": stats}, inputs)
 
     return Network(init, apply, infer)
+
+
+def widths_of(features: int) -> tuple[int, ...]:
+    """Channels of the stages: doubled from one to the next."""
+    return tuple(features * 2**stage for stage in range(STAGES))

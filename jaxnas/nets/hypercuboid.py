@@ -190,6 +190,20 @@ def network(
     return Network(init, apply, infer)
 
 
+def widths_of(genotype: Genotype, features: int = 1) -> tuple[int, ...]:
+    """Channels of the stem and after each layer of a path. Raises GenotypeError for none."""
+    steps = [_parsed(op, features) for _, _, op in _path(genotype)]
+    return tuple(before for _, before, _ in steps[:1]) + tuple(after for _, _, after in steps)
+
+
+def rewidened(genotype: Genotype, widths: Sequence[int]) -> Genotype:
+    """The path with other widths, those of the stem and after each layer."""
+    cell = genotype.cells["grid"]
+    spell = lambda i, op: f"{op.partition(':')[0]}:{widths[i]}-{widths[i + 1]}"
+    edges = tuple((a, b, spell(i, op)) for i, (a, b, op) in enumerate(cell.edges))
+    return genotype._replace(cells={"grid": cell._replace(edges=edges)})
+
+
 def _path(genotype: Genotype):
     cell = genotype.cells.get("grid")
     if cell is None or [e[:2] for e in cell.edges] != [(n, n + 1) for n in range(len(cell.edges))]:

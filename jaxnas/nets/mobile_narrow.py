@@ -1,35 +1,24 @@
-"""Narrower mobile networks: which channels may go, the weights that go with them, what is left.
-
-Channels that go are zeros first, in a network of the old shape, which computes what the network
-without them does: one compiled program serves all widths.
-"""
-
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
-import numpy as np
+"""Narrower mobile networks: what of a chain may go, and the chain of what is left."""
 
 from jaxnas import mobile
 from jaxnas.genotype import Genotype
 from jaxnas.mobile import Chain, Layer, Stage
-from jaxnas.types import Stats, Weights
+from jaxnas.nets import mobile as networks
+from jaxnas.nets.narrow import Kept, Part, Place, Subject
+from jaxnas.types import Network
 
 HEAD = "head"
-Kept = Mapping[str, np.ndarray]  # bool[channels] a part
 
 
-class Part(NamedTuple):
-    """Channels that go together: all that an addition joins.
+def subject(chain: Chain, classes: int) -> Subject:
+    """The network of a fixed chain, whose narrower ones are such chains. Raises as `parts`."""
+    known, left = parts(chain), lambda kept: chain_of(chain, kept)
+    return Subject(network(chain, classes), known, left, lambda found: network(found, classes))
 
-    `filters` make them (their norm ranks channels), `places` are all leaves below a path with the
-    axis along which they lose them.
-    """
 
-    width: int
-    filters: tuple[tuple[str, ...], ...]
-    places: tuple[tuple[tuple[str, ...], int], ...]
+def network(chain: Chain, classes: int) -> Network:
+    """The network of a fixed chain."""
+    return networks.network(chain, mobile.genotype(chain), classes=classes)
 
 
 def fixed(chain: Chain, genotype: Genotype) -> Chain:
@@ -51,8 +40,8 @@ def parts(chain: Chain) -> dict[str, Part]:
     filters, places = {}, {}
 
     def add(part: str, made: tuple[str, ...] | None, *at: tuple[tuple[str, ...], int]) -> None:
-        filters.setdefault(part, []).extend([made] if made else [])
-        places.setdefault(part, []).extend(at)
+        filters.setdefault(part, []).extend([Place(made, -1)] if made else [])
+        places.setdefault(part, []).extend(Place(path, axis) for path, axis in at)
 
     entering = "features_0"
     widths = {entering: chain.stem, HEAD: chain.head}
@@ -91,53 +80,6 @@ def parts(chain: Chain) -> dict[str, Part]:
         name: Part(widths[name], tuple(filters[name]), tuple(places[name]))
         for name in sorted(widths)
     }
-
-
-def everything(known: Mapping[str, Part]) -> dict[str, np.ndarray]:
-    """All channels of all parts."""
-    return {name: np.ones(part.width, bool) for name, part in known.items()}
-
-
-def strongest(part: Part, kept: np.ndarray, weights: Weights, width: int) -> np.ndarray:
-    """bool[channels]: those `width` of the kept ones whose filters have the largest L2 norms.
-
-    NetAdapt, https://arxiv.org/abs/1804.03230. Ties go to the first.
-    """
-    squares = np.zeros(part.width)
-    for path in part.filters:
-        kernel = np.asarray(_at(weights, path), np.float64)
-        squares += np.square(kernel).reshape(-1, part.width).sum(0)
-    order = np.argsort(np.where(kept, -squares, np.inf), kind="stable")
-    found = np.zeros(part.width, bool)
-    found[order[:width]] = True
-    return found
-
-
-def masks(known: Mapping[str, Part], kept: Kept, weights: Weights) -> Weights:
-    """1 at the weights that are left, else 0; of the shapes of `weights`."""
-
-    def of(path, leaf):
-        names, found = tuple(key.key for key in path), np.ones(leaf.shape, np.float32)
-        for part, axis in _touching(known, names):
-            shape = [1] * leaf.ndim
-            shape[axis] = -1
-            found = found * kept[part].reshape(shape)
-        return jnp.asarray(found, leaf.dtype)
-
-    return jax.tree_util.tree_map_with_path(of, weights)
-
-
-def cut(
-    known: Mapping[str, Part], kept: Kept, weights: Weights, stats: Stats
-) -> tuple[Weights, Stats]:
-    """The weights and statistics of the network without the channels that go."""
-
-    def of(path, leaf):
-        for part, axis in _touching(known, tuple(key.key for key in path)):
-            leaf = jnp.compress(kept[part], leaf, axis=axis)
-        return leaf
-
-    return tuple(jax.tree_util.tree_map_with_path(of, tree) for tree in (weights, stats))
 
 
 def chain_of(chain: Chain, kept: Kept) -> Chain | None:
@@ -198,18 +140,3 @@ def _spelled(name: str, hidden: int, layer: Layer) -> str | None:
     what = mobile.block(found)
     assert mobile.hidden(layer, what) == hidden
     return found
-
-
-def _touching(known: Mapping[str, Part], path: tuple[str, ...]) -> list[tuple[str, int]]:
-    return [
-        (name, axis)
-        for name, part in known.items()
-        for prefix, axis in part.places
-        if path[: len(prefix)] == prefix
-    ]
-
-
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        tree = tree[name]
-    return tree

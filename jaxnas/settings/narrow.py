@@ -15,7 +15,7 @@ from jaxnas.settings.sources import Source
 @dataclasses.dataclass(frozen=True)
 class NarrowSettings:
     genotype: tyro.conf.Positional[str]
-    """A mobile genotype.json, or the run folder of a search in a mobile space."""
+    """A genotype.json, the run folder of a search, or a published genotype's name."""
     macs: int | None = None
     """Most multiply-accumulates of one image."""
     target_ms: float | None = None
@@ -31,7 +31,8 @@ class NarrowSettings:
     decay: float = 0.96
     """How much of the last step's saving the next one makes."""
     multiple: int = 4
-    """What is left of any channels is a multiple of this: odd widths are slow on most devices."""
+    """What is left of any channels is a multiple of this: odd widths are slow on most devices, and
+    DARTS's reductions make channels in two halves."""
     tune_epochs: int | None = None
     """Passes over the training set for the narrowed network; by default as many as before."""
     source: Annotated[Source, tyro.conf.arg(name="")] = Source()

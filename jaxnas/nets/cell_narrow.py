@@ -1,0 +1,71 @@
+"""Narrower networks of cells and of paths through a grid, each cell with a width of its own."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+
+from jaxnas.genotype import Genotype
+from jaxnas.nets import derived_darts, derived_nasbench201, hypercuboid, narrow
+from jaxnas.nets.narrow import Kept, Subject
+from jaxnas.types import Network
+
+Widths = tuple[int, ...]
+
+
+class Named(NamedTuple):
+    """Widths of a network with the names of their parts: those of one name are the same channels.
+
+    Widths in `unequal`, pairs of places, must stay so: an operation would vanish.
+    """
+
+    widths: Widths
+    names: tuple[str, ...]
+    unequal: tuple[tuple[int, int], ...] = ()
+
+
+def subject(network: Callable[[Widths], Network], named: Named, image: jax.Array) -> Subject:
+    """`network(widths)` with the parts of `named`; `image` is a batch, of which shapes are taken.
+
+    Parts are found from shapes, so that they hold for a user's operations, too. Raises ValueError
+    as `narrow.parts_by_shape`.
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    widths_of = lambda by_name: tuple(by_name[name] for name in named.names)
+    shapes = lambda by_name: jax.eval_shape(network(widths_of(by_name)).init, key, image)
+
+    def left(kept: Kept) -> Widths | None:
+        widths = widths_of({name: int(channels.sum()) for name, channels in kept.items()})
+        vanishes = any(widths[i] == widths[j] for i, j in named.unequal)
+        return None if vanishes or min(widths) < 2 else widths
+
+    known = narrow.parts_by_shape(shapes, dict(zip(named.names, named.widths, strict=True)))
+    return Subject(network(named.widths), known, left, network)
+
+
+def named(
+    family: str,
+    genotype: Genotype,
+    features: int,
+    cells: int | None,
+    reductions: Sequence[int] | None,
+) -> Named:
+    """The widths of the network that `features` alone would make."""
+    if family == "grid":
+        return _path(genotype, features)
+    if family == "nasbench201":
+        widths = derived_nasbench201.widths_of(features)
+        return Named(widths, tuple(f"stage_{i}" for i in range(len(widths))))
+    halved = derived_darts.halving(cells) if reductions is None else reductions
+    widths = derived_darts.widths_of(features, cells, halved)
+    return Named(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
+
+
+def _path(genotype: Genotype, features: int) -> Named:
+    """A pool passes its channels on where the width stays, and has a convolution where not."""
+    widths, names, unequal = hypercuboid.widths_of(genotype, features), ["stem"], []
+    for i, (_, _, op) in enumerate(genotype.cells["grid"].edges):
+        pools, stays = "pool" in op, widths[i] == widths[i + 1]
+        names.append(names[-1] if pools and stays else f"layer_{i}")
+        unequal += [(i, i + 1)] if pools and not stays else []
+    return Named(widths, tuple(names), tuple(unequal))
