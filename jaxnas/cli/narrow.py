@@ -46,7 +46,7 @@ TEXT = """Trains a found network, narrows it into a budget by NetAdapt, and tune
 
 examples:
   jaxnas narrow runs/digits-mobile-proxyless-proxyless-seed0 --macs 100000
-  jaxnas narrow runs/digits-darts-seed0 --macs 150000 --multiple 2
+  jaxnas narrow runs/digits-darts-seed0 --macs 60000 --multiple 2
   jaxnas narrow genotype.json --target-ms 0.4 --data cifar10 --data-dir ~/tfds --epochs 30
 """
 WHOLE, WEIGHTS, TUNED = "whole", "narrowed", "tuned"
