@@ -66,8 +66,12 @@ def trained():
         WHOLE,
         mobile_narrow.fixed(mobile_named.single_path(), mobile_named.spnasnet()),
         mobile_narrow.fixed(*mobile_named.proxyless_mobile()),
+        mobile_narrow.fixed(*mobile_named.fbnet_a()),
+        mobile_narrow.fixed(
+            mobile_named.mobilenet_v3_small(), mobile.genotype(mobile_named.mobilenet_v3_small())
+        ),
     ],
-    ids=["small", "spnasnet", "proxyless"],
+    ids=["small", "spnasnet", "proxyless", "fbnet", "v3"],
 )
 def test_a_fixed_chain_counts_as_its_network_does(chain):
     image = IMAGE if chain is WHOLE else (224, 224, 3)
@@ -168,11 +172,29 @@ def test_budgets_that_cannot_be_are_refused(budget, settings, reason):
         net_adapt.adapt({"a": 90, "b": 10}, toy(), budget, **settings)
 
 
-def test_networks_whose_channels_do_not_go_alone_are_refused():
+def test_a_chain_that_is_not_chosen_yet_is_refused():
     with pytest.raises(ValueError, match="not chosen yet"):
         mobile_narrow.parts(mobile_named.single_path())
-    with pytest.raises(ValueError, match="groups or squeezes"):
-        mobile_narrow.parts(mobile_narrow.fixed(*mobile_named.fbnet_a()))
+
+
+def test_channels_in_groups_and_those_that_are_squeezed_stay():
+    stages = [("k3_e1", 4), ("k3_e2", 8), ("k3_e2_g2", 12), ("k3_e3", 6), ("k3_e2_se", 10)]
+    chain = WHOLE._replace(stages=tuple(Stage((op,), width, 1, 1) for op, width in stages))
+    subject = mobile_narrow.subject(chain, CLASSES)
+    # features_2 enter the groups, 3 leave them, 4 are squeezed; hidden_2 and hidden_4 are theirs.
+    assert sorted(subject.parts) == [
+        "features_0", "features_1", "features_5", "head", "hidden_1", "hidden_3"
+    ]  # fmt: skip
+    weights, stats = noisy(subject.net, batch(0).inputs)
+    kept = narrow.everything(subject.parts)
+    for name, part in subject.parts.items():
+        kept[name] = narrow.strongest(part, kept[name], weights, part.width - 1)
+    masked = jax.tree.map(jnp.multiply, weights, narrow.masks(subject.parts, kept, weights))
+    expected = jit(subject.net.infer)(masked, stats, batch(0).inputs)
+    less = subject.network(subject.left(kept))
+    found = jit(less.infer)(*narrow.cut(subject.parts, kept, masked, stats), batch(0).inputs)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    assert np.ptp(found) > 0.01
 
 
 def test_widths_are_multiples():

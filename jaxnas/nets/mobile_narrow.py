@@ -33,11 +33,11 @@ def parts(chain: Chain) -> dict[str, Part]:
     """What of a fixed chain can be narrowed: `hidden_I` inside layer I, `features_I` that enter
     it (and all that are added to them), `head`.
 
-    Raises ValueError for a chain with choices, groups, or squeeze and excitation, whose channels do
-    not go one by one.
+    Channels in groups, and those that decide how many are squeezed, do not go one by one: they
+    stay. Raises ValueError for a chain with choices.
     """
     layers = mobile.layers(chain)
-    filters, places = {}, {}
+    filters, places, staying = {}, {}, set()
 
     def add(part: str, made: tuple[str, ...] | None, *at: tuple[tuple[str, ...], int]) -> None:
         filters.setdefault(part, []).extend([Place(made, -1)] if made else [])
@@ -53,11 +53,6 @@ def parts(chain: Chain) -> dict[str, Part]:
         if layer.candidates[0] == mobile.SKIP:
             continue
         what, here = mobile.block(layer.candidates[0]), f"layer_{i}"
-        if what.groups > 1 or what.squeeze:
-            raise ValueError(
-                f"Layer {i} of {chain.name}, {layer.candidates[0]}, has groups or squeezes: its "
-                "channels do not go one by one."
-            )
         wide, hidden = mobile.hidden(layer, what), entering
         if wide != layer.inputs:
             hidden = f"hidden_{i}"
@@ -70,6 +65,8 @@ def parts(chain: Chain) -> dict[str, Part]:
         add(hidden, None, *look, (narrow, -2))
         leaving = entering if layer.residual else f"features_{i + 1}"
         widths[leaving] = layer.features
+        if what.groups > 1 or what.squeeze:
+            staying |= {entering, hidden} | ({leaving} if what.groups > 1 else set())
         add(leaving, narrow, (narrow, -1), ((here, "narrow_norm"), -1))
         entering = leaving
     last = ("back", "convolution", "kernel")
@@ -78,15 +75,16 @@ def parts(chain: Chain) -> dict[str, Part]:
     add(HEAD, last, (last, -1), (("back", "norm"), -1), (linear, -2))
     return {
         name: Part(widths[name], tuple(filters[name]), tuple(places[name]))
-        for name in sorted(widths)
+        for name in sorted(widths.keys() - staying)
     }
 
 
 def chain_of(chain: Chain, kept: Kept) -> Chain | None:
     """The fixed chain of what is left; None where as many channels are inside a layer as enter
     it, which a chain says for a layer without its first convolution, or a hundred times as many."""
-    stages, entering, inputs = [], "features_0", int(kept["features_0"].sum())
-    stem = inputs
+    left = lambda part, whole: int(kept[part].sum()) if part in kept else whole
+    stages, entering = [], "features_0"
+    inputs = stem = left(entering, chain.stem)
     for i, layer in enumerate(mobile.layers(chain)):
         name = layer.candidates[0]
         if name == mobile.SKIP:
@@ -97,15 +95,14 @@ def chain_of(chain: Chain, kept: Kept) -> Chain | None:
             if name is None:
                 return None
         entering = entering if layer.residual else f"features_{i + 1}"
-        inputs = int(kept[entering].sum())
+        inputs = left(entering, layer.features)
         stages.append(Stage((name,), inputs, 1, layer.stride))
-    head = int(kept[HEAD].sum())
-    found = chain._replace(stem=stem, head=head, stages=tuple(stages))
+    found = chain._replace(stem=stem, head=left(HEAD, chain.head), stages=tuple(stages))
     return found if _same_sums(chain, found) else None
 
 
 def macs(chain: Chain, image: tuple[int, int, int], classes: int) -> int:
-    """Multiply-accumulates of a fixed chain without groups or squeeze, in closed form."""
+    """Multiply-accumulates of a fixed chain, in closed form."""
     height, width, colours = image
     halve = lambda n, stride: -(-n // stride)
     height, width = halve(height, chain.stem_stride), halve(width, chain.stem_stride)
@@ -117,9 +114,12 @@ def macs(chain: Chain, image: tuple[int, int, int], classes: int) -> int:
         what = mobile.block(layer.candidates[0])
         hidden = mobile.hidden(layer, what)
         if hidden != layer.inputs:
-            total += layer.inputs * hidden * height * width
+            total += layer.inputs * hidden // what.groups * height * width
         height, width = halve(height, layer.stride), halve(width, layer.stride)
-        total += (what.kernel**2 + layer.features) * hidden * height * width
+        total += what.kernel**2 * hidden * height * width
+        total += layer.features * hidden // what.groups * height * width
+        if what.squeeze:
+            total += 2 * hidden * networks.squeezed_features(layer, what, chain)
         features = layer.features
     total += features * chain.head * height * width
     inside = chain.hidden or classes
