@@ -7,9 +7,11 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
 
-from tools import bench_compile, bench_step
+from jaxnas.nets import lowering
+from tools import bench_compile, bench_floor, bench_step
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = ("--features", "2", "--cells", "1", "--batch", "2", "--image-size", "4")
@@ -75,7 +77,37 @@ def test_spread_is_of_pairs_and_ratio_of_medians():
     assert facts["ratio_spread"] == [0.25, 3]
 
 
-@pytest.mark.parametrize("tool", [bench_compile, bench_step], ids=["compile", "step"])
+def test_a_floor_is_counted_from_loops_and_branches():
+    x, w = jnp.ones((3, 4)), jnp.ones((4, 4))
+
+    def looped(x, w):
+        y, _ = jax.lax.scan(lambda y, _: (jnp.tanh(y @ w), None), x, length=5)
+        return jax.lax.cond(y[0, 0] > 0, lambda y: y @ w, lambda y: y, y)
+
+    found = bench_floor.of_jaxpr(jax.make_jaxpr(looped)(x, w).jaxpr)
+    product = 4 * (12 + 16 + 12)
+    assert found.flop == 6 * 2 * 3 * 4 * 4 and found.product_bytes == 6 * product
+    assert found.all_bytes > found.product_bytes + 5 * 4 * 24
+    image, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((5, 5, 3))
+    slope = jax.grad(lambda k: lowering.depthwise(image, k, 1, 1).sum())
+    # Forward, which nothing reads, and the kernel's gradient.
+    assert bench_floor.of_jaxpr(jax.make_jaxpr(slope)(kernel).jaxpr).flop == 2 * 2 * image.size * 25
+    full = lambda k: lowering.convolution(image, k, 2).sum()
+    flop = bench_floor.of_jaxpr(jax.make_jaxpr(full)(jnp.ones((3, 3, 3, 7))).jaxpr).flop
+    # Stride 2 is stride 1 over 5x5 blocks of 12 channels with a 2x2 kernel, whose ends are cut.
+    assert flop == 2 * (2 * 4 * 4 * 7) * (2 * 2 * 12)
+
+
+def test_floors_are_counts_over_peaks():
+    result = run("bench_floor.py")
+    assert 0 < result["product_bytes"] < result["all_bytes"]
+    assert result["arithmetic_s"] == pytest.approx(result["flop"] / result["flop_s"])
+    assert result["memory_s"] == pytest.approx(result["product_bytes"] / result["cached_byte_s"])
+
+
+@pytest.mark.parametrize(
+    "tool", [bench_compile, bench_step, bench_floor], ids=["compile", "step", "floor"]
+)
 @pytest.mark.parametrize(
     ("options", "cause"),
     [

@@ -59,6 +59,14 @@ class Compiled(NamedTuple):
     bytes: dict[str, int]
 
 
+class Traced(NamedTuple):
+    """A step that is traced, and when that began, was prepared and ended."""
+
+    search: Search
+    traced: jax.stages.Traced
+    marks: list[float]
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, then exits with 2."""
 
@@ -107,10 +115,21 @@ def supernet(case: Case) -> Supernet:
 
 
 def compile_step(case: Case) -> Compiled:
-    """Traces, lowers and compiles the step as a run does, from shapes alone.
+    """Traces, lowers and compiles the step as a run does, from shapes alone. See `trace_step`."""
+    process.keep_freed_memory()
+    with process.without_collection():
+        search, traced, marks = trace_step(case)
+        lowered = traced.lower()
+        marks.append(time.perf_counter())
+        step = lowered.compile(chunks.options())
+        marks.append(time.perf_counter())
+    names = ("init_shapes_s", "trace_s", "lower_s", "compile_s")
+    seconds = dict(zip(names, np.diff(marks).tolist(), strict=True))
+    return Compiled(search, step, seconds, _bytes(step))
 
-    Raises ValueError if the net does not keep the case's dtype.
-    """
+
+def trace_step(case: Case) -> Traced:
+    """Traces the step from shapes. Raises ValueError if the net does not keep the case's dtype."""
     search = METHODS[case.method](
         supernet(case),
         steps_per_epoch=math.ceil(TRAINING_IMAGES / case.batch),
@@ -122,21 +141,13 @@ def compile_step(case: Case) -> Compiled:
         jax.ShapeDtypeStruct((case.batch,), jnp.int32),
     )
     jax.devices()  # so that starting the backend is not counted as tracing
-    start = time.perf_counter()
-    state = jax.eval_shape(initial(search, case), jax.random.key(0), batch.inputs)
     marks = [time.perf_counter()]
-    process.keep_freed_memory()
-    with process.without_collection():
-        traced = jax.jit(search.update, donate_argnums=0).trace(state, batch, batch)
-        marks.append(time.perf_counter())
-        _check_dtypes(case, state, traced.out_info[0])
-        lowered = traced.lower()
-        marks.append(time.perf_counter())
-        step = lowered.compile(chunks.options())
-        marks.append(time.perf_counter())
-    names = ("init_shapes_s", "trace_s", "lower_s", "compile_s")
-    seconds = dict(zip(names, np.diff([start, *marks]).tolist(), strict=True))
-    return Compiled(search, step, seconds, _bytes(step))
+    state = jax.eval_shape(initial(search, case), jax.random.key(0), batch.inputs)
+    marks.append(time.perf_counter())
+    traced = jax.jit(search.update, donate_argnums=0).trace(state, batch, batch)
+    marks.append(time.perf_counter())
+    _check_dtypes(case, state, traced.out_info[0])
+    return Traced(search, traced, marks)
 
 
 def initial(search: Search, case: Case):
