@@ -2,7 +2,7 @@
 
 python -m experiments.net_adapt genotype.json --data cifar10 --data-dir ~/tfds --limit 2000
 
-A pair of rows a seed: the genotype's network at `--cut-features` for its stem, trained for as many
+A pair of rows a seed: the genotype's network with `--cut-features`, trained for as many
 epochs as the other in all; the network of `--features`, trained, narrowed until it is as fast, and
 tuned. Both learn from the same images. In the end both are timed in turns.
 """
@@ -20,7 +20,7 @@ import tyro.conf
 
 from experiments import command, study
 from jaxnas import catalogue, retrain, run, timing
-from jaxnas.cli import genotypes, narrow, opening
+from jaxnas.cli import genotypes, narrow, narrowable, opening
 from jaxnas.report import table
 from jaxnas.run import progress
 from jaxnas.settings import Place, Recipe, Source
@@ -35,7 +35,7 @@ ADAPTED, CUT = "NetAdapt", "uniform"
 @dataclasses.dataclass(frozen=True)
 class Settings:
     genotype: tyro.conf.Positional[str] = ""
-    """A mobile genotype.json, or a run folder."""
+    """A genotype.json, or a run folder."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of all that is random in a pair."""
     data: str = "digits"
@@ -45,9 +45,9 @@ class Settings:
     limit: int | None = None
     """The first N training images."""
     features: int = 16
-    """Of the stem of the network that is narrowed."""
+    """Of the network that is narrowed: of a mobile stem, of the first cells."""
     cut_features: int = 12
-    """Of the stem of the network that is cut uniformly."""
+    """Of the network that is cut uniformly."""
     epochs: int = 8
     """Before the narrowing."""
     tune_epochs: int = 8
@@ -111,6 +111,8 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     )
     family = catalogue.family_of(genotype)
     less = recipes.resolved(less, family, shape)
+    kind = narrowable.kind_of(genotype, recipes.resolved(recipe, family, shape), found)
+    narrow.refuse_multiple(settings.multiple, kind)
     run.cache.enable()
     cut = retrain.train(
         entry, genotype, less, seed, found, folder=folder / f"uniform-{seed}", title=CUT,
@@ -122,7 +124,6 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     at_small = weights(small)
     limit = statistics.median(time(small, at_small) for _ in range(ROUNDS))
     place = narrow.main(dataclasses.replace(asked, target_ms=limit), console)
-    kind = narrow.kind_of(genotype, recipes.resolved(recipe, family, shape), found)
     slim = kind.network(kind.read((place / kind.file).read_text(encoding="utf-8")))
     at_slim, times = weights(slim), {CUT: [], ADAPTED: []}
     for _ in range(ROUNDS):

@@ -24,6 +24,7 @@ from jaxnas.nets import (
 from jaxnas.nets import mobile as mobile_nets
 from jaxnas.types import Gates, Network, Space, Supernet
 
+CELLS = ("darts", "darts-sharp", "nasbench201")  # spaces of cells that genotypes are named after
 # The hypercuboid: layers unless told, and its widths in multiples of the features (ours).
 GRID, LAYERS, WIDTHS = "hypercuboid", 4, (1, 2, 4)
 
@@ -104,7 +105,7 @@ def of_genotype(genotype: Genotype) -> Entry:
         return entry(*mobile_sized.of_genotype(genotype))
     if family_of(genotype) == "grid":
         return entry(GRID, _layers(genotype))
-    if genotype.space not in ("darts", "darts-sharp", "nasbench201"):
+    if genotype.space not in CELLS:
         raise genotypes.GenotypeError(
             f"The genotype is of the space {genotype.space!r}, whose operations are not known: "
             "say with --space which file *.py defines it."

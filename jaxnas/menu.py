@@ -15,6 +15,7 @@ from jaxnas import (
     select,
     single_path_latency,
     target_terms,
+    thresholds,
 )
 from jaxnas import space as spaces
 from jaxnas.methods import (
@@ -46,7 +47,7 @@ from jaxnas.methods import (
 )
 from jaxnas.nets import dropped_skip, stacks, widen
 from jaxnas.program import Program
-from jaxnas.types import Hypergradient, Relaxation, Space
+from jaxnas.types import Gates, Hypergradient, Relaxation, SearchState, Space
 
 Settings = Mapping[str, Any]
 Preset = Literal["quick", "paper"]
@@ -87,7 +88,8 @@ class Method(NamedTuple):
     """`program(run, settings)` of all settings; `defaults` are the paper's, `quick` what changes.
 
     `relaxation(space)` is that of its last stage, where selection by perturbation may follow.
-    `families` are those whose spaces it searches.
+    `families` are those whose spaces it searches. `shares(space, state)` are probabilities where
+    gates are hard.
     """
 
     what: str
@@ -100,6 +102,7 @@ class Method(NamedTuple):
     relaxation: Callable[[Space], Relaxation] | None = None
     select: Callable[..., Any] | None = None  # None: that of the space
     families: tuple[str, ...] = ("darts", "nasbench201", "mobile")
+    shares: Callable[[Space, SearchState], Gates] | None = None
 
 
 def names() -> tuple[str, ...]:
@@ -217,11 +220,7 @@ def _methods() -> dict[str, Method]:
             "sharpDARTS: Max-W, cosine power annealing", sharp_darts.sharp_darts,
             quick={"warm_up": 1},
         ),
-        "hypercuboid": _search(
-            "sharpDARTS's hypercuboid: how wide each layer is",
-            functools.partial(sharp_darts.sharp_darts, weighting="joint"),
-            quick={"warm_up": 1},
-        )._replace(families=("grid",)),
+        "hypercuboid": _hypercuboid(),
         "gdas": _search(
             "GDAS: one candidate an edge, by Gumbel", gdas.gdas, hard, {"arch_learning_rate": 0.03}
         ),
@@ -367,6 +366,14 @@ def _progressive_dr_nas() -> Method:
     return method._replace(families=CELLS)
 
 
+def _hypercuboid() -> Method:
+    joint = functools.partial(sharp_darts.sharp_darts, weighting="joint")
+    method = _search("sharpDARTS's hypercuboid: how wide each layer is", joint)
+    # Else the widths of a layer would not be weighed against each other.
+    defaults = _without(method.defaults, "weighting")
+    return method._replace(defaults=defaults, quick={"warm_up": 1}, families=("grid",))
+
+
 def _few_shot() -> Method:
     def make(run: Run, settings: Settings) -> Program:
         return few_shot.few_shot(run.entry.space, own=stacks.own, **settings)
@@ -426,17 +433,22 @@ def _fbnet() -> Method:
 
 
 def _single_path() -> Method:
-    defaults = {"table": ""} | _defaults(single_path.single_path)
-    of_table = ("table", "fixed_ms", "latency_weight")
+    of_table = {
+        "table": "",
+        "fixed_ms": single_path_latency.PIXEL1_FIXED_MS,
+        "latency_weight": single_path.LATENCY_WEIGHT,
+    }
+    defaults = _defaults(single_path.single_path) | of_table
 
     def make(run: Run, settings: Settings) -> Program:
-        own = {k: v for k, v in settings.items() if k not in ("epochs", "table")}
+        own = {k: v for k, v in settings.items() if k not in ("epochs", *of_table)}
         if run.penalty is None:
             table = single_path_latency.read(settings["table"])
             own["costs"] = single_path_latency.costs(run.entry.space, table)
+            own |= {name: settings[name] for name in ("fixed_ms", "latency_weight")}
         else:
-            for name in of_table:
-                if settings[name] != defaults[name]:
+            for name, default in of_table.items():
+                if settings[name] != default:
                     raise ValueError(f"The setting {name} has no effect beside a target: leave it.")
             own["penalty"] = run.penalty
         return program.one_stage(
@@ -448,7 +460,9 @@ def _single_path() -> Method:
 
     what = "Single-Path NAS: one kernel a layer, cut by thresholds"
     quick = {"learning_rate": 0.016, "arch_learning_rate": 0.05}
-    return Method(what, make, defaults, quick, takes_target=True, families=("mobile",))
+    method = Method(what, make, defaults, quick, takes_target=True, families=("mobile",))
+    shares = lambda space, state: thresholds.shares(space, state.arch, state.weights)
+    return method._replace(shares=shares)
 
 
 def _without(settings: Settings, name: str) -> dict[str, Any]:

@@ -45,8 +45,9 @@ def from_json(text: str) -> Narrowed:
         if fields.pop("jaxnas_narrowed") != 1:
             raise NarrowedError("It is of another version of jaxnas: narrow it anew.")
         fields["genotype"] = genotype.from_json(json.dumps(fields["genotype"]))
-        for name in ("widths", "reductions"):
-            fields[name] = None if fields[name] is None else tuple(map(_whole, fields[name]))
+        fields["widths"] = tuple(map(_whole, fields["widths"]))
+        if fields["reductions"] is not None:
+            fields["reductions"] = tuple(map(_whole, fields["reductions"]))
         found = Narrowed(**fields)
         network(found, classes=2)
     except NarrowedError:

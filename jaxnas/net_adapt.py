@@ -158,8 +158,8 @@ def network(
     measurement in milliseconds. `train(i)` is a training batch; each proposal is tuned for `steps`
     of them by SGD, always the same ones; `valid` judges accuracy by running statistics, ties
     going to the lower loss. One compiled program tunes all widths. `told` hears of each step that
-    is kept. Raises ValueError as `adapt`, for no steps, and for a network that computes something
-    else without channels that are zero.
+    is kept. Raises ValueError as `adapt`, for no steps, for a tuning that diverges, and for a
+    network that computes something else without channels that are zero.
     """
     if steps < 1 or not learning_rate > 0:
         raise ValueError(
@@ -205,8 +205,9 @@ def network(
         return Narrow(kept, weights, stats)
 
     def score(state: Narrow) -> tuple[float, float]:
-        right, entropy = judge(state.weights, state.stats, valid)
-        return float(right), -float(entropy)
+        right, entropy = map(float, judge(state.weights, state.stats, valid))
+        # What diverged comes last.
+        return (right, -entropy) if math.isfinite(entropy) else (-1.0, -math.inf)
 
     how = Narrowing(
         widths=lambda state: {name: int(kept.sum()) for name, kept in state.kept.items()},
@@ -241,7 +242,14 @@ def _cut(subject: Subject, state: Narrow, valid: Batch) -> tuple[Weights, Stats]
     slim = narrow.cut(subject.parts, state.kept, state.weights, state.stats)
     less = subject.network(subject.left(state.kept))
     pairs = ((subject.net, state[1:]), (less, slim))
-    whole, cut = (jax.jit(net.infer)(*at, valid.inputs) for net, at in pairs)
+    # Both are to be the same up to rounding, which accelerators do coarsely unless told.
+    with jax.default_matmul_precision("highest"):
+        whole, cut = (np.asarray(jax.jit(net.infer)(*at, valid.inputs)) for net, at in pairs)
+    if not np.isfinite(whole).all():
+        raise ValueError(
+            "The short tuning diverged, so that nothing is left to judge: make its learning rate "
+            "smaller (--short-rate)."
+        )
     if not np.allclose(whole, cut, rtol=1e-2, atol=1e-2 * float(np.abs(whole).max())):
         raise ValueError(
             "Without channels that are zero this network computes something else: an operation of "

@@ -79,7 +79,8 @@ def read(path: str) -> Table:
     """The table of a file: see `parse`. Raises TableError for a file that cannot be read."""
     if not path:
         raise TableError(
-            "Single-Path NAS needs a table of latencies: give its file as the setting `table`."
+            "Single-Path NAS needs a table of latencies: give its file as the setting `table`, or "
+            "a target in its place."
         )
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")

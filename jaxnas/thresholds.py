@@ -5,6 +5,7 @@ in dstamoulis/single-path-nas nas-search/superkernel.py. A searched layer has th
 three indicators: `kernel` (is it large?), `keep` (is the layer there?), `widen` (is it wide?).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -55,18 +56,24 @@ def energies(kernel: jax.Array, small: int, first: int) -> jax.Array:
 
 
 def opened(
-    thresholds: jax.Array, squares: jax.Array, skips: bool, factors: jax.Array | None = None
+    thresholds: jax.Array,
+    squares: jax.Array,
+    skips: bool,
+    factors: jax.Array | None = None,
+    *,
+    step: Callable[[jax.Array], jax.Array] = indicator,
 ) -> Indicators:
     """The indicators of a layer, from thresholds f32[3] (kernel, keep, widen) and its energies.
 
-    `factors`, f32[3], multiply the indicators as they come: dropout.
+    `factors`, f32[3], multiply the indicators as they come: dropout. `step` says what is open by
+    how far a norm is above its threshold.
     """
     factors = jnp.ones(3, squares.dtype) if factors is None else factors
-    kernel = factors[0] * indicator(_root(squares[:, 1].sum()) - thresholds[0])
+    kernel = factors[0] * step(_root(squares[:, 1].sum()) - thresholds[0])
     # The norms of both halves of the kernel that the first indicator leaves.
     first, rest = (_root(half[0] + kernel**2 * half[1]) for half in squares)
-    widen = factors[2] * indicator(rest - thresholds[2])
-    keep = factors[1] * indicator(first - thresholds[1]) if skips else jnp.ones_like(kernel)
+    widen = factors[2] * step(rest - thresholds[2])
+    keep = factors[1] * step(first - thresholds[1]) if skips else jnp.ones_like(kernel)
     return Indicators(kernel, keep, widen)
 
 
@@ -139,7 +146,18 @@ def relaxation(space: Space, *, warmup_steps: int = 0, keep: float | None = None
     return Relaxation(init, gates, expected if warmup_steps else None)
 
 
-def _rows(choice: Choice, thresholds: jax.Array, weights: Weights, factors) -> jax.Array:
+def shares(space: Space, arch: Arch, weights: Weights) -> Gates:
+    """How near each candidate is to being open, as probabilities: sigmoids for indicators (ours).
+
+    Gates themselves are 0 or 1, and say of what is closed nothing more.
+    """
+    soft = jax.nn.sigmoid
+    return {name: _rows(space[name], arch[name], weights, None, soft) for name in space}
+
+
+def _rows(
+    choice: Choice, thresholds: jax.Array, weights: Weights, factors, step=indicator
+) -> jax.Array:
     rows = []
     for i, ((layer, _), candidates) in enumerate(zip(choice.edges, choice.candidates, strict=True)):
         sizes = sizes_of(candidates)
@@ -147,7 +165,8 @@ def _rows(choice: Choice, thresholds: jax.Array, weights: Weights, factors) -> j
         first = round(kernel.shape[-1] * sizes.expansions[0] / sizes.expansions[1])
         squares = energies(kernel, sizes.kernels[0], first)
         skips = mobile.SKIP in candidates
-        found = opened(thresholds[i], squares, skips, None if factors is None else factors[i])
+        dropped = None if factors is None else factors[i]
+        found = opened(thresholds[i], squares, skips, dropped, step=step)
         rows.append(gates_of(candidates, found))
     return jnp.stack(rows)
 

@@ -3,16 +3,28 @@
 import json
 import shutil
 
+import chex
 import jax
+import jax.numpy as jnp
 import pytest
 
 from jaxnas import genotype as genotypes
-from jaxnas import mobile, mobile_file, mobile_named, mobile_sized, narrow_file
-from jaxnas.cli import main, narrow
+from jaxnas import (
+    mobile,
+    mobile_file,
+    mobile_named,
+    mobile_sized,
+    narrow_file,
+    net_adapt,
+    published,
+)
+from jaxnas.cli import main, narrow, narrowable, opening
 from jaxnas.mobile_file import ChainError
 from jaxnas.nets import count
 from jaxnas.nets import mobile as networks
 from jaxnas.oracle import cells as oracle
+from jaxnas.settings import Recipe, Source
+from jaxnas.settings import recipe as recipes
 from jaxnas.settings.narrow import NarrowSettings
 
 CHAIN = mobile_sized.sized("mobile-proxyless", features=8, repeats=1)
@@ -56,17 +68,48 @@ def test_narrows_trains_and_goes_on_where_it_was(genotype, tmp_path, capsys):
     for each in (summary, again):
         del each["tuned"]["latency_ms"]
     assert again == summary
+    assert summary["target"] == {"macs": 60000, "holds": True}
     assert main([*words, *SETTINGS, "--tune-epochs", "2"]) == 2
     assert "epochs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("ms", "said"), [(1.04, "it holds"), (1.06, "DOES NOT HOLD")])
-def test_a_time_is_judged_after_the_tuning(ms, said):
-    settings = NarrowSettings("x", target_ms=1.0)
-    summary = {"tuned": {"latency_ms": ms}} | narrow.verdict(settings, {"latency_ms": ms})
-    assert summary["target"]["holds"] == (ms < 1.05)
+@pytest.mark.parametrize(
+    ("asked", "tuned", "holds"),
+    [
+        ({"target_ms": 1.0}, {"latency_ms": 1.04}, True),
+        ({"target_ms": 1.0}, {"latency_ms": 1.06}, False),
+        ({"macs": 100}, {"macs": 100}, True),
+        ({"macs": 100}, {"macs": 101}, False),
+    ],
+)
+def test_what_is_left_is_judged_after_the_tuning(asked, tuned, holds):
+    summary = {"tuned": tuned} | narrow.verdict(NarrowSettings("x", **asked), tuned)
+    assert summary["target"]["holds"] == holds
     line = narrow.said(summary)
-    assert said in line and "(+" in line
+    assert ("it holds" in line, "DOES NOT HOLD" in line) == (holds, not holds)
+
+
+def test_a_narrowing_goes_on_after_the_last_budget(genotype, tmp_path):
+    """What was kept before it was done is taken up, and its weights with it."""
+    settings = NarrowSettings(str(genotype), recipe=Recipe(features=8), source=Source(limit=300))
+    found = opening.load(settings.source, 0.8)
+    recipe = recipes.resolved(settings.recipe, "mobile", (8, 8, 1))
+    kind = narrowable.kind_of(genotypes.from_json(genotype.read_text()), recipe, found)
+    weights, stats = jax.jit(kind.network(kind.whole).init)(
+        jax.random.key(0), jnp.zeros((1, 8, 8, 1))
+    )
+    steps = [net_adapt.Step("head", 8, 5.0, 0.5)]
+    at = narrowable.Kept(narrowable.Trained(kind.whole, weights, stats), steps, False)
+    assert narrowable.kept(tmp_path, kind, found) is None
+    for done in (False, True):
+        narrowable.keep(tmp_path, kind, at._replace(done=done))
+        again = narrowable.kept(tmp_path, kind, found)
+        assert (again.done, again.steps, again.trained.left) == (done, steps, kind.whole)
+        chex.assert_trees_all_equal(again.trained[1:], (weights, stats))
+        assert (tmp_path / "chain.json").exists() == done
+    (tmp_path / "steps.json").write_text("{}")
+    with pytest.raises(ValueError, match="damaged narrowing"):
+        narrowable.kept(tmp_path, kind, found)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +145,19 @@ def test_a_cell_is_narrowed_on_real_images(tmp_path, capsys):
     summary = json.loads((tmp_path / "n" / "summary.json").read_text())
     macs = count.macs(narrow_file.network(found, 10), (8, 8, 1))
     assert macs == summary["tuned"]["macs"] <= 50000 < summary["whole"]["macs"]
+
+
+def test_a_space_of_ones_own_is_refused(tmp_path, capsys):
+    path = tmp_path / "genotype.json"
+    found = published.PUBLISHED["DARTS_V2"]._replace(space="mine")
+    path.write_text(genotypes.to_json(found))
+    assert main(["narrow", str(path), "--macs", "5"]) == 2
+    assert "from Python alone" in capsys.readouterr().err
+
+
+def test_a_budget_that_cannot_be_met_is_refused_before_anything_is_trained(capsys):
+    assert main(["narrow", "DARTS_V2", "--macs", "100", "--cells", "1", "--reductions", "0"]) == 2
+    assert "are left where all channels are 4" in capsys.readouterr().err
 
 
 def test_channels_in_halves_want_an_even_multiple(capsys):

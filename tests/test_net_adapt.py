@@ -260,6 +260,9 @@ def test_cells_and_paths_without_channels_that_are_zero_compute_the_same(found):
         kept[name] = narrow.strongest(part, kept[name], weights, part.width - 2)
     widths = subject.left(kept)
     assert widths == tuple(width - 2 for width in named.widths)
+    macs = cell_narrow.counter(subject, named, (16, 16, 3))
+    for each in (named.widths, widths):
+        assert macs(each) == count.macs(subject.network(each), (16, 16, 3))
     masked = jax.tree.map(jnp.multiply, weights, narrow.masks(subject.parts, kept, weights))
     expected = jit(subject.net.infer)(masked, stats, images)
     cut = narrow.cut(subject.parts, kept, masked, stats)
@@ -304,6 +307,16 @@ class Reversed(nn.Module):
         return x[..., ::-1]
 
 
+def test_a_tuning_that_diverges_is_said_to_be_one():
+    subject = mobile_narrow.subject(WHOLE, CLASSES)
+    wrong = lambda i: batch(i)._replace(inputs=jnp.full_like(batch(i).inputs, jnp.nan))
+    with pytest.raises(ValueError, match="diverged"):
+        net_adapt.network(
+            subject, *trained(), cost=MACS, budget=0.9 * MACS(WHOLE), train=wrong, valid=batch(0),
+            steps=1, first=0.1,
+        )  # fmt: skip
+
+
 def test_a_network_that_mixes_channels_unseen_is_refused():
     cell = Cell(((0, 2, "skip_connect"), (1, 2, "reverse")), 2, (2,))
     found = genotype.Genotype("darts", {"normal": cell, "reduce": cell})
@@ -333,7 +346,8 @@ def test_a_narrowed_network_is_read_as_it_was_written():
     assert weights["stem"]["convolution"]["kernel"].shape == (3, 3, 3, 8)
     good = narrow_file.to_json(found)
     for wrong in ("", "[]", "{}", "[" * 100_000, good.replace('"jaxnas_narrowed": 1', '"j": 1'),
-                  good.replace("12", "1.5"), good.replace("12", "1"), good.replace("12", "true"),
+                  good.replace("12", "1.5"), good.replace("12", "12, 12"),
+                  good.replace("12", "1"), good.replace("12", "true"),
                   good.replace("max_pool_3x3", "mystery")):  # fmt: skip
         with pytest.raises(narrow_file.NarrowedError) as caught:
             narrow_file.from_json(wrong)

@@ -368,8 +368,31 @@ def test_a_target_that_is_held_lets_its_weight_fall_though_gates_are_made_of_wei
     assert weight(update(state, batch, batch)[0]) > 1
 
 
-@pytest.mark.parametrize("both", [True, False])
-def test_costs_or_a_penalty_are_asked_for(both):
-    settings = {"costs": latency.costs(NET.space, TIMES)} if both else {"penalty": None}
-    with pytest.raises(ValueError, match="give one"):
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"costs": {}}, "give one"),
+        ({"penalty": None}, "give one"),
+        ({"fixed_ms": 3.0}, "belongs to `costs`"),
+        ({"latency_weight": 0.1}, "no effect"),
+        ({"penalty": None, "costs": {}}, "costs are not whole"),
+    ],
+)
+def test_costs_or_a_penalty_are_asked_for(settings, reason):
+    with pytest.raises(ValueError, match=reason):
         towards(**settings)
+
+
+def test_shares_say_how_near_what_is_closed_is_to_being_open():
+    state, space = start(), NET.space
+    arch = {"layers": jnp.array([[20.0, -20.0, 4.0]])}
+    found = thresholds.shares(space, arch, state.weights)["layers"][0]
+    hard = make().gates(state._replace(arch=arch))["layers"][0]
+    assert found.sum() == pytest.approx(1, abs=1e-6) and found.argmax() == hard.argmax()
+    # Small kernel, not skipped, wide or not: the others are all but impossible.
+    names = dict(zip(NET.space["layers"].candidates[0], found.tolist(), strict=True))
+    kernel = state.weights["layer_0"]["look"]["kernel"]
+    norm = thresholds.energies(kernel, 3, kernel.shape[-1] // 2)[1, 0]
+    wide = jax.nn.sigmoid(jnp.sqrt(norm) - 4.0)
+    assert names["k3_e6"] == pytest.approx(float(wide), rel=1e-3)
+    assert names["k3_e3"] == pytest.approx(1 - float(wide), rel=1e-3)

@@ -1,12 +1,10 @@
 """`jaxnas narrow`: trains a network and takes channels away until it fits a budget."""
 
 import dataclasses
-import functools
-import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,23 +13,17 @@ import rich.console
 
 from jaxnas import (
     catalogue,
-    checkpoint,
     data,
-    mobile_file,
-    mobile_sized,
-    narrow_file,
     net_adapt,
     retrain,
     run,
     timing,
 )
 from jaxnas import genotype as genotypes
-from jaxnas.cli import arguments, opening
+from jaxnas.cli import arguments, narrowable, opening
 from jaxnas.cli import genotypes as given
+from jaxnas.cli.narrowable import Kept, Kind, Trained
 from jaxnas.genotype import Genotype
-from jaxnas.mobile import Chain
-from jaxnas.nets import cell_narrow, count, mobile_narrow
-from jaxnas.nets.narrow import Subject
 from jaxnas.report import canvas, say, table
 from jaxnas.run import progress
 from jaxnas.settings import Recipe, command, flat
@@ -40,7 +32,7 @@ from jaxnas.settings import recipe as recipes
 from jaxnas.settings.limits import refuse
 from jaxnas.settings.narrow import NarrowSettings
 from jaxnas.target import settle
-from jaxnas.types import Batch, Network, Stats, Weights
+from jaxnas.types import Batch
 
 TEXT = """Trains a found network, narrows it into a budget by NetAdapt, and tunes what is left.
 
@@ -49,35 +41,11 @@ examples:
   jaxnas narrow runs/digits-darts-seed0 --macs 60000 --multiple 2
   jaxnas narrow genotype.json --target-ms 0.4 --data cifar10 --data-dir ~/tfds --epochs 30
 """
-WHOLE, WEIGHTS, TUNED = "whole", "narrowed", "tuned"
-STEPS, SUMMARY, REPORT = "steps.json", "summary.json", "narrow.md"
-CHAIN, WIDTHS = "chain.json", "narrowed.json"  # of mobile networks, of others
+WHOLE, TUNED = "whole", "tuned"
+SUMMARY, REPORT = "summary.json", "narrow.md"
 # Milliseconds are not a function of channels that one could divide by: the next budget in MACs is
 # the one that would do if they were, within these shares of the last.
 SHARES = 0.7, 0.97
-
-
-class Kind(NamedTuple):
-    """How networks of a family are narrowed, counted and written.
-
-    What is left of one is a fixed chain where it is mobile, else the widths of its parts.
-    """
-
-    whole: Any
-    network: Callable[[Any], Network]
-    subject: Callable[[Any], Subject]
-    macs: Callable[[Any], int]
-    file: str
-    text: Callable[[Any], str]
-    read: Callable[[str], Any]
-
-
-class Trained(NamedTuple):
-    """What is left of a network, with its weights."""
-
-    left: Any
-    weights: Weights
-    stats: Stats
 
 
 def run_words(words: Sequence[str]) -> int:
@@ -98,6 +66,11 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     note = lambda text="": progress.say(console, text)
     settings_of.check(settings)
     genotype, label = given.named(settings.genotype)
+    if catalogue.family_of(genotype) == "darts" and genotype.space not in catalogue.CELLS:
+        raise genotypes.GenotypeError(
+            f"The genotype is of the space {genotype.space!r}: networks of spaces of your own are "
+            "narrowed from Python alone, by net_adapt.network (docs/mobile.md)."
+        )
     entry = catalogue.of_genotype(genotype)
     folder = opening.folder(settings.place, f"{opening.label(label)}-narrow-seed{settings.seed}")
     run.cache.enable()
@@ -105,15 +78,10 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     shape = found.train.inputs.shape[1:]
     recipe = recipes.resolved(settings.recipe, catalogue.family_of(genotype), shape)
     retrain.refuse(entry, genotype, recipe, found)
-    kind = kind_of(genotype, recipe, found)
-    if settings.macs is not None and settings.macs >= (whole := kind.macs(kind.whole)):
-        refuse(f"--macs is {settings.macs:,}, but the network has {whole:,}: give fewer.")
-    halved = any(part.halved for part in kind.subject(kind.whole).parts.values())
-    if halved and settings.multiple % 2:
-        refuse(
-            f"--multiple is {settings.multiple}: this network makes channels in two halves, so "
-            "give an even number."
-        )
+    kind = narrowable.kind_of(genotype, recipe, found)
+    refuse_multiple(settings.multiple, kind)
+    if settings.macs is not None:
+        _refuse_macs(settings, kind)
     note(f"jaxnas trains the network of {label} on {found.name}, then narrows it")
     note(f"{len(found.valid.labels):,} of its training images only judge what is to go")
     note(f"everything goes to {folder}")
@@ -153,13 +121,15 @@ def _run(
 
     before = train(entry, recipe, WHOLE)
     # Milliseconds differ from time to time: what was narrowed once is read, not made again.
-    narrowed, steps = _kept(folder, kind, found) or (None, [])
-    if narrowed is None:
+    at = narrowable.kept(folder, kind, found)
+    if at is None:
         planned = retrain.plan(entry, genotype, recipe, seed, learn, mode=mode)
         trained = Trained(kind.whole, *retrain.trained(planned, learn, folder / WHOLE))
-        note = lambda text: progress.say(console, text)
-        narrowed, steps = _narrowed(trained, kind, settings, recipe, learn, found, note)
-        _keep(folder, kind, narrowed, steps)
+        at = Kept(trained, [], False)
+    note = lambda text: progress.say(console, text)
+    for each in _narrowed(at, kind, settings, recipe, learn, found, note):
+        narrowable.keep(folder, kind, at := each)
+    narrowed, steps, _ = at
     tune = dataclasses.replace(recipe, epochs=settings.tune_epochs or recipe.epochs)
     slim = kind.network(narrowed.left)
     after = train(
@@ -185,96 +155,44 @@ def learnt(found: data.DataSet) -> data.DataSet:
     return found._replace(valid=none)
 
 
-def _chain(genotype: Genotype, recipe: Recipe, shape: tuple[int, int, int]) -> Chain:
-    """The chain of the network that a resolved recipe trains."""
-    name, repeats = mobile_sized.of_genotype(genotype)
-    chain = mobile_sized.sized(name, features=recipe.features, repeats=repeats)
-    return mobile_sized.for_image(chain, *shape[:2])
-
-
-def kind_of(genotype: Genotype, recipe: Recipe, found: data.DataSet) -> Kind:
-    """How the network that a resolved recipe trains is narrowed."""
-    shape, classes = found.train.inputs.shape[1:], len(found.class_names)
-    family = catalogue.family_of(genotype)
-    if family == "mobile":
-        return Kind(
-            mobile_narrow.fixed(_chain(genotype, recipe, shape), genotype),
-            lambda chain: mobile_narrow.network(chain, classes),
-            lambda chain: mobile_narrow.subject(chain, classes),
-            lambda chain: mobile_narrow.macs(chain, shape, classes),
-            CHAIN,
-            mobile_file.to_json,
-            mobile_file.from_json,
+def refuse_multiple(multiple: int, kind: Kind) -> None:
+    """Raises ValueError for an odd multiple of channels that come in halves."""
+    if multiple % 2 and any(part.halved for part in kind.subject(kind.whole).parts.values()):
+        refuse(
+            f"--multiple is {multiple}: this network makes channels in two halves, so give an even "
+            "number."
         )
-    named = cell_narrow.named(family, genotype, recipe.features, recipe.cells, recipe.reductions)
-    entry = catalogue.of_genotype(genotype)
 
-    def network(widths):
-        return entry.network(
-            genotype, features=recipe.features, cells=recipe.cells, classes=classes,
-            reductions=recipe.reductions, auxiliary=recipe.auxiliary > 0, widths=widths,
-        )  # fmt: skip
 
-    image = jax.ShapeDtypeStruct((recipe.batch_size, *shape), jnp.float32)
-    about = narrow_file.Narrowed(genotype, named.widths, recipe.cells, recipe.reductions)
-    return Kind(
-        named.widths,
-        network,
-        lambda widths: cell_narrow.subject(network, named._replace(widths=widths), image),
-        functools.cache(lambda widths: count.macs(network(widths), shape)),
-        WIDTHS,
-        lambda widths: narrow_file.to_json(about._replace(widths=widths)),
-        lambda text: narrow_file.from_json(text).widths,
+def _refuse_macs(settings: NarrowSettings, kind: Kind) -> None:
+    """Before anything is trained for a budget that is met already, or cannot be met."""
+    whole, least = (
+        None if left is None else kind.macs(left)
+        for left in (kind.whole, narrowable.least(kind.subject(kind.whole), settings.multiple))
     )
-
-
-def _keep(folder: Path, kind: Kind, narrowed: Trained, steps: Sequence[net_adapt.Step]) -> None:
-    """Writes weights and what is left, then the steps, whose file says that all is there."""
-    text = kind.text(narrowed.left)
-    run.write_text(folder / kind.file, text)
-    name = hashlib.sha256(text.encode()).hexdigest()
-    with checkpoint.opened(folder / WEIGHTS, name) as store:
-        store.save(len(store.steps()), (narrowed.weights, narrowed.stats))
-    said = {"weights_of": name, "steps": [step._asdict() for step in steps]}
-    run.write_text(folder / STEPS, json.dumps(said, indent=1) + "\n")
-
-
-def _kept(
-    folder: Path, kind: Kind, found: data.DataSet
-) -> tuple[Trained, list[net_adapt.Step]] | None:
-    """What `_keep` wrote; None where it did not come to its end."""
-    if not (folder / STEPS).exists():
-        return None
-    try:
-        said = json.loads((folder / STEPS).read_text(encoding="utf-8"))
-        left = kind.read((folder / kind.file).read_text(encoding="utf-8"))
-        steps = [net_adapt.Step(**step) for step in said["steps"]]
-        name = said["weights_of"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise run.RunError(
-            f"{folder} holds a damaged narrowing ({error}): delete {STEPS} and {TUNED}, and it is "
-            "made again."
-        ) from error
-    net = kind.network(left)
-    image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
-    (weights, stats), _ = checkpoint.read(
-        folder / WEIGHTS, run.begin(net.init, jax.random.key(0), image), name
-    )
-    return Trained(left, weights, stats), steps
+    if settings.macs >= whole:
+        refuse(f"--macs is {settings.macs:,}, but the network has {whole:,}: give fewer.")
+    if least is not None and settings.macs < least:
+        refuse(
+            f"--macs is {settings.macs:,}, but {least:,} are left where all channels are "
+            f"{settings.multiple}: give more, or a smaller --multiple."
+        )
 
 
 def _narrowed(
-    now: Trained,
+    at: Kept,
     kind: Kind,
     settings: NarrowSettings,
     recipe: Recipe,
     learn: data.DataSet,
     found: data.DataSet,
     note: Callable[[str], None],
-) -> tuple[Trained, list[net_adapt.Step]]:
-    """The network within the budget, and the steps to it."""
-    shape, steps = found.train.inputs.shape[1:], []
-    start = kind.macs(now.left)
+) -> Iterator[Kept]:
+    """The network after each budget, the last one within what was asked for."""
+    (now, steps, done), shape = at, found.train.inputs.shape[1:]
+    if done:
+        return
+    start = kind.macs(kind.whole)
 
     def timed(at: Trained) -> float:
         net = kind.network(at.left)
@@ -282,7 +200,10 @@ def _narrowed(
 
     ms = None if settings.target_ms is None else timed(now)
     if ms is not None and ms <= settings.target_ms:
-        raise ValueError(f"The network takes {ms:.3g} ms already: give a --target-ms below that.")
+        if not steps:
+            raise ValueError(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
+        yield at._replace(done=True)
+        return
 
     def told(step: net_adapt.Step) -> None:
         note(
@@ -302,14 +223,15 @@ def _narrowed(
             learning_rate=settings.short_rate, first=settings.first,
             decay=settings.decay, multiple=settings.multiple, told=told,
         )  # fmt: skip
-        steps += fitted.steps
+        steps = [*steps, *fitted.steps]
         now = Trained(fitted.left, fitted.weights, fitted.stats)
-        if ms is None:
-            return now, steps
-        ms = timed(now)
-        note(f"narrow: {ms:.3g} ms on this device, wanted {settings.target_ms:.3g}")
-        if ms <= settings.target_ms:
-            return now, steps
+        if ms is not None:
+            ms = timed(now)
+            note(f"narrow: {ms:.3g} ms on this device, wanted {settings.target_ms:.3g}")
+        done = ms is None or ms <= settings.target_ms
+        yield Kept(now, steps, done)
+        if done:
+            return
 
 
 def _batches(
@@ -348,10 +270,11 @@ def _report(folder: Path, summary: dict[str, Any]) -> list[str]:
 def said(summary: dict[str, Any]) -> str:
     """Target and verdict in a line."""
     target, tuned = summary["target"], summary["tuned"]
+    word = "it holds" if target["holds"] else "it DOES NOT HOLD"
     if "macs" in target:
-        return f"target: {target['macs']:,.0f} MACs; {tuned['macs']:,} are left: it holds"
+        return f"target: {target['macs']:,.0f} MACs; {tuned['macs']:,} are left: {word}"
     off = tuned["latency_ms"] / target["ms"] - 1
-    word = "it holds" if target["holds"] else "it DOES NOT HOLD; is the device busy?"
+    word += "" if target["holds"] else "; is the device busy?"
     return (
         f"target: {target['ms']:.4g} ms; measured after tuning {tuned['latency_ms']:.4g} ms "
         f"({off:+.1%}, {settle.HOLDS:.0%} above are allowed): {word}"

@@ -53,6 +53,9 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     shape = found.train.inputs.shape[1:]
     family = searches.family(settings.space)
     recipe = target.recipe(goal, settings.retrain)
+    if family == "grid" and recipe.reductions is None:
+        # A path's layers are those of the search, one for one.
+        recipe = dataclasses.replace(recipe, reductions=settings.reductions)
     recipe = recipes.resolved(recipe, family, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
     aims = target.found_aims(goal, settings, entry, shape, len(found.class_names))

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import rich.console
 
-from jaxnas import catalogue, find, mobile_sized, target_terms
+from jaxnas import catalogue, find, menu, mobile_sized, target_terms
 from jaxnas.cli import latency
 from jaxnas.genotype import Genotype
 from jaxnas.latency import campaign, device, measure, model_file, programs, remote
 from jaxnas.latency.model import Model
+from jaxnas.program import Finished
 from jaxnas.run import folder as run_folder
 from jaxnas.run import progress
 from jaxnas.settings import Recipe, SearchSettings
@@ -24,6 +25,7 @@ from jaxnas.settings.limits import refuse, require
 from jaxnas.target import aims, beside, opened, pool, settle
 from jaxnas.target.aims import Aim
 from jaxnas.target.opened import Campaign
+from jaxnas.types import Gates
 
 RECORD, MODEL, ROUNDS = "target.json", "latency_model.json", "latency"
 COUNTED = {"target_macs": "macs", "target_parameters": "parameters"}
@@ -218,7 +220,7 @@ def settled(
     verdict = settle.settle(
         entry,
         found,
-        pool.pool(entry, learned.finished.gates, settings.seed),
+        pool.pool(entry, chances(settings, entry, learned.finished), settings.seed),
         learned.finished,
         model=goal.model,
         campaign=goal.campaign,
@@ -229,6 +231,12 @@ def settled(
     if verdict.model is not None:
         model_file.save(folder / MODEL, verdict.model)
     return verdict.genotype
+
+
+def chances(settings: SearchSettings, entry: catalogue.Entry, finished: Finished) -> Gates:
+    """The probabilities that a search ended with: its gates, unless they are hard."""
+    shares = menu.of(settings.method).shares
+    return finished.gates if shares is None else shares(entry.space, finished.state)
 
 
 def read(folder: Path) -> dict[str, Any]:

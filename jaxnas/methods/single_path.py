@@ -14,16 +14,18 @@ import optax
 from jaxnas import search, single_path_latency, target_terms, terms, thresholds
 from jaxnas.types import Search, Supernet
 
+LATENCY_WEIGHT = 0.02  # of the paper's code
+
 
 def single_path(
     net: Supernet,
     *,
     costs: single_path_latency.Costs | None = None,
-    fixed_ms: float = single_path_latency.PIXEL1_FIXED_MS,
+    fixed_ms: float | None = None,
     penalty: target_terms.Penalty | None = None,
     epochs: int = 8,
     steps_per_epoch: int,
-    latency_weight: float = 0.02,
+    latency_weight: float | None = None,
     learning_rate: float = 0.064,
     arch_learning_rate: float | None = None,
     weight_decay: float = 1e-5,
@@ -33,25 +35,30 @@ def single_path(
 ) -> Search:
     """Cross-entropy and `latency_weight * 1000 * ln(milliseconds)`, on training data alone.
 
-    `costs` and `fixed_ms` as `single_path_latency` gives them. During the first `warmup` of all
-    steps latency does not count and indicators are dropped with probability 1 - `keep`. `penalty`
-    stands in the place of the paper's latency and counts from the first step on, as its weight
-    adapts to what thresholds do, which learn from then on (ours).
+    `costs` and `fixed_ms` as `single_path_latency` gives them; the weight is 0.02 unless told.
+    During the first `warmup` of all steps latency does not count and indicators are dropped with
+    probability 1 - `keep`. `penalty` stands in the place of the paper's latency and counts from the
+    first step on, as its weight adapts to what thresholds do, which learn from then on (ours).
     `learning_rate` is that of batch 1024 (0.016 for 256), times 0.97 every 2.4 epochs;
     thresholds learn at the same unless `arch_learning_rate` is given. All but normalisation
     decays, thresholds too. Raises ValueError for settings that are impossible, for a net of other
-    candidates, for costs of another space, and unless one of `costs` and `penalty` is given.
+    candidates, for costs of another space, and unless one of `costs` (with `fixed_ms`) and
+    `penalty` (without it and a weight) is given.
     """
     if epochs < 1 or steps_per_epoch < 1:
         raise ValueError(
             f"A search has at least one epoch and step, not {epochs} and {steps_per_epoch}."
         )
-    if not (0 < warmup < 1 and 0 <= latency_weight < math.inf):
-        raise ValueError(
-            f"Need 0 < warmup < 1 and latency_weight >= 0, not {warmup} and {latency_weight}."
-        )
+    weight = LATENCY_WEIGHT if latency_weight is None else latency_weight
+    if not (0 < warmup < 1 and 0 <= weight < math.inf):
+        raise ValueError(f"Need 0 < warmup < 1 and latency_weight >= 0, not {warmup} and {weight}.")
     if (costs is None) == (penalty is None):
         raise ValueError("Single-Path NAS learns from `costs` or from a `penalty`: give one.")
+    if (costs is None) != (fixed_ms is None) or (penalty and latency_weight is not None):
+        raise ValueError(
+            "`fixed_ms` belongs to `costs`, as `latency_weight` does: beside a `penalty` they have "
+            "no effect, without `fixed_ms` costs are not whole."
+        )
     warmup_steps = max(1, round(warmup * epochs * steps_per_epoch))
     relaxed = thresholds.relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
     objective = terms.cross_entropy(smoothing)
@@ -60,7 +67,7 @@ def single_path(
     else:
         single_path_latency.refuse_others(costs, net.space)
         latency = single_path_latency.logarithm(costs, fixed_ms)
-        late = terms.weighted(latency, lambda step: latency_weight * (step >= warmup_steps))
+        late = terms.weighted(latency, lambda step: weight * (step >= warmup_steps))
         objective = terms.total(loss=objective, latency=late)
     arch_rate = learning_rate if arch_learning_rate is None else arch_learning_rate
     descend = lambda rate: descent(rate, steps_per_epoch, weight_decay)

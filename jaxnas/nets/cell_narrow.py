@@ -1,12 +1,14 @@
 """Narrower networks of cells and of paths through a grid, each cell with a width of its own."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxnas.genotype import Genotype
-from jaxnas.nets import derived_darts, derived_nasbench201, hypercuboid, narrow
+from jaxnas.nets import count, derived_darts, derived_nasbench201, hypercuboid, narrow
 from jaxnas.nets.narrow import Kept, Subject
 from jaxnas.types import Network
 
@@ -41,6 +43,30 @@ def subject(network: Callable[[Widths], Network], named: Named, image: jax.Array
 
     known = narrow.parts_by_shape(shapes, dict(zip(named.names, named.widths, strict=True)))
     return Subject(network(named.widths), known, left, network)
+
+
+def counter(subject: Subject, named: Named, image: tuple[int, int, int]) -> Callable[[Widths], int]:
+    """Widths -> multiply-accumulates, without tracing a network for each.
+
+    A kernel's are its size times the pixels that it makes, and its axes shrink as its parts do.
+    """
+    pixels = count.pixels(subject.net, image)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
+    weights, _ = jax.eval_shape(subject.net.init, key, images)
+    kernels = [(path, narrow.at(weights, path).shape, times) for path, times in pixels.items()]
+    touching = {path: narrow.touching(subject.parts, path) for path in pixels}
+
+    def macs(widths: Widths) -> int:
+        left, total = dict(zip(named.names, widths, strict=True)), 0
+        for path, shape, times in kernels:
+            size = list(shape)
+            for name, place in touching[path]:
+                size[place.axis] = shape[place.axis] * left[name] // subject.parts[name].width
+            total += times * math.prod(size)
+        return total
+
+    return macs
 
 
 def named(

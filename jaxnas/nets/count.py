@@ -41,6 +41,22 @@ def parameters(net: Supernet | Network, image: tuple[int, int, int]) -> int:
     return _total(_variables(net, image)[0])
 
 
+def pixels(net: Network, image: tuple[int, int, int]) -> dict[tuple[str, ...], int]:
+    """How often one image multiplies each kernel: by its path in the weights of `net.infer`."""
+    found = {}
+
+    def listen(call, arguments, keywords, context):
+        y, module = call(*arguments, **keywords), context.module
+        kernel = module.variables.get("params", {}).get("kernel")
+        if hasattr(kernel, "size") and context.method_name == "__call__":
+            found[(*module.path, "kernel")] = y.size // (y.shape[0] * y.shape[-1])
+        return y
+
+    with nn.intercept_methods(listen):
+        jax.eval_shape(lambda *a: net.infer(*a), *_variables(net, image), _images(image))
+    return found
+
+
 def _macs_of(net: Supernet | Network, image: tuple[int, int, int], variables: Any) -> int:
     if isinstance(net, Supernet):
         # Weights are made cell by cell; afterwards equal cells are one loop.

@@ -197,8 +197,15 @@ def widths_of(genotype: Genotype, features: int = 1) -> tuple[int, ...]:
 
 
 def rewidened(genotype: Genotype, widths: Sequence[int]) -> Genotype:
-    """The path with other widths, those of the stem and after each layer."""
+    """The path with other widths, those of the stem and after each layer.
+
+    Raises GenotypeError for another number of them.
+    """
     cell = genotype.cells["grid"]
+    if len(widths) != len(cell.edges) + 1:
+        raise GenotypeError(
+            f"A path of {len(cell.edges)} layers has one width more than that, not {len(widths)}."
+        )
     spell = lambda i, op: f"{op.partition(':')[0]}:{widths[i]}-{widths[i + 1]}"
     edges = tuple((a, b, spell(i, op)) for i, (a, b, op) in enumerate(cell.edges))
     return genotype._replace(cells={"grid": cell._replace(edges=edges)})

@@ -118,11 +118,11 @@ def strongest(part: Part, kept: np.ndarray, weights: Weights, width: int) -> np.
     """
     squares = np.zeros(part.width)
     for place in part.filters:
-        kernel = np.asarray(_at(weights, place.path), np.float64)
+        kernel = np.asarray(at(weights, place.path), np.float64)
         norms = np.square(kernel).reshape(-1, kernel.shape[-1]).sum(0)
         middle = part.width // 2
-        at = {None: slice(None), 0: slice(None, middle), 1: slice(middle, None)}[place.half]
-        squares[at] += norms
+        ours = {None: slice(None), 0: slice(None, middle), 1: slice(middle, None)}[place.half]
+        squares[ours] += norms
     ranks = np.where(kept, -squares, np.inf)
     if not part.halved:
         return _first(ranks, width)
@@ -142,7 +142,7 @@ def masks(known: Mapping[str, Part], kept: Kept, weights: Weights) -> Weights:
 
     def of(path, leaf):
         found = np.ones(leaf.shape, np.float32)
-        for part, place in _touching(known, _names(path)):
+        for part, place in touching(known, _names(path)):
             shape = [1] * leaf.ndim
             shape[place.axis] = -1
             found = found * _along(kept[part], place).reshape(shape)
@@ -157,7 +157,7 @@ def cut(
     """The weights and statistics of the network without the channels that go."""
 
     def of(path, leaf):
-        for part, place in _touching(known, _names(path)):
+        for part, place in touching(known, _names(path)):
             leaf = jnp.compress(_along(kept[part], place), leaf, axis=place.axis)
         return leaf
 
@@ -168,7 +168,8 @@ def _along(kept: np.ndarray, place: Place) -> np.ndarray:
     return np.tile(kept, place.times) if place.half is None else np.split(kept, 2)[place.half]
 
 
-def _touching(known: Mapping[str, Part], path: tuple[str, ...]) -> list[tuple[str, Place]]:
+def touching(known: Mapping[str, Part], path: tuple[str, ...]) -> list[tuple[str, Place]]:
+    """The parts that a leaf has channels of, and where."""
     return [
         (name, place)
         for name, part in known.items()
@@ -186,7 +187,8 @@ def _names(path) -> tuple[str, ...]:
     return tuple(key.key for key in path)
 
 
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
+def at(tree: Any, path: tuple[str, ...]) -> Any:
+    """What lies at a path."""
     for name in path:
         tree = tree[name]
     return tree

@@ -57,7 +57,8 @@ class Recipe:
     cells: int | None = None
     """Cells (for NAS-Bench-201: cells a stage; mobile genotypes and paths say their layers)."""
     reductions: tuple[int, ...] | None = None
-    """Which cells halve the image, by number; by default those at a third and two thirds."""
+    """Which cells halve the image, by number; by default those at a third and two thirds (after a
+    search of the hypercuboid: as in that search)."""
     learning_rate: float | None = None
     """At the start; falls to 0 by a half cosine, once an epoch."""
     weight_decay: float | None = None

@@ -1,0 +1,157 @@
+"""What `jaxnas narrow` narrows: networks by family, and a narrowing on disk."""
+
+import functools
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas import (
+    catalogue,
+    checkpoint,
+    data,
+    mobile_file,
+    mobile_sized,
+    narrow_file,
+    net_adapt,
+    run,
+)
+from jaxnas.genotype import Genotype
+from jaxnas.mobile import Chain
+from jaxnas.nets import cell_narrow, mobile_narrow
+from jaxnas.nets.narrow import Subject
+from jaxnas.settings import Recipe
+from jaxnas.types import Network, Stats, Weights
+
+CHAIN, WIDTHS = "chain.json", "narrowed.json"  # of mobile networks, of others
+STEPS, WEIGHTS = "steps.json", "narrowed"
+
+
+class Kind(NamedTuple):
+    """How networks of a family are narrowed, counted and written.
+
+    What is left of one is a fixed chain where it is mobile, else the widths of its parts.
+    """
+
+    whole: Any
+    network: Callable[[Any], Network]
+    subject: Callable[[Any], Subject]
+    macs: Callable[[Any], int]
+    file: str
+    text: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+class Trained(NamedTuple):
+    """What is left of a network, with its weights."""
+
+    left: Any
+    weights: Weights
+    stats: Stats
+
+
+class Kept(NamedTuple):
+    """A narrowing as far as it came."""
+
+    trained: Trained
+    steps: list[net_adapt.Step]
+    done: bool
+
+
+def _chain(genotype: Genotype, recipe: Recipe, shape: tuple[int, int, int]) -> Chain:
+    """The chain of the network that a resolved recipe trains."""
+    name, repeats = mobile_sized.of_genotype(genotype)
+    chain = mobile_sized.sized(name, features=recipe.features, repeats=repeats)
+    return mobile_sized.for_image(chain, *shape[:2])
+
+
+def kind_of(genotype: Genotype, recipe: Recipe, found: data.DataSet) -> Kind:
+    """How the network that a resolved recipe trains is narrowed."""
+    shape, classes = found.train.inputs.shape[1:], len(found.class_names)
+    family = catalogue.family_of(genotype)
+    if family == "mobile":
+        return Kind(
+            mobile_narrow.fixed(_chain(genotype, recipe, shape), genotype),
+            lambda chain: mobile_narrow.network(chain, classes),
+            lambda chain: mobile_narrow.subject(chain, classes),
+            lambda chain: mobile_narrow.macs(chain, shape, classes),
+            CHAIN,
+            mobile_file.to_json,
+            mobile_file.from_json,
+        )
+    named = cell_narrow.named(family, genotype, recipe.features, recipe.cells, recipe.reductions)
+    entry = catalogue.of_genotype(genotype)
+
+    def network(widths):
+        return entry.network(
+            genotype, features=recipe.features, cells=recipe.cells, classes=classes,
+            reductions=recipe.reductions, auxiliary=recipe.auxiliary > 0, widths=widths,
+        )  # fmt: skip
+
+    @functools.cache
+    def subject(widths):
+        image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+        return cell_narrow.subject(network, named._replace(widths=widths), image)
+
+    about = narrow_file.Narrowed(genotype, named.widths, recipe.cells, recipe.reductions)
+    return Kind(
+        named.widths,
+        network,
+        subject,
+        cell_narrow.counter(subject(named.widths), named, shape),
+        WIDTHS,
+        lambda widths: narrow_file.to_json(about._replace(widths=widths)),
+        lambda text: narrow_file.from_json(text).widths,
+    )
+
+
+def least(subject: Subject, multiple: int) -> Any | None:
+    """The least that narrowing could leave; None where not all parts can be so narrow at once."""
+    return subject.left(
+        {name: np.arange(part.width) < multiple for name, part in subject.parts.items()}
+    )
+
+
+def keep(folder: Path, kind: Kind, kept: Kept) -> None:
+    """Writes what is left and its weights, then the file that says that all is there."""
+    text = kind.text(kept.trained.left)
+    name = hashlib.sha256(text.encode()).hexdigest()
+    where = folder / WEIGHTS / name[:16]
+    # A narrowing that was stopped while it was written is written anew.
+    shutil.rmtree(where, ignore_errors=True)
+    with checkpoint.opened(where, name) as store:
+        store.save(0, (kept.trained.weights, kept.trained.stats))
+    steps = [step._asdict() for step in kept.steps]
+    said = {"left": text, "steps": steps, "done": kept.done}
+    run.write_text(folder / STEPS, json.dumps(said, indent=1) + "\n")
+    for other in (folder / WEIGHTS).iterdir():
+        if other != where:
+            shutil.rmtree(other)
+    if kept.done:
+        run.write_text(folder / kind.file, text)
+
+
+def kept(folder: Path, kind: Kind, found: data.DataSet) -> Kept | None:
+    """What `keep` wrote last; None where it wrote nothing."""
+    if not (folder / STEPS).exists():
+        return None
+    try:
+        said = json.loads((folder / STEPS).read_text(encoding="utf-8"))
+        left = kind.read(said["left"])
+        steps = [net_adapt.Step(**step) for step in said["steps"]]
+        name, done = hashlib.sha256(said["left"].encode()).hexdigest(), bool(said["done"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise run.RunError(
+            f"{folder} holds a damaged narrowing ({error}): delete {STEPS} and `tuned`, and it is "
+            "made again."
+        ) from error
+    image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
+    like = run.begin(kind.network(left).init, jax.random.key(0), image)
+    (weights, stats), _ = checkpoint.read(folder / WEIGHTS / name[:16], like, name)
+    return Kept(Trained(left, weights, stats), steps, done)
