@@ -207,7 +207,8 @@ def network(
     def score(state: Narrow) -> tuple[float, float]:
         right, entropy = map(float, judge(state.weights, state.stats, valid))
         # What diverged comes last.
-        return (right, -entropy) if math.isfinite(entropy) else (-1.0, -math.inf)
+        sound = math.isfinite(entropy) and _finite(state.weights)
+        return (right, -entropy) if sound else (-1.0, -math.inf)
 
     how = Narrowing(
         widths=lambda state: {name: int(kept.sum()) for name, kept in state.kept.items()},
@@ -245,7 +246,8 @@ def _cut(subject: Subject, state: Narrow, valid: Batch) -> tuple[Weights, Stats]
     # Both are to be the same up to rounding, which accelerators do coarsely unless told.
     with jax.default_matmul_precision("highest"):
         whole, cut = (np.asarray(jax.jit(net.infer)(*at, valid.inputs)) for net, at in pairs)
-    if not np.isfinite(whole).all():
+    # XLA's minimum and maximum may pass by what is no number: look at the weights, too.
+    if not (_finite(state.weights) and np.isfinite(whole).all()):
         raise ValueError(
             "The short tuning diverged, so that nothing is left to judge: make its learning rate "
             "smaller (--short-rate)."
@@ -256,6 +258,10 @@ def _cut(subject: Subject, state: Narrow, valid: Batch) -> tuple[Weights, Stats]
             "it mixes channels in a way that is not known here, so it is not narrowed."
         )
     return slim
+
+
+def _finite(weights: Weights) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))
 
 
 def _entropy(logits: jax.Array, batch: Batch) -> Scalar:
