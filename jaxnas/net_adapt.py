@@ -22,6 +22,10 @@ from jaxnas.types import Batch, Scalar, Stats, Weights
 LEAST_SHARE = 1e-4
 
 
+class BudgetError(ValueError):
+    """No part can lose more channels, and the budget is not met."""
+
+
 class Step(NamedTuple):
     """One narrowing that was kept."""
 
@@ -63,9 +67,9 @@ def adapt(
     The first step saves the share `first` of the cost, each next one `decay` times as much, the
     last as much as is missing; where no part can save it alone, half of it is tried (ours). Both
     defaults are from memory of the paper. A part's width is found by bisection, which takes
-    cost to fall with width; what costs more than it should is left out, not kept. Raises ValueError
-    for a budget that is met already or cannot be met, and unless 0 < first < 1, 0 < decay <= 1 and
-    multiple >= 1.
+    cost to fall with width; what costs more than it should is left out, not kept. Raises
+    BudgetError for a budget that cannot be met, ValueError for one that is met already and unless
+    0 < first < 1, 0 < decay <= 1 and multiple >= 1.
     """
     if not (0 < first < 1 and 0 < decay <= 1 and multiple >= 1):
         raise ValueError(
@@ -84,7 +88,7 @@ def adapt(
         if not proposals:
             saving = min(saving, now - budget) / 2
             if saving < LEAST_SHARE * start:
-                raise ValueError(
+                raise BudgetError(
                     f"No part can lose more channels at a cost of {now:g}: a budget of {budget:g} "
                     "cannot be met."
                 )

@@ -217,12 +217,20 @@ def _narrowed(
         if ms is not None:
             least, most = SHARES
             budget = kind.macs(now.left) * min(most, max(least, settings.target_ms / ms))
-        fitted = net_adapt.network(
-            kind.subject(now.left), now.weights, now.stats, cost=kind.macs, budget=budget,
-            train=batches, valid=judges, steps=settings.short_steps,
-            learning_rate=settings.short_rate, first=settings.first,
-            decay=settings.decay, multiple=settings.multiple, told=told,
-        )  # fmt: skip
+        try:
+            fitted = net_adapt.network(
+                kind.subject(now.left), now.weights, now.stats, cost=kind.macs, budget=budget,
+                train=batches, valid=judges, steps=settings.short_steps,
+                learning_rate=settings.short_rate, first=settings.first,
+                decay=settings.decay, multiple=settings.multiple, told=told,
+            )  # fmt: skip
+        except net_adapt.BudgetError:
+            if ms is None:
+                raise
+            refuse(
+                f"--target-ms {settings.target_ms:.3g} cannot be met: as narrow as it gets, the "
+                f"network takes {ms:.3g} ms. Give a higher one, or a smaller --multiple."
+            )
         steps = [*steps, *fitted.steps]
         now = Trained(fitted.left, fitted.weights, fitted.stats)
         if ms is not None:
