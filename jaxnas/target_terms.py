@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jaxnas import latency_terms, terms
 from jaxnas.types import Arch, Forward, Gates, Relaxation, Scalar, Term, Weights
 
-# (loss, the relaxation whose gates are judged) -> what is minimised in the place of the loss
-Penalty = Callable[[Term, Relaxation], Term]
+# (loss, the relaxation whose gates are judged, start=) -> what is minimised in the place of the
+# loss; `start` is what weights that adapt begin with
+Penalty = Callable[..., Term]
 ADDED = {
     "add-linear": latency_terms.add_linear,
     "one-sided": latency_terms.one_sided,
@@ -109,10 +110,12 @@ def penalty(limits: Sequence[Limit]) -> Penalty:
     if not limits:
         raise ValueError("Without a target there is no penalty: give one.")
 
-    def objective(loss: Term, relaxation: Relaxation) -> Term:
+    def objective(loss: Term, relaxation: Relaxation, *, start: float = START) -> Term:
         for limit in (limit for limit in limits if limit.fixed):
             loss = _fixed(limit, loss, relaxation)
-        held = {each.name: one_sided(each, relaxation) for each in limits if not each.fixed}
+        held = {
+            each.name: one_sided(each, relaxation, start=start) for each in limits if not each.fixed
+        }
         return terms.total(loss=loss, target=terms.total(**held)) if held else loss
 
     return objective

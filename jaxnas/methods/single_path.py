@@ -63,7 +63,9 @@ def single_path(
     relaxed = thresholds.relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
     objective = terms.cross_entropy(smoothing)
     if penalty is not None:
-        objective = penalty(objective, relaxed)
+        # Beside the flat slopes of indicators, and an optimiser that does not know their scale,
+        # the weight of others would be lost: it begins as the paper's does.
+        objective = penalty(objective, relaxed, start=single_path_latency.SCALE * LATENCY_WEIGHT)
     else:
         single_path_latency.refuse_others(costs, net.space)
         latency = single_path_latency.logarithm(costs, fixed_ms)
