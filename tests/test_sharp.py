@@ -22,6 +22,44 @@ def test_a_darts_genotype_of_sharp_operations_has_the_counted_parameters():
     assert count.parameters(net, (32, 32, 3)) == 3_529_270
 
 
+def sharp_cell(pairs):
+    edges = (
+        (int(source), 2 + i // 2, op)
+        for i, (op, source) in enumerate(pair.split(",") for pair in pairs.split())
+    )
+    return Cell(tuple(edges), 2, (2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("cells", "parameters", "normal", "reduce"),
+    [
+        (
+            14,
+            2_477_062,
+            "dil_conv_3x3,0 dil_conv_5x5,1 sep_conv_3x3,2 dil_conv_5x5,1 avg_pool_3x3,2 "
+            "sep_conv_3x3,0 avg_pool_3x3,4 max_pool_3x3,3",
+            "max_pool_3x3,0 skip_connect,1 sep_conv_5x5,0 skip_connect,2 sep_conv_5x5,0 "
+            "dil_conv_5x5,3 sep_conv_5x5,4 skip_connect,3",
+        ),
+        (
+            20,
+            6_087_142,
+            "sep_conv_3x3,0 dil_conv_5x5,1 max_pool_3x3,0 sep_conv_7x7,2 avg_pool_3x3,3 "
+            "flood_conv_3x3,0 flood_conv_3x3,1 skip_connect,2",
+            "flood_conv_5x5,0 dil_flood_conv_3x3,1 sep_conv_3x3,0 skip_connect,2 sep_conv_3x3,0 "
+            "skip_connect,2 dil_conv_5x5,4 sep_conv_3x3,0",
+        ),
+    ],
+    ids=["SHARPSEPCONV_DARTS_MAX_W", "SHARPER_MAX_W"],
+)
+def test_cells_found_with_max_w_have_the_counted_parameters(cells, parameters, normal, reduce):
+    """As logged in cnn/genotypes.py of ahundt/sharpDARTS; the first by its ImageNet script, whose
+    networks have 14 cells."""
+    found = Genotype("darts-sharp", {"normal": sharp_cell(normal), "reduce": sharp_cell(reduce)})
+    net = derived_darts.cifar(found, cells=cells, candidates=sharp.DERIVED)
+    assert count.parameters(net, (32, 32, 3)) == parameters
+
+
 def test_the_search_network_of_the_sharp_space_has_the_counted_parameters():
     """As its search log of 13 January 2019 says (cnn/genotypes.py of ahundt/sharpDARTS)."""
     net = darts.supernet(space.sharp(), candidates=sharp.OPS)
