@@ -338,7 +338,7 @@ def towards(most=MOST, **settings):
     expected = lambda gates: latency.expected(gates, costs, FIXED_MS)
     penalty = target_terms.penalty([target_terms.Limit("ms", most, expected)])
     defaults = {"epochs": 20, "steps_per_epoch": 2, "warmup": 0.1, "learning_rate": 1e-3}
-    defaults |= {"arch_learning_rate": 0.3, "penalty": penalty}
+    defaults |= {"arch_learning_rate": 0.05, "penalty": penalty}
     return method.single_path(NET, **(defaults | settings)), expected
 
 
@@ -347,7 +347,7 @@ def test_a_target_closes_a_layer_that_would_stay_open(most, holds):
     search, expected = towards(most)
     batch = jax.tree.map(lambda x: x[0], BATCHES)
     step = lambda state, _: search.update(state, batch, batch)
-    walk = jit(lambda state: jax.lax.scan(step, state, length=40)[0])
+    walk = jit(lambda state: jax.lax.scan(step, state, length=32)[0])
     start = jit(search.init)(jax.random.key(0), batch.inputs)
     before, after = (float(expected(search.gates(s))) for s in (start, walk(start)))
     assert before > MOST
@@ -364,8 +364,8 @@ def test_a_target_that_is_held_lets_its_weight_fall_though_gates_are_made_of_wei
     batch = jax.tree.map(lambda x: x[0], BATCHES)
     weight = lambda state: jax.tree.leaves(state.memory["inner"]["target"]["ms"].weight)[0]
     update = jit(search.update)
-    assert weight(update(shut, batch, batch)[0]) < weight(shut) == 1
-    assert weight(update(state, batch, batch)[0]) > 1
+    assert weight(update(shut, batch, batch)[0]) < weight(shut) == 20
+    assert weight(update(state, batch, batch)[0]) > 20
 
 
 @pytest.mark.parametrize(
