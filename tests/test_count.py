@@ -107,6 +107,13 @@ def test_a_supernet_has_its_published_size(space, settings, parameters, macs):
     assert macs is None or round(count.macs(net, CIFAR) / 1e6, 3) == macs
 
 
+def test_a_supernet_for_imagenet_has_its_published_size():
+    net = darts.supernet(partial=2, classes=1000, imagenet=True)
+    assert count.parameters(net, IMAGENET) == 956_512
+    with pytest.raises(ValueError, match="divide 36x36 pixels by 8"):
+        net.init(jax.random.key(0), jnp.zeros((1, 36, 36, 3)))
+
+
 def test_counting_twice_gives_the_same():
     """Jit keeps traces: the second count calls fewer modules."""
     net = darts.supernet(features=4, cells=3)

@@ -10,13 +10,18 @@ from jaxnas.nets import darts
 from tests import toy
 
 
-@pytest.mark.parametrize("cells, reductions", [(3, ()), (4, (1,)), (4, (0,))])
-def test_a_loop_over_equal_cells_equals_calling_each(x64, cells, reductions):
+@pytest.mark.parametrize(
+    "cells, reductions, imagenet",
+    [(3, (), False), (4, (1,), False), (4, (0,), False), (2, (), True)],
+)
+def test_a_loop_over_equal_cells_equals_calling_each(x64, cells, reductions, imagenet):
     space = darts.spaces.darts(2, ("none", "skip_connect", "avg_pool_3x3", "sep_conv_3x3"))
     net = darts.supernet(
-        space, features=2, cells=cells, classes=3, reductions=reductions, stem_multiplier=2
-    )
-    images = jax.random.normal(jax.random.key(0), (2, 8, 8, 3), jnp.float64)
+        space, features=2, cells=cells, classes=3, reductions=reductions, stem_multiplier=2,
+        imagenet=imagenet,
+    )  # fmt: skip
+    side = 32 if imagenet else 8
+    images = jax.random.normal(jax.random.key(0), (2, side, side, 3), jnp.float64)
     weights, stats = toy.jit(net.init)(jax.random.key(1), images)
     gates = relax.softmax(1.0).gates(relax.softmax(1.0).init(jax.random.key(2), space), None)
 

@@ -14,21 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import space as spaces
-from jaxnas.nets import mixed, normalise, ops, outside
+from jaxnas.nets import mixed, normalise, ops, outside, stems
 from jaxnas.types import Choice, Space, Supernet
 
 INPUTS = 2  # of a cell: the outputs of the two cells before it
-
-
-class Stem(nn.Module):
-    """3x3 convolution and normalisation, no ReLU (cells begin with one)."""
-
-    features: int
-    norm: ops.Norm
-
-    @nn.compact
-    def __call__(self, x):
-        return self.norm(name="norm")(ops.Convolution(self.features, 3, name="convolution")(x))
 
 
 class Inside(nn.Module):
@@ -174,6 +163,7 @@ class SearchNetwork(nn.Module):
     classes: int
     reductions: tuple[int, ...]
     stem_multiplier: int
+    imagenet: bool  # its stems
     norms: normalise.Norms
     mixture: mixed.Mixture
 
@@ -181,13 +171,20 @@ class SearchNetwork(nn.Module):
     def __call__(self, x: jax.Array, gates) -> jax.Array:
         norm, affine = self.norms.inside, self.norms.outside
         features = self.features
-        before_last = last = Stem(self.stem_multiplier * features, affine, name="stem")(x)
+        wide = self.stem_multiplier * features
+        if self.imagenet:
+            before_last = stems.HalvingStem(wide, affine, name="stem_0")(x)
+            last = stems.SecondStem(wide, affine, name="stem_1")(before_last)
+        else:
+            before_last = last = stems.Stem(wide, affine, name="stem")(x)
+        # The two inputs of ImageNet's first cell differ in size as those after a reduction do.
+        halved = {r + 1 for r in self.reductions} | ({0} if self.imagenet else set())
         for run in _runs(self.cells, self.reductions):
             kind = "reduce" if run[0] in self.reductions else "normal"
             features *= 2 if kind == "reduce" else 1
             choice, stride = dict(self.space)[kind], 2 if kind == "reduce" else 1
             settings = (choice, self.candidates, features, stride, norm, self.mixture)
-            after_reduction = run[0] - 1 in self.reductions
+            after_reduction = run[0] in halved
             if len(run) > 1 and not self.is_initializing():
                 names = [f"cell_{i}" for i in run]
                 weights, stats = (
@@ -202,7 +199,7 @@ class SearchNetwork(nn.Module):
                         self.put_variable("stats", name, value)
                 continue
             for i in run:
-                cell = SearchCell(*settings, i - 1 in self.reductions, name=f"cell_{i}")
+                cell = SearchCell(*settings, i in halved, name=f"cell_{i}")
                 before_last, last = last, cell(before_last, last, gates[kind])
         return ops.classifier(self.classes, last)
 
@@ -221,6 +218,7 @@ def supernet(
     classes: int = 10,
     reductions: Sequence[int] | None = None,
     stem_multiplier: int = 3,
+    imagenet: bool = False,
     candidates: ops.Ops = ops.DARTS,
     partial: int = 1,
     execute: mixed.Execute = "all",
@@ -231,7 +229,8 @@ def supernet(
     Cells in `reductions` (default: `cells // 3` and `2 * cells // 3`) halve the size and double
     the features. `partial` and `execute`: see `mixed.Mixture`. `remat` recomputes an edge in its
     backward pass instead of keeping what is inside; the values are the same. Normalisation inside
-    cells is not affine, in the stem it is.
+    cells is not affine, in the stem it is, whose features are `stem_multiplier` times those of the
+    first cells. `imagenet`: ImageNet's stems, which divide the size by 8, in the place of CIFAR's.
     Raises ValueError for unknown candidates, fewer than one cell, a reduction outside the cells,
     a `partial` that does not divide `features`,
     and at `init` for images that the reductions would shrink below one pixel.
@@ -252,14 +251,11 @@ def supernet(
         classes,
         reductions,
         stem_multiplier,
+        imagenet,
         mixture=mixture,
     )
 
     def refuse(height: int, width: int) -> None:
-        side, halvings = min(height, width), len(set(reductions))
-        if side < 2**halvings:
-            raise ValueError(
-                f"{halvings} reductions shrink {side} pixels below one: give fewer `reductions`."
-            )
+        stems.refuse_image(height, width, len(set(reductions)), imagenet)
 
     return outside.supernet(space, make, affine=False, refuse=refuse)

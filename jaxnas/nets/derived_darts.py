@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxnas import genotype as genotypes
 from jaxnas.genotype import Cell, Genotype
-from jaxnas.nets import mixed, normalise, ops, outside
+from jaxnas.nets import mixed, normalise, ops, outside, stems
 from jaxnas.space import NONE
 from jaxnas.types import Network
 
@@ -61,44 +61,6 @@ class DerivedCell(nn.Module):
         return kept / keep
 
 
-class Stem(nn.Module):
-    """CIFAR's: one convolution at full size, seen by both inputs of the first cell."""
-
-    features: int
-    norm: ops.Norm
-
-    @nn.compact
-    def __call__(self, x):
-        x = ops.Convolution(self.features, 3, name="convolution")(x)
-        return self.norm(name="norm")(x)
-
-
-class HalvingStem(nn.Module):
-    """ImageNet's first: two convolutions, each halves the size."""
-
-    features: int
-    norm: ops.Norm
-
-    @nn.compact
-    def __call__(self, x):
-        x = ops.Convolution(self.features // 2, 3, 2, name="convolution_0")(x)
-        x = nn.relu(self.norm(name="norm_0")(x))
-        x = ops.Convolution(self.features, 3, 2, name="convolution_1")(x)
-        return self.norm(name="norm_1")(x)
-
-
-class SecondStem(nn.Module):
-    """ImageNet's second: one convolution halves the size again."""
-
-    features: int
-    norm: ops.Norm
-
-    @nn.compact
-    def __call__(self, x):
-        x = ops.Convolution(self.features, 3, 2, name="convolution")(nn.relu(x))
-        return self.norm(name="norm")(x)
-
-
 class Auxiliary(nn.Module):
     """A second classifier in the middle of the network, for training alone."""
 
@@ -141,10 +103,10 @@ class DerivedNetwork(nn.Module):
         norm = functools.partial(normalise.BatchNorm, affine=True, training=self.training)
         stem, *widths = self.widths
         if self.imagenet:
-            before_last = HalvingStem(stem, norm, name="stem_0")(x)
-            last = SecondStem(stem, norm, name="stem_1")(before_last)
+            before_last = stems.HalvingStem(stem, norm, name="stem_0")(x)
+            last = stems.SecondStem(stem, norm, name="stem_1")(before_last)
         else:
-            before_last = last = Stem(stem, norm, name="stem")(x)
+            before_last = last = stems.Stem(stem, norm, name="stem")(x)
         extra, halve_first = None, self.imagenet
         for i, features in enumerate(widths):
             reduces = i in self.reductions
@@ -255,10 +217,9 @@ def _network(
         auxiliary,
     )
     trained, used = make(training=True), make(training=False)
-    divisor = 8 if imagenet else 1
 
     def init(key, inputs):
-        _refuse_image(inputs.shape[1:3], len(set(reductions)), divisor)
+        stems.refuse_image(*inputs.shape[1:3], len(set(reductions)), imagenet)
         variables = trained.init(key, jnp.zeros((1, *inputs.shape[1:]), inputs.dtype), None)
         return variables["params"], variables["stats"]
 
@@ -289,15 +250,3 @@ def _refuse(genotype: Genotype, cells: int, reductions: Sequence[int]) -> None:
             raise genotypes.GenotypeError(
                 f"A DARTS network needs the cell {name!r} with {INPUTS} inputs; it is {found}."
             )
-
-
-def _refuse_image(sides: Sequence[int], halvings: int, divisor: int) -> None:
-    if any(n % divisor for n in sides):
-        raise ValueError(
-            f"The stems divide {sides[0]}x{sides[1]} pixels by {divisor}: resize them."
-        )
-    side = min(sides) // divisor
-    if side < 2**halvings:
-        raise ValueError(
-            f"{halvings} reductions shrink {side} pixels below one: give fewer `reductions`."
-        )

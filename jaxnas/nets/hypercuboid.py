@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 
 from jaxnas.genotype import Genotype, GenotypeError
-from jaxnas.nets import mixed, normalise, ops, outside, sharp
+from jaxnas.nets import mixed, normalise, ops, outside, sharp, stems
 from jaxnas.space import NONE
 from jaxnas.types import Network, Space, Supernet
 
@@ -45,15 +45,6 @@ OPS: ops.Ops = dict(sharp.CONVOLUTIONS) | {
 }
 
 
-class Stem(nn.Module):
-    features: int
-    norm: ops.Norm
-
-    @nn.compact
-    def __call__(self, x):
-        return self.norm(name="norm")(ops.Convolution(self.features, 3, name="convolution")(x))
-
-
 class Grid(nn.Module):
     """A stem of every width, layers from all widths to all, a classifier of the last width."""
 
@@ -68,7 +59,9 @@ class Grid(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, gates) -> jax.Array:
         make, count = dict(self.candidates), len(self.widths)
-        nodes = [Stem(width, self.norms.outside, name=f"stem_{width}")(x) for width in self.widths]
+        nodes = [
+            stems.Stem(width, self.norms.outside, name=f"stem_{width}")(x) for width in self.widths
+        ]
         last = len(self.space) - 1
         run = lambda op, x: op(x)
         run = nn.remat(run) if self.remat else run
@@ -98,7 +91,7 @@ class Path(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = Stem(self.width, self.norm, name="stem")(x)
+        x = stems.Stem(self.width, self.norm, name="stem")(x)
         for layer, (make, width) in enumerate(self.steps):
             stride = 2 if layer in self.reductions else 1
             x = make(width, stride, self.norm).copy(name=f"layer_{layer}")(x)
