@@ -19,6 +19,7 @@ from jaxnas.nets import (
     nasbench201,
     one_path,
     ops,
+    outside,
     sharp,
 )
 from jaxnas.nets import mobile as mobile_nets
@@ -257,7 +258,7 @@ def _grid_supernet(
         space,
         widths=[features * width for width in WIDTHS],
         classes=classes,
-        reductions=_halving(reductions, len(space)),
+        reductions=outside.halving(len(space)) if reductions is None else reductions,
         remat=remat,
     )
 
@@ -276,17 +277,12 @@ def _grid_network(
         raise ValueError("A path says its layers and has no auxiliary head: leave both out.")
     if widths is not None:
         genotype, features = hypercuboid.rewidened(genotype, widths), 1
-    halved = _halving(reductions, _layers(genotype))
+    halved = outside.halving(_layers(genotype)) if reductions is None else reductions
     return hypercuboid.network(genotype, features=features, classes=classes, reductions=halved)
 
 
 def _layers(genotype: Genotype) -> int:
     return sum(len(cell.edges) for cell in genotype.cells.values())
-
-
-def _halving(reductions: Sequence[int] | None, layers: int) -> Sequence[int]:
-    """The layers of a grid that halve the image: where DARTS's cells do, unless told."""
-    return (layers // 3, 2 * layers // 3) if reductions is None else reductions
 
 
 def _benchmark(space: Space, *, reductions: Sequence[int] | None, **settings) -> Supernet:

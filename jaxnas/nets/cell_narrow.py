@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.genotype import Genotype
-from jaxnas.nets import count, derived_darts, derived_nasbench201, hypercuboid, narrow
+from jaxnas.nets import count, derived_darts, derived_nasbench201, hypercuboid, narrow, outside
 from jaxnas.nets.narrow import Kept, Subject
 from jaxnas.types import Network
 
@@ -82,7 +82,7 @@ def named(
     if family == "nasbench201":
         widths = derived_nasbench201.widths_of(features)
         return Named(widths, tuple(f"stage_{i}" for i in range(len(widths))))
-    halved = derived_darts.halving(cells) if reductions is None else reductions
+    halved = outside.halving(cells) if reductions is None else reductions
     widths = derived_darts.widths_of(features, cells, halved)
     return Named(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
 

@@ -236,7 +236,7 @@ def supernet(
     and at `init` for images that the reductions would shrink below one pixel.
     """
     space = spaces.darts() if space is None else space
-    reductions = (cells // 3, 2 * cells // 3) if reductions is None else tuple(reductions)
+    reductions = outside.halving(cells) if reductions is None else tuple(reductions)
     outside.refuse_sizes(cells, features, classes)
     mixture = mixed.Mixture(partial, execute, remat)
     mixed.refuse(mixture, features)

@@ -152,7 +152,7 @@ def cifar(
     if stem_multiplier < 1:
         raise ValueError(f"The stem multiplies the features by {stem_multiplier}: make it >= 1.")
     outside.refuse_sizes(cells, features, classes)
-    reductions = halving(cells) if reductions is None else tuple(reductions)
+    reductions = outside.halving(cells) if reductions is None else tuple(reductions)
     if widths is None:
         widths = widths_of(features, cells, reductions, stem_multiplier)
     if len(widths) != cells + 1 or min(widths) < 2:
@@ -160,11 +160,6 @@ def cifar(
             f"Widths are of the stem and {cells} cells, 2 channels or more each, not {widths}."
         )
     return _network(genotype, candidates, tuple(widths), classes, reductions, False, auxiliary)
-
-
-def halving(cells: int) -> tuple[int, int]:
-    """The cells that halve the image where nothing else is said."""
-    return cells // 3, 2 * cells // 3
 
 
 def widths_of(
@@ -190,7 +185,7 @@ def imagenet(
     Image sides must be multiples of 8. For the rest see `cifar`.
     """
     outside.refuse_sizes(cells, features, classes)
-    reductions = halving(cells) if reductions is None else tuple(reductions)
+    reductions = outside.halving(cells) if reductions is None else tuple(reductions)
     widths = widths_of(features, cells, reductions, 1)
     return _network(genotype, candidates, widths, classes, reductions, True, auxiliary)
 

@@ -110,9 +110,9 @@ def supernet(
     """The search network of `space.hypercuboid(layers, len(widths))`, for images of any size.
 
     Layers in `reductions` halve the size; with `remat` the backward pass recomputes each candidate.
-    Raises ValueError for a space of another number of
-    widths, unknown candidates, impossible sizes, a reduction that is no layer, and at `init` for
-    images that the reductions would shrink below one pixel.
+    Raises ValueError for a space of another number of widths, unknown candidates, impossible sizes,
+    a reduction that is no layer, and at `init` for images that the reductions would shrink below
+    one pixel.
     """
     outside.refuse_sizes(len(space), min(widths, default=0), classes)
     outside.refuse_reductions(reductions, len(space))
@@ -145,9 +145,8 @@ def network(
 ) -> Network:
     """The network of a path that `select.strongest_path` found; it drops no paths.
 
-    A width of the genotype stands for `features` times as many channels.
-
-    Raises GenotypeError for a genotype that is no such path, and ValueError as `supernet`.
+    A width of the genotype stands for `features` times as many channels. Raises GenotypeError for
+    a genotype that is no such path, and ValueError as `supernet`.
     """
     steps = [_parsed(op, features) for _, _, op in _path(genotype)]
     outside.refuse_sizes(len(steps), min((min(w) for _, *w in steps), default=0), classes)
@@ -221,12 +220,4 @@ def _parsed(op: str, features: int) -> tuple[str, int, int]:
 
 def _refuse_image(reductions: Sequence[int]) -> Callable[[int, int], None]:
     halvings = len(set(reductions))
-
-    def refuse(height: int, width: int) -> None:
-        if min(height, width) < 2**halvings:
-            raise ValueError(
-                f"{halvings} reductions shrink {min(height, width)} pixels below one: "
-                "give fewer `reductions`."
-            )
-
-    return refuse
+    return lambda height, width: stems.refuse_image(height, width, halvings, imagenet=False)

@@ -40,6 +40,11 @@ def supernet(
     return Supernet(space, init, apply, infer)
 
 
+def halving(cells: int) -> tuple[int, int]:
+    """The cells, or layers, that halve the image where nothing else is said."""
+    return cells // 3, 2 * cells // 3
+
+
 def refuse_sizes(cells: int, features: int, classes: int) -> None:
     """Raises ValueError for a network that cannot be."""
     if cells < 1 or features < 2 or classes < 2:
