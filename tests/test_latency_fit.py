@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -480,10 +481,13 @@ def test_a_device_that_jumps_is_told_where_most_of_its_times_are():
     assert inside(1.0) < 0.9 < 0.99 < inside(factor)
 
 
-@pytest.mark.parametrize("noise", [0.002, 0.03, 0.3])
-def test_a_steady_device_is_left_alone(noise):
-    moved = [
+@pytest.mark.parametrize("noise", [0.002, 0.03, 0.1, 0.3])
+def test_a_steady_device_loses_hardly_anything_by_a_factor(noise):
+    """Where the mean is the best there is, luck costs less than a point of what is held."""
+    factors = [
         evidence._nearest(np.exp(noise * np.random.default_rng(seed).standard_normal(100)))
-        for seed in range(20)
+        for seed in range(40)
     ]
-    assert sum(factor == 1.0 for factor in moved) >= (20 if noise < 0.05 else 8), moved
+    held = lambda f: scipy.stats.norm.cdf(np.log([0.9 * f, 1.1 * f]) / noise) @ (-1, 1)
+    assert np.mean([held(f) for f in factors]) >= held(1.0) - 0.01, factors
+    assert noise > 0.01 or set(factors) == {1.0}

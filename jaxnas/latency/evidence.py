@@ -85,17 +85,17 @@ def _nearest(ratios: np.ndarray) -> float:
     """What predictions are multiplied by, so that most times lie within a tenth of theirs.
 
     `ratios` of times to what the others predict. The mean of a device that drifts or jumps is a
-    time that it hardly ever takes. 1 unless another factor holds more of the networks left out, by
-    one and by a standard error of the difference.
+    time that it hardly ever takes. 1 unless factors hold more of the networks left out, each
+    network by the factor that the others alone would choose (leave-one-out, our choice).
     """
     away = np.abs(ratios[:, None] / FACTORS - 1)
-    inside = scipy.special.expit((TENTH - away) / SOFT)
+    inside = scipy.special.expit((TENTH - away) / SOFT)  # [network, factor]
     held = inside.sum(0)
-    best = int(np.argmax(held))
-    more = inside[:, best] - scipy.special.expit((TENTH - np.abs(ratios - 1)) / SOFT)
-    if more.sum() <= max(1.0, np.sqrt(len(ratios)) * more.std()):
+    chosen = np.argmax(held - inside, 1, keepdims=True)
+    alone = scipy.special.expit((TENTH - np.abs(ratios - 1)) / SOFT).sum()
+    if np.take_along_axis(inside, chosen, 1).sum() <= alone:
         return 1.0
-    return float(FACTORS[best])
+    return float(FACTORS[np.argmax(held)])
 
 
 def _variances(kernels, constant, y, noise, start) -> tuple[np.ndarray, float]:
