@@ -481,7 +481,7 @@ def test_a_device_that_jumps_is_told_where_most_of_its_times_are():
     assert inside(1.0) < 0.9 < 0.99 < inside(factor)
 
 
-@pytest.mark.parametrize("noise", [0.002, 0.03, 0.1, 0.3])
+@pytest.mark.parametrize("noise", [0.002, 0.02, 0.1, 0.3])
 def test_a_steady_device_loses_hardly_anything_by_a_factor(noise):
     """Where the mean is the best there is, luck costs less than a point of what is held."""
     factors = [
@@ -490,4 +490,4 @@ def test_a_steady_device_loses_hardly_anything_by_a_factor(noise):
     ]
     held = lambda f: scipy.stats.norm.cdf(np.log([0.9 * f, 1.1 * f]) / noise) @ (-1, 1)
     assert np.mean([held(f) for f in factors]) >= held(1.0) - 0.01, factors
-    assert noise > 0.01 or set(factors) == {1.0}
+    assert noise > 0.02 or set(factors) == {1.0}

@@ -155,9 +155,11 @@ def test_a_space_of_ones_own_is_refused(tmp_path, capsys):
     assert "from Python alone" in capsys.readouterr().err
 
 
-def test_a_budget_that_cannot_be_met_is_refused_before_anything_is_trained(capsys):
-    assert main(["narrow", "DARTS_V2", "--macs", "100", "--cells", "1", "--reductions", "0"]) == 2
-    assert "are left where all channels are 4" in capsys.readouterr().err
+def test_a_budget_that_cannot_be_met_is_refused_before_anything_is_trained(genotype, capsys):
+    cells = ("--cells", "1", "--reductions", "0")
+    for given, more in (("DARTS_V2", cells), (str(genotype), ())):
+        assert main(["narrow", given, "--macs", "100", *more]) == 2
+        assert "in multiples of 4 leave" in capsys.readouterr().err
 
 
 def test_channels_in_halves_want_an_even_multiple(capsys):

@@ -120,6 +120,18 @@ def test_widths_that_would_change_the_network_are_not_proposed():
     assert mobile_narrow.chain_of(WHOLE, kept) is None
 
 
+@pytest.mark.parametrize("multiple", [1, 4, 8])
+def test_no_narrowing_is_cheaper_than_the_least(multiple):
+    """Every part at its narrowest, one width after the other where that is a chain at all."""
+    kept = narrow.everything(KNOWN)
+    for name, part in KNOWN.items():
+        widths = range(multiple, part.width, multiple)
+        tried = ({**kept, name: np.arange(part.width) < width} for width in widths)
+        kept = next((k for k in tried if mobile_narrow.chain_of(WHOLE, k)), kept)
+    least = MACS(mobile_narrow.least(WHOLE, multiple))
+    assert least <= MACS(mobile_narrow.chain_of(WHOLE, kept)) < 2.5 * least
+
+
 def test_a_network_is_narrowed_into_its_budget_and_every_step_is_cheaper():
     budget = 0.85 * MACS(WHOLE)
     subject = mobile_narrow.subject(WHOLE, CLASSES)

@@ -168,14 +168,14 @@ def _refuse_macs(settings: NarrowSettings, kind: Kind) -> None:
     """Before anything is trained for a budget that is met already, or cannot be met."""
     whole, least = (
         None if left is None else kind.macs(left)
-        for left in (kind.whole, narrowable.least(kind.subject(kind.whole), settings.multiple))
+        for left in (kind.whole, kind.least(settings.multiple))
     )
     if settings.macs >= whole:
         refuse(f"--macs is {settings.macs:,}, but the network has {whole:,}: give fewer.")
     if least is not None and settings.macs < least:
         refuse(
-            f"--macs is {settings.macs:,}, but {least:,} are left where all channels are "
-            f"{settings.multiple}: give more, or a smaller --multiple."
+            f"--macs is {settings.macs:,}, but channels in multiples of {settings.multiple} leave "
+            f"{least:,} at least: give more, or a smaller --multiple."
         )
 
 

@@ -36,13 +36,15 @@ STEPS, WEIGHTS = "steps.json", "narrowed"
 class Kind(NamedTuple):
     """How networks of a family are narrowed, counted and written.
 
-    What is left of one is a fixed chain where it is mobile, else the widths of its parts.
+    What is left of one is a fixed chain where it is mobile, else the widths of its parts;
+    `least(multiple)`: no narrowing to multiples leaves fewer MACs, None where that is not known.
     """
 
     whole: Any
     network: Callable[[Any], Network]
     subject: Callable[[Any], Subject]
     macs: Callable[[Any], int]
+    least: Callable[[int], Any | None]
     file: str
     text: Callable[[Any], str]
     read: Callable[[str], Any]
@@ -76,11 +78,13 @@ def kind_of(genotype: Genotype, recipe: Recipe, found: data.DataSet) -> Kind:
     shape, classes = found.train.inputs.shape[1:], len(found.class_names)
     family = catalogue.family_of(genotype)
     if family == "mobile":
+        whole = mobile_narrow.fixed(_chain(genotype, recipe, shape), genotype)
         return Kind(
-            mobile_narrow.fixed(_chain(genotype, recipe, shape), genotype),
+            whole,
             lambda chain: mobile_narrow.network(chain, classes),
             lambda chain: mobile_narrow.subject(chain, classes),
             lambda chain: mobile_narrow.macs(chain, shape, classes),
+            lambda multiple: mobile_narrow.least(whole, multiple),
             CHAIN,
             mobile_file.to_json,
             mobile_file.from_json,
@@ -105,14 +109,14 @@ def kind_of(genotype: Genotype, recipe: Recipe, found: data.DataSet) -> Kind:
         network,
         subject,
         cell_narrow.counter(subject(named.widths), named, shape),
+        lambda multiple: _narrowest(subject(named.widths), multiple),
         WIDTHS,
         lambda widths: narrow_file.to_json(about._replace(widths=widths)),
         lambda text: narrow_file.from_json(text).widths,
     )
 
 
-def least(subject: Subject, multiple: int) -> Any | None:
-    """The least that narrowing could leave; None where not all parts can be so narrow at once."""
+def _narrowest(subject: Subject, multiple: int) -> Any | None:
     return subject.left(
         {name: np.arange(part.width) < multiple for name, part in subject.parts.items()}
     )

@@ -90,12 +90,10 @@ def _nearest(ratios: np.ndarray) -> float:
     """
     away = np.abs(ratios[:, None] / FACTORS - 1)
     inside = scipy.special.expit((TENTH - away) / SOFT)  # [network, factor]
-    held = inside.sum(0)
-    chosen = np.argmax(held - inside, 1, keepdims=True)
-    alone = scipy.special.expit((TENTH - np.abs(ratios - 1)) / SOFT).sum()
-    if np.take_along_axis(inside, chosen, 1).sum() <= alone:
-        return 1.0
-    return float(FACTORS[np.argmax(held)])
+    total = inside.sum(0)
+    chosen = FACTORS[np.argmax(total - inside, 1)]
+    held = lambda factor: np.count_nonzero(np.abs(ratios / factor - 1) <= TENTH)
+    return float(FACTORS[np.argmax(total)]) if held(chosen) > held(1.0) else 1.0
 
 
 def _variances(kernels, constant, y, noise, start) -> tuple[np.ndarray, float]:

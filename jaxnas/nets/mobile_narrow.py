@@ -1,5 +1,7 @@
 """Narrower mobile networks: what of a chain may go, and the chain of what is left."""
 
+import numpy as np
+
 from jaxnas import mobile
 from jaxnas.genotype import Genotype
 from jaxnas.mobile import Chain, Layer, Stage
@@ -81,24 +83,39 @@ def parts(chain: Chain) -> dict[str, Part]:
 
 def chain_of(chain: Chain, kept: Kept) -> Chain | None:
     """The fixed chain of what is left; None where as many channels are inside a layer as enter
-    it, which a chain says for a layer without its first convolution, or a hundred times as many."""
+    it, which a chain says for a layer without its first convolution, or a hundred times as many,
+    and where widths meet by chance, which would add images."""
+    found, sound = _written(chain, kept)
+    return found if sound else None
+
+
+def least(chain: Chain, multiple: int) -> Chain:
+    """A chain no dearer than any that narrowing to multiples can leave, which it may not be."""
+    narrowest = {name: np.arange(part.width) < multiple for name, part in parts(chain).items()}
+    return _written(chain, narrowest)[0]
+
+
+def _written(chain: Chain, kept: Kept) -> tuple[Chain, bool]:
+    """(the chain of what is left, whether it has the layers of the whole one)."""
     left = lambda part, whole: int(kept[part].sum()) if part in kept else whole
-    stages, entering = [], "features_0"
+    stages, entering, layers = [], "features_0", mobile.layers(chain)
     inputs = stem = left(entering, chain.stem)
-    for i, layer in enumerate(mobile.layers(chain)):
+    sound = True
+    for i, layer in enumerate(layers):
         name = layer.candidates[0]
         if name == mobile.SKIP:
             stages.append(Stage((name,), inputs, 1, 1))
             continue
         if f"hidden_{i}" in kept:
-            name = _spelled(name, int(kept[f"hidden_{i}"].sum()), layer._replace(inputs=inputs))
-            if name is None:
-                return None
+            hidden = int(kept[f"hidden_{i}"].sum())
+            sound &= inputs != hidden < 100 * inputs
+            name = _spelled(name, hidden, layer._replace(inputs=inputs))
         entering = entering if layer.residual else f"features_{i + 1}"
         inputs = left(entering, layer.features)
         stages.append(Stage((name,), inputs, 1, layer.stride))
     found = chain._replace(stem=stem, head=left(HEAD, chain.head), stages=tuple(stages))
-    return found if _same_sums(chain, found) else None
+    pairs = zip(layers, mobile.layers(found), strict=True)
+    return found, sound and all(one.residual == other.residual for one, other in pairs)
 
 
 def macs(chain: Chain, image: tuple[int, int, int], classes: int) -> int:
@@ -126,17 +143,8 @@ def macs(chain: Chain, image: tuple[int, int, int], classes: int) -> int:
     return total + chain.head * inside + (chain.hidden * classes if chain.hidden else 0)
 
 
-def _same_sums(before: Chain, after: Chain) -> bool:
-    """Whether images are added in the same layers: widths that meet by chance would add some."""
-    pairs = zip(mobile.layers(before), mobile.layers(after), strict=True)
-    return all(one.residual == other.residual for one, other in pairs)
-
-
-def _spelled(name: str, hidden: int, layer: Layer) -> str | None:
-    if hidden == layer.inputs or hidden >= 100 * layer.inputs:
-        return None
+def _spelled(name: str, hidden: int, layer: Layer) -> str:
     kernel, _, *rest = name.split("_")
-    found = "_".join([kernel, f"e{hidden / layer.inputs:.7g}", *rest])
-    what = mobile.block(found)
-    assert mobile.hidden(layer, what) == hidden
+    found = "_".join([kernel, f"e{min(hidden / layer.inputs, 99):.7g}", *rest])
+    assert mobile.hidden(layer, mobile.block(found)) in (hidden, 99 * layer.inputs)
     return found
