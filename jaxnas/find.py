@@ -15,6 +15,7 @@ from jaxnas import (
     data,
     hypergrad,
     menu,
+    method_entry,
     ranking,
     run,
     target_terms,
@@ -68,7 +69,7 @@ def asked(
     the method refuses.
     """
     reward = target_terms.reward(limits)
-    about = menu.Run(
+    about = method_entry.Run(
         entry,
         searches.family(settings.space),
         data.steps_per_epoch(images, settings.batch_size),

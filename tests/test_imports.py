@@ -24,7 +24,7 @@ FLOORS = {
     "search": 3, "catalogue": 3, "program": 3,
     "curvature": 2, "diagnose": 3.5, "watch": 3.5, "net_adapt": 3.5, "target_terms": 2.6,
     "methods": 4, "parallel": 4,
-    "method_settings": 2, "menu": 4.5,
+    "method_settings": 2, "method_entry": 4.2, "method_table": 4.3, "menu": 4.5,
     "latency": 5.2,
     "run": 5, "report": 5, "check": 5,
     "retrain": 5.5, "find": 5.5, "target": 5.6,

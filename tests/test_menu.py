@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxnas import catalogue, hypergrad, menu, select
+from jaxnas import catalogue, hypergrad, menu, method_entry, method_table, select
 from jaxnas import space as spaces
 from tests import drive
 
@@ -28,7 +28,7 @@ def entry():
 
 
 def run_of(order=None):
-    return menu.Run(entry(), "darts", drive.STEPS_PER_EPOCH, 0, order)
+    return method_entry.Run(entry(), "darts", drive.STEPS_PER_EPOCH, 0, order)
 
 
 def own(space, weights, name, edge):
@@ -38,8 +38,10 @@ def own(space, weights, name, edge):
 @pytest.mark.parametrize("name", [n for n in menu.names() if "darts" in menu.of(n).families])
 def test_runs_to_a_genotype(name, monkeypatch):
     # The search network of these programs is a toy without stacks of weights.
-    monkeypatch.setattr(menu.stacks, "own", own)
-    monkeypatch.setattr(menu.widen, "widened", lambda old_space, new_space, old, new, seed: new)
+    monkeypatch.setattr(method_table.stacks, "own", own)
+    monkeypatch.setattr(
+        method_table.widen, "widened", lambda old_space, new_space, old, new, seed: new
+    )
     flags = {"epochs": EPOCHS.get(name, 3)}
     settings = menu.resolved(name, "quick", flags, SHORT.get(name, []))
     program = menu.make(name, run_of(), settings)

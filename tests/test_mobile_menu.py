@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import catalogue, genotype, menu, mobile, mobile_named, mobile_sized, target_terms
+from jaxnas import (
+    catalogue,
+    genotype,
+    menu,
+    method_entry,
+    mobile,
+    mobile_named,
+    mobile_sized,
+    target_terms,
+)
 from jaxnas.genotype import GenotypeError
 from jaxnas.nets import count
 from jaxnas.settings import Recipe, SearchSettings
@@ -121,7 +130,9 @@ def test_sizes_that_cannot_be_are_refused(make, reason):
 def made(name, words=(), family="mobile", space="mobile-proxyless"):
     entry = catalogue.entry(space, 1)
     settings = menu.resolved(name, "quick", {"epochs": 2}, list(words))
-    return entry, menu.make(name, menu.Run(entry, family, drive.STEPS_PER_EPOCH, 0), settings)
+    return entry, menu.make(
+        name, method_entry.Run(entry, family, drive.STEPS_PER_EPOCH, 0), settings
+    )
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -155,7 +166,7 @@ def test_methods_of_mobile_spaces_refuse_cells():
 def test_single_path_is_held_to_a_target_in_the_place_of_a_table():
     entry = catalogue.entry("mobile-single-path", 1)
     limit = target_terms.Limit("ms", 1.0, lambda gates: gates["layers"].sum())
-    about = menu.Run(
+    about = method_entry.Run(
         entry, "mobile", drive.STEPS_PER_EPOCH, 0, penalty=target_terms.penalty([limit])
     )
     settings = menu.resolved("single-path", "quick", {"epochs": 2}, [])
