@@ -17,8 +17,10 @@ from jaxnas import (
     narrow_file,
     net_adapt,
     published,
+    timing,
 )
 from jaxnas.cli import main, narrow, narrowable, opening
+from jaxnas.latency import widths
 from jaxnas.mobile_file import ChainError
 from jaxnas.nets import count
 from jaxnas.nets import mobile as networks
@@ -131,20 +133,60 @@ def test_settings_that_cannot_be_are_refused_in_one_line(genotype, words, cause,
     assert cause in error and error.count("\n") == 1
 
 
-def test_a_cell_is_narrowed_on_real_images(tmp_path, capsys):
-    cell = oracle.to_genotype(oracle.from_arch(
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    found = oracle.to_genotype(oracle.from_arch(
         "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
     ))  # fmt: skip
-    path = tmp_path / "genotype.json"
-    path.write_text(genotypes.to_json(cell))
-    words = ["narrow", str(path), "--macs", "50000", "--out", str(tmp_path), "--name", "n"]
-    few = ("--epochs", "1", "--features", "4", "--cells", "1", "--limit", "300")
-    assert main([*words, *few, "--short-steps", "1", "--first", "0.3", "--multiple", "2"]) == 0
+    path = tmp_path_factory.mktemp("cell") / "genotype.json"
+    path.write_text(genotypes.to_json(found))
+    return path
+
+
+FEW = [
+    *("--epochs", "1", "--features", "4", "--cells", "1", "--limit", "300"),
+    *("--short-steps", "1", "--first", "0.3", "--multiple", "2"),
+]
+
+
+def test_a_cell_is_narrowed_on_real_images(cell, tmp_path):
+    words = ["narrow", str(cell), "--macs", "50000", "--out", str(tmp_path), "--name", "n"]
+    assert main([*words, *FEW]) == 0
     found = narrow_file.from_json((tmp_path / "n" / "narrowed.json").read_text())
-    assert found.genotype == cell and found.widths != (4, 8, 16)
+    assert genotypes.to_json(found.genotype) == cell.read_text()
+    assert found.widths != (4, 8, 16)
     summary = json.loads((tmp_path / "n" / "summary.json").read_text())
     macs = count.macs(narrow_file.network(found, 10), (8, 8, 1))
     assert macs == summary["tuned"]["macs"] <= 50000 < summary["whole"]["macs"]
+
+
+def test_a_target_in_milliseconds_is_gone_to_by_tables(cell, tmp_path, capsys, monkeypatch):
+    """On a device whose time is 0.1 ms and MACs, so that nothing depends on this one's quiet."""
+    takes = lambda net: 0.1 + count.macs(net, (8, 8, 1)) / 1e5
+
+    def measured(subject, image, multiple):
+        saved = {name: [] for name in subject.parts}
+        for name, width, left in widths._tried(subject, multiple):
+            saved[name].append((width, takes(subject.net) - takes(subject.network(left))))
+        of = {name: part.width for name, part in subject.parts.items()}
+        return widths.table(takes(subject.net), of, saved)
+
+    monkeypatch.setattr(widths, "measured", measured)
+    timed = lambda net, *_: timing.Milliseconds(takes(net), 0, 0, 1)
+    monkeypatch.setattr(timing, "inference", timed)
+    words = ["narrow", str(cell), "--out", str(tmp_path), *FEW]
+    assert main([*words, "--name", "n", "--target-ms", "0.3"]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    summary = json.loads((tmp_path / "n" / "summary.json").read_text())
+    assert summary["whole"]["latency_ms"] > 0.6
+    assert summary["tuned"]["latency_ms"] <= 0.3 and summary["target"]["holds"]
+    # Each budget is 0.7 of the last milliseconds at least, and each of its steps is cheaper.
+    assert said.count("on this device") >= 2 and "ms predicted" in said
+    costs = [step["cost"] for step in summary["steps"]]
+    rises = sum(after >= before for before, after in zip(costs, costs[1:], strict=False))
+    assert rises <= said.count("on this device") - 1
+    assert main([*words, "--name", "m", "--target-ms", "0.01"]) == 2
+    assert "cannot be met" in capsys.readouterr().err
 
 
 def test_a_space_of_ones_own_is_refused(tmp_path, capsys):

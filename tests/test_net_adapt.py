@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jaxnas import catalogue, genotype, mobile, mobile_named, narrow_file, net_adapt
 from jaxnas.genotype import Cell
+from jaxnas.latency import widths
 from jaxnas.mobile import SKIP, Chain, Stage
 from jaxnas.nets import cell_narrow, count, derived_darts, mobile_narrow, narrow
 from jaxnas.nets import mobile as networks
@@ -364,3 +367,35 @@ def test_a_narrowed_network_is_read_as_it_was_written():
         with pytest.raises(narrow_file.NarrowedError) as caught:
             narrow_file.from_json(wrong)
         assert "\n" not in str(caught.value)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 15), st.floats(-1, 3)), max_size=6, unique_by=lambda pair: pair[0]
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_a_narrower_part_is_never_said_to_be_slower(found):
+    """Whatever the clock said; the whole network takes what it took."""
+    table = widths.table(5.0, {"a": 16, "b": 8}, {"a": found, "b": [(4, 1.0)]})
+    ms = [widths.milliseconds(table, {"a": n, "b": 8}) for n in range(1, 17)]
+    assert np.all(np.diff(ms) >= -1e-9) and ms[-1] == 5.0
+    assert widths.milliseconds(table, {"a": 16, "b": 4}) == 4.0
+    assert widths.milliseconds(table, {"a": 16, "b": 6}) == pytest.approx(4.5)
+    assert widths.milliseconds(table, {"a": 16, "b": 1}) == 4.0
+
+
+def test_a_table_leads_no_further_than_it_knows():
+    table = widths.table(10.0, {"a": 8}, {"a": [(4, 8.0)]})
+    assert [widths.budget(table, share) for share in (0.97, 0.8, 0.2)] == [9.7, 8.0, 7.0]
+    assert widths.budget(widths.table(10.0, {"a": 8}, {"a": [(4, 2.0)]}), 0.2) == 9.0
+
+
+def test_the_parts_of_a_network_are_timed():
+    table = widths.measured(mobile_narrow.subject(WHOLE, CLASSES), IMAGE, 4)
+    assert set(table.widths) == set(KNOWN) and table.whole_ms > 0
+    for name, part in KNOWN.items():
+        at, saved = table.widths[name], table.saved_ms[name]
+        assert at[-1] == part.width and (at[:-1] % 4 == 0).all()
+        assert len(at) == len(saved) and saved[-1] == 0 and (np.diff(saved) <= 0).all()
+    assert sum(map(len, table.widths.values())) > 1.5 * len(KNOWN)

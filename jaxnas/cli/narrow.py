@@ -24,6 +24,8 @@ from jaxnas.cli import arguments, narrowable, opening
 from jaxnas.cli import genotypes as given
 from jaxnas.cli.narrowable import Kept, Kind, Trained
 from jaxnas.genotype import Genotype
+from jaxnas.latency import widths
+from jaxnas.nets.narrow import Subject
 from jaxnas.report import canvas, say, table
 from jaxnas.run import progress
 from jaxnas.settings import Recipe, command, flat
@@ -43,9 +45,7 @@ examples:
 """
 WHOLE, TUNED = "whole", "tuned"
 SUMMARY, REPORT = "summary.json", "narrow.md"
-# Milliseconds are not a function of channels that one could divide by: the next budget in MACs is
-# the one that would do if they were, within these shares of the last.
-SHARES = 0.7, 0.97
+MOST = 0.97  # of the last milliseconds: less than that saved is hardly seen
 
 
 def run_words(words: Sequence[str]) -> int:
@@ -192,7 +192,6 @@ def _narrowed(
     (now, steps, done), shape = at, found.train.inputs.shape[1:]
     if done:
         return
-    start = kind.macs(kind.whole)
 
     def timed(at: Trained) -> float:
         net = kind.network(at.left)
@@ -204,25 +203,24 @@ def _narrowed(
             raise ValueError(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
         yield at._replace(done=True)
         return
-
-    def told(step: net_adapt.Step) -> None:
-        note(
-            f"narrow: {step.part} to {step.width} channels, {step.cost:,.0f} MACs "
-            f"({step.cost / start:.0%}), {step.score:.1%} of the held-out images"
-        )
-
     batches, judges = _batches(settings, recipe, learn), _judges(found)
     while True:
-        budget = settings.macs
-        if ms is not None:
-            least, most = SHARES
-            budget = kind.macs(now.left) * min(most, max(least, settings.target_ms / ms))
+        subject = kind.subject(now.left)
+        cost, budget, said = kind.macs, settings.macs, "{:,.0f} MACs"
         try:
+            if ms is not None:
+                note("narrow: the parts are timed at a few widths")
+                cost, budget = _milliseconds(kind, subject, shape, settings, ms)
+                said = "{:.4g} ms predicted"
             fitted = net_adapt.network(
-                kind.subject(now.left), now.weights, now.stats, cost=kind.macs, budget=budget,
+                subject, now.weights, now.stats, cost=cost, budget=budget,
                 train=batches, valid=judges, steps=settings.short_steps,
                 learning_rate=settings.short_rate, first=settings.first,
-                decay=settings.decay, multiple=settings.multiple, told=told,
+                decay=settings.decay, multiple=settings.multiple,
+                told=lambda step, said=said: note(
+                    f"narrow: {step.part} to {step.width} channels, {said.format(step.cost)}, "
+                    f"{step.score:.1%} of the held-out images"
+                ),
             )  # fmt: skip
         except net_adapt.BudgetError:
             if ms is None:
@@ -240,6 +238,17 @@ def _narrowed(
         yield Kept(now, steps, done)
         if done:
             return
+
+
+def _milliseconds(
+    kind: Kind, subject: Subject, shape: tuple[int, int, int], settings: NarrowSettings, ms: float
+) -> tuple[Callable[[Any], float], float]:
+    """(what is left -> milliseconds, how many of them to go to first). Raises BudgetError."""
+    table = widths.measured(subject, shape, settings.multiple)
+    budget = widths.budget(table, min(MOST, settings.target_ms / ms))
+    if budget >= table.whole_ms:
+        raise net_adapt.BudgetError("No part is faster at any width.")
+    return lambda left: widths.milliseconds(table, kind.widths(left)), budget
 
 
 def _batches(
@@ -265,7 +274,7 @@ def _report(folder: Path, summary: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     shown = table.Table(("network", "test accuracy", "parameters", "MACs", "latency"), rows)
     line = said(summary)
-    _picture(folder, summary["steps"])
+    _picture(folder, summary)
     run.write_text(
         folder / REPORT,
         f"# A narrower network\n\n{table.markdown(shown)}\n{line}\n\n![](steps.svg)\n\n"
@@ -289,13 +298,14 @@ def said(summary: dict[str, Any]) -> str:
     )
 
 
-def _picture(folder: Path, steps: Sequence[dict[str, Any]]) -> None:
+def _picture(folder: Path, summary: dict[str, Any]) -> None:
+    steps, in_macs = summary["steps"], "macs" in summary["target"]
     with canvas.figure(520, 300) as fig:
         axes = fig.add_axes((0.13, 0.17, 0.84, 0.78))
-        costs = np.array([step["cost"] for step in steps]) / 1e6
+        costs = np.array([step["cost"] for step in steps]) / (1e6 if in_macs else 1)
         axes.plot(costs, [100 * step["score"] for step in steps], "o-", color=canvas.LIGHT["blue"])
         axes.invert_xaxis()
-        axes.set_xlabel("million MACs")
+        axes.set_xlabel("million MACs" if in_macs else "milliseconds, predicted")
         axes.set_ylabel("held-out accuracy, %")
         axes.grid()
         picture = canvas.svg(fig, "Accuracy on held-out images, step by step")

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,8 @@ class Kind(NamedTuple):
     """How networks of a family are narrowed, counted and written.
 
     What is left of one is a fixed chain where it is mobile, else the widths of its parts;
-    `least(multiple)`: no narrowing to multiples leaves fewer MACs, None where that is not known.
+    `least(multiple)`: no narrowing to multiples leaves fewer MACs, None where that is not known;
+    `widths(left)`: the channels of each part.
     """
 
     whole: Any
@@ -45,6 +46,7 @@ class Kind(NamedTuple):
     subject: Callable[[Any], Subject]
     macs: Callable[[Any], int]
     least: Callable[[int], Any | None]
+    widths: Callable[[Any], Mapping[str, int]]
     file: str
     text: Callable[[Any], str]
     read: Callable[[str], Any]
@@ -85,6 +87,7 @@ def kind_of(genotype: Genotype, recipe: Recipe, found: data.DataSet) -> Kind:
             lambda chain: mobile_narrow.subject(chain, classes),
             lambda chain: mobile_narrow.macs(chain, shape, classes),
             lambda multiple: mobile_narrow.least(whole, multiple),
+            lambda chain: {name: part.width for name, part in mobile_narrow.parts(chain).items()},
             CHAIN,
             mobile_file.to_json,
             mobile_file.from_json,
@@ -110,6 +113,7 @@ def kind_of(genotype: Genotype, recipe: Recipe, found: data.DataSet) -> Kind:
         subject,
         cell_narrow.counter(subject(named.widths), named, shape),
         lambda multiple: _narrowest(subject(named.widths), multiple),
+        lambda widths: dict(zip(named.names, widths, strict=True)),
         WIDTHS,
         lambda widths: narrow_file.to_json(about._replace(widths=widths)),
         lambda text: narrow_file.from_json(text).widths,
