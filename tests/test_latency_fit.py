@@ -12,7 +12,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxnas import mobile, mobile_named
+from jaxnas import mobile, mobile_named, mobile_sized
 from jaxnas import space as spaces
 from jaxnas.latency import (
     baselines,
@@ -136,6 +136,24 @@ def test_sources_help_and_a_strange_source_is_dropped():
     alone = fit.fit(CELL, many, take(many))
     helped = transfer.fit(CELL, many, take(many), strange).model
     assert error(helped) < 1.2 * error(alone)
+
+
+@pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-single-path", "mobile-fbnet"])
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_sizes_of_mobile_chains_leave_expectations_exact(name, repeats):
+    """With a layer a stage nothing is skipped, and every network has as many blocks."""
+    chain = mobile_sized.for_image(mobile_sized.sized(name, features=16, repeats=repeats), 32, 32)
+    space, known = mobile.space(chain), work.of_chain(chain, 32, 32)
+    networks = layout.chance(space, 40, 1)
+    macs = known[np.arange(networks.shape[1]), networks, :2].sum((1, 2))
+    noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(40))
+    model = fit.fit(space, networks, (0.2 + 0.2 * macs / macs.mean()) * noise, work=known)
+    take = jax.jit(expected.expected(model))
+    for network in layout.chance(space, 5, 7):
+        ms = model.predict(network[None])[0][0]
+        assert float(take(layout.one_hot(space, network))) == pytest.approx(ms, rel=1e-5)
+    flat = take({k: np.full(c.shape, 1 / c.shape[1], np.float32) for k, c in space.items()})
+    assert 0.3 < float(flat) < 0.5
 
 
 def test_expectation_of_one_hot_gates_is_the_prediction(model):

@@ -44,8 +44,8 @@ def bases(space: Space, work: np.ndarray | None = None) -> dict[str, np.ndarray]
     for root, name in zip(roots, ("near", "nearer"), strict=True):
         found[name] = np.einsum("poa,pm->poma", attributes, root)
         found[f"{name} names"] = np.einsum("poa,pm->poma", names, root)
-    if work is not None:
-        scaled = work / np.maximum(_spread(work, exists[..., 0] > 0), 1e-30)
+    scaled = None if work is None else _scaled(work, exists[..., 0] > 0)
+    if scaled is not None and scaled.size:
         found["work"] = scaled
         found["near work"] = np.einsum("poa,pm->poma", scaled, roots[0])
     found["layer"] = np.einsum("poe,pm->pome", exists, np.eye(len(places)))[..., 0]
@@ -77,5 +77,9 @@ def _root(depth: np.ndarray, reach: float) -> np.ndarray:
     return np.linalg.cholesky(alike + 1e-9 * np.eye(len(depth)))
 
 
-def _spread(work: np.ndarray, exists: np.ndarray) -> np.ndarray:
-    return work[exists].std(0)
+def _scaled(work: np.ndarray, exists: np.ndarray) -> np.ndarray:
+    """The quantities in standard deviations; one that all candidates have alike tells nothing."""
+    here = work[exists]
+    spread = here.std(0)
+    told = spread > 1e-9 * np.abs(here).max(0, initial=0)
+    return work[..., told] / spread[told]

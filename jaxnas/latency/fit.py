@@ -88,7 +88,7 @@ def centred(groups: Mapping[str, np.ndarray], own: Collection[str] = ()) -> dict
         value = np.asarray(value, float)
         mean, spread = value.mean(0), value.std(0)
         size = spread if name.split(" in ")[0] in own else np.full(len(spread), 1.0)
-        size = np.where(spread > 1e-9, size, np.inf)
+        size = np.where(spread > 1e-9 * np.maximum(np.abs(mean), 1), size, np.inf)
         found[name] = mean, size * np.sqrt(((spread / size) ** 2).sum())
     return found
 
