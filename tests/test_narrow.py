@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from experiments import net_adapt as net_adapt_study
 from jaxnas import genotype as genotypes
 from jaxnas import (
     mobile,
@@ -187,6 +188,22 @@ def test_a_target_in_milliseconds_is_gone_to_by_tables(cell, tmp_path, capsys, m
     assert rises <= said.count("on this device") - 1
     assert main([*words, "--name", "m", "--target-ms", "0.01"]) == 2
     assert "cannot be met" in capsys.readouterr().err
+
+
+def test_a_uniform_cut_has_the_shapes_of_the_narrower_network(genotype, cell):
+    """Of a mobile network and of a cell: what NetAdapt is compared with."""
+    found = opening.load(Source(limit=300), 0.8)
+    for path, family in ((genotype, "mobile"), (cell, "nasbench201")):
+        of = lambda features, path=path, family=family: narrowable.kind_of(
+            genotypes.from_json(path.read_text()),
+            recipes.resolved(Recipe(features=features), family, (8, 8, 1)),
+            found,
+        )
+        kind, small = of(16), of(12)
+        image = jnp.zeros((1, 8, 8, 1))
+        at = jax.jit(kind.network(kind.whole).init)(jax.random.key(0), image)
+        wanted = jax.eval_shape(small.network(small.whole).init, jax.random.key(0), image)
+        chex.assert_trees_all_equal_shapes(net_adapt_study._cut(kind, small, at), wanted)
 
 
 def test_a_space_of_ones_own_is_refused(tmp_path, capsys):
