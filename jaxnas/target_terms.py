@@ -148,6 +148,11 @@ def _fixed(limit: Limit, loss: Term, relaxation: Relaxation) -> Term:
         raise ValueError(f"No latency enters the loss as {form!r}; there are {known}.")
     if form == "mul-log":
         return latency_terms.mul_log(model, most, b=weight, loss=loss, relaxation=relaxation)
+    if not most > 1:
+        raise ValueError(
+            f"FBNet's form takes the logarithm of milliseconds, which is below 0 at {most:.4g} ms: "
+            "give a target above 1 ms, or use add-linear."
+        )
     return latency_terms.fbnet(model, b=weight, loss=loss, relaxation=relaxation)
 
 

@@ -361,15 +361,18 @@ def more_convolutions(networks):
     return (networks == 3).sum(1) / 6
 
 
-def settled(measured, model, ms=0.15, scale=1.0, limits=(), score=more_convolutions, **given):
+def settled(
+    measured, model, ms=0.15, scale=1.0, limits=(), score=more_convolutions, aim=None, slower=1.0,
+    **given,
+):  # fmt: skip
     rounds = []
 
     def timed(found, number):
         rounds.append(len(found))
         networks = np.array([codes.of_genotype(ENTRY.space, each) for each in found])
-        return beside.Times(scale * true_ms(networks), 1.0, ())
+        return beside.Times(scale * true_ms(networks), slower, ())
 
-    found = [aims.of_model(ENTRY, model, ms), *limits]
+    found = [aim or aims.of_model(ENTRY, model, ms), *limits]
     verdict = settle.settle(
         ENTRY, found, pool.pool(ENTRY, gates_of()), finished(score), model=model,
         campaign=measured, **{"measure": timed} | given,
@@ -403,6 +406,37 @@ def test_a_target_that_cannot_hold_is_said_not_to(measured, model, monkeypatch):
     assert not verdict.record["targets"]["ms"]["holds"]
     assert len(rounds) == 2
     assert "DOES NOT HOLD" in settle.lines(verdict.record)[0]
+
+
+def test_a_risk_keeps_off_the_target_and_that_holds(measured, model):
+    """An unsure model: its half-width of 40 % lies between what is aimed at and the target."""
+    unsure = model._replace(errors=np.full_like(model.errors, 0.4))
+    aim = aims.of_model(ENTRY, unsure, 0.15, risk=1.0)
+    verdict, rounds = settled(measured, unsure, aim=aim)
+    said = verdict.record["targets"]["ms"]
+    assert said["aim"] == pytest.approx(0.15 / 1.4)
+    assert said["holds"] and 0.95 * said["aim"] <= said["measured"] <= 0.15
+    assert len(rounds) == 1
+    (line,) = settle.lines(verdict.record)
+    assert line.endswith("it holds: --risk keeps off")
+
+
+def test_the_interval_is_of_the_prediction_and_the_clock_is_told(measured, model):
+    verdict, _ = settled(measured, model, ms=0.2, scale=1.12, slower=1.03)
+    said = verdict.record["targets"]["ms"]
+    assert verdict.record["refits"] >= 1
+    low, high = said["interval"]
+    assert (said["predicted"] - low) == pytest.approx(high - said["predicted"], rel=1e-3)
+    assert said["clock_ms"] == pytest.approx(1.03 * said["measured"])
+    assert f"the clock read {said['clock_ms']:.4g} ms" in settle.lines(verdict.record)[1]
+
+
+def test_what_the_campaign_measured_counts_more_than_a_prediction(measured, model):
+    """A model that is half too high everywhere leaves none near; the campaign knows some."""
+    wrong = model._replace(table=1.5 * model.table)
+    target = float(np.sort(measured.latency_ms)[len(measured.latency_ms) // 2])
+    verdict, rounds = settled(measured, wrong, ms=1.001 * target)
+    assert verdict.record["targets"]["ms"]["holds"] and len(rounds) == 1
 
 
 def test_without_measuring_the_prediction_is_said_to_be_one(measured, model):

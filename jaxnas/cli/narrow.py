@@ -82,6 +82,8 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     refuse_multiple(settings.multiple, kind)
     if settings.macs is not None:
         _refuse_macs(settings, kind)
+    else:
+        _refuse_ms(settings, kind, shape)
     note(f"jaxnas trains the network of {label} on {found.name}, then narrows it")
     note(f"{len(found.valid.labels):,} of its training images only judge what is to go")
     note(f"everything goes to {folder}")
@@ -176,6 +178,24 @@ def _refuse_macs(settings: NarrowSettings, kind: Kind) -> None:
         refuse(
             f"--macs is {settings.macs:,}, but channels in multiples of {settings.multiple} leave "
             f"{least:,} at least: give more, or a smaller --multiple."
+        )
+
+
+def _refuse_ms(settings: NarrowSettings, kind: Kind, shape: tuple[int, int, int]) -> None:
+    """The same of milliseconds: time does not ask what the weights are."""
+
+    def timed(left: Any) -> float:
+        net = kind.network(left)
+        weights, stats = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, *shape)))
+        return timing.inference(net, weights, stats, shape).median
+
+    if (ms := timed(kind.whole)) <= settings.target_ms:
+        refuse(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
+    least = kind.least(settings.multiple)
+    if least is not None and (ms := timed(least)) > settings.target_ms:
+        refuse(
+            f"--target-ms is {settings.target_ms:.3g}, but channels in multiples of "
+            f"{settings.multiple} take {ms:.3g} ms at least: give more, or a smaller --multiple."
         )
 
 
