@@ -21,6 +21,8 @@ PIXEL1_FIXED_MS = 19.5999
 COLUMNS = ["layer", "choice", "latency_ms"]
 # The paper's code multiplies the logarithm by it and says "to sec"; the paper does not.
 SCALE = 1e3
+OUTSIDE = 2  # layers of the published table that are not searched: the first and the last
+SLOWER = 1.1  # times: above, what does less is not slower by noise
 
 
 class Times(NamedTuple):
@@ -83,7 +85,8 @@ def read(path: str) -> Table:
             "a target in its place."
         )
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
+        # Spreadsheets begin a file with a byte-order mark, which is no part of the first name.
+        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TableError(f"Cannot read the table of latencies {path}: {error}") from error
     return parse(text)
@@ -104,7 +107,9 @@ def milliseconds(found: Indicators, times: Times) -> Scalar:
 def costs(space: Space, table: Table) -> Costs:
     """What the polynomial gives every candidate; it is `sum(gates * costs)`, a skip is free.
 
-    Raises TableError for a layer that the table has not, ValueError for other candidates.
+    Raises TableError for a layer that the table has not, for more layers than the chain's
+    searched ones and OUTSIDE others, and where a candidate is slower than one that does more, by
+    more than noise; ValueError for other candidates.
     """
     return _each(space, table, _as_polynomial)
 
@@ -147,6 +152,7 @@ def _as_polynomial(times: Times, large: bool, wide: bool) -> float:
 
 
 def _each(space: Space, table: Table, entry: Callable[[Times, bool, bool], float]) -> Costs:
+    _refuse_another_chain(space, table)
     found = {}
     for name, choice in space.items():
         rows = []
@@ -154,6 +160,7 @@ def _each(space: Space, table: Table, entry: Callable[[Times, bool, bool], float
             if layer not in table:
                 raise TableError(f"The table has no layer {layer}: it is of another network.")
             sizes, row = sizes_of(candidates), []
+            _refuse_dominated(layer, table[layer])
             for candidate in candidates:
                 if candidate == mobile.SKIP:
                     row.append(0.0)
@@ -164,3 +171,24 @@ def _each(space: Space, table: Table, entry: Callable[[Times, bool, bool], float
             rows.append(row)
         found[name] = jnp.array(rows)
     return found
+
+
+def _refuse_another_chain(space: Space, table: Table) -> None:
+    """Raises TableError where the table has layers that the chain has not."""
+    searched = sum(len(choice.edges) for choice in space.values())
+    if len(table) > searched + OUTSIDE:
+        raise TableError(
+            f"The table has {len(table)} layers, the chain searches {searched}: give a table of "
+            "this chain, other --cells, or --target-ms in place of a table."
+        )
+
+
+def _refuse_dominated(layer: int, times: Times) -> None:
+    """Raises TableError where a wider kernel or expansion is faster than measuring explains."""
+    names = ("3x3 e3", "3x3 e6", "5x5 e3", "5x5 e6")  # in the order of Times
+    for less, more in ((0, 1), (0, 2), (1, 3), (2, 3), (0, 3)):
+        if times[less] > SLOWER * times[more]:
+            raise TableError(
+                f"Layer {layer} of the table: {names[less]} takes {times[less]:g} ms, "
+                f"{names[more]}, which does more, {times[more]:g} ms: measure the layer again."
+            )

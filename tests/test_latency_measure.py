@@ -1,5 +1,6 @@
 """Latency, measured: what rounds say, what is pruned, which networks, and one program's time."""
 
+import itertools
 import json
 import math
 
@@ -11,7 +12,18 @@ import toy
 
 from jaxnas import catalogue, mobile, mobile_sized, published
 from jaxnas import genotype as genotypes
-from jaxnas.latency import design, device, graph, measure, mobile_programs, programs, prune, rounds
+from jaxnas.cli import latency, measuring
+from jaxnas.latency import (
+    campaign,
+    design,
+    device,
+    graph,
+    measure,
+    mobile_programs,
+    programs,
+    prune,
+    rounds,
+)
 from jaxnas.latency.programs import Program
 from jaxnas.target import codes
 
@@ -215,6 +227,25 @@ def test_spaces_of_two_cells_have_designs_and_twins(name):
     for before, choice in zip(chosen, chosen[1:], strict=False):
         if choice.twin_of is not None:
             assert choice.twin_of == before.genotype
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "darts"])
+def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
+    entry = catalogue.entry(name)
+    chosen = design.with_twins(design.networks(entry.space, entry.select, 60), entry.space)
+    pairs = lambda count: sum(choice.twin_of is not None for choice in chosen[:count])
+    assert pairs(7) >= 1 and pairs(12) >= 2 and pairs(35) >= 3 and pairs(56) >= 4
+    assert pairs(len(chosen)) == 10
+    assert all(a.genotype == b.twin_of for a, b in itertools.pairwise(chosen) if b.twin_of)
+
+
+def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
+    asked = measuring.resolved(latency.Measure(kinds=("operator",), budget_minutes=1.0))
+    found = measuring.chosen(asked, catalogue.entry("nasbench201", asked.cells), [])
+    programs.refuse(found)
+    twins = [program.twin_of for program in found]
+    assert sum(name is not None for name in twins[: campaign.FEWEST]) >= 2
+    assert found[0].label == "reference" and twins[2] == found[1].label
 
 
 def test_too_many_networks_are_refused():

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -17,7 +18,8 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.cli import errors, latency
-from jaxnas.latency import campaign, files, measure, rounds
+from jaxnas.latency import campaign, files, measure, rounds, telling
+from jaxnas.target import opened
 
 QUIET = campaign.Protocol(least_rounds=10, most_rounds=30, warm_up=False)
 
@@ -115,8 +117,112 @@ def test_what_was_sampled_before_a_failure_is_kept(tmp_path):
         go(tmp_path, breaks)
     raw = files.read(tmp_path / "campaign.npz")
     assert np.isfinite(raw.rounds_ms).sum() == 19
-    result, _ = go(tmp_path)
-    assert result["rounds"]["missing_samples"] == 2
+    result, said = go(tmp_path, lambda label: 1.0)
+    assert "goes on in round 7, after 1 of 3 programs" in said
+    assert result["rounds"]["missing_samples"] == 0 and result["rounds"]["taken"] == 10
+    times = files.read(tmp_path / "campaign.npz").rounds_ms
+    assert np.isfinite(times).sum(0).tolist() == [10, 10, 10]
+    assert np.isfinite(times[6]).sum() == 1 and np.isfinite(times[7]).sum() == 2
+
+
+def failing(label):
+    if label == "b":
+        raise ValueError("the phone rebooted")
+    return 1.0
+
+
+def test_a_device_that_failed_often_is_measured_once_it_is_repaired(tmp_path):
+    for _ in range(12):  # more often than there are rounds
+        with pytest.raises(ValueError, match="the phone rebooted"):
+            go(tmp_path, failing, protocol=QUIET._replace(most_rounds=10))
+    raw = files.read(tmp_path / "campaign.npz")
+    assert files.unsampled(raw) == ["b"] and files.taken(raw) == 0
+    # The one that fails does not keep the others from their turn, nor are they asked twice.
+    assert np.isfinite(raw.rounds_ms).sum(0).tolist() == [1, 1, 0]
+    result, _ = go(tmp_path, lambda label: 1.0)
+    assert result["rounds"]["taken"] == 10
+    seen = np.isfinite(files.read(tmp_path / "campaign.npz").rounds_ms)
+    assert seen.sum(0).tolist() == [10, 10, 10]
+
+
+def test_a_file_of_old_whose_rounds_were_cut_short_is_measured_on(tmp_path):
+    go(tmp_path)
+    raw = files.read(tmp_path / "campaign.npz")
+    times = np.where([True, True, False], raw.rounds_ms, np.nan)
+    files.write(
+        tmp_path / "campaign.npz",
+        raw._replace(
+            rounds_ms=times,
+            header={k: v for k, v in raw.header.items() if k not in ("rounds", "left")},
+        ),
+    )
+    with pytest.raises(campaign.CampaignError, match="no valid sample of 'b': go on with more"):
+        go(tmp_path, protocol=QUIET._replace(most_rounds=10))
+    result, said = go(tmp_path)
+    assert "goes on after round 10" in said and 10 < result["rounds"]["taken"] < 30
+
+
+def test_a_program_that_the_clock_always_spoils_ends_the_campaign_by_name(tmp_path):
+    with pytest.raises(campaign.CampaignError, match="no valid sample of 'a' and 1 other program"):
+        go(tmp_path, lambda label: 1.0 if label == "reference" else float("nan"))
+    raw = files.read(tmp_path / "campaign.npz")
+    assert files.taken(raw) == len(raw.rounds_ms) == QUIET.most_rounds
+
+
+def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch):
+    """Whatever kills it then, no more is lost than the sample under way."""
+    monkeypatch.setattr(campaign, "SAVE_S", 0.0)
+    monkeypatch.setattr(campaign, "TELL_S", 0.0)
+    monkeypatch.setattr(telling, "EVERY_S", 0.0)
+    path, kept, count = tmp_path / "campaign.npz", [], 0
+
+    def sample(label):
+        nonlocal count
+        kept.append(int(np.isfinite(files.read(path).rounds_ms).sum()) if path.exists() else 0)
+        count += 1
+        return float(count)
+
+    _, said = go(tmp_path, sample, protocol=QUIET._replace(least_rounds=4, most_rounds=4))
+    assert kept == list(range(12))
+    assert "measure: 0/4  in round 1, after 2 of 3 programs, at most  ETA 0:0" in said
+    raw = files.read(path)
+    # As without the saves: a row a round, every sample in one.
+    assert raw.rounds_ms.shape == (4, 3)
+    assert np.sort(raw.rounds_ms, None).tolist() == list(range(1, 13))
+
+
+def test_a_campaign_is_stopped_between_programs_and_counts_none_twice(tmp_path):
+    protocol, count = QUIET._replace(least_rounds=4, most_rounds=4), 0
+
+    def stopped_at(last):
+        def sample(label):
+            nonlocal count
+            count += 1
+            if count == last:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)  # a thread listens
+            return float(count)
+
+        return sample
+
+    for last, where in ((2, "in round 1, after 2 of 3 programs"), (6, "after round 2")):
+        with pytest.raises(run.Interrupted, match=f"Stopped {where}: all is saved"):
+            go(tmp_path, stopped_at(last), protocol=protocol)
+        assert count == last
+    result, _ = go(tmp_path, stopped_at(-1), protocol=protocol)
+    raw = files.read(tmp_path / "campaign.npz")
+    assert result["rounds"]["sessions"] == 3 and result["rounds"]["taken"] == 4
+    assert np.isfinite(raw.rounds_ms).sum(0).tolist() == [4, 4, 4]
+    assert np.unique(raw.rounds_ms[np.isfinite(raw.rounds_ms)]).tolist() == list(range(1, 13))
+
+
+def test_rounds_of_one_piece_are_in_the_order_of_the_seed(tmp_path):
+    seen = []
+    go(tmp_path, lambda label: seen.append(label) or 1.0, protocol=QUIET._replace(seed=3))
+    names = ["reference", "a", "b"]
+    for number in range(10):
+        order = np.random.default_rng([3, number]).permutation(3)
+        assert seen[3 * number : 3 * number + 3] == [names[i] for i in order]
 
 
 def test_samples_that_the_clock_spoilt_are_counted_and_left_out(tmp_path):
@@ -172,6 +278,10 @@ def test_protocols_that_cannot_be_are_refused(tmp_path, protocol):
     assert not list(tmp_path.iterdir())
 
 
+def told(arrays, **said):
+    arrays["header"] = np.array(json.dumps(json.loads(str(arrays["header"])) | said))
+
+
 @pytest.mark.parametrize(
     ("spoil", "cause"),
     [
@@ -183,6 +293,11 @@ def test_protocols_that_cannot_be_are_refused(tmp_path, protocol):
         (lambda a: a.update(labels=np.array(["a"] * 3)), "stands twice"),
         (lambda a: a.update(kinds=np.array(["car"] * 3)), "unknown kind"),
         (lambda a: a.update(twin_of=np.array([9, 9, 9])), "a twin or the device is missing"),
+        (lambda a: told(a, rounds=11), "how far its rounds are"),
+        (lambda a: told(a, rounds="all"), "how far its rounds are"),
+        (lambda a: told(a, sessions=-1), "how far its rounds are"),
+        (lambda a: told(a, left=["c"]), "how far its rounds are"),
+        (lambda a: told(a, left=7), "how far its rounds are"),
         (lambda a: a.update(header=np.array("{}")), "is of format None"),
         (lambda a: a.update(header=np.array("no JSON")), "holds no campaign"),
         (lambda a: a.update(fact_names=np.array(["x"])), "holds no campaign"),
@@ -231,14 +346,18 @@ def test_a_campaign_killed_half_way_goes_on(tmp_path, number, code):
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    taken = len(files.read(tmp_path / "campaign.npz").rounds_ms)
+    raw = files.read(tmp_path / "campaign.npz")
+    taken, left = files.taken(raw), len(files.left(raw))
+    where = f"after round {taken}"
+    if left < 3:
+        where = f"in round {taken + 1}, after {3 - left} of 3 programs"
     assert taken >= 5
     if number == signal.SIGINT:
-        assert f"Stopped after round {taken}, which is saved" in err
-        assert taken >= 16
+        assert f"Stopped {where}: all is saved" in err
+        assert np.isfinite(raw.rounds_ms).sum() >= 50
     longer = QUIET._replace(least_rounds=taken + 5, most_rounds=2000)
     result, said = go(tmp_path, lambda label: 1.0, protocol=longer)
-    assert f"goes on after round {taken}" in said
+    assert f"goes on {where}" in said
     assert result["rounds"]["sessions"] == 2
 
 
@@ -270,6 +389,37 @@ def test_networks_and_operators_are_measured_from_the_command_line(measured):
     summary = rounds.summarise(raw.rounds_ms)
     assert (summary.latency_ms > 0).all()
     assert len(files.pairs(raw)) == 2
+
+
+def without(measured, folder, *labels):
+    """A copy of a campaign in which these programs have no sample, in the rounds that are there."""
+    raw = files.read(measured / "campaign.npz")
+    lost = [label in labels for label in raw.labels]
+    folder.mkdir()
+    times = np.where(lost, np.nan, raw.rounds_ms)
+    files.write(folder / "campaign.npz", raw._replace(rounds_ms=times))
+    return folder
+
+
+def test_a_campaign_is_opened_without_the_programs_that_have_no_sample(measured, tmp_path):
+    whole = opened.campaign(measured)
+    assert whole.unsampled == () and len(whole.genotypes) == 5
+    networks = [label for label, kind in zip(whole.raw.labels, whole.raw.kinds, strict=True)
+                if kind == "network"]  # fmt: skip
+    # A network that has a twin, whose twin stays.
+    lost = whole.raw.labels[files.pairs(whole.raw)[0][1]]
+    some = opened.campaign(without(measured, tmp_path / "some", lost))
+    assert some.unsampled == (lost,) and lost not in some.raw.labels
+    assert len(some.genotypes) == len(some.latency_ms) == 4 and len(files.pairs(some.raw)) == 1
+    kept = [i for i, name in enumerate(networks) if name != lost]
+    assert some.genotypes == tuple(whole.genotypes[i] for i in kept)
+    np.testing.assert_allclose(some.latency_ms, whole.latency_ms[kept], rtol=0.2)
+    flops = opened.facts(whole, "flops")
+    assert opened.facts(some, "flops").tolist() == flops[kept].tolist()
+    assert some.raw.chains_ms.shape[1] == len(some.raw.labels) == len(whole.raw.labels) - 1
+    few = without(measured, tmp_path / "few", *networks[1:])
+    with pytest.raises(opened.TargetError, match="times of 1 network, and no valid sample of '"):
+        opened.campaign(few)
 
 
 @pytest.mark.parametrize(

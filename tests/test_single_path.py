@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas import mobile, mobile_named, target_terms, thresholds
+from jaxnas import mobile, mobile_named, mobile_sized, target_terms, thresholds
 from jaxnas import single_path_latency as latency
 from jaxnas.methods import single_path as method
 from jaxnas.mobile import SKIP
@@ -165,6 +165,42 @@ def test_a_table_of_another_network_is_refused():
         latency.costs(space, latency.parse(GOOD))
     with pytest.raises(ValueError, match="two kernels and two expansions"):
         latency.costs(mobile.space(mobile_named.fbnet()), latency.parse(GOOD))
+
+
+def test_a_table_of_more_layers_than_the_chain_is_refused(pixel):
+    """Twenty searched layers of a Pixel 1 say nothing of five."""
+    space = mobile.space(mobile_sized.sized("mobile-single-path", repeats=1))
+    with pytest.raises(latency.TableError, match="22 layers, the chain searches 5: .*--target-ms"):
+        latency.costs(space, pixel)
+    # Its own layers, and the two that are not searched.
+    costs = latency.costs(space, {layer: BLOCK_3 for layer in range(7)})
+    assert len(costs["layers"]) == 5
+    with pytest.raises(latency.TableError, match="has 8 layers"):
+        latency.costs(space, {layer: BLOCK_3 for layer in range(8)})
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ((3.0, 2.0, 3.5, 6.0), "3x3 e3 takes 3 ms, 3x3 e6, which does more, 2 ms"),
+        ((1.0, 4.0, 2.0, 3.0), "3x3 e6 takes 4 ms, 5x5 e6"),
+        ((1.0, 2.0, 4.0, 3.0), "5x5 e3 takes 4 ms, 5x5 e6"),
+        ((3.0, 3.0, 2.0, 3.0), "3x3 e3 takes 3 ms, 5x5 e3"),
+        ((1.05, 1.0, 1.0, 1.0), None),  # noise
+    ],
+)
+def test_a_layer_that_does_less_is_not_slower(times, reason):
+    space, table = {"layers": mobile.Choice(((3, 4),), (NAMES,))}, {3: latency.Times(*times)}
+    if reason is None:
+        latency.costs(space, table)
+        return
+    with pytest.raises(latency.TableError, match=f"Layer 3 of the table: {reason}"):
+        latency.costs(space, table)
+
+
+def test_a_table_that_a_spreadsheet_wrote_is_read(tmp_path):
+    (tmp_path / "table.csv").write_text(GOOD, encoding="utf-8-sig")
+    assert latency.read(str(tmp_path / "table.csv")) == latency.parse(GOOD)
 
 
 @pytest.mark.parametrize(

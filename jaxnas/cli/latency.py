@@ -17,6 +17,7 @@ usage: jaxnas latency COMMAND [options]
   fit       a model of all networks of the space, from those that were measured
   predict   the milliseconds of any network, with an interval
   report    how good the model is on networks held out, beside simpler ones
+  check     what a table from elsewhere holds, and where it cannot be right
 
 `jaxnas latency COMMAND --help` lists the options.
 """
@@ -50,6 +51,17 @@ REPORT = """Judges the model and simpler ones on networks that they were not fit
 examples:
   jaxnas latency report latency/nasbench201-c16-n1-32x32-b1-seed0
   jaxnas latency report phone.csv --space nasbench201 --out judged
+"""
+
+CHECK = """Says what a table from elsewhere holds, and what in it is slower though it does less.
+
+Tables of whole networks that were timed, and look-up tables of layers: Single-Path's,
+ProxylessNAS's, FBNet-style ones (docs/latency.md has the columns).
+
+examples:
+  jaxnas latency check singlepath_pixel1_lut.csv
+  jaxnas latency check singlepath_pixel1_lut.csv --space mobile-single-path
+  jaxnas latency check phone.csv --space nasbench201
 """
 
 NETWORKS, MOST = 60, 200  # by default; and with minutes alone
@@ -151,6 +163,18 @@ class Report:
     XLA says of its networks: flops, bytes or temp_bytes."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Check:
+    table: tyro.conf.Positional[str]
+    """A table *.csv."""
+    space: str | None = None
+    """The space that it is of: whole networks are read with it, layers are compared to it."""
+    cells: int | None = None
+    """The most layers of a stage of a mobile space; the paper's unless told."""
+    device: str | None = None
+    """Which device of a table of networks; all unless told."""
+
+
 def run(words: Sequence[str]) -> int:
     """Runs the command that the words say; gives its exit code. Raises UsageError."""
     if not words or words[0] in ("-h", "--help", "help"):
@@ -162,6 +186,7 @@ def run(words: Sequence[str]) -> int:
         "fit": (Fit, FIT),
         "predict": (Predict, PREDICT),
         "report": (Report, REPORT),
+        "check": (Check, CHECK),
     }
     if command not in kinds:
         raise UsageError(f"No command 'latency {command}': there are {', '.join(kinds)}.")
@@ -177,7 +202,11 @@ def run(words: Sequence[str]) -> int:
         return 0
     from jaxnas.cli import modelling
 
-    {"fit": modelling.fitted, "predict": modelling.predicted, "report": modelling.reported}[
-        command
-    ](asked)
+    done = {
+        "fit": modelling.fitted,
+        "predict": modelling.predicted,
+        "report": modelling.reported,
+        "check": modelling.checked,
+    }
+    done[command](asked)
     return 0

@@ -106,8 +106,10 @@ def chosen(asked: latency.Measure, entry: catalogue.Entry, given: list[Genotype]
         chain = asked.space in mobile_sized.CHAINS
         found += (mobile_programs if chain else programs).operators(asked.space, size)
     if NETWORK not in asked.kinds:
-        # The noise is measured here too.
-        found += [programs.again(p) for p in found[1 : 1 + max(2, min(10, len(found) // 5))]]
+        # The noise is measured here too, and early, since a budget may cut.
+        pairs = max(2, min(design.TWINS, len(found) // 5))
+        twins = [each for p in found[1 : 1 + pairs] for each in (p, programs.again(p))]
+        found = [found[0], *twins, *found[1 + pairs :]]
     return found
 
 

@@ -1,6 +1,8 @@
-"""`jaxnas latency fit|predict|report`, done: what was measured to a model, figures, a picture."""
+"""`jaxnas latency fit|predict|report|check`, done: measured to a model, figures, a picture."""
 
+import contextlib
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +11,7 @@ import rich.console
 
 from jaxnas import catalogue, genotype, mobile_sized, run
 from jaxnas.cli import genotypes, latency
-from jaxnas.latency import compare, files, fit, model_file, plot, rounds, tables
+from jaxnas.latency import accept, compare, files, fit, model_file, plot, rounds, tables
 from jaxnas.latency.model import LATENCY, Model, margin, unit
 from jaxnas.latency.quality import Quality
 from jaxnas.report import table
@@ -20,6 +22,7 @@ from jaxnas.target import codes, opened
 from jaxnas.types import Space
 
 MODEL, REPORT, PAGE, PLOT = "model.json", "report.json", "report.md", "predicted.svg"
+WORST = 5  # of what is slower though it does less, so many are shown
 HEAD = ("model", "Spearman", "Kendall", "within 5 %", "within 10 %", "MdAPE %", "coverage 90 %")
 
 
@@ -124,6 +127,27 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
     return out
 
 
+def checked(asked: latency.Check, console: rich.console.Console | None = None) -> None:
+    """Says what a table from elsewhere holds and which of its times cannot be right.
+
+    Raises ValueError for what is no table, and for one that a fit would refuse.
+    """
+    console = console or rich.console.Console()
+    path = Path(asked.table).expanduser()
+    if asked.space is None and asked.cells is not None:
+        refuse("--cells has no effect without --space: leave it out.")
+    space = None if asked.space is None else _space(asked.space, asked.cells)
+    form = tables.form(path)
+    if form == tables.NETWORKS:
+        lines = _networks_checked(path, space, asked.device)
+    elif asked.device is not None:
+        refuse(f"--device has no effect on a {form} look-up table of layers: leave it out.")
+    else:
+        lines = _layers_checked(path, space, asked.space)
+    for line in list(lines):
+        progress.say(console, line)
+
+
 def read(asked: latency.Fit | latency.Report) -> Rows:
     """What a campaign's folder, or a table (.csv, with its space), has measured.
 
@@ -132,10 +156,8 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
     path, quantity = Path(asked.measured).expanduser(), asked.column or LATENCY
     if path.suffix == ".csv":
         if asked.space is None:
-            refuse(f"{path} does not say its space: give --space.")
-        if asked.cells is not None and asked.space not in mobile_sized.CHAINS:
-            refuse(f"--cells has no effect on {asked.space}: leave it out.")
-        choices = catalogue.entry(asked.space, asked.cells).space
+            refuse(_spaceless(path))
+        choices = _space(asked.space, asked.cells)
         found = tables.measured(path, choices, device=asked.device, column=asked.column)
         return Rows(choices, found.device, quantity, found.networks, found.latency_ms, None, None)
     if any(flag is not None for flag in (asked.space, asked.device, asked.cells)):
@@ -152,6 +174,74 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
     ceiling = rounds.ceiling(campaign.latency_ms, away)
     ms, work = campaign.latency_ms, campaign.work
     return Rows(space, device, quantity, campaign.networks, ms, work, ceiling)
+
+
+def _space(name: str, cells: int | None) -> Space:
+    if cells is not None and name not in mobile_sized.CHAINS:
+        refuse(f"--cells has no effect on {name}: leave it out.")
+    return catalogue.entry(name, cells).space
+
+
+def _spaceless(path: Path) -> str:
+    """Why a table cannot be read without a space: one line."""
+    if (path.parent / files.RAW).is_file():
+        return f"{path} does not say its space: give the campaign's folder {path.parent} instead."
+    with contextlib.suppress(tables.TableError):
+        if (form := tables.form(path)) != tables.NETWORKS:
+            return tables.of_layers(path, form)
+    return f"{path} does not say its space: give --space."
+
+
+def _layers_checked(path: Path, space: Space | None, name: str | None) -> Iterator[str]:
+    found = tables.look_up(path)
+    ms, places = list(found.entries.values()), {where for where, _ in found.entries}
+    yield (
+        f"{found.form} look-up table: {len(ms)} entries at {len(places)} layers, {min(ms):.3g} to "
+        f"{max(ms):.3g} ms"
+    )
+    pairs = tables.compared(found)
+    yield from _dominance(len(pairs), [pair for pair in pairs if pair.violates])
+    if space is not None:
+        costs = tables.costs(found, space)
+        sizes = [len(row) for choice in space.values() for row in choice.candidates]
+        rows = [row[:size] for row, size in zip(costs, sizes, strict=True)]
+        yield (
+            f"of {name}: its {len(rows)} searched layers take {sum(map(min, rows)):.4g} to "
+            f"{sum(map(max, rows)):.4g} ms"
+        )
+
+
+def _networks_checked(path: Path, space: Space | None, device: str | None) -> Iterator[str]:
+    if space is None:
+        refuse(f"{path} is of whole networks and does not say their space: give --space.")
+    for each in [device] if device else tables.devices(path) or [None]:
+        found = tables.measured(path, space, device=each)
+        different, ms = accept.accepted(space, found.networks, found.latency_ms)
+        yield (
+            f"table of whole networks, {found.device or 'an unnamed device'}: {len(different)} "
+            f"networks in {len(found.networks)} rows, {min(ms):.3g} to {max(ms):.3g} ms"
+        )
+        yield from _dominance(*tables.compared_networks(found, space))
+        if len(found.networks) > tables.MOST:
+            yield f"only the first {tables.MOST} rows were compared with each other"
+
+
+def _dominance(pairs: int, wrong: Sequence[tables.Pair]) -> Iterator[str]:
+    """How often what does less is slower, and the worst of it."""
+    if not wrong:
+        yield f"dominance: of {pairs} pairs, none is slower though it does less"
+        return
+    times = lambda pair: pair.smaller_ms / max(pair.larger_ms, 1e-9)
+    far = sum(times(pair) > accept.ALIKE for pair in wrong)
+    yield (
+        f"dominance: of {pairs} pairs, {len(wrong)} are slower though they do less, {far} of them "
+        f"by more than {100 * (accept.ALIKE - 1):.0f} %; measure those again. The worst:"
+    )
+    for pair in sorted(wrong, key=times, reverse=True)[:WORST]:
+        yield (
+            f"  {pair.where}: {pair.smaller} {pair.smaller_ms:.4g} ms, {pair.larger} "
+            f"{pair.larger_ms:.4g} ms"
+        )
 
 
 def _figures(found: Quality) -> list[str]:

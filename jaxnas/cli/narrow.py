@@ -82,7 +82,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     refuse_multiple(settings.multiple, kind)
     if settings.macs is not None:
         _refuse_macs(settings, kind)
-    else:
+    elif not folder.exists():  # a run that goes on is not asked again: times differ
         _refuse_ms(settings, kind, shape)
     note(f"jaxnas trains the network of {label} on {found.name}, then narrows it")
     note(f"{len(found.valid.labels):,} of its training images only judge what is to go")

@@ -2,9 +2,11 @@
 
 import contextlib
 import datetime
+import functools
 import json
+import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +21,8 @@ from jaxnas.latency.measure import Ready
 from jaxnas.latency.programs import Program
 from jaxnas.run import progress, signals
 
-SAVE_ROUNDS, SAVE_S = 5, 20.0  # the file is written after so many rounds or seconds
+SAVE_ROUNDS, SAVE_S = 5, 5.0  # the file is written after so many rounds or seconds
+TELL_S = 1.0  # within a round that takes longer, progress is told program by program
 ERROR_LIMIT = 0.01  # of a median, relative: below it no further round is needed
 FEWEST = 8  # programs that a budget of minutes leaves, however slowly they compile
 FEWEST_ROUNDS = 4  # and rounds: two halves of two
@@ -53,15 +56,18 @@ def measure_all(
 
     `prepare(program, calls)` makes a program ready, with so many calls a sample unless None.
     Every round visits every program once, in an order drawn from the seed and the round's
-    number. The campaign ends when twins agree, the halves of the rounds agree and the medians
-    are known to 1 %; after `most_rounds` it ends whatever they do, and says so. `settings` are
+    number (of a campaign that goes on, the session's as well). The campaign ends when twins
+    agree, the halves of the rounds agree and the medians are known to 1 %; after `most_rounds`
+    it ends whatever they do, and says so. `settings` are
     all that decides what is measured, as JSON values. With `minutes`, programs are prepared in
     their order until half of them are spent, and the others left out. SIGINT and SIGTERM end a
-    campaign after its round, all saved.
+    campaign after the program it is at, all saved; the next session visits what the round has
+    left.
 
-    Raises CampaignError on another device than the campaign began on, RunError for a folder of
-    other settings or in use, FileError for a broken file, Interrupted, and what `prepare` and
-    the samples raise; whatever was measured by then is in the folder.
+    Raises CampaignError on another device than the campaign began on and for a program whose
+    every sample the clock spoilt, RunError for a folder of other settings or in use, FileError
+    for a broken file, Interrupted, and what `prepare` and the samples raise; whatever was
+    measured by then is in the folder.
     """
     programs.refuse(found)
     _refuse(protocol)
@@ -75,7 +81,7 @@ def measure_all(
         raw = _begun(path, device)
         if raw is not None:
             found = _same(path, raw, found)
-            note(f"measure: goes on after round {len(raw.rounds_ms)}")
+            note(f"measure: goes on {_where(raw)}")
         if raw is None or not enough(raw, protocol):
             began = time.monotonic()
             spent_s = 0.0 if raw is None else raw.header["spent_s"]
@@ -91,11 +97,11 @@ def measure_all(
 
 def enough(raw: Raw, protocol: Protocol) -> bool:
     """Whether a campaign is at its end: its times hold, or its rounds or minutes are used up."""
-    taken = len(raw.rounds_ms)
+    taken = files.taken(raw)
     late = protocol.minutes is not None and raw.header["spent_s"] >= 60 * protocol.minutes
     if taken >= protocol.most_rounds or (late and taken >= FEWEST_ROUNDS):
         return True
-    if taken < protocol.least_rounds or taken % SAVE_ROUNDS:
+    if taken < protocol.least_rounds or taken % SAVE_ROUNDS or files.unsampled(raw):
         return False
     summary = rounds.summarise(raw.rounds_ms)
     noise = rounds.noise(raw.rounds_ms, files.pairs(raw))
@@ -103,7 +109,10 @@ def enough(raw: Raw, protocol: Protocol) -> bool:
 
 
 def result(raw: Raw) -> dict[str, Any]:
-    """What a campaign says of its device and of itself, as JSON values; times in milliseconds."""
+    """What a campaign says of its device and of itself, as JSON values; times in milliseconds.
+
+    Every program has a valid sample.
+    """
     summary = rounds.summarise(raw.rounds_ms)
     noise = rounds.noise(raw.rounds_ms, files.pairs(raw))
     away = rounds.differences(summary.latency_ms, files.pairs(raw))
@@ -115,15 +124,15 @@ def result(raw: Raw) -> dict[str, Any]:
         "programs": {kind: raw.kinds.count(kind) for kind in dict.fromkeys(raw.kinds)},
         "latency_ms": {
             "least": float(times.min()),
-            "median": float(np.median(times)),
+            "median": statistics.median_high(times.tolist()),  # what a network takes
             "most": float(times.max()),
         },
         "spread": float(np.median(summary.spread_ms / summary.latency_ms)),
         "rounds": {
-            "taken": len(raw.rounds_ms),
+            "taken": files.taken(raw),
             "sessions": len(np.unique(raw.session)),
             "left_out": int((~summary.kept).sum()),
-            "missing_samples": int(np.isnan(raw.rounds_ms).sum()),
+            "missing_samples": _visits(raw) - int(np.isfinite(raw.rounds_ms).sum()),
             "slowest_over_fastest": float(
                 summary.factors[summary.kept].max() / summary.factors[summary.kept].min()
             ),
@@ -241,47 +250,108 @@ def _rounds(
     passed: Callable[[], float],
     console: rich.console.Console,
 ) -> Raw:
-    """Rounds until there are enough, written every few; a round cut short is kept as well."""
-    session = int(raw.session.max(initial=-1)) + 1
-    first, began, saved_s = len(raw.rounds_ms), time.monotonic(), time.monotonic()
+    """Rounds until there are enough, written every few rounds or seconds, and when cut short."""
+    # Said by the file, since a session may end before its first row.
+    session = raw.header.get("sessions", int(raw.session.max(initial=-1)) + 1)
+    raw = raw._replace(header=dict(raw.header) | {"sessions": session + 1})
+    first, began = _visits(raw), time.monotonic()
+    saved_s = told_s = began
+    so_far = lambda: raw
+
+    def save(now: Raw) -> None:
+        nonlocal saved_s
+        files.write(path, now)
+        saved_s = time.monotonic()
+
+    def tell(now: Raw, words: str = "") -> None:
+        nonlocal told_s
+        told_s = time.monotonic()
+        one_s = (told_s - began) / (_visits(now) - first)
+        words = words or f"{1e3 * one_s * len(ready):.0f} ms a round"
+        moved(files.taken(now), _left_s(now, one_s, protocol), f"{words}, at most")
+
     with telling.stage("measure", protocol.most_rounds, console) as moved:
-        while not enough(raw, protocol):
-            taken = len(raw.rounds_ms)
-            if (number := asked()) is not None:
-                files.write(path, raw)
-                raise run.Interrupted(
-                    f"Stopped after round {taken}, which is saved in {path.parent}. Run the same "
-                    "command again to go on.",
-                    number,
-                )
-            order = np.random.default_rng([protocol.seed, taken]).permutation(len(ready))
-            row = np.full(len(ready), np.nan), np.full(raw.chains_ms.shape[1:], np.nan)
-            started_s = time.time()
-            try:
-                measure.one_round(ready, order, *row)
-            except BaseException:
-                if np.isfinite(row[0]).any():
-                    files.write(path, _with(raw, row, started_s, session, passed()))
-                raise
-            raw = _with(raw, row, started_s, session, passed())
-            taken += 1
-            if taken % SAVE_ROUNDS == 0 or time.monotonic() - saved_s > SAVE_S:
-                files.write(path, raw)
-                saved_s = time.monotonic()
-            one_s = (time.monotonic() - began) / (taken - first)
-            left_s = one_s * (protocol.most_rounds - taken)
-            if protocol.minutes is not None:
-                left_s = min(left_s, max(60 * protocol.minutes - raw.header["spent_s"], 0))
-            moved(taken, left_s, f"{1e3 * one_s:.0f} ms a round, at most")
-    files.write(path, raw)
+        try:
+            while not enough(raw, protocol):
+                with contextlib.closing(_round(raw, ready, protocol, session, passed)) as visits:
+                    for so_far in visits:
+                        _stop(so_far, path, asked)
+                        if time.monotonic() - saved_s > SAVE_S:
+                            save(so_far())
+                        if time.monotonic() - told_s > TELL_S:
+                            tell(now := so_far(), _where(now))
+                raw = so_far()
+                tell(raw)
+                if files.taken(raw) % SAVE_ROUNDS == 0:
+                    save(raw)
+        except BaseException:
+            save(so_far())
+            raise
+    save(raw)
     return raw
 
 
-def _with(raw: Raw, row: tuple, started_s: float, session: int, spent_s: float) -> Raw:
-    """The campaign with one round more."""
+def _round(
+    raw: Raw,
+    ready: Sequence[Ready],
+    protocol: Protocol,
+    session: int,
+    passed: Callable[[], float],
+) -> Iterator[Callable[[], Raw]]:
+    """One round, or what an earlier session has left of it: after each program, what gives the
+    campaign as it is then, since most of the time nobody asks."""
+    order = _order(raw, protocol.seed, session)
+    row = np.full(len(ready), np.nan), np.full(raw.chains_ms.shape[1:], np.nan)
+    started_s = time.time()
+    for done, _ in enumerate(measure.visits(ready, order, *row), 1):
+        yield functools.partial(_with, raw, row, order[done:], started_s, session, passed())
+
+
+def _order(raw: Raw, seed: int, session: int) -> np.ndarray:
+    """What a round has left, in an order of its number's own, and of the session's from the
+    second on: a program that fails must not keep the same others from their turn."""
+    left, drawn = files.left(raw), [seed, files.taken(raw)]
+    random = np.random.default_rng([*drawn, session] if session else drawn)
+    return np.array(left)[random.permutation(len(left))]
+
+
+def _stop(so_far: Callable[[], Raw], path: Path, asked: Callable[[], int | None]) -> None:
+    if (number := asked()) is not None:
+        raise run.Interrupted(
+            f"Stopped {_where(so_far())}: all is saved in {path.parent}. Run the same command "
+            "again to go on.",
+            number,
+        )
+
+
+def _where(raw: Raw) -> str:
+    taken, left = files.taken(raw), len(files.left(raw))
+    if left == len(raw.labels):
+        return f"after round {taken}"
+    return f"in round {taken + 1}, after {len(raw.labels) - left} of {len(raw.labels)} programs"
+
+
+def _visits(raw: Raw) -> int:
+    """How often a program was visited, all programs together."""
+    return (files.taken(raw) + 1) * len(raw.labels) - len(files.left(raw))
+
+
+def _left_s(raw: Raw, one_s: float, protocol: Protocol) -> float:
+    """Seconds until the last round, or the last minute, of visits that take `one_s` each."""
+    rounds_s = one_s * (protocol.most_rounds * len(raw.labels) - _visits(raw))
+    if protocol.minutes is None:
+        return rounds_s
+    return min(rounds_s, max(60 * protocol.minutes - raw.header["spent_s"], 0))
+
+
+def _with(
+    raw: Raw, row: tuple, left: Sequence[int], started_s: float, session: int, spent_s: float
+) -> Raw:
+    """The campaign with one row more, after which its round has these programs left."""
+    far = {"rounds": files.taken(raw) + (not len(left)), "left": [raw.labels[i] for i in left]}
     load = [raw.header["load"][0], hardware.load()]
     return raw._replace(
-        header=dict(raw.header) | {"spent_s": spent_s, "load": load},
+        header=dict(raw.header) | {"spent_s": spent_s, "load": load} | far,
         rounds_ms=np.concatenate([raw.rounds_ms, row[0][None]]),
         chains_ms=np.concatenate([raw.chains_ms, row[1][None]]),
         started_s=np.append(raw.started_s, started_s),
@@ -290,6 +360,11 @@ def _with(raw: Raw, row: tuple, started_s: float, session: int, spent_s: float) 
 
 
 def _written(folder: Path, raw: Raw) -> dict[str, Any]:
+    if missing := files.unsampled(raw):
+        raise CampaignError(
+            f"{folder / files.RAW} has no valid sample of {files.some(missing)}: go on with more "
+            "--rounds; `jaxnas latency fit` leaves out what has none."
+        )
     found = result(raw)
     files.write_table(folder / files.TABLE, raw)
     run.write_text(folder / files.RESULT, json.dumps(found, indent=2) + "\n")

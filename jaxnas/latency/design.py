@@ -15,6 +15,7 @@ from jaxnas.types import Gates, Space
 
 POOL = 3000  # genotypes that the design chooses among
 TWINS = 10  # pairs of equal programs in a campaign; fewer where it has fewer than 50 networks
+DUE = 5, 10, 30, 50  # networks that have one pair more among them, wherever a budget cuts
 
 Select = Callable[[Space, Gates], Genotype]
 
@@ -90,18 +91,23 @@ def anchors(space: Space, select: Select) -> list[Genotype]:
 def with_twins(
     found: Sequence[Genotype], space: Space | None = None, pairs: int | None = None
 ) -> list[Choice]:
-    """The genotypes, the first of them followed by a twin each.
+    """The genotypes, some of them followed by a twin each.
 
-    `pairs`: by default one in five, at least 2 and at most 10. Where too few genotypes have a
-    twin (`prune.twin`) that is not chosen already, some are measured a second time.
+    `pairs`: by default one in five, at least 2 and at most 10. Those are the first that have a
+    twin (`prune.twin`) which is not chosen already; where that leaves the first 5, 10, 30 or 50
+    networks without 1, 2, 3 or 4 pairs, or all with too few, some are measured a second time.
     """
     wanted = min(TWINS, max(2, len(found) // 5)) if pairs is None else pairs
     taken, twins = {_text(g) for g in found}, {}
     for i, genotype in enumerate(found):
+        if len(twins) == wanted:
+            break
         other = prune.twin(genotype, space)
-        if len(twins) < wanted and other is not None and _text(other) not in taken:
+        if other is not None and _text(other) not in taken:
             twins[i] = Choice(other, genotype)
             taken.add(_text(other))
+        elif len(twins) < sum(i + 1 >= due for due in DUE) and prune.lives(genotype):
+            twins[i] = Choice(genotype, genotype, again=True)
     for i, genotype in enumerate(found):
         if len(twins) < wanted and i not in twins and prune.lives(genotype):
             twins[i] = Choice(genotype, genotype, again=True)

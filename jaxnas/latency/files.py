@@ -10,7 +10,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,9 +33,12 @@ class FileError(ValueError):
 
 
 class Raw(NamedTuple):
-    """R rounds of P programs. Times are milliseconds of one call; NaN: spoilt by the clock."""
+    """R rows of P programs: a round each, unless one was cut short and went on in another row.
 
-    header: Mapping[str, Any]  # device, settings, when: JSON
+    Times are milliseconds of one call; NaN: not visited in this row, or spoilt by the clock.
+    """
+
+    header: Mapping[str, Any]  # device, settings, when, and how far the rounds are: JSON
     labels: tuple[str, ...]
     kinds: tuple[str, ...]
     architectures: tuple[str, ...]  # JSON
@@ -51,6 +54,49 @@ class Raw(NamedTuple):
 def pairs(raw: Raw) -> list[tuple[int, int]]:
     """The indices of each program and its twin."""
     return [(i, int(j)) for i, j in enumerate(raw.twin_of) if j >= 0]
+
+
+def taken(raw: Raw) -> int:
+    """How many rounds are whole: every program was visited in each."""
+    # Files of old do not say it; their rows counted as rounds.
+    return raw.header.get("rounds", len(raw.rounds_ms))
+
+
+def left(raw: Raw) -> list[int]:
+    """The programs that the round under way has yet to visit: all, where none is under way."""
+    names = set(raw.header.get("left", ())) or raw.labels
+    return [i for i, label in enumerate(raw.labels) if label in names]
+
+
+def unsampled(raw: Raw) -> list[str]:
+    """The labels of programs without a valid sample."""
+    seen = np.isfinite(raw.rounds_ms).any(0)
+    return [label for label, known in zip(raw.labels, seen, strict=True) if not known]
+
+
+def sampled(raw: Raw) -> Raw:
+    """The campaign without its programs that have no valid sample; their twins have none then."""
+    kept = np.flatnonzero(np.isfinite(raw.rounds_ms).any(0))
+    if len(kept) == len(raw.labels):
+        return raw
+    place = {int(old): new for new, old in enumerate(kept)}
+    of = lambda texts: tuple(texts[i] for i in kept)
+    return raw._replace(
+        labels=of(raw.labels),
+        kinds=of(raw.kinds),
+        architectures=of(raw.architectures),
+        twin_of=np.array([place.get(int(raw.twin_of[i]), -1) for i in kept], np.int32),
+        calls=raw.calls[kept],
+        facts=raw.facts[kept],
+        rounds_ms=raw.rounds_ms[:, kept],
+        chains_ms=raw.chains_ms[:, kept] if raw.chains_ms.shape[1] else raw.chains_ms,
+    )
+
+
+def some(labels: Sequence[str]) -> str:
+    """One of several programs and how many more, for a line of text."""
+    more = len(labels) - 1
+    return repr(labels[0]) + (f" and {more} other program{'s' * (more != 1)}" if more else "")
 
 
 def write(path: Path, raw: Raw) -> None:
@@ -174,6 +220,11 @@ def _check(path: Path, raw: Raw) -> None:
         raise FileError(f"{path}: a program stands twice, or is of an unknown kind: measure again.")
     if (raw.twin_of >= programs).any() or not isinstance(raw.header.get("device"), dict):
         raise FileError(f"{path}: a twin or the device is missing: measure again.")
+    numbers = taken(raw), raw.header.get("sessions", 0)
+    counted = all(type(n) is int and n >= 0 for n in numbers) and numbers[0] <= count
+    names = raw.header.get("left", [])
+    if not counted or not isinstance(names, list) or any(n not in raw.labels for n in names):
+        raise FileError(f"{path} does not say how far its rounds are: measure again.")
     for times in (raw.rounds_ms, raw.chains_ms):
         if np.isinf(times).any() or (times[np.isfinite(times)] <= 0).any():
             raise FileError(f"{path} has times that are zero, negative or infinite: measure again.")

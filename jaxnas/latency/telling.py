@@ -64,7 +64,8 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         f"{rounds['missing_samples']} samples missing",
     ]
     if noise["twins"] is not None:
-        found.append(f"twins     {noise['pairs']} pairs differ by {noise['twins']:.1%} (median)")
+        pairs = "1 pair differs" if noise["pairs"] == 1 else f"{noise['pairs']} pairs differ"
+        found.append(f"twins     {pairs} by {noise['twins']:.1%} (median)")
     if noise["retest"] is not None:
         found.append(
             f"retest    {noise['retest']:.0%} within 5 %, one half of the rounds against the other"

@@ -22,8 +22,14 @@ class TargetError(ValueError):
     """A campaign that is no use for a search, or a target out of range: the message is one line."""
 
 
+LEAST = 2  # networks that a model is fitted to
+
+
 class Campaign(NamedTuple):
-    """The networks of a campaign. What it timed beside them is in `raw`."""
+    """The networks of a campaign. What it timed beside them is in `raw`.
+
+    Programs that have no valid sample yet are in neither.
+    """
 
     path: Path  # of its samples
     digest: str  # SHA-256 of them
@@ -35,6 +41,7 @@ class Campaign(NamedTuple):
     networks: np.ndarray  # i64[N, positions]
     latency_ms: np.ndarray  # f64[N]
     work: np.ndarray | None  # f64[positions, candidates, quantities] of a mobile chain
+    unsampled: tuple[str, ...] = ()  # labels of the programs left out for want of a sample
 
     @property
     def device(self) -> str:
@@ -46,10 +53,11 @@ def campaign(folder: Path) -> Campaign:
     """The campaign in a folder. Raises FileError or TargetError, one line each.
 
     A campaign that was stopped counts as far as it went. Programs that are no networks are left
-    out.
+    out, and those without a valid sample.
     """
     path = Path(folder).expanduser() / files.RAW
-    raw = files.read(path)
+    whole = files.read(path)
+    raw, unsampled = files.sampled(whole), tuple(files.unsampled(whole))
     settings = raw.header.get("settings")
     if not isinstance(settings, dict) or any(name not in settings for name in ("space", *SIZES)):
         raise TargetError(
@@ -62,11 +70,16 @@ def campaign(folder: Path) -> Campaign:
             f"{path} was measured for another {settings['space']}: the file has changed since; "
             "measure again."
         )
-    rows = [i for i, kind in enumerate(raw.kinds) if kind == programs.NETWORK]
-    if not rows:
+    if programs.NETWORK not in whole.kinds:
         raise TargetError(f"{path} has no whole networks: measure with --kinds network.")
     if not len(raw.rounds_ms):
         raise TargetError(f"{path} has no rounds yet: go on with `jaxnas latency measure`.")
+    rows = [i for i, kind in enumerate(raw.kinds) if kind == programs.NETWORK]
+    if len(rows) < LEAST and unsampled:
+        raise TargetError(
+            f"{path} has times of {len(rows) or 'no'} network, and no valid sample of "
+            f"{files.some(unsampled)}: go on with `jaxnas latency measure`."
+        )
     try:
         found = tuple(genotype.from_json(raw.architectures[i]) for i in rows)
     except GenotypeError as error:
@@ -78,7 +91,9 @@ def campaign(folder: Path) -> Campaign:
     ms = rounds.summarise(raw.rounds_ms).latency_ms[rows]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = _work(settings["space"], size)
-    return Campaign(path, digest, raw, settings, entry, size, found, networks, ms, known)
+    return Campaign(
+        path, digest, raw, settings, entry, size, found, networks, ms, known, unsampled
+    )  # fmt: skip
 
 
 def _work(space: str, size: programs.Size) -> np.ndarray | None:
