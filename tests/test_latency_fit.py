@@ -138,6 +138,23 @@ def test_sources_help_and_a_strange_source_is_dropped():
     assert error(helped) < 1.2 * error(alone)
 
 
+def test_ten_networks_are_enough_to_drop_sources_that_say_nothing():
+    """Times of a real phone, dealt out anew: errors left out alone would take them too often."""
+    real = table("help_nb201.npz")
+    ms, gaps = real.column("pixel2"), []
+    for draw in range(6):
+        random = np.random.default_rng(draw)
+        order = random.permutation(np.flatnonzero(np.isfinite(ms)))
+        few, others, some = order[:10], order[10:1500], random.permutation(order)[:200]
+        dealt = [random.permutation(ms[some]) for _ in range(2)]
+        strange = [fit.fit(CELL, real.networks[some], each) for each in dealt]
+        found = transfer.fit(CELL, real.networks[few], ms[few], strange).model
+        plain = fit.fit(CELL, real.networks[few], ms[few])
+        rank = lambda m, at=others: scipy.stats.spearmanr(m.predict(real.networks[at])[0], ms[at])
+        gaps.append(rank(plain).statistic - rank(found).statistic)
+    assert np.mean(gaps) < 0.03, gaps
+
+
 @pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-single-path", "mobile-fbnet"])
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_sizes_of_mobile_chains_leave_expectations_exact(name, repeats):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,12 @@ from jaxnas.types import Space
 
 LEAST = 0.01  # of the fastest network measured: no prediction is below it
 SOURCES = "sources"  # the group of other devices' predictions
+
+
+class Regressed(NamedTuple):
+    model: Model  # not yet `finished`
+    left_out: np.ndarray  # f64[n], each time as the others predict it
+    evidence: float  # log marginal likelihood
 
 
 def fit(
@@ -32,7 +38,7 @@ def fit(
     measurements of one network that disagree, and ValueError for networks of another space.
     """
     networks, ms = accept.accepted(space, networks, latency_ms, quantity)
-    found = finished(regressed(space, networks, ms, device, work)[0])
+    found = finished(regressed(space, networks, ms, device, work).model)
     return found._replace(quantity=quantity)
 
 
@@ -44,8 +50,8 @@ def regressed(
     work: np.ndarray | None = None,
     sources: Sequence[Model] = (),
     alone: bool = False,
-) -> tuple[Model, np.ndarray]:
-    """(the linear model of accepted measurements, each predicted from the others, f64[n]).
+) -> Regressed:
+    """The linear model of accepted measurements.
 
     The predictions of `sources`, models of other devices, are a group of features more; `alone`:
     they are the only one.
@@ -110,7 +116,7 @@ def left_out(ms: np.ndarray, found: evidence.Fit) -> np.ndarray:
     return ms + wider * (found.left_out - ms)
 
 
-def _cells(space, networks, ms, device, sources, alone) -> tuple[Model, np.ndarray]:
+def _cells(space, networks, ms, device, sources, alone) -> Regressed:
     seen = cells.reference(space)
     everywhere, groups = cells.features(space, seen), cells.features(space, networks)
     if sources:
@@ -126,7 +132,7 @@ def _cells(space, networks, ms, device, sources, alone) -> tuple[Model, np.ndarr
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
         relative(ms, outside), constant, weights=weights,
     )  # fmt: skip
-    return _without_sources(model, sources), outside
+    return Regressed(_without_sources(model, sources), outside, found.evidence)
 
 
 def _columns(sources: Sequence[Model], networks: np.ndarray) -> np.ndarray:
@@ -158,7 +164,7 @@ def tabulated(model: Model) -> Model:
     return model._replace(table=table)
 
 
-def _chain(space, networks, ms, device, work, sources, alone) -> tuple[Model, np.ndarray]:
+def _chain(space, networks, ms, device, work, sources, alone) -> Regressed:
     places, wide = layout.positions(space), chains.width(space)
     if work is not None:
         work = _work(work, (len(places), wide))
@@ -190,7 +196,7 @@ def _chain(space, networks, ms, device, work, sources, alone) -> tuple[Model, np
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
         relative(ms, outside), constant, costs=costs, pairs=pairs,
     )  # fmt: skip
-    return model, outside
+    return Regressed(model, outside, found.evidence)
 
 
 def _work(work: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,8 @@ SHARES = (
     np.array([(a, b, STEP - a - b) for a in range(STEP, -1, -1) for b in range(STEP - a, -1, -1)])
     / STEP
 )
-ALONE = len(SHARES) - 1
+PURE = [int(np.argmax(SHARES[:, i])) for i in range(SHARES.shape[1])]  # rows of one model alone
+SURE = 2.0  # standard errors: the best of 66 mixtures is better by one of them by luck
 
 
 class Transferred(NamedTuple):
@@ -36,10 +37,11 @@ def fit(
 ) -> Transferred:
     """As `latency.fit.fit`, with what devices of the same space say as features.
 
-    Three models are stacked: without sources, with them, with them alone. Their shares minimise
-    the mean absolute relative error of networks left out, so that sources which do not help are
-    dropped; the sources alone are taken unless another mixture is better by a standard error.
-    Raises as `fit` does, and FitError without sources or with one of another space.
+    Three models are stacked: without sources, with them, with them alone. The one of the largest
+    evidence is taken, so that sources which do not help are dropped (of ten networks, those left
+    out tell less: docs/latency.md), unless a mixture has a lower mean absolute relative error of
+    networks left out, by two standard errors. Raises as `fit` does, and FitError without sources
+    or with one of another space.
     """
     if not sources:
         raise FitError("There is no device to transfer from: use the plain fit.")
@@ -51,16 +53,15 @@ def fit(
         fits.regressed(space, networks, ms, device, work, *rest)
         for rest in ((), (sources,), (sources, True))
     ]
-    least, outside = NEAR * float(np.median(ms)), np.stack([out for _, out in parts])
-    mixed = SHARES @ outside
+    least = NEAR * float(np.median(ms))
+    mixed = SHARES @ np.stack([part.left_out for part in parts])
     errors = np.abs(ms - mixed) / np.maximum(mixed, least)
-    best = int(np.argmin(errors.mean(1)))
-    # The rule of one standard error: with few networks the best of many mixtures is luck.
-    worse = errors[ALONE] - errors[best]
-    if worse.mean() <= worse.std() / np.sqrt(len(ms)):
-        best = ALONE
+    best, likely = int(np.argmin(errors.mean(1))), PURE[int(np.argmax([p.evidence for p in parts]))]
+    worse = errors[likely] - errors[best]
+    if worse.mean() <= SURE * worse.std() / np.sqrt(len(ms)):
+        best = likely
     shares = SHARES[best]
-    model = _mixed([part for part, _ in parts], shares)
+    model = _mixed([part.model for part in parts], shares)
     return Transferred(fits.finished(model), float(1 - shares[0]))
 
 
