@@ -157,9 +157,11 @@ def cut(
     """The weights and statistics of the network without the channels that go."""
 
     def of(path, leaf):
+        # On the host: every shape would be a program of its own.
+        left = np.asarray(leaf)
         for part, place in touching(known, _names(path)):
-            leaf = jnp.compress(_along(kept[part], place), leaf, axis=place.axis)
-        return leaf
+            left = np.compress(_along(kept[part], place), left, axis=place.axis)
+        return jnp.asarray(left)
 
     return tuple(jax.tree_util.tree_map_with_path(of, tree) for tree in (weights, stats))
 
