@@ -36,6 +36,7 @@ class Rows(NamedTuple):
     values: np.ndarray  # f64[N]
     work: np.ndarray | None  # of a mobile chain of known sizes
     ceiling: rounds.Ceiling | None
+    unsampled: int = 0  # networks of the campaign that were never timed
 
 
 def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> Path:
@@ -53,6 +54,8 @@ def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> P
     own = MODEL if rows.quantity == LATENCY else f"{rows.quantity}.json"
     out = _folder(asked.measured) / own if asked.out is None else Path(asked.out).expanduser()
     model_file.save(out, found)
+    if rows.unsampled:
+        progress.say(console, f"fit: {rows.unsampled} programs have no time yet: left out")
     progress.say(
         console,
         f"fit: {found.networks} networks of {found.device or 'an unnamed device'}; 90 % of those "
@@ -173,7 +176,8 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
     away = rounds.differences(rounds.summarise(raw.rounds_ms).latency_ms, files.pairs(raw))
     ceiling = rounds.ceiling(campaign.latency_ms, away)
     ms, work = campaign.latency_ms, campaign.work
-    return Rows(space, device, quantity, campaign.networks, ms, work, ceiling)
+    left = len(campaign.unsampled)
+    return Rows(space, device, quantity, campaign.networks, ms, work, ceiling, left)
 
 
 def _space(name: str, cells: int | None) -> Space:
