@@ -84,10 +84,11 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     record = run.describe(shared | {"genotype": label}, run.execution(1))
     with run.claim(folder, record, lambda line: progress.say(console, line)):
         done = {(row["method"], row["seed"]) for row in study.rows(folder)}
-        is_done = lambda name, seed: (name, seed) in done
+        is_done = lambda _, seed: all((name, seed) in done for name in (CUT, ADAPTED, FRESH))
         for _, seed in study.pairs([ADAPTED], settings.seeds, is_done, console):
             for row in _pair(settings, folder, seed, console):
-                study.add(folder, row)
+                if (row["method"], seed) not in done:
+                    study.add(folder, row)
         report(folder, study.rows(folder), console)
     return folder
 
@@ -118,6 +119,14 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     less = recipes.resolved(less, family, shape)
     kind = narrowable.kind_of(genotype, recipes.resolved(recipe, family, shape), found)
     narrow.refuse_multiple(settings.multiple, kind)
+    of_small = narrowable.kind_of(genotype, less, found)
+    widths = of_small.widths(of_small.whole)
+    for name, part in kind.subject(kind.whole).parts.items():
+        if part.halved and widths[name] % 2:
+            raise ValueError(
+                f"--cut-features leaves {name} {widths[name]} channels, which come in two halves: "
+                "give an even number."
+            )
     run.cache.enable()
     small = retrain.network(entry, genotype, less, classes)
     weights = lambda net: jax.jit(net.init)(jax.random.key(0), jax.numpy.zeros((1, *shape)))
@@ -137,7 +146,6 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     learn = narrow.learnt(found)
     whole = recipes.resolved(recipe, family, shape)
     planned = retrain.plan(entry, genotype, whole, seed, learn)
-    of_small = narrowable.kind_of(genotype, less, found)
     start = _cut(kind, of_small, retrain.trained(planned, learn, place / narrow.WHOLE))
     train = lambda recipe, name, **more: retrain.train(
         entry, genotype, recipe, seed, learn, folder=folder / f"{name.replace(' ', '-')}-{seed}",

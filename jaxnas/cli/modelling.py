@@ -36,7 +36,7 @@ class Rows(NamedTuple):
     values: np.ndarray  # f64[N]
     work: np.ndarray | None  # of a mobile chain of known sizes
     ceiling: rounds.Ceiling | None
-    unsampled: int = 0  # networks of the campaign that were never timed
+    unsampled: int = 0  # programs of the campaign that were never timed
 
 
 def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> Path:
@@ -156,7 +156,8 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
 
     Raises ValueError for neither, and for flags without effect.
     """
-    path, quantity = Path(asked.measured).expanduser(), asked.column or LATENCY
+    path = Path(asked.measured).expanduser()
+    quantity = LATENCY if asked.column in (None, *tables.UNITS) else asked.column
     if path.suffix == ".csv":
         if asked.space is None:
             refuse(_spaceless(path))
@@ -170,13 +171,13 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
         )
     campaign = opened.campaign(path)
     raw, space, device = campaign.raw, campaign.entry.space, campaign.device
+    left = len(campaign.unsampled)
     if quantity != LATENCY:
         values = opened.facts(campaign, quantity)
-        return Rows(space, device, quantity, campaign.networks, values, campaign.work, None)
+        return Rows(space, device, quantity, campaign.networks, values, campaign.work, None, left)
     away = rounds.differences(rounds.summarise(raw.rounds_ms).latency_ms, files.pairs(raw))
     ceiling = rounds.ceiling(campaign.latency_ms, away)
     ms, work = campaign.latency_ms, campaign.work
-    left = len(campaign.unsampled)
     return Rows(space, device, quantity, campaign.networks, ms, work, ceiling, left)
 
 

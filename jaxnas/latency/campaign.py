@@ -284,11 +284,25 @@ def _rounds(
                 tell(raw)
                 if files.taken(raw) % SAVE_ROUNDS == 0:
                     save(raw)
+        except Exception as error:
+            now = so_far()
+            now = now._replace(header=dict(now.header) | {"spent_s": passed()})
+            failed = not isinstance(error, run.Interrupted)
+            save(_given_up(now) if failed and 0 < _visits(now) == first else now)
+            raise
         except BaseException:
             save(so_far())
             raise
     save(raw)
     return raw
+
+
+def _given_up(raw: Raw) -> Raw:
+    """The campaign after a session that failed at once. What its round has left fails always, or
+    so it seems: the round counts without, else no other program would have a turn again."""
+    if len(files.left(raw)) == len(raw.labels):
+        return raw
+    return raw._replace(header=dict(raw.header) | {"rounds": files.taken(raw) + 1, "left": []})
 
 
 def _round(
@@ -363,7 +377,7 @@ def _written(folder: Path, raw: Raw) -> dict[str, Any]:
     if missing := files.unsampled(raw):
         raise CampaignError(
             f"{folder / files.RAW} has no valid sample of {files.some(missing)}: go on with more "
-            "--rounds; `jaxnas latency fit` leaves out what has none."
+            "--rounds or --budget-minutes; `jaxnas latency fit` leaves out what has none."
         )
     found = result(raw)
     files.write_table(folder / files.TABLE, raw)

@@ -34,7 +34,7 @@ class Fit(NamedTuple):
     left_out: np.ndarray  # f64[n]: each y as the others predict it
     variances: Mapping[str, float]  # v_g, in medians squared
     noise: float  # s, relative
-    evidence: float  # log marginal likelihood, with its priors, of y in medians
+    evidence: float  # log marginal likelihood, with its priors, of y in medians (MOST of them)
 
 
 def regress(features: Mapping[str, np.ndarray], y: np.ndarray) -> Fit:
@@ -77,7 +77,8 @@ def regress(features: Mapping[str, np.ndarray], y: np.ndarray) -> Fit:
         times * left_out,
         dict(zip(names, variances[:-1].tolist(), strict=True)),
         float(np.sqrt(variances[-1])),
-        evidence,
+        # That was of (y - 1) / scale.
+        evidence - float(np.log(scale[few]).sum()),
     )
 
 

@@ -64,8 +64,11 @@ def summarise(rounds_ms: np.ndarray) -> Summary:
         typical = _median(m / factors[:, None], 0)
         factors = _median(m / typical, 1)
         factors[np.isnan(factors)] = np.inf  # a round without samples
-    # Never more than half of them: a machine that is always busy has no best rounds.
-    limit = max(SLOW_ROUND * factors.min(), np.median(factors))
+    # Never more than half of them: a machine that is always busy has no best rounds. Rows that
+    # were cut short tell little of what a round takes.
+    told = factors[2 * seen.sum(1) >= m.shape[1]]
+    told = told if len(told) else factors
+    limit = max(SLOW_ROUND * told.min(), np.median(told))
     kept = np.isfinite(factors) & (factors <= limit)
     # A program that only left-out rounds have seen keeps them all in.
     if not seen[kept].any(0).all():

@@ -14,7 +14,7 @@ from sklearn.isotonic import isotonic_regression
 from jaxnas.latency import measure, programs, rounds
 from jaxnas.nets.narrow import Subject
 
-PROGRAMS = 60  # about as many are timed
+PROGRAMS = 60  # are timed, or as many as two widths a part make
 FEWEST, MOST = 2, 4  # widths of a part
 WHOLES = 5  # of the whole network in a round: all savings are counted from it
 ROUNDS = 11

@@ -83,7 +83,7 @@ def parts(chain: Chain) -> dict[str, Part]:
 
 def chain_of(chain: Chain, kept: Kept) -> Chain | None:
     """The fixed chain of what is left; None where as many channels are inside a layer as enter
-    it, which a chain says for a layer without its first convolution, or a hundred times as many,
+    it, which a chain says for a layer without its first convolution, or above 99 times as many,
     and where widths meet by chance, which would add images."""
     found, sound = _written(chain, kept)
     return found if sound else None
@@ -108,7 +108,7 @@ def _written(chain: Chain, kept: Kept) -> tuple[Chain, bool]:
             continue
         if f"hidden_{i}" in kept:
             hidden = int(kept[f"hidden_{i}"].sum())
-            sound &= inputs != hidden < 100 * inputs
+            sound &= inputs != hidden <= 99 * inputs
             name = _spelled(name, hidden, layer._replace(inputs=inputs))
         entering = entering if layer.residual else f"features_{i + 1}"
         inputs = left(entering, layer.features)
