@@ -112,7 +112,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     }
     with run.claim(ground.folder, _shared(ground), lambda line: progress.say(console, line)):
         done = {(row["method"], row["seed"]): row for row in study.rows(ground.folder)}
-        for key in plan.keys() & done.keys():
+        for key in (key for key in plan if key in done):
             if done[key]["settings"] != run.fingerprint(plan[key].record):
                 raise run.RunError(
                     f"{ground.folder} has a row of {key[0]}, seed {key[1]}, with other settings: "

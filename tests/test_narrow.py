@@ -6,6 +6,7 @@ import shutil
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments import net_adapt as net_adapt_study
@@ -24,7 +25,6 @@ from jaxnas.cli import main, narrow, narrowable, opening
 from jaxnas.latency import widths
 from jaxnas.mobile_file import ChainError
 from jaxnas.nets import count
-from jaxnas.nets import mobile as networks
 from jaxnas.oracle import cells as oracle
 from jaxnas.settings import Recipe, Source
 from jaxnas.settings import recipe as recipes
@@ -45,35 +45,6 @@ def genotype(tmp_path_factory):
     path = tmp_path_factory.mktemp("genotype") / "genotype.json"
     path.write_text(genotypes.to_json(mobile.genotype(CHAIN, names)))
     return path
-
-
-def test_narrows_trains_and_goes_on_where_it_was(genotype, tmp_path, capsys):
-    words = ["narrow", str(genotype), "--macs", "60000", "--out", str(tmp_path), "--name", "n"]
-    assert main([*words, *SETTINGS]) == 0, capsys.readouterr().err
-    said, folder = capsys.readouterr().out, tmp_path / "n"
-    assert "held-out images" in said and "narrow.md" in said
-    assert "target: 60,000 MACs" in said and "it holds" in said
-    summary = json.loads((folder / "summary.json").read_text())
-    chain = mobile_file.from_json((folder / "chain.json").read_text())
-    net = networks.network(chain, mobile.genotype(chain), classes=10)
-    assert count.macs(net, (8, 8, 1)) == summary["tuned"]["macs"] <= 60000
-    assert summary["tuned"]["parameters"] < summary["whole"]["parameters"]
-    costs = [summary["whole"]["macs"], *(step["cost"] for step in summary["steps"])]
-    assert all(after < before for before, after in zip(costs, costs[1:], strict=False))
-    assert {"narrow.md", "steps.svg", "steps.png"} <= {path.name for path in folder.iterdir()}
-    # Stopped while the narrowed network was tuned: it goes on with that one.
-    shutil.rmtree(folder / "tuned")
-    (folder / "summary.json").unlink()
-    jax.clear_caches()
-    assert main([*words, *SETTINGS]) == 0
-    assert "held-out images" not in capsys.readouterr().out
-    again = json.loads((folder / "summary.json").read_text())
-    for each in (summary, again):
-        del each["tuned"]["latency_ms"]
-    assert again == summary
-    assert summary["target"] == {"macs": 60000, "holds": True}
-    assert main([*words, *SETTINGS, "--tune-epochs", "2"]) == 2
-    assert "epochs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -150,15 +121,34 @@ FEW = [
 ]
 
 
-def test_a_cell_is_narrowed_on_real_images(cell, tmp_path):
+def test_narrows_trains_and_goes_on_where_it_was(cell, tmp_path, capsys):
     words = ["narrow", str(cell), "--macs", "50000", "--out", str(tmp_path), "--name", "n"]
-    assert main([*words, *FEW]) == 0
-    found = narrow_file.from_json((tmp_path / "n" / "narrowed.json").read_text())
+    assert main([*words, *FEW]) == 0, capsys.readouterr().err
+    said, folder = capsys.readouterr().out, tmp_path / "n"
+    assert "held-out images" in said and "narrow.md" in said
+    assert "target: 50,000 MACs" in said and "it holds" in said
+    summary = json.loads((folder / "summary.json").read_text())
+    found = narrow_file.from_json((folder / "narrowed.json").read_text())
     assert genotypes.to_json(found.genotype) == cell.read_text()
-    assert found.widths != (4, 8, 16)
-    summary = json.loads((tmp_path / "n" / "summary.json").read_text())
     macs = count.macs(narrow_file.network(found, 10), (8, 8, 1))
     assert macs == summary["tuned"]["macs"] <= 50000 < summary["whole"]["macs"]
+    assert summary["tuned"]["parameters"] < summary["whole"]["parameters"]
+    costs = [summary["whole"]["macs"], *(step["cost"] for step in summary["steps"])]
+    assert all(after < before for before, after in zip(costs, costs[1:], strict=False))
+    assert {"narrow.md", "steps.svg", "steps.png"} <= {path.name for path in folder.iterdir()}
+    # Stopped while the narrowed network was tuned: it goes on with that one.
+    shutil.rmtree(folder / "tuned")
+    (folder / "summary.json").unlink()
+    jax.clear_caches()
+    assert main([*words, *FEW]) == 0
+    assert "held-out images" not in capsys.readouterr().out
+    again = json.loads((folder / "summary.json").read_text())
+    for each in (summary, again):
+        del each["tuned"]["latency_ms"]
+    assert again == summary
+    assert summary["target"] == {"macs": 50000, "holds": True}
+    assert main([*words, *FEW, "--tune-epochs", "2"]) == 2
+    assert "epochs" in capsys.readouterr().err
 
 
 def test_a_target_in_milliseconds_is_gone_to_by_tables(cell, tmp_path, capsys, monkeypatch):
@@ -172,6 +162,7 @@ def test_a_target_in_milliseconds_is_gone_to_by_tables(cell, tmp_path, capsys, m
         of = {name: part.width for name, part in subject.parts.items()}
         return widths.table(takes(subject.net), of, saved)
 
+    monkeypatch.setattr(widths, "PROGRAMS", 6)
     monkeypatch.setattr(widths, "measured", measured)
     timed = lambda net, *_: timing.Milliseconds(takes(net), 0, 0, 1)
     monkeypatch.setattr(timing, "inference", timed)
@@ -186,9 +177,8 @@ def test_a_target_in_milliseconds_is_gone_to_by_tables(cell, tmp_path, capsys, m
     costs = [step["cost"] for step in summary["steps"]]
     rises = sum(after >= before for before, after in zip(costs, costs[1:], strict=False))
     assert rises <= said.count("on this device") - 1
-    for target, cause in ((0.01, "at least"), (5.0, "already")):
-        assert main([*words, "--name", "m", "--target-ms", str(target)]) == 2
-        assert cause in capsys.readouterr().err and not (tmp_path / "m").exists()
+    assert main([*words, "--name", "m", "--target-ms", "0.01"]) == 2
+    assert "at least" in capsys.readouterr().err and not (tmp_path / "m").exists()
 
 
 def test_a_uniform_cut_has_the_shapes_of_the_narrower_network(genotype, cell):
@@ -201,9 +191,11 @@ def test_a_uniform_cut_has_the_shapes_of_the_narrower_network(genotype, cell):
             found,
         )
         kind, small = of(16), of(12)
-        image = jnp.zeros((1, 8, 8, 1))
-        at = jax.jit(kind.network(kind.whole).init)(jax.random.key(0), image)
-        wanted = jax.eval_shape(small.network(small.whole).init, jax.random.key(0), image)
+        shapes = lambda of: jax.eval_shape(
+            of.network(of.whole).init, jax.random.key(0), jnp.zeros((1, 8, 8, 1))
+        )
+        drawn = lambda leaf: np.random.default_rng(0).normal(size=leaf.shape)
+        at, wanted = jax.tree.map(drawn, shapes(kind)), shapes(small)
         chex.assert_trees_all_equal_shapes(net_adapt_study._cut(kind, small, at), wanted)
 
 
