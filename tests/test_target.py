@@ -549,6 +549,24 @@ def test_fit_predict_and_report(tmp_path, capsys):
     assert (folder / "predicted.svg").read_text().lstrip().startswith("<?xml")
 
 
+def test_models_of_other_devices_help_from_the_command_line(tmp_path, capsys):
+    some = EVERY[np.random.default_rng(5).permutation(len(EVERY))[:200]]
+    other = fit.fit(ENTRY.space, some, 3 * true_ms(some), device="other")
+    model_file.save(tmp_path / "other.json", other)
+    rows = EVERY[np.random.default_rng(6).permutation(len(EVERY))[:10]]
+    lines = (f"{' '.join(map(str, n))},{ms},2" for n, ms in zip(rows, true_ms(rows), strict=True))
+    (tmp_path / "ten.csv").write_text("network,latency_ms,watts\n" + "\n".join(lines) + "\n")
+    words = ["latency", "fit", str(tmp_path / "ten.csv"), "--space", "nasbench201"]
+    helped = [*words, "--sources", str(tmp_path / "other.json"), "--out"]
+    assert cli.main([*helped, str(tmp_path / "new.json")]) == 0
+    assert "100% of the model knows them" in capsys.readouterr().out
+    predicted = model_file.load(tmp_path / "new.json").predict(EVERY)[0]
+    assert np.median(np.abs(predicted / true_ms(EVERY) - 1)) < 0.03
+    assert "no effect beside --column" in refused(
+        capsys, *helped, str(tmp_path / "x.json"), "--column", "watts"
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "cause"),
     [

@@ -37,6 +37,7 @@ FIT = """Fits a model to what was measured: a campaign's folder, or a table of y
 examples:
   jaxnas latency fit latency/nasbench201-c16-n1-32x32-b1-seed0
   jaxnas latency fit phone.csv --space nasbench201 --device pixel --out pixel.json
+  jaxnas latency fit ten_networks.csv --space nasbench201 --sources pixel.json laptop.json
 """
 
 PREDICT = """Tells the milliseconds of networks, and between which they lie nine times of ten.
@@ -132,6 +133,9 @@ class Fit:
     column: str | None = None
     """Another quantity than latency: a column of a table (energy_mj, say), or of a campaign's what
     XLA says of its networks: flops, bytes or temp_bytes."""
+    sources: tuple[str, ...] = ()
+    """Models of other devices, by their files: ten networks of a new device may do then. Those that
+    do not help are dropped."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,17 @@ import rich.console
 
 from jaxnas import catalogue, genotype, mobile_sized, run
 from jaxnas.cli import genotypes, latency
-from jaxnas.latency import accept, compare, files, fit, model_file, plot, rounds, tables
+from jaxnas.latency import (
+    accept,
+    compare,
+    files,
+    fit,
+    model_file,
+    plot,
+    rounds,
+    tables,
+    transfer,
+)
 from jaxnas.latency.model import LATENCY, Model, margin, unit
 from jaxnas.latency.quality import Quality
 from jaxnas.report import table
@@ -43,14 +53,14 @@ def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> P
     """Writes the model of what was measured; gives its file. Raises ValueError."""
     console = console or rich.console.Console()
     rows = read(asked)
-    found = fit.fit(
-        rows.space,
-        rows.networks,
-        rows.values,
-        device=rows.device,
-        work=rows.work,
-        quantity=rows.quantity,
-    )
+    measured = rows.space, rows.networks, rows.values
+    if asked.sources:
+        known = _sources(asked.sources, rows)
+        found, share = transfer.fit(*measured, known, device=rows.device, work=rows.work)
+        helped = f"{share:.0%} of the model knows them" if share else "dropped: they do not help"
+        progress.say(console, f"fit: models of {len(known)} other devices, {helped}")
+    else:
+        found = fit.fit(*measured, device=rows.device, work=rows.work, quantity=rows.quantity)
     own = MODEL if rows.quantity == LATENCY else f"{rows.quantity}.json"
     out = _folder(asked.measured) / own if asked.out is None else Path(asked.out).expanduser()
     model_file.save(out, found)
@@ -63,6 +73,17 @@ def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> P
     )
     progress.say(console, f"model: {out}")
     return out
+
+
+def _sources(files: Sequence[str], rows: Rows) -> list[Model]:
+    """Models of other devices. Raises ValueError where they are of another quantity."""
+    if rows.quantity != LATENCY:
+        refuse("--sources has no effect beside --column: devices share latency only; leave it out.")
+    found = [model_file.load(Path(file).expanduser(), space=rows.space) for file in files]
+    for file, model in zip(files, found, strict=True):
+        if model.quantity != LATENCY:
+            refuse(f"--sources: {file} is of {model.quantity}; give models of latency.")
+    return found
 
 
 def predicted(asked: latency.Predict, console: rich.console.Console | None = None) -> None:
