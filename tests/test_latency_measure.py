@@ -351,7 +351,8 @@ def test_the_loop_on_the_device_computes_every_pass():
     matrix = jax.random.normal(jax.random.key(0), (size, size)) / size
     program = Program("power", "operator", "{}", lambda w, x: x @ w, (matrix, matrix))
     ready = measure.local(program, chain=True, sample_ms=0.5)
-    short, long = np.median([ready.chain() for _ in range(9)], axis=0)
+    # The least: what else runs on this machine only adds.
+    short, long = np.nanmin([ready.chain() for _ in range(25)], axis=0)
     assert long > 2 * short
 
 
