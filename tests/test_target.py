@@ -190,6 +190,14 @@ def test_a_fixed_weight_enters_the_loss_in_its_published_form(form, expected, lo
     assert float(value) == pytest.approx(expected(1 + 3 * share, 3.0), rel=1e-5)
 
 
+@pytest.mark.parametrize("form", ["mul-log", "fbnet"])
+def test_a_logarithm_of_less_than_a_millisecond_is_refused(form):
+    fixed = limit()._replace(most=0.9, fixed=target_terms.Fixed(form, 0.5))
+    loss = target_terms.terms.stateless(lambda f: 3.0)
+    with pytest.raises(ValueError, match="above 1 ms"):
+        target_terms.outer(loss, target_terms.penalty([fixed]), relax.softmax())
+
+
 @pytest.mark.parametrize(
     ("form", "expected"),
     [

@@ -16,6 +16,7 @@ from jaxnas.latency import (
     compare,
     files,
     fit,
+    layout,
     model_file,
     plot,
     rounds,
@@ -229,8 +230,7 @@ def _layers_checked(path: Path, space: Space | None, name: str | None) -> Iterat
     yield from _dominance(len(pairs), [pair for pair in pairs if pair.violates])
     if space is not None:
         costs = tables.costs(found, space)
-        sizes = [len(row) for choice in space.values() for row in choice.candidates]
-        rows = [row[:size] for row, size in zip(costs, sizes, strict=True)]
+        rows = [row[:size] for row, size in zip(costs, layout.sizes(space), strict=True)]
         yield (
             f"of {name}: its {len(rows)} searched layers take {sum(map(min, rows)):.4g} to "
             f"{sum(map(max, rows)):.4g} ms"

@@ -226,19 +226,19 @@ def _narrowed(
     batches, judges = _batches(settings, recipe, learn), _judges(found)
     while True:
         subject = kind.subject(now.left)
-        cost, budget, said = kind.macs, settings.macs, "{:,.0f} MACs"
+        cost, budget, shown = kind.macs, settings.macs, "{:,.0f} MACs"
         try:
             if ms is not None:
                 note("narrow: the parts are timed at a few widths")
                 cost, budget = _milliseconds(kind, subject, shape, settings, ms)
-                said = "{:.4g} ms predicted"
+                shown = "{:.4g} ms predicted"
             fitted = net_adapt.network(
                 subject, now.weights, now.stats, cost=cost, budget=budget,
                 train=batches, valid=judges, steps=settings.short_steps,
                 learning_rate=settings.short_rate, first=settings.first,
                 decay=settings.decay, multiple=settings.multiple,
-                told=lambda step, said=said: note(
-                    f"narrow: {step.part} to {step.width} channels, {said.format(step.cost)}, "
+                told=lambda step, shown=shown: note(
+                    f"narrow: {step.part} to {step.width} channels, {shown.format(step.cost)}, "
                     f"{step.score:.1%} of the held-out images"
                 ),
             )  # fmt: skip

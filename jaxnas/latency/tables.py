@@ -14,6 +14,7 @@ from jaxnas import genotype
 from jaxnas.genotype import Genotype, GenotypeError
 from jaxnas.latency import accept, candidates, layout, programs
 from jaxnas.latency.model import LATENCY
+from jaxnas.single_path_latency import OUTSIDE
 from jaxnas.types import Space
 
 LIMIT = 100_000_000  # characters
@@ -25,7 +26,6 @@ FBNET_STYLE = ("layer", "op", "latency_ms")
 LOOK_UPS = {"single-path": SINGLE_PATH, "proxyless": PROXYLESS, "fbnet": FBNET_STYLE}
 NETWORKS = "networks"
 PARTS = tuple(kind for kind in programs.KINDS if kind != programs.NETWORK)  # no whole networks
-OUTSIDE = 2  # layers of a published table that are not searched: the first and the last
 MOST = 20_000  # networks that are compared with each other, some seconds
 
 
