@@ -100,6 +100,18 @@ def _cells(
     )
 
 
+def measured(name: str, cells: int | None = None) -> Entry:
+    """The same as `entry`, for what measures networks and tells them apart.
+
+    Of the hypercuboid the space is `space.paths`, a chain, where a network is one candidate a
+    layer; its supernet takes the grid. Raises as `entry`.
+    """
+    found = entry(name, cells)
+    if name != GRID:
+        return found
+    return found._replace(space=spaces.paths(found.space, WIDTHS), select=select.connected)
+
+
 def of_genotype(genotype: Genotype) -> Entry:
     """The entry that makes a genotype's networks. Raises GenotypeError for an unknown space."""
     if family_of(genotype) == "mobile":
@@ -273,8 +285,10 @@ def _grid_network(
     auxiliary: bool,
     widths: Sequence[int] | None = None,
 ) -> Network:
-    if cells is not None or auxiliary:
-        raise ValueError("A path says its layers and has no auxiliary head: leave both out.")
+    if auxiliary:
+        raise ValueError("A path has no auxiliary head: leave it out.")
+    if cells not in (None, _layers(genotype)):
+        raise ValueError(f"The path has {_layers(genotype)} layers, not {cells}: it says so.")
     if widths is not None:
         genotype, features = hypercuboid.rewidened(genotype, widths), 1
     halved = outside.halving(_layers(genotype)) if reductions is None else reductions

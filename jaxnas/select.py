@@ -1,9 +1,10 @@
 """What the gates say: gates -> genotype."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from jaxnas import space as spaces
 from jaxnas.genotype import Cell, Genotype
 from jaxnas.space import AUXILIARY_SKIP, NONE
 from jaxnas.types import Choice, Gates, Space
@@ -108,23 +109,44 @@ def strongest_path(
     not finite, and where no gate of a layer is positive.
     """
     _each(space, gates, name, lambda choice, rows: None)
-    best, routes = np.zeros(len(widths)), [()] * len(widths)
-    for layer, (key, choice) in enumerate(space.items()):
-        if len(choice.edges) != len(widths) ** 2:
-            raise ValueError(f"{key!r} is no layer of {len(widths)} widths.")
-        longest, reached = np.full(len(widths), -np.inf), [()] * len(widths)
-        for (i, j), names, row in zip(choice.edges, choice.candidates, gates[key], strict=True):
-            gate, op = _best(names, np.asarray(row))
-            j -= len(widths)
-            with np.errstate(divide="ignore"):
-                length = best[i] + np.log(max(gate, 0.0))
-            if length > longest[j]:
-                step = (layer, layer + 1, f"{op}:{widths[i]}-{widths[j]}")
-                longest[j], reached[j] = length, (*routes[i], step)
-        best, routes = longest, reached
-    if not routes[-1]:
+    rows = []
+    for key, ways in zip(space, spaces.steps(space, widths), strict=True):
+        taken = np.asarray(gates[key], float).reshape(-1)[list(ways.values())]
+        with np.errstate(divide="ignore"):
+            rows.append(dict(zip(ways, np.log(np.maximum(taken, 0.0)), strict=True)))
+    return _connected(rows, name)
+
+
+def connected(space: Space, gates: Gates, *, name: str = "hypercuboid") -> Genotype:
+    """The path of a chain of `space.paths` whose gates have the largest sum.
+
+    Every layer begins with the width that the one before it gave. Raises ValueError for gates that
+    do not fit the space or are not finite.
+    """
+    _each(space, gates, name, lambda choice, rows: None)
+    rows = {
+        edge: dict(zip(names, np.asarray(row, float), strict=True))
+        for key, choice in space.items()
+        for edge, names, row in zip(choice.edges, choice.candidates, gates[key], strict=True)
+    }
+    return _connected([rows[edge] for edge in sorted(rows)], name)
+
+
+def _connected(rows: Sequence[Mapping[str, float]], name: str) -> Genotype:
+    """The path of the largest sum, where rows say what each layer's steps are worth."""
+    reached: dict[str, tuple[float, tuple]] = {}
+    for layer, row in enumerate(rows):
+        further: dict[str, tuple[float, tuple]] = {}
+        for op, worth in row.items():
+            before, _, after = op.partition(":")[2].partition("-")
+            so_far, edges = reached.get(before, (-np.inf, ())) if layer else (0.0, ())
+            if so_far + worth > further.get(after, (-np.inf,))[0]:
+                further[after] = so_far + worth, (*edges, (layer, layer + 1, op))
+        reached = further
+    if not reached:
         raise ValueError("No path of positive gates leads through the grid.")
-    return Genotype(name, {"grid": Cell(routes[-1], 1, (len(routes[-1]),))})
+    _, edges = max(reached.values(), key=lambda each: each[0])
+    return Genotype(name, {"grid": Cell(edges, 1, (len(edges),))})
 
 
 def path_gates(space: Space, genotype: Genotype, widths: Sequence[int]) -> Gates:

@@ -121,6 +121,41 @@ def hypercuboid(
     return {f"layer_{n}": uniform(edges, candidates) for n in range(layers)}
 
 
+def steps(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...]:
+    """Of each layer of a `hypercuboid` its ways on: `op:from-to`, and where its gates, laid flat,
+    have the gate of that.
+
+    `none` leads nowhere, and the last layer to the last width alone. Raises ValueError for layers
+    of another number of widths, and where all that an edge has is `none`.
+    """
+    found, count = [], len(widths)
+    for layer, (key, choice) in enumerate(grid.items(), 1):
+        if len(choice.edges) != count**2:
+            raise ValueError(f"{key!r} is no layer of {count} widths.")
+        ways = {}
+        for e, ((i, j), names) in enumerate(zip(choice.edges, choice.candidates, strict=True)):
+            taken = [o for o, op in enumerate(names) if op not in (NONE, AUXILIARY_SKIP)]
+            if not taken:
+                raise ValueError(f"An edge whose only candidate is {NONE!r} can keep nothing.")
+            if layer < len(grid) or j == 2 * count - 1:
+                written = f"{widths[i]}-{widths[j - count]}"
+                ways |= {f"{names[o]}:{written}": e * len(names) + o for o in taken}
+        found.append(ways)
+    return tuple(found)
+
+
+def paths(grid: Space, widths: Sequence[int]) -> Space:
+    """The paths through a `hypercuboid` as a chain: one choice a layer, of how and how wide.
+
+    Layer n is the edge (n, n + 1), whose candidates are its `steps`; those of the last layer, which
+    are fewer, stand in the choice `last`, all others in `grid`. Raises ValueError as `steps`.
+    """
+    rows = [tuple(ways) for ways in steps(grid, widths)]
+    edges = tuple((n, n + 1) for n in range(len(rows)))
+    found = {"grid": Choice(edges[:-1], tuple(rows[:-1])), "last": Choice(edges[-1:], (rows[-1],))}
+    return {name: choice for name, choice in found.items() if choice.edges}
+
+
 def nasbench201(candidates: Sequence[str] = NASBENCH201_CANDIDATES) -> Space:
     """The cell of NAS-Bench-201: one input, three nodes, the last is the output."""
     return {"cell": uniform(dag(1, 3), candidates)}

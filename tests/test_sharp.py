@@ -182,7 +182,7 @@ def test_the_grid_has_an_entry_whose_genotypes_say_its_layers():
     layers = again.network(found, **settings, auxiliary=False)
     told = again.network(found, **settings | {"reductions": (1, 2)}, auxiliary=False)
     assert count.size(layers, (8, 8, 3)) == count.size(told, (8, 8, 3))
-    for wrong, cause in [({"cells": 4}, "leave both out"), ({"auxiliary": True}, "leave both out")]:
+    for wrong, cause in [({"cells": 4}, "has 3 layers, not 4"), ({"auxiliary": True}, "leave it")]:
         with pytest.raises(ValueError, match=cause):
             again.network(found, **{**settings, "auxiliary": False, **wrong})
     with pytest.raises(ValueError, match="has 3 layers, not 4"):
@@ -213,7 +213,10 @@ def test_widths_are_searched_on_real_images(tmp_path, capsys):
             ("search", "--space", "hypercuboid", "--method", "hypercuboid", "--retrain.cells", "2"),
             "no effect on a path through a grid",
         ),
-        (("latency", "measure", "--space", "hypercuboid"), "no model knows paths"),
+        (
+            ("latency", "measure", "--space", "hypercuboid", "--kinds", "block"),
+            "the blocks of hypercuboid are its candidates",
+        ),
     ],
 )
 def test_what_a_grid_cannot_be_is_refused_in_one_line(words, cause, capsys):

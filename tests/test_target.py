@@ -299,7 +299,7 @@ def test_a_target_out_of_range_is_refused_with_the_range(model, ms, cause):
 
 def test_a_space_that_drops_edges_is_refused(model):
     with pytest.raises(opened.TargetError, match="another space"):
-        aims.of_model(catalogue.entry("darts"), model, 0.1)
+        aims.of_model(catalogue.entry("mobile-fbnet"), model, 0.1)
     with pytest.raises(opened.TargetError, match="every edge stays"):
         aims.refuse_space(catalogue.entry("darts"))
 

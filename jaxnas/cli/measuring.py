@@ -15,6 +15,7 @@ from jaxnas.latency import (
     campaign,
     design,
     device,
+    grid_programs,
     measure,
     mobile_programs,
     programs,
@@ -42,7 +43,7 @@ def main(asked: latency.Measure, console: rich.console.Console | None = None) ->
     words = None if asked.command is None else remote.command(asked.command)
     if asked.threads is not None:
         device.pin(asked.threads)
-    entry = catalogue.entry(asked.space, asked.cells)
+    entry = catalogue.measured(asked.space, asked.cells)
     given = [genotypes.named(text)[0] for text in asked.genotypes]
     found = chosen(asked, entry, given)
     run.cache.enable()
@@ -103,8 +104,11 @@ def chosen(asked: latency.Measure, entry: catalogue.Entry, given: list[Genotype]
     if BLOCK in asked.kinds:
         found += programs.blocks(networks, asked.space, size)
     if OPERATOR in asked.kinds:
-        chain = asked.space in mobile_sized.CHAINS
-        found += (mobile_programs if chain else programs).operators(asked.space, size)
+        if asked.space == catalogue.GRID:
+            found += grid_programs.operators(size)
+        else:
+            chain = asked.space in mobile_sized.CHAINS
+            found += (mobile_programs if chain else programs).operators(asked.space, size)
     if NETWORK not in asked.kinds:
         # The noise is measured here too, and early, since a budget may cut.
         pairs = max(2, min(design.TWINS, len(found) // 5))
@@ -117,6 +121,7 @@ def resolved(asked: latency.Measure) -> latency.Measure:
     """The settings with the sizes that their space has by default."""
     single = asked.space == "nasbench201" or asked.space in mobile_sized.CHAINS
     cells = latency.STAGE_CELLS if single else latency.CELLS
+    cells = catalogue.LAYERS if asked.space == catalogue.GRID else cells
     return dataclasses.replace(
         asked,
         cells=cells if asked.cells is None else asked.cells,
@@ -144,19 +149,16 @@ def check(asked: latency.Measure) -> None:
         "--slope": asked.slope and asked.command is not None,
         "--cells": asked.cells is not None
         and "network" not in asked.kinds
-        and asked.space not in mobile_sized.CHAINS,
+        and asked.space not in (catalogue.GRID, *mobile_sized.CHAINS),
         "--classes": asked.classes is not None and "network" not in asked.kinds,
     }
     for flag, is_idle in idle.items():
         if is_idle:
             refuse(f"{flag} has no effect beside the other settings: leave it out.")
-    if asked.space == catalogue.GRID:
-        refuse(f"--space {asked.space}: no model knows paths through a grid; measure another.")
-    if asked.space in mobile_sized.CHAINS:
-        if BLOCK in asked.kinds:
-            refuse("--kinds block: a mobile space's candidates are its blocks; take operator.")
-        if asked.features % 4:
-            refuse(f"--features is {asked.features}: a mobile stem has a multiple of 4.")
+    if asked.space in (catalogue.GRID, *mobile_sized.CHAINS) and BLOCK in asked.kinds:
+        refuse(f"--kinds block: the blocks of {asked.space} are its candidates; take operator.")
+    if asked.space in mobile_sized.CHAINS and asked.features % 4:
+        refuse(f"--features is {asked.features}: a mobile stem has a multiple of 4.")
     if asked.networks is not None and asked.budget_minutes is not None:
         refuse("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
     if asked.name is not None and (asked.name.strip(".") == "" or set(asked.name) & set("/\\\0")):

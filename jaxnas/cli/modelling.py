@@ -204,9 +204,9 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
 
 
 def _space(name: str, cells: int | None) -> Space:
-    if cells is not None and name not in mobile_sized.CHAINS:
+    if cells is not None and name not in (catalogue.GRID, *mobile_sized.CHAINS):
         refuse(f"--cells has no effect on {name}: leave it out.")
-    return catalogue.entry(name, cells).space
+    return catalogue.measured(name, cells).space
 
 
 def _spaceless(path: Path) -> str:

@@ -15,7 +15,7 @@ import rich.console
 from jaxnas import catalogue, find, menu, mobile_sized, target_terms
 from jaxnas.cli import latency
 from jaxnas.genotype import Genotype
-from jaxnas.latency import campaign, device, measure, model_file, programs, remote
+from jaxnas.latency import campaign, device, layout, measure, model_file, programs, remote
 from jaxnas.latency.model import Model
 from jaxnas.program import Finished
 from jaxnas.run import folder as run_folder
@@ -133,9 +133,9 @@ def recipe(goal: Goal | None, given: Recipe) -> Recipe:
     if goal is None or goal.campaign is None:
         return given
     size = goal.campaign.size
-    # A mobile genotype says its layers by itself.
-    mobile = goal.campaign.settings["space"] in mobile_sized.CHAINS
-    taken = {name: getattr(size, name) for name in ("features", "cells")[: 1 if mobile else 2]}
+    # A genotype of a chain says its layers by itself.
+    chain = layout.is_chain(goal.campaign.entry.space)
+    taken = {name: getattr(size, name) for name in ("features", "cells")[: 1 if chain else 2]}
     for name, timed in taken.items():
         value = getattr(given, name)
         if value is not None and value != timed:
@@ -159,6 +159,7 @@ def found_aims(
     """
     if goal is None:
         return []
+    aims.refuse_space(entry)
     size = programs.Size(
         settings.retrain.features, settings.retrain.cells, classes, tuple(image), 1
     )

@@ -24,8 +24,9 @@ def baselines(space: Space, work: np.ndarray | None = None) -> Mapping[str, Base
     """The four by name: `macs`, `table`, `mlp`, `trees`.
 
     MACs are the first two quantities of `work` where given; else each candidate counts its name's
-    kernel^2 * expansion, alike at all positions. The table is ridge regression on one-hot codes,
-    its ridge by leave-one-out. Intervals: errors left out (ridge) or of five folds (the others).
+    kernel^2 * expansion and widths, alike at all positions. The table is ridge regression on
+    one-hot codes, its ridge by leave-one-out. Intervals: errors left out (ridge) or of five folds
+    (the others).
     """
     shape = layout.sizes(space)
     macs = _macs(space, work)
@@ -56,6 +57,7 @@ def _macs(space: Space, work: np.ndarray | None) -> np.ndarray:
             if candidates.kind(name) == candidates.LEARNED:
                 said = candidates.numbers(name)
                 table[p, o] = said.get("k", 1) ** 2 * said.get("e", 1) / said.get("g", 1)
+                table[p, o] *= said.get("from", 1) * said.get("to", 1)
     return table
 
 

@@ -1,5 +1,6 @@
 """What the name of a candidate says: its kind, its numbers, and which candidate it outgrows."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ ABSENT, PASS, FREE, LEARNED = range(4)  # nothing, the identity, no weights, wei
 # `k5`, `e6`, `g2`, `w1.25` or the first number of `3x3`, between underscores or at the end.
 NUMBER = re.compile(r"(?<![a-z])([a-z]{0,2})(\d+(?:\.\d+)?)(?:x\d+)?(?![a-z0-9])")
 GROUPS = "g"
+WIDTHS, STEP = re.compile(r":(\d+)-(\d+)$"), ("from", "to")  # of a step on a path
 
 
 def kind(name: str) -> int:
@@ -23,18 +25,23 @@ def kind(name: str) -> int:
 
 
 def numbers(name: str) -> dict[str, float]:
-    """The numbers of a name: `k5_e3_g2` gives k 5, e 3, g 2; `nor_conv_3x3` gives k 3."""
-    return {letter or "k": float(digits) for letter, digits in NUMBER.findall(name)}
+    """The numbers of a name: `k5_e3_g2` gives k 5, e 3, g 2; `nor_conv_3x3` gives k 3; of widths,
+    `sep_conv_3x3:8-16`, the first is `from`, the second `to`."""
+    found = {letter or "k": float(n) for letter, n in NUMBER.findall(WIDTHS.sub("", name))}
+    widths = WIDTHS.search(name)
+    return found | (dict(zip(STEP, map(float, widths.groups()), strict=True)) if widths else {})
 
 
 def grows(names: Sequence[str]) -> np.ndarray:
     """bool[O, O]: whether `names[j]` does all that `names[i]` does, and more.
 
     Two names that differ in numbers alone, none of them smaller. More groups are less work per
-    feature and often more time, so that names of different groups are not compared.
+    feature and often more time, so that names of different groups are not compared. Nor are
+    steps of different widths: none gets wider alone, its neighbours have to.
     """
     shapes = [_skeleton(name) for name in names]
-    sizes = [{k: v for k, v in numbers(name).items() if k != GROUPS} for name in names]
+    kept = (GROUPS, *STEP)
+    sizes = [{k: v for k, v in numbers(name).items() if k not in kept} for name in names]
 
     def outgrown(i: int, j: int) -> bool:
         same = shapes[i] == shapes[j] and kind(names[i]) == kind(names[j])
@@ -49,7 +56,8 @@ def grows(names: Sequence[str]) -> np.ndarray:
 def attributes(names: Sequence[str]) -> np.ndarray:
     """f64[O, A], standardised: what names tell about work, for layers of unknown sizes.
 
-    Is it a block; kernel, expansion, kernel^2 * expansion, groups; width and others as they come.
+    Is it a block; kernel^2 * expansion; each number by itself; where names tell widths, as all do
+    or none, the product of the two.
     """
     known = [numbers(name) for name in names]
     letters = sorted({letter for each in known for letter in each})
@@ -57,7 +65,9 @@ def attributes(names: Sequence[str]) -> np.ndarray:
     for name, each in zip(names, known, strict=True):
         block = kind(name) in (FREE, LEARNED)
         taps = each.get("k", 1) ** 2 * each.get("e", 1)
-        rows.append([block, block * taps, *(block * each.get(letter, 1) for letter in letters)])
+        told = [block, block * taps, *(block * each.get(letter, 1) for letter in letters)]
+        wide = [block * math.prod(each[end] for end in STEP)] if STEP[0] in each else []
+        rows.append(told + wide)
     table = np.array(rows, float)
     spread = table.std(0)
     return ((table - table.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0]
@@ -67,4 +77,5 @@ def _skeleton(name: str) -> str:
     def blank(found: re.Match) -> str:
         return found[0] if found[1] == GROUPS else (found[1] or "k") + "#"
 
-    return NUMBER.sub(blank, name)
+    operation, widths, step = name.partition(":")
+    return NUMBER.sub(blank, operation) + widths + step

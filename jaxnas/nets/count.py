@@ -1,10 +1,12 @@
 """How large a network is: its parameters and multiply-accumulates, counted exactly."""
 
+import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 
 from jaxnas.nets import mixed, nasbench201
 from jaxnas.types import Network, Supernet
@@ -16,6 +18,17 @@ class Size(NamedTuple):
     parameters: int  # without the auxiliary head; architecture parameters are not weights
     auxiliary: int  # parameters of the auxiliary head
     macs: int  # of one image's inference: convolutions and linear layers alone
+
+
+class Kernel(NamedTuple):
+    shape: tuple[
+        int, ...
+    ]  # channels that leave are last; a depthwise one has no other axis of them
+    pixels: int  # at which one image is multiplied with it
+
+    @property
+    def macs(self) -> int:
+        return math.prod(self.shape) * self.pixels
 
 
 def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
@@ -55,6 +68,19 @@ def pixels(net: Network, image: tuple[int, int, int]) -> dict[tuple[str, ...], i
     with nn.intercept_methods(listen):
         jax.eval_shape(lambda *a: net.infer(*a), *_variables(net, image), _images(image))
     return found
+
+
+def kernels(module: nn.Module, image: tuple[int, int, int]) -> tuple[list[Kernel], int]:
+    """(each kernel of a Linen module alone, all its parameters), for an image that enters it."""
+    parts = lambda variables: (variables.get("params", {}), variables.get("stats", {}))
+    net = Network(
+        lambda key, x: parts(module.init(key, x)),
+        None,
+        lambda weights, stats, x: module.apply({"params": weights, "stats": stats}, x),
+    )
+    weights = flatten_dict(_variables(net, image)[0])
+    uses = pixels(net, image)
+    return [Kernel(weights[path].shape, n) for path, n in uses.items()], _total(weights)
 
 
 def _macs_of(net: Supernet | Network, image: tuple[int, int, int], variables: Any) -> int:

@@ -148,7 +148,7 @@ def network(
     A width of the genotype stands for `features` times as many channels. Raises GenotypeError for
     a genotype that is no such path, and ValueError as `supernet`.
     """
-    steps = [_parsed(op, features) for _, _, op in _path(genotype)]
+    steps = [parsed(op, features) for _, _, op in _path(genotype)]
     outside.refuse_sizes(len(steps), min((min(w) for _, *w in steps), default=0), classes)
     if any(before[2] != after[1] for before, after in zip(steps, steps[1:], strict=False)):
         raise GenotypeError("Not a path: a layer begins with another width than the last gave.")
@@ -184,7 +184,7 @@ def network(
 
 def widths_of(genotype: Genotype, features: int = 1) -> tuple[int, ...]:
     """Channels of the stem and after each layer of a path. Raises GenotypeError for none."""
-    steps = [_parsed(op, features) for _, _, op in _path(genotype)]
+    steps = [parsed(op, features) for _, _, op in _path(genotype)]
     return tuple(before for _, before, _ in steps[:1]) + tuple(after for _, _, after in steps)
 
 
@@ -203,19 +203,23 @@ def rewidened(genotype: Genotype, widths: Sequence[int]) -> Genotype:
     return genotype._replace(cells={"grid": cell._replace(edges=edges)})
 
 
-def _path(genotype: Genotype):
-    cell = genotype.cells.get("grid")
-    if cell is None or [e[:2] for e in cell.edges] != [(n, n + 1) for n in range(len(cell.edges))]:
-        raise GenotypeError("Not a path: expected one cell, 'grid', whose edges follow each other.")
-    return cell.edges
+def parsed(op: str, features: int = 1) -> tuple[str, int, int]:
+    """(operation, channels before, channels after) of a step `op:16-32` of a path.
 
-
-def _parsed(op: str, features: int) -> tuple[str, int, int]:
+    Raises GenotypeError for anything else.
+    """
     name, _, widths = op.partition(":")
     before, _, after = widths.partition("-")
     if not (WIDTH.fullmatch(before) and WIDTH.fullmatch(after)):
         raise GenotypeError(f"Not a path: expected an operation as op:16-32, found {op[:60]!r}.")
     return name, features * int(before), features * int(after)
+
+
+def _path(genotype: Genotype):
+    cell = genotype.cells.get("grid")
+    if cell is None or [e[:2] for e in cell.edges] != [(n, n + 1) for n in range(len(cell.edges))]:
+        raise GenotypeError("Not a path: expected one cell, 'grid', whose edges follow each other.")
+    return cell.edges
 
 
 def _refuse_image(reductions: Sequence[int]) -> Callable[[int, int], None]:

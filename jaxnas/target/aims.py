@@ -109,14 +109,14 @@ def lives(entry: catalogue.Entry, deployed: np.ndarray) -> np.ndarray:
 
 def refuse_space(entry: catalogue.Entry, model: Model | None = None) -> None:
     """Raises TargetError where the model is of another space, or a genotype keeps few edges."""
-    if model is not None and dict(model.space) != dict(entry.space):
-        raise TargetError("The latency model is of another space: measure and fit this one.")
     whole = layout.enumerable(entry.space) or layout.is_chain(entry.space)
     if not whole or not codes.all_stay(entry):
         raise TargetError(
             "A target needs a space in which every edge stays in the network, NAS-Bench-201 or a "
             "chain: in this one gates do not say what a network will cost."
         )
+    if model is not None and dict(model.space) != dict(entry.space):
+        raise TargetError("The latency model is of another space: measure and fit this one.")
 
 
 def refuse_range(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxnas import catalogue, genotype, mobile_sized
 from jaxnas.genotype import Genotype, GenotypeError
 from jaxnas.latency import device as hardware
-from jaxnas.latency import files, fit, measure, programs, rounds, work
+from jaxnas.latency import files, fit, grid_programs, measure, programs, rounds, work
 from jaxnas.latency.files import Raw
 from jaxnas.latency.model import Model
 from jaxnas.target import codes
@@ -40,7 +40,7 @@ class Campaign(NamedTuple):
     genotypes: tuple[Genotype, ...]
     networks: np.ndarray  # i64[N, positions]
     latency_ms: np.ndarray  # f64[N]
-    work: np.ndarray | None  # f64[positions, candidates, quantities] of a mobile chain
+    work: np.ndarray | None  # f64[positions, candidates, quantities] of a chain
     unsampled: tuple[str, ...] = ()  # labels of the programs left out for want of a sample
 
     @property
@@ -64,7 +64,7 @@ def campaign(folder: Path) -> Campaign:
             f"{path} does not say its space and the networks' size: measure with "
             "`jaxnas latency measure`."
         )
-    entry = catalogue.entry(settings["space"], settings["cells"])
+    entry = catalogue.measured(settings["space"], settings["cells"])
     if entry.digest != settings.get("space_sha256"):
         raise TargetError(
             f"{path} was measured for another {settings['space']}: the file has changed since; "
@@ -97,6 +97,8 @@ def campaign(folder: Path) -> Campaign:
 
 
 def _work(space: str, size: programs.Size) -> np.ndarray | None:
+    if space == catalogue.GRID:
+        return grid_programs.work_of(size)
     if space not in mobile_sized.CHAINS:
         return None
     chain = mobile_sized.sized(space, features=size.features, repeats=size.cells)

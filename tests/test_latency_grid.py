@@ -1,0 +1,144 @@
+"""Paths through the hypercuboid: told apart as a chain, counted, measured, modelled."""
+
+import itertools
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas import catalogue, select
+from jaxnas import genotype as genotypes
+from jaxnas.cli import main
+from jaxnas.latency import (
+    candidates,
+    design,
+    expected,
+    fit,
+    grid_programs,
+    layout,
+    programs,
+)
+from jaxnas.nets import count
+from jaxnas.target import codes, opened
+
+LAYERS = 3
+SIZE = programs.Size(features=4, cells=LAYERS, classes=5, image=(12, 8, 3))
+ENTRY = catalogue.measured("hypercuboid", LAYERS)
+
+
+def network_of(path: genotypes.Genotype):
+    return ENTRY.network(
+        path, features=4, cells=LAYERS, classes=5, reductions=None, auxiliary=False
+    )
+
+
+def test_a_path_is_one_candidate_a_layer_of_a_chain():
+    assert layout.is_chain(ENTRY.space)
+    # 3 x 3 widths and two operations; the last layer leads to the last width alone.
+    assert layout.sizes(ENTRY.space) == (18, 18, 6)
+    assert layout.sizes(catalogue.measured("hypercuboid", 1).space) == (6,)
+    grid = catalogue.entry("hypercuboid", LAYERS)
+    random = np.random.default_rng(0)
+    gates = {name: random.random(choice.shape) for name, choice in grid.space.items()}
+    path = grid.select(grid.space, gates)
+    code = codes.of_genotype(ENTRY.space, path)
+    assert codes.to_genotype(ENTRY, code) == path
+    # Other spaces are themselves.
+    assert catalogue.measured("nasbench201").space == catalogue.entry("nasbench201").space
+
+
+def test_the_connected_path_of_the_largest_sum_is_found():
+    random = np.random.default_rng(1)
+    space = catalogue.measured("hypercuboid", 2).space
+    names = [choice.candidates[0] for choice in space.values()]
+    ends = lambda name: name.partition(":")[2].split("-")
+    for _ in range(20):
+        gates = {name: random.normal(size=choice.shape) for name, choice in space.items()}
+        sums = {
+            (one, two): gates["grid"][0, names[0].index(one)]
+            + gates["last"][0, names[1].index(two)]
+            for one, two in itertools.product(*names)
+            if ends(one)[1] == ends(two)[0]
+        }
+        found = select.connected(space, gates)
+        assert tuple(op for _, _, op in found.cells["grid"].edges) == max(sums, key=sums.get)
+    with pytest.raises(ValueError, match="not finite"):
+        select.connected(space, gates | {"last": np.full((1, 6), np.nan)})
+
+
+def test_work_adds_up_to_what_is_counted():
+    work = grid_programs.work_of(SIZE)
+    assert work.shape == (LAYERS, 18, 6) and (work[-1, 6:] == 0).all()
+    classifier = 5 * 16
+    for path in design.networks(ENTRY.space, ENTRY.select, 12):
+        code = codes.of_genotype(ENTRY.space, path)
+        own = work[np.arange(LAYERS), code].sum(0)
+        size = count.size(network_of(path), SIZE.image)
+        assert own[0] + own[1] + classifier == size.macs
+        assert own[3] + classifier + 5 == size.parameters
+
+
+def test_every_candidate_runs_alone_where_it_stands():
+    found = grid_programs.operators(SIZE)
+    assert len({program.label for program in found}) == len(found)
+    # Layers 1 and 2 halve the image: 18 candidates, 18, and the last layer's 6.
+    assert len(found) == 42
+    said = json.loads(found[0].architecture)
+    assert said["operation"] == "sep_conv_3x3" and said["inputs"] == said["features"] == 4
+    for program in (found[0], found[20], found[-1]):
+        said = json.loads(program.architecture)
+        y = program.function(*programs.filled(program.arguments))
+        sides = [-(-said[side] // said["stride"]) for side in ("height", "width")]
+        assert y.shape == (1, *sides, said["features"])
+    with pytest.raises(ValueError, match="below one"):
+        grid_programs.operators(SIZE._replace(image=(2, 2, 3)))
+
+
+def test_a_model_of_paths_is_exact_where_time_is_work():
+    work = grid_programs.work_of(SIZE)
+    networks = np.array(
+        [codes.of_genotype(ENTRY.space, g) for g in design.networks(ENTRY.space, ENTRY.select, 60)]
+    )
+    ms = 1.0 + work[np.arange(LAYERS), networks][..., :2].sum((1, 2)) / 1e5
+    model = fit.fit(ENTRY.space, networks[:40], ms[:40], work=work)
+    np.testing.assert_allclose(model.predict(networks[40:])[0], ms[40:], rtol=0.02)
+    take = expected.expected(model)
+    for network in networks[40:45]:
+        gates = {k: jnp.asarray(v) for k, v in layout.one_hot(ENTRY.space, network).items()}
+        assert float(take(gates)) == pytest.approx(float(model.predict(network[None])[0][0]), 1e-5)
+
+
+def test_only_steps_of_equal_widths_are_compared():
+    names = ("sep_conv_3x3:1-2", "sep_conv_5x5:1-2", "sep_conv_5x5:1-4", "max_pool_3x3:1-2")
+    assert np.argwhere(candidates.grows(names)).tolist() == [[0, 1]]
+    assert candidates.numbers("sep_conv_3x3:8-16") == {"k": 3, "from": 8, "to": 16}
+
+
+def test_paths_are_measured_fitted_and_predicted(tmp_path, capsys):
+    words = [
+        *("latency", "measure", "--space", "hypercuboid", "--cells", "2", "--features", "2"),
+        *("--image", "4", "4", "3", "--networks", "12", "--rounds", "5", "--sample-ms", "0.2"),
+        *("--kinds", "network", "operator", "--out", str(tmp_path), "--name", "grid"),
+    ]
+    assert main(words) == 0, capsys.readouterr().err
+    found = opened.campaign(tmp_path / "grid")
+    assert len({tuple(network) for network in found.networks}) == 12
+    assert found.work.shape == (2, 18, 6)
+    assert {"network", "operator", "reference"} == set(found.raw.kinds)
+    assert main(["latency", "fit", str(tmp_path / "grid")]) == 0
+    path = tmp_path / "path.json"
+    path.write_text(genotypes.to_json(found.genotypes[3]))
+    assert main(["latency", "predict", str(tmp_path / "grid" / "model.json"), str(path)]) == 0
+    assert "ms" in capsys.readouterr().out
+    assert main(["latency", "report", str(tmp_path / "grid")]) == 0
+    table = ["latency", "fit", str(tmp_path / "grid" / "latency.csv"), "--space", "hypercuboid"]
+    assert main([*table, "--cells", "2", "--out", str(tmp_path / "of_table.json")]) == 0
+    capsys.readouterr()
+    assert main([*table, "--cells", "3"]) == 2
+    assert "of other --cells" in capsys.readouterr().err
+    search = ["search", "--space", "hypercuboid", "--method", "hypercuboid", "--cells", "2"]
+    wanted = ["--latency", str(tmp_path / "grid"), "--target-ms", "1", "--out", str(tmp_path)]
+    assert main([*search, *wanted]) == 2
+    error = capsys.readouterr().err
+    assert "in which every edge stays" in error and error.count("\n") == 1
