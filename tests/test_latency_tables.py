@@ -7,7 +7,17 @@ import pytest
 
 from jaxnas import cli, genotype, mobile, mobile_named, mobile_sized
 from jaxnas import space as spaces
-from jaxnas.latency import accept, candidates, devices, files, fit, layout, tables
+from jaxnas.latency import (
+    accept,
+    candidates,
+    devices,
+    files,
+    fit,
+    layout,
+    look_up,
+    network_table,
+    tables,
+)
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "latency"
 CELL = spaces.nasbench201()
@@ -25,15 +35,23 @@ def written(tmp_path, text, encoding="utf-8"):
     return path
 
 
+def measured(path, space, **settings):
+    return network_table.measured(tables.read(path), space, **settings)
+
+
+def looked_up(path):
+    return look_up.read(tables.read(path))
+
+
 def violations(table):
-    return [pair for pair in tables.compared(table) if pair.violates]
+    return [pair for pair in look_up.compared(table) if pair.violates]
 
 
 def test_single_path_table_has_the_totals_of_the_paper():
-    table = tables.look_up(shared("singlepath_pixel1_lut.csv"))
+    table = looked_up(shared("singlepath_pixel1_lut.csv"))
     assert table.form == "single-path"
     space = mobile.space(mobile_named.single_path())
-    costs = tables.costs(table, space)
+    costs = look_up.costs(table, space)
     # Facts 4.6: all 5x5-e6, all 3x3-e6, all 5x5-e3 without the 19.5999 ms that are fixed.
     names = [c for choice in space.values() for c in choice.candidates]
     total = lambda name: sum(costs[p, row.index(name)] for p, row in enumerate(names))
@@ -44,23 +62,23 @@ def test_single_path_table_has_the_totals_of_the_paper():
 
 
 def test_proxyless_table_has_no_violation():
-    table = tables.look_up(shared("proxyless_mobile_lut.csv"))
+    table = looked_up(shared("proxyless_mobile_lut.csv"))
     assert table.form == "proxyless"
     assert len(table.entries) == 72
-    assert len(tables.compared(table)) == 135 and violations(table) == []
+    assert len(look_up.compared(table)) == 135 and violations(table) == []
 
 
 def test_names_what_is_slower_though_it_does_less(tmp_path):
     text = "layer,op,latency_ms\n0,k3_e3,2.0\n0,k3_e6,1.5\n0,k5_e3,2.5\n1,k3_e3,1\n1,k5_e3_g2,0.5\n"
-    table = tables.look_up(written(tmp_path, text))
+    table = looked_up(written(tmp_path, text))
     # Groups are not compared.
     assert violations(table) == [tables.Pair("layer 0", "k3_e3", "k3_e6", 2.0, 1.5)]
 
 
 def test_names_which_network_is_slower_though_it_does_less(tmp_path):
     rows = ("2 2 1 1 1 1,5", "2 3 1 1 1 1,4", "3 3 1 1 1 1,6", "3 2 0 1 1 1,1")
-    found = tables.measured(written(tmp_path, "\n".join(["network,latency_ms", *rows, ""])), CELL)
-    count, wrong = tables.compared_networks(found, CELL)
+    found = measured(written(tmp_path, "\n".join(["network,latency_ms", *rows, ""])), CELL)
+    count, wrong = network_table.compared(found, CELL)
     assert count == 3  # the last has another edge, and is compared with none
     assert wrong == [tables.Pair("lines 2 and 3", "nor_conv_1x1", "nor_conv_3x3", 5.0, 4.0)]
 
@@ -88,7 +106,7 @@ ROWS = (
 @pytest.mark.parametrize(("unit", "size"), [("ms", 1), ("us", 1e-3), ("s", 1e3), ("ns", 1e-6)])
 def test_reads_measurements_of_a_phone_in_their_unit(tmp_path, unit, size):
     path = written(tmp_path, f"network,latency_{unit}\n" + ROWS.format(2, 3, 4))
-    found = tables.measured(path, CELL)
+    found = measured(path, CELL)
     assert found.networks.tolist() == [[0, 1, 2, 3, 4, 0], [0, 1, 2, 3, 4, 3], [3] * 6]
     np.testing.assert_allclose(found.latency_ms, np.array([2, 3, 4]) * size)
 
@@ -96,11 +114,11 @@ def test_reads_measurements_of_a_phone_in_their_unit(tmp_path, unit, size):
 def test_reads_one_device_of_several(tmp_path):
     text = "device,network,latency_ms\na,0 1 2 3 4 3,5\nb,0 1 2 3 4 3,9\nb,3 3 3 3 3 3,12\n"
     path = written(tmp_path, text)
-    assert tables.measured(path, CELL, device="b").latency_ms.tolist() == [9, 12]
+    assert measured(path, CELL, device="b").latency_ms.tolist() == [9, 12]
     with pytest.raises(tables.TableError, match="of a, b, not of 'c'"):
-        tables.measured(path, CELL, device="c")
+        measured(path, CELL, device="c")
     with pytest.raises(tables.TableError, match="several devices .*choose one with --device"):
-        tables.measured(path, CELL)
+        measured(path, CELL)
 
 
 @pytest.mark.parametrize(
@@ -126,24 +144,24 @@ def test_reads_one_device_of_several(tmp_path):
 )
 def test_refuses_measurements_that_are_none(tmp_path, text, cause):
     with pytest.raises(tables.TableError, match=cause) as refused:
-        tables.measured(written(tmp_path, text), CELL)
+        measured(written(tmp_path, text), CELL)
     assert "\n" not in str(refused.value)
 
 
 def test_reads_a_table_that_a_spreadsheet_wrote(tmp_path):
     text = "network,latency_ms\n" + ROWS.format(2, 3, 4)
-    found = tables.measured(written(tmp_path, text, "utf-8-sig"), CELL)
+    found = measured(written(tmp_path, text, "utf-8-sig"), CELL)
     assert found.latency_ms.tolist() == [2, 3, 4]
 
 
 def test_a_column_architecture_may_be_of_the_processor(tmp_path):
     text = "architecture,network,latency_ms\narm64,3 3 3 3 3 3,2\n"
-    assert tables.measured(written(tmp_path, text), CELL).networks.tolist() == [[3] * 6]
+    assert measured(written(tmp_path, text), CELL).networks.tolist() == [[3] * 6]
 
 
 def test_reads_the_strings_of_the_benchmark(tmp_path):
     text = "|none~0|+|skip_connect~0|nor_conv_1x1~1|+|nor_conv_3x3~0|avg_pool_3x3~1|none~2|"
-    found = tables.measured(
+    found = measured(
         written(tmp_path, f"network,latency_ms\n{text},2\n" + ROWS.format(2, 3, 4)), CELL
     )
     ops = {(s, t): op for s, t, op in genotype.from_nasbench201(text).cells["cell"].edges}
@@ -174,7 +192,7 @@ def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
         ("k3_e3 at 0", "operator", 0.01, "{}"),
     ]
     path = campaigns(tmp_path, rows)
-    table = tables.measured(path, space)
+    table = measured(path, space)
     assert table.latency_ms.tolist() == [0.3, 0.4] and table.lines.tolist() == [3, 4]
     at = {p.edge: p.candidates[code] for p, code in zip(
         layout.positions(space), table.networks[0], strict=True
@@ -183,7 +201,7 @@ def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
     shorter = mobile.space(mobile_sized.sized("mobile-single-path", repeats=1))
     for other in (shorter, CELL):
         with pytest.raises(tables.TableError, match="line 3: the network has other edges"):
-            tables.measured(path, other)
+            measured(path, other)
 
 
 def repeated(*aparts):
@@ -263,7 +281,7 @@ def test_times_of_many_sizes_are_no_two_units():
 def test_rows_that_disagree_are_of_two_devices(tmp_path):
     text = "network,latency_ms\n1 1 1 1 1 1,2\n1 1 1 1 1 1,9\n2 1 1 1 1 1,3\n"
     with pytest.raises(fit.FitError, match="one device and one unit"):
-        tables.measured(written(tmp_path, text), CELL)
+        measured(written(tmp_path, text), CELL)
 
 
 @pytest.mark.parametrize(
@@ -277,13 +295,13 @@ def test_rows_that_disagree_are_of_two_devices(tmp_path):
 )
 def test_refuses_a_look_up_table_that_cannot_be(tmp_path, text, cause):
     with pytest.raises(tables.TableError, match=cause):
-        tables.look_up(written(tmp_path, text))
+        looked_up(written(tmp_path, text))
 
 
 def test_refuses_a_look_up_table_of_another_space(tmp_path):
-    table = tables.look_up(written(tmp_path, "layer,op,latency_ms\n0,k3_e3,1\n"))
+    table = looked_up(written(tmp_path, "layer,op,latency_ms\n0,k3_e3,1\n"))
     with pytest.raises(tables.TableError, match="another space"):
-        tables.costs(table, mobile.space(mobile_named.single_path()))
+        look_up.costs(table, mobile.space(mobile_named.single_path()))
 
 
 def save(tmp_path, **arrays):
@@ -400,7 +418,7 @@ def test_a_campaigns_table_without_a_space_leads_to_its_folder(tmp_path, capsys)
 
 
 def test_check_says_how_many_networks_it_compares(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(tables, "MOST", 2)
+    monkeypatch.setattr(network_table, "MOST", 2)
     path = written(tmp_path, "network,latency_ms\n" + ROWS.format(2, 3, 4))
     code, out = said(capsys, "check", path, "--space", "nasbench201")
     assert code == 0 and "only the first 2 rows were compared" in out

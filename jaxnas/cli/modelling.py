@@ -17,7 +17,9 @@ from jaxnas.latency import (
     files,
     fit,
     layout,
+    look_up,
     model_file,
+    network_table,
     plot,
     rounds,
     tables,
@@ -162,13 +164,13 @@ def checked(asked: latency.Check, console: rich.console.Console | None = None) -
     if asked.space is None and asked.cells is not None:
         refuse("--cells has no effect without --space: leave it out.")
     space = None if asked.space is None else _space(asked.space, asked.cells)
-    form = tables.form(path)
-    if form == tables.NETWORKS:
-        lines = _networks_checked(path, space, asked.device)
+    given = tables.read(path)
+    if tables.form(given) == tables.NETWORKS:
+        lines = _networks_checked(given, space, asked.device)
     elif asked.device is not None:
-        refuse(f"--device has no effect on a {form} look-up table of layers: leave it out.")
+        refuse(f"--device has no effect on a {given.form} look-up table of layers: leave it out.")
     else:
-        lines = _layers_checked(path, space, asked.space)
+        lines = _layers_checked(given, space, asked.space)
     for line in list(lines):
         progress.say(console, line)
 
@@ -184,7 +186,8 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
         if asked.space is None:
             refuse(_spaceless(path))
         choices = _space(asked.space, asked.cells)
-        found = tables.measured(path, choices, device=asked.device, column=asked.column)
+        given = tables.read(path)
+        found = network_table.measured(given, choices, device=asked.device, column=asked.column)
         return Rows(choices, found.device, quantity, found.networks, found.latency_ms, None, None)
     if any(flag is not None for flag in (asked.space, asked.device, asked.cells)):
         refuse(
@@ -214,22 +217,22 @@ def _spaceless(path: Path) -> str:
     if (path.parent / files.RAW).is_file():
         return f"{path} does not say its space: give the campaign's folder {path.parent} instead."
     with contextlib.suppress(tables.TableError):
-        if (form := tables.form(path)) != tables.NETWORKS:
-            return tables.of_layers(path, form)
+        if (given := tables.read(path)).form in tables.LOOK_UPS:
+            return network_table.of_layers(given)
     return f"{path} does not say its space: give --space."
 
 
-def _layers_checked(path: Path, space: Space | None, name: str | None) -> Iterator[str]:
-    found = tables.look_up(path)
+def _layers_checked(given: tables.Table, space: Space | None, name: str | None) -> Iterator[str]:
+    found = look_up.read(given)
     ms, places = list(found.entries.values()), {where for where, _ in found.entries}
     yield (
         f"{found.form} look-up table: {len(ms)} entries at {len(places)} layers, {min(ms):.3g} to "
         f"{max(ms):.3g} ms"
     )
-    pairs = tables.compared(found)
+    pairs = look_up.compared(found)
     yield from _dominance(len(pairs), [pair for pair in pairs if pair.violates])
     if space is not None:
-        costs = tables.costs(found, space)
+        costs = look_up.costs(found, space)
         rows = [row[:size] for row, size in zip(costs, layout.sizes(space), strict=True)]
         yield (
             f"of {name}: its {len(rows)} searched layers take {sum(map(min, rows)):.4g} to "
@@ -237,19 +240,21 @@ def _layers_checked(path: Path, space: Space | None, name: str | None) -> Iterat
         )
 
 
-def _networks_checked(path: Path, space: Space | None, device: str | None) -> Iterator[str]:
+def _networks_checked(
+    given: tables.Table, space: Space | None, device: str | None
+) -> Iterator[str]:
     if space is None:
-        refuse(f"{path} is of whole networks and does not say their space: give --space.")
-    for each in [device] if device else tables.devices(path) or [None]:
-        found = tables.measured(path, space, device=each)
+        refuse(f"{given.path} is of whole networks and does not say their space: give --space.")
+    for each in [device] if device else network_table.devices(given) or [None]:
+        found = network_table.measured(given, space, device=each)
         different, ms = accept.accepted(space, found.networks, found.latency_ms)
         yield (
             f"table of whole networks, {found.device or 'an unnamed device'}: {len(different)} "
             f"networks in {len(found.networks)} rows, {min(ms):.3g} to {max(ms):.3g} ms"
         )
-        yield from _dominance(*tables.compared_networks(found, space))
-        if len(found.networks) > tables.MOST:
-            yield f"only the first {tables.MOST} rows were compared with each other"
+        yield from _dominance(*network_table.compared(found, space))
+        if len(found.networks) > network_table.MOST:
+            yield f"only the first {network_table.MOST} rows were compared with each other"
 
 
 def _dominance(pairs: int, wrong: Sequence[tables.Pair]) -> Iterator[str]:
