@@ -270,7 +270,7 @@ def _fbnet() -> Method:
 def _single_path() -> Method:
     of_table = {
         "table": "",
-        "fixed_ms": single_path_latency.PIXEL1_FIXED_MS,
+        "fixed_ms": 0.0,
         "latency_weight": single_path.LATENCY_WEIGHT,
     }
     defaults = method_entry.defaults(single_path.single_path) | of_table
@@ -280,6 +280,11 @@ def _single_path() -> Method:
         if run.penalty is None:
             table = single_path_latency.read(settings["table"])
             own["costs"] = single_path_latency.costs(run.entry.space, table)
+            if not settings["fixed_ms"]:
+                raise ValueError(
+                    "A table has the searched layers alone: give the milliseconds of the rest of "
+                    f"the network, fixed_ms={single_path_latency.PIXEL1_FIXED_MS} for the paper's."
+                )
             own |= {name: settings[name] for name in ("fixed_ms", "latency_weight")}
         else:
             for name, default in of_table.items():

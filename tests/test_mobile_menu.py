@@ -163,6 +163,17 @@ def test_methods_of_mobile_spaces_refuse_cells():
         made("proxyless", family="darts", space="darts")
 
 
+def test_a_table_of_layers_is_not_added_to_the_rest_of_another_device(tmp_path):
+    path = tmp_path / "lut.csv"
+    rows = [f"{layer},{choice},{1 + choice}" for layer in range(6) for choice in range(4)]
+    path.write_text("\n".join(["layer,choice,latency_ms", *rows, ""]))
+    words, space = (f"table={path}",), "mobile-single-path"
+    with pytest.raises(ValueError, match="the rest of the network, fixed_ms=19.59"):
+        made("single-path", words, space=space)
+    _, program = made("single-path", (*words, "fixed_ms=3"), space=space)
+    assert next(program).epochs == 2
+
+
 def test_single_path_is_held_to_a_target_in_the_place_of_a_table():
     entry = catalogue.entry("mobile-single-path", 1)
     limit = target_terms.Limit("ms", 1.0, lambda gates: gates["layers"].sum())
