@@ -409,11 +409,29 @@ def test_a_wrong_model_is_fitted_again_until_the_target_holds(measured, model):
 
 
 def test_a_target_that_cannot_hold_is_said_not_to(measured, model, monkeypatch):
-    monkeypatch.setattr(settle, "ROUNDS", 2)
+    monkeypatch.setattr(settle, "ROUNDS", 6)
     verdict, rounds = settled(measured, model, ms=0.2, scale=3.0)
+    assert rounds == [settle.TIMED] * 6
     assert not verdict.record["targets"]["ms"]["holds"]
-    assert len(rounds) == 2
     assert "DOES NOT HOLD" in settle.lines(verdict.record)[0]
+
+
+def test_measuring_ends_where_none_nearer_is_known(measured, model):
+    """None of the pool comes near the target: the nearest are measured once."""
+    aim, notes = aims.of_model(ENTRY, model, 0.2), []
+    every = pool.pool(ENTRY, gates_of())
+    far = aim.cost(every.networks) < 0.7 * aim.aim
+    few = pool.Pool(every.networks[far], every.log_probability[far])
+    timed = lambda found, number: beside.Times(
+        true_ms(np.array([codes.of_genotype(ENTRY.space, each) for each in found])), 1.0, ()
+    )
+    verdict = settle.settle(
+        ENTRY, [aim], few, finished(more_convolutions), model=model, campaign=measured,
+        measure=timed, note=notes.append,
+    )  # fmt: skip
+    assert len(verdict.record["rounds"]) == 1 < settle.ROUNDS
+    assert not verdict.record["targets"]["ms"]["holds"]
+    assert notes[-1] == "target: 4 networks were measured, and none nearer is known"
 
 
 def test_a_risk_keeps_off_the_target_and_that_holds(measured, model):

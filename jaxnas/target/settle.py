@@ -18,7 +18,7 @@ from jaxnas.target.pool import Pool
 
 HOLDS, REFIT = 0.05, 0.03  # relative: a target holds; a model is fitted again beyond
 SEEN = 0.005  # a device that is faster or slower by more is said to be
-JUDGED, TIMED, ROUNDS = 32, 4, 4  # by shared weights; measured in a round; rounds at most
+JUDGED, TIMED, ROUNDS = 32, 4, 25  # by shared weights; measured in a round; rounds at most
 
 Measure = Callable[[Sequence[Genotype], int], Times]  # (networks, number of the round)
 
@@ -53,9 +53,10 @@ def settle(
     Among the networks whose costs are all at or below their aims and one within 5 % of it (else
     the nearest below), the 32 likeliest are judged by shared weights. With `measure` the best four
     are timed; where the gap between predicted and measured is above 3 %, the model is fitted again
-    with them. That is repeated, at most four times, until one is within 5 % of the target in
-    milliseconds: the most accurate of those below it, else above. Networks of the campaign count
-    as it measured them, until they are timed again. Ours throughout (docs/target.md).
+    with them. That is repeated until one is within 5 % of the target in milliseconds (the most
+    accurate of those below it, else above), or all such networks are measured, 25 times at most.
+    Networks of the campaign count as it measured them, until they are timed again. Ours throughout
+    (docs/target.md).
     """
     known = Known({aim.name: aim.cost(pool.networks) for aim in aims}, {}, {})
     by_ms, first = _of(aims, "ms"), model
@@ -78,6 +79,7 @@ def settle(
             return _verdict(entry, aims, pool, known, order, accuracy, first, model, [], 0)
         new = [i for i in order if i not in known.measured][:TIMED]
         if not new:
+            note(f"target: {len(known.measured)} networks were measured, and none nearer is known")
             break
         times = measure([codes.to_genotype(entry, pool.networks[i]) for i in new], number)
         known.measured.update(zip(new, map(float, times.latency_ms), strict=True))
