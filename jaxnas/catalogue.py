@@ -43,6 +43,8 @@ class Entry(NamedTuple):
     select: Callable[[Space, Gates], Genotype]
     network: Callable[..., Network]
     digest: str | None  # SHA-256 of the user's file
+    pairs: bool = False  # whether a network has two edges a node; else it has them all
+    searched: Space | None = None  # whose gates a search has, where they are not the space's
 
 
 def entry(name: str, cells: int | None = None) -> Entry:
@@ -97,6 +99,7 @@ def _cells(
         functools.partial(select.strongest_pairs, name=name),
         functools.partial(derived_darts.cifar, candidates=derived),
         digest,
+        pairs=True,
     )
 
 
@@ -109,7 +112,8 @@ def measured(name: str, cells: int | None = None) -> Entry:
     found = entry(name, cells)
     if name != GRID:
         return found
-    return found._replace(space=spaces.paths(found.space, WIDTHS), select=select.connected)
+    chain = spaces.paths(found.space, WIDTHS)
+    return found._replace(space=chain, select=select.connected, searched=found.space)
 
 
 def of_genotype(genotype: Genotype) -> Entry:

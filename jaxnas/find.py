@@ -247,9 +247,9 @@ def _stage(
         gates = jax.device_get(search.gates(state))
         metrics = {"accuracy/supernet": accuracy(state, host.train, host.valid)}
         metrics |= gate_metrics(stage.space, gates, host.entry.select(stage.space, gates))
-        expect = target_terms.normalised(gates) if host.limits else {}
         metrics |= {
-            f"expected/{limit.name}": float(limit.expected(expect)) for limit in host.limits
+            f"expected/{limit.name}": float(limit.expected(limit.shares(gates)))
+            for limit in host.limits
         }
         return run.Epoch(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 

@@ -76,7 +76,7 @@ def methods() -> dict[str, Method]:
         "sharp-darts": search(
             "sharpDARTS: Max-W, cosine power annealing", sharp_darts.sharp_darts,
             quick={"warm_up": 1},
-        ),
+        )._replace(takes_target=False),  # Max-W's gates are no probabilities
         "hypercuboid": _hypercuboid(),
         "gdas": search(
             "GDAS: one candidate an edge, by Gumbel", gdas.gdas, hard, {"arch_learning_rate": 0.03}

@@ -41,6 +41,11 @@ class Fixed(NamedTuple):
     weight: float
 
 
+def normalised(gates: Gates) -> Gates:
+    """Gates whose every edge sums to one (those of PC-DARTS sum to the edge's own share)."""
+    return {name: gate / gate.sum(-1, keepdims=True) for name, gate in gates.items()}
+
+
 class Limit(NamedTuple):
     """What networks drawn from gates may cost on average."""
 
@@ -48,6 +53,7 @@ class Limit(NamedTuple):
     most: float
     expected: Callable[[Gates], Scalar]  # above 0; gates are probabilities
     fixed: Fixed | None = None  # None: held by a weight that adapts
+    shares: Callable[[Gates], Gates] = normalised  # gates as the probabilities that it expects
 
 
 class Held(NamedTuple):
@@ -83,7 +89,7 @@ def one_sided(
 
     def excess(arch: Arch, weights: Weights, step) -> Scalar:
         """log(E / most)"""
-        gates = shares(relaxation, arch, weights, step)
+        gates = limit.shares(expected(relaxation, arch, weights, step))
         return jnp.log(limit.expected(gates) / limit.most)
 
     def init(arch: Arch, weights: Weights) -> Held:
@@ -139,7 +145,7 @@ def reward(limits: Sequence[Limit]) -> latency_terms.Reward | None:
 def _fixed(limit: Limit, loss: Term, relaxation: Relaxation) -> Term:
     """`latency_terms`, the limit as reference; a weight is the exponent of what multiplies."""
     (form, weight), most = limit.fixed, limit.most
-    model = lambda gates: limit.expected(normalised(gates))
+    model = lambda gates: limit.expected(limit.shares(gates))
     if form in ADDED:
         term = ADDED[form](model, most, weight, relaxation=relaxation)
         return terms.total(loss=loss, latency=term)
@@ -161,15 +167,8 @@ def outer(loss: Term, penalty: Penalty | None, relaxation: Relaxation) -> Term |
     return None if penalty is None else penalty(loss, relaxation)
 
 
-def shares(relaxation: Relaxation, arch: Arch, weights: Weights, step) -> Gates:
-    """The expected gates, each edge's divided by their sum: what a draw takes, edge by edge."""
+def expected(relaxation: Relaxation, arch: Arch, weights: Weights, step) -> Gates:
+    """The gates that a step's own are drawn from, where they are drawn."""
     if relaxation.expected is None:
-        gates = relaxation.gates(arch, weights, key=None, step=step)
-    else:
-        gates = relaxation.expected(arch, weights, step=step)
-    return normalised(gates)
-
-
-def normalised(gates: Gates) -> Gates:
-    """Gates whose every edge sums to one (those of PC-DARTS sum to the edge's own share)."""
-    return {name: gate / gate.sum(-1, keepdims=True) for name, gate in gates.items()}
+        return relaxation.gates(arch, weights, key=None, step=step)
+    return relaxation.expected(arch, weights, step=step)

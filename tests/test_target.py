@@ -300,8 +300,6 @@ def test_a_target_out_of_range_is_refused_with_the_range(model, ms, cause):
 def test_a_space_that_drops_edges_is_refused(model):
     with pytest.raises(opened.TargetError, match="another space"):
         aims.of_model(catalogue.entry("mobile-fbnet"), model, 0.1)
-    with pytest.raises(opened.TargetError, match="every edge stays"):
-        aims.refuse_space(catalogue.entry("darts"))
 
 
 # --- chains
@@ -676,7 +674,7 @@ def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
         ("search --any-device", "--any-device has no effect"),
         ("search --target-ms 0.1 --latency mine", "measured elsewhere"),
         ("search --target-ms 0.1 --latency mine --any-device", "not darts"),
-        ("search --target-macs 1e5", "every edge stays"),
+        ("search --target-macs 1", "the cheapest network takes more"),
         ("search --target-macs 1e5 --select perturbation", "--select has no effect"),
         ("search --space nasbench201 --target-macs 1", "the cheapest network takes more"),
         ("search --space nasbench201 --method snas --target-macs 6e4", "use one of darts"),

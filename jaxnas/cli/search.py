@@ -58,7 +58,8 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
         recipe = dataclasses.replace(recipe, reductions=settings.reductions)
     recipe = recipes.resolved(recipe, family, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
-    aims = target.found_aims(goal, settings, entry, shape, len(found.class_names))
+    measured = catalogue.measured(settings.space, settings.cells)
+    aims = target.found_aims(goal, settings, measured, shape, len(found.class_names))
     limits = [aim.limit for aim in aims]
     # Refuses what cannot be, before all else.
     find.refuse(settings, entry, found, limits)
@@ -96,7 +97,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
             )
             genotype = learned.genotype
             if goal is not None:
-                genotype = target.settled(goal, settings, entry, aims, learned, folder, console)
+                genotype = target.settled(goal, settings, measured, aims, learned, folder, console)
             run.write_text(folder / GENOTYPE, genotype_text.to_json(genotype))
         for line in telling.cells(genotype):
             note(line)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rich.console
 
-from jaxnas import catalogue, find, menu, mobile_sized, target_terms
+from jaxnas import catalogue, find, menu, target_terms
 from jaxnas.cli import latency
 from jaxnas.genotype import Genotype
 from jaxnas.latency import campaign, device, layout, measure, model_file, programs, remote
@@ -89,11 +89,21 @@ def open_goal(settings: SearchSettings) -> Goal | None:
             "measure this one."
         )
     layers = found.settings["cells"]
-    if settings.space in mobile_sized.CHAINS and settings.cells != layers:
+    if layout.is_chain(found.entry.space) and settings.cells != layers:
+        of = "" if settings.space == catalogue.GRID else " a stage"
         refuse(
-            f"{found.path} is of {settings.space} with {layers} layers a stage, this search has "
+            f"{found.path} is of {settings.space} with {layers} layers{of}, this search has "
             f"{settings.cells}: give --cells {layers}, or measure such networks."
         )
+    halved = {"--retrain.reductions": settings.retrain.reductions}
+    if found.entry.searched is not None:  # a path keeps the layers of its search
+        halved["--reductions"] = settings.reductions
+    for flag, given in halved.items():
+        if given is not None:
+            refuse(
+                f"{flag} cannot stand beside --latency: {found.path} timed networks that halve the "
+                "image where their space does. Leave it out."
+            )
     if found.settings.get("threads") is not None and not settings.any_device:
         device.pin(found.settings["threads"])
     if not settings.any_device:
@@ -159,7 +169,6 @@ def found_aims(
     """
     if goal is None:
         return []
-    aims.refuse_space(entry)
     size = programs.Size(
         settings.retrain.features, settings.retrain.cells, classes, tuple(image), 1
     )

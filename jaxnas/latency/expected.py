@@ -1,6 +1,7 @@
 """The milliseconds to expect of gates: a differentiable function, exact wherever that is possible.
 
-Gates are probabilities, each edge drawn by itself. Design: docs/latency.md, "Expected latency".
+Gates are probabilities, each edge drawn by itself unless a law of `draws` says how networks are
+drawn. Design: docs/latency.md, "Expected latency".
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.latency import cells, chains, layout
+from jaxnas.latency import cells, chains, draws, layout
 from jaxnas.latency.model import Model
 from jaxnas.types import Gates, Scalar
 
@@ -17,12 +18,14 @@ DRAWS = 16
 Expected = Callable[[Gates], Scalar]
 
 
-def expected(model: Model) -> Expected:
+def expected(model: Model, law: draws.Law | None = None) -> Expected:
     """gates -> f32[] milliseconds: `contracted`, `summed` or `sampled`, as the model's form allows.
 
     One-hot gates give what `predict` says. Raises ValueError, while tracing, for gates of another
     space.
     """
+    if law is not None:
+        return sampled(model, DRAWS, law=law)
     if model.table is not None:
         return contracted(model)
     return summed(model) if model.costs is not None else sampled(model, DRAWS)
@@ -63,44 +66,75 @@ def summed(model: Model) -> Expected:
     return milliseconds
 
 
-def sampled(model: Model, draws: int, seed: int = 0) -> Expected:
-    """The mean over drawn networks, whose gradient is unbiased for independent edges.
+def sampled(model: Model, count: int, seed: int = 0, law: draws.Law | None = None) -> Expected:
+    """The mean over `count` drawn networks, whose gradient is unbiased for independent draws.
 
-    The same uniform numbers at every call: d/d gate is the mean of what the draws would take with
-    that candidate in that place. Raises ValueError for fewer than one draw and for chains.
+    The same uniform numbers at every call, one in each `count`-th of every draw (Latin hypercube):
+    d/d probability is the mean of what the networks would take with that outcome in that place.
+    Without a law every edge is drawn by itself. Raises ValueError for fewer than one draw, and for
+    chains without a law.
     """
-    if draws < 1:
-        raise ValueError(f"{draws} draws give no mean: take one or more.")
-    if model.weights is None:
+    if count < 1:
+        raise ValueError(f"{count} draws give no mean: take one or more.")
+    if law is None and model.weights is None:
         raise ValueError("Chains have a closed form: use `expected`.")
-    shape = layout.sizes(model.space)
-    uniform = np.random.default_rng(seed).random((draws, len(shape))).astype(np.float32)
+    law = law or draws.edges(model.space)
+    random = np.random.default_rng(seed)
+    strata = np.stack([random.permutation(count) for _ in law.sizes], 1)
+    uniform = ((strata + random.random(strata.shape)) / count).astype(np.float32)
     uniform = np.clip(uniform, 1e-6, 1 - 1e-6)
-    weights = {name: jnp.asarray(w, jnp.float32) for name, w in model.weights.items()}
-
-    def take(codes: jax.Array) -> jax.Array:
-        groups = cells.features(model.space, codes, jnp)
-        total = model.constant + sum(groups[name] @ w for name, w in weights.items())
-        return jnp.maximum(total, model.least_ms)
+    take = _chain(model) if model.weights is None else _cells(model)
+    # Which draw is to come out how: every outcome of every draw, and first none.
+    put = np.full((1 + sum(law.sizes), len(law.sizes)), -1)
+    outcomes = [(d, o) for d, size in enumerate(law.sizes) for o in range(size)]
+    put[np.arange(1, len(put)), [d for d, _ in outcomes]] = [o for _, o in outcomes]
+    put = put[:, None]
 
     def milliseconds(gates: Gates) -> Scalar:
-        rows = _rows(model, gates)
+        rows = law.rows(gates)
         shares = [jax.lax.stop_gradient(row) for row in rows]
         summed_up = [jnp.cumsum(row) / jnp.sum(row) for row in shares]
         codes = jnp.stack(
             [
-                jnp.minimum((uniform[:, p, None] > total).sum(1), shape[p] - 1)
-                for p, total in enumerate(summed_up)
+                jnp.minimum((uniform[:, d, None] > total).sum(1), law.sizes[d] - 1)
+                for d, total in enumerate(summed_up)
             ],
             1,
         )
-        # Every draw, with every candidate put in every place.
-        moved = [codes.at[:, p].set(o) for p, n in enumerate(shape) for o in range(n)]
-        ms = take(jnp.concatenate([codes, *moved])).reshape(-1, draws).mean(1)
+        every = jnp.where(put < 0, codes, put).reshape(-1, len(law.sizes))
+        ms = take(law.network(every, jnp)).reshape(-1, count).mean(1)
         ms = jax.lax.stop_gradient(ms)
         return ms[0] + (jnp.concatenate(rows) - jnp.concatenate(shares)) @ ms[1:]
 
     return milliseconds
+
+
+def _cells(model: Model) -> Callable[[jax.Array], jax.Array]:
+    """i[N, positions] -> f32[N] milliseconds."""
+    weights = {name: jnp.asarray(w, jnp.float32) for name, w in model.weights.items()}
+
+    def take(networks: jax.Array) -> jax.Array:
+        groups = cells.features(model.space, networks, jnp)
+        total = model.constant + sum(groups[name] @ w for name, w in weights.items())
+        return jnp.maximum(total, model.least_ms)
+
+    return take
+
+
+def _chain(model: Model) -> Callable[[jax.Array], jax.Array]:
+    """The same of costs that add up, pairs of neighbours among them in chains."""
+    order = chains.order(model.space)
+    costs = jnp.asarray(model.costs, jnp.float32)[order]
+    pairs = None if model.pairs is None else jnp.asarray(model.pairs, jnp.float32)
+
+    def take(networks: jax.Array) -> jax.Array:
+        line, at = networks[:, order], np.arange(len(order))
+        total = model.constant + jnp.where(line >= 0, costs[at, line], 0.0).sum(1)
+        if pairs is not None:
+            total += pairs[at[:-1], line[:, :-1], line[:, 1:]].sum(1)
+        return jnp.maximum(total, model.least_ms)
+
+    return take
 
 
 def _rows(model: Model, gates: Gates) -> list[jax.Array]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from jaxnas import relax, schedules, search, terms
+from jaxnas import relax, schedules, search, target_terms, terms
 from jaxnas.methods import optimisers
 from jaxnas.types import Search, Supernet
 
@@ -13,6 +13,7 @@ def sharp_darts(
     epochs: int = 120,
     steps_per_epoch: int,
     weighting: Literal["max", "softmax", "joint"] = "max",
+    penalty: target_terms.Penalty | None = None,
     power: float = 2.0,
     warm_up: int = 5,
     learning_rate: float = 0.025,
@@ -27,21 +28,26 @@ def sharp_darts(
     With "softmax" gates are DARTS's own; with "joint" all edges of a choice share one softmax,
     which is how the hypercuboid weighs them (`space.hypercuboid`). Operations are `nets.sharp`,
     the space is `space.sharp`. Epochs and power (batches of 48) as in ahundt/sharpDARTS; the
-    warm-up is that of its golden schedule, not checked for the search. Raises ValueError for an
-    unknown weighting and an impossible schedule.
+    warm-up is that of its golden schedule, not checked for the search. `penalty` is added to the
+    validation loss. Raises ValueError for an unknown weighting, an impossible schedule, and a
+    penalty beside Max-W, whose gates are no probabilities.
     """
     gates = {"max": relax.max_weighted, "softmax": relax.softmax, "joint": relax.joint_softmax}
     if weighting not in gates:
         raise ValueError(
             f"Candidates are weighted by 'max', 'softmax' or 'joint', not {weighting!r}."
         )
+    if penalty is not None and weighting == "max":
+        raise ValueError("Max-W's gates are no probabilities, which a penalty needs: take softmax.")
+    relaxation, loss = gates[weighting](), terms.cross_entropy()
     annealing = schedules.cosine_power(
         learning_rate, min_learning_rate, epochs=epochs, power=power, warm_up=warm_up
     )
     return search.bilevel(
         net,
-        gates[weighting](),
-        terms.cross_entropy(),
+        relaxation,
+        loss,
+        outer_objective=target_terms.outer(loss, penalty, relaxation),
         **optimisers.adam_and_sgd(
             search.per_epoch(annealing, steps_per_epoch),
             weight_decay=weight_decay,

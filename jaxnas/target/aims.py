@@ -11,7 +11,7 @@ from jaxnas import catalogue, target_terms
 from jaxnas.latency import chains, expected, layout, programs
 from jaxnas.latency.model import Model, margin, unit
 from jaxnas.space import NONE
-from jaxnas.target import codes, costs
+from jaxnas.target import codes, costs, laws
 from jaxnas.target.opened import TargetError
 from jaxnas.types import Gates, Scalar
 
@@ -24,13 +24,14 @@ class Aim(NamedTuple):
     aim: float
     expected: Callable[[Gates], Scalar]
     cost: Callable[[np.ndarray], np.ndarray]  # f64[N] of deployed networks i[N, positions]
+    shares: Callable[[Gates], Gates]  # of a search's gates, what `expected` is of
     model: Model | None = None  # that it is predicted by; None: it is counted
     fixed: target_terms.Fixed | None = None  # the form of its term; None: it is held
 
     @property
     def limit(self) -> target_terms.Limit:
         """What holds the search."""
-        return target_terms.Limit(self.name, self.aim, self.expected, self.fixed)
+        return target_terms.Limit(self.name, self.aim, self.expected, self.fixed, self.shares)
 
 
 def of_model(
@@ -42,15 +43,16 @@ def of_model(
     target: 1 puts the whole interval below. Raises TargetError for a target that no network of the
     space reaches, or that all do.
     """
-    refuse_space(entry, model)
+    if dict(model.space) != dict(entry.space):
+        raise TargetError("The latency model is of another space: measure and fit this one.")
     low, high = ends(entry, model)
     aim = most / (1 + risk * margin(model))
     less = f", less {risk:g} half-widths of the interval," if risk else ""
     refuse_range(name, most, aim, low, high, f"{{:.4g}} {unit(model.quantity)}", less)
-    return Aim(
-        name, most, aim, expected.expected(model),
-        lambda networks: model.predict(networks)[0], model,
-    )  # fmt: skip
+    law = laws.of(entry)
+    expect = expected.expected(model, None if laws.by_edges(entry) else law)
+    cost = lambda networks: model.predict(networks)[0]
+    return Aim(name, most, aim, expect, cost, law.shares, model)
 
 
 def of_counts(entry: catalogue.Entry, size: programs.Size, name: str, most: float) -> Aim:
@@ -59,9 +61,8 @@ def of_counts(entry: catalogue.Entry, size: programs.Size, name: str, most: floa
     Of gates the expectation of a small space is exact: its networks are counted without their dead
     edges. Raises TargetError as `of_model`.
     """
-    refuse_space(entry)
-    table = costs.counted(entry, size)[name]
-    if layout.enumerable(entry.space):
+    law, table = laws.of(entry), costs.counted(entry, size)[name]
+    if layout.enumerable(entry.space) and laws.by_edges(entry):
         every = np.concatenate(list(layout.everything(entry.space)))
         deployed = codes.pruned(entry, every)
         alive = table.of(deployed[lives(entry, deployed)])
@@ -69,35 +70,41 @@ def of_counts(entry: catalogue.Entry, size: programs.Size, name: str, most: floa
         whole = jnp.asarray(
             table.of(deployed).reshape(layout.sizes(entry.space)) / most, jnp.float32
         )
-        expect = lambda gates: most * _contracted(entry, gates, whole)
+        expect = lambda gates: most * _contracted(law.rows(gates), whole)
     else:
-        sizes = layout.sizes(entry.space)
-        rows = [row[:n] for row, n in zip(table.each, sizes, strict=True)]
-        low, high = (table.fixed + sum(float(pick(row)) for row in rows) for pick in (min, max))
-        expect = lambda gates: (
-            table.fixed
-            + sum(
-                jnp.sum(jnp.asarray(row, jnp.float32) * gate)
-                for row, gate in zip(rows, _rows(entry, gates), strict=True)
-            )
+        wide = max(layout.sizes(entry.space))
+        sums = Model(
+            entry.space, "", 1, 0.0, most, np.zeros(1), table.fixed, costs=table.each[:, :wide]
         )
+        low, high = ends(entry, sums)
+        expect = expected.expected(sums, None if laws.by_edges(entry) else law)
     refuse_range(name, most, most, low, high, "{:,.0f}")
-    return Aim(name, most, most, expect, table.of)
+    return Aim(name, most, most, expect, table.of, law.shares)
 
 
 def ends(entry: catalogue.Entry, model: Model) -> tuple[float, float]:
-    """Milliseconds of the cheapest and of the dearest network of the space, as predicted."""
-    if model.costs is None:
+    """What the cheapest and the dearest network of the space cost, as predicted.
+
+    Of cells of DARTS and of paths: among many networks.
+    """
+    if laws.by_edges(entry) and model.costs is not None:
+        return tuple(max(_path(model, pick), model.least_ms) for pick in (np.min, np.max))
+    if laws.by_edges(entry):
         every = np.concatenate(list(layout.everything(entry.space)))
-        deployed = np.unique(codes.pruned(entry, every), axis=0)
-        ms = model.predict(deployed[lives(entry, deployed)])[0]
-        return float(ms.min()), float(ms.max())
-    return tuple(max(_path(model, pick), model.least_ms) for pick in (np.min, np.max))
+        every = np.unique(codes.pruned(entry, every), axis=0)
+        every = every[lives(entry, every)]
+    else:
+        every = laws.some(entry)
+    ms = model.predict(every)[0]
+    return float(ms.min()), float(ms.max())
 
 
 def lives(entry: catalogue.Entry, deployed: np.ndarray) -> np.ndarray:
-    """bool[N]: whether something reaches the output of every cell; dead ones are all `none`."""
-    if layout.is_chain(entry.space):
+    """bool[N]: whether something reaches the output of every cell; dead ones are all `none`.
+
+    In chains and in cells of two edges a node, which are never `none`, it always does.
+    """
+    if layout.is_chain(entry.space) or entry.pairs:
         return np.ones(len(deployed), bool)
     positions = layout.positions(entry.space)
     open_ = np.stack(
@@ -105,18 +112,6 @@ def lives(entry: catalogue.Entry, deployed: np.ndarray) -> np.ndarray:
     )
     of = {name: [p.choice == name for p in positions] for name in entry.space}
     return np.all([open_[:, columns].any(1) for columns in of.values()], 0)
-
-
-def refuse_space(entry: catalogue.Entry, model: Model | None = None) -> None:
-    """Raises TargetError where the model is of another space, or a genotype keeps few edges."""
-    whole = layout.enumerable(entry.space) or layout.is_chain(entry.space)
-    if not whole or not codes.all_stay(entry):
-        raise TargetError(
-            "A target needs a space in which every edge stays in the network, NAS-Bench-201 or a "
-            "chain: in this one gates do not say what a network will cost."
-        )
-    if model is not None and dict(model.space) != dict(entry.space):
-        raise TargetError("The latency model is of another space: measure and fit this one.")
 
 
 def refuse_range(
@@ -133,15 +128,10 @@ def refuse_range(
         )
 
 
-def _contracted(entry: catalogue.Entry, gates: Gates, table) -> Scalar:
-    for row in _rows(entry, gates):
+def _contracted(rows: list, table) -> Scalar:
+    for row in rows:
         table = jnp.tensordot(row, table, 1)
     return table
-
-
-def _rows(entry: catalogue.Entry, gates: Gates) -> list:
-    layout.check_gates(entry.space, gates)
-    return [gates[position.choice][position.row] for position in layout.positions(entry.space)]
 
 
 def _path(model: Model, pick: Callable) -> float:

@@ -30,24 +30,17 @@ def of_genotype(space: Space, found: Genotype) -> np.ndarray:
 
 
 def to_genotype(entry: catalogue.Entry, network: np.ndarray) -> Genotype:
-    """The genotype of i[positions] in a space where every edge stays."""
+    """The genotype of i[positions], a network of the space."""
     return entry.select(entry.space, layout.one_hot(entry.space, network))
-
-
-def all_stay(entry: catalogue.Entry) -> bool:
-    """Whether a genotype of the space has all its edges, so that each is drawn by itself."""
-    first = to_genotype(entry, np.zeros(len(layout.sizes(entry.space)), int))
-    edges = sum(len(choice.edges) for choice in entry.space.values())
-    return layout.is_chain(entry.space) or sum(len(c.edges) for c in first.cells.values()) == edges
 
 
 def pruned(entry: catalogue.Entry, networks: np.ndarray) -> np.ndarray:
     """i64[N, positions]: each network as it is deployed, `none` on its dead edges.
 
-    In chains nothing is dead.
+    In chains nothing is dead, nor in cells of two edges a node.
     """
     space = entry.space
-    if layout.is_chain(space):
+    if layout.is_chain(space) or entry.pairs:
         return np.asarray(networks)
     plan, positions = to_genotype(entry, networks[0]), layout.positions(space)
     at = {(p.choice, p.edge): i for i, p in enumerate(positions)}

@@ -3,15 +3,17 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from jaxnas import catalogue
 from jaxnas.genotype import Genotype
 from jaxnas.latency import layout, programs, prune
 from jaxnas.nets import count
 from jaxnas.space import NONE
-from jaxnas.target import codes
+from jaxnas.target import codes, laws
 
 QUANTITIES = ("macs", "parameters")
+CHECKS = 3  # networks counted beyond those that say it all
 
 
 class Additive(NamedTuple):
@@ -22,15 +24,19 @@ class Additive(NamedTuple):
 
     def of(self, networks: np.ndarray) -> np.ndarray:
         """f64[N] of i[N, positions] networks, dead edges counted as they stand."""
-        return self.fixed + self.each[np.arange(networks.shape[1]), networks].sum(1)
+        each = self.each[np.arange(networks.shape[1]), networks]
+        return self.fixed + np.where(networks >= 0, each, 0.0).sum(1)
 
 
 def counted(entry: catalogue.Entry, size: programs.Size) -> dict[str, Additive]:
     """Both quantities, by counting networks that differ in one place from a first one.
 
     The first has `none` everywhere, or the first candidates of a chain. Where all positions are
-    alike, as in NAS-Bench-201, one of them is counted.
+    alike, as in NAS-Bench-201, one of them is counted. In spaces whose networks have not all edges
+    the counts of as many networks as there are unknowns are solved for what each candidate adds.
     """
+    if not laws.by_edges(entry):
+        return _solved(entry, size)
     space = entry.space
     positions, wide = layout.positions(space), max(layout.sizes(space))
     base = np.array([p.candidates.index(NONE) if NONE in p.candidates else 0 for p in positions])
@@ -49,6 +55,40 @@ def counted(entry: catalogue.Entry, size: programs.Size) -> dict[str, Additive]:
     if alike:
         each = {name: np.repeat(value[:1], len(positions), 0) for name, value in each.items()}
     return {name: Additive(float(first[name]), each[name]) for name in QUANTITIES}
+
+
+def _solved(entry: catalogue.Entry, size: programs.Size) -> dict[str, Additive]:
+    """Both quantities from networks that together show every candidate wherever it is another.
+
+    An edge of DARTS's cells matters by its cell and by whether it leaves an input, which a reducing
+    cell halves; a layer of a path by its place. Raises ValueError where that does not hold.
+    """
+    positions, wide = layout.positions(entry.space), max(layout.sizes(entry.space))
+    inner = {name: {t for _, t in choice.edges} for name, choice in entry.space.items()}
+    group: dict[tuple, int] = {}
+    columns = np.full((len(positions), wide), -1)
+    for p, place in enumerate(positions):
+        where = (place.choice, place.edge[0] in inner[place.choice]) if entry.pairs else (p,)
+        for o, op in enumerate(place.candidates):
+            columns[p, o] = group.setdefault((*where, op), len(group))
+    networks = np.random.default_rng(0).permutation(laws.some(entry))
+    shown = np.zeros((len(networks), len(group) + 1))
+    shown[:, -1] = 1
+    for p in range(len(positions)):
+        rows = np.flatnonzero(networks[:, p] >= 0)
+        np.add.at(shown, (rows, columns[p, networks[rows, p]]), 1)
+    _, triangle, order = scipy.linalg.qr(shown.T, mode="economic", pivoting=True)
+    rank = int((np.abs(np.diag(triangle)) > 1e-9 * abs(triangle[0, 0])).sum())
+    seen = order[: rank + CHECKS]
+    counts = [exact(entry, codes.to_genotype(entry, networks[i]), size, whole=True) for i in seen]
+    found = {}
+    for name in QUANTITIES:
+        truth = np.array([count[name] for count in counts], float)
+        each = np.linalg.lstsq(shown[seen[:rank]], truth[:rank], rcond=None)[0]
+        if not np.allclose(shown[seen] @ each, truth, rtol=1e-9):
+            raise ValueError(f"The {name} of this space do not add up over its edges.")
+        found[name] = Additive(float(each[-1]), np.where(columns >= 0, each[columns], 0.0))
+    return found
 
 
 def exact(

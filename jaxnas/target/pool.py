@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas import catalogue, target_terms
+from jaxnas import catalogue
 from jaxnas.latency import layout
-from jaxnas.target import aims, codes
+from jaxnas.target import aims, codes, laws
 from jaxnas.types import Gates
 
 DRAWS, FLATTER = 2000, (1.0, 2.0, 4.0, 8.0)  # of larger spaces; powers 1 / f of the gates
@@ -21,29 +21,27 @@ class Pool(NamedTuple):
 def pool(entry: catalogue.Entry, gates: Gates, seed: int = 0) -> Pool:
     """All networks of a small space, else those drawn from the gates and from flatter ones.
 
-    In a space of cells a network stands for all that are deployed as it; those of which nothing
-    reaches the output are left out. Gates of an edge count as shares of their sum.
+    How they are drawn is the space's law. In a space of cells a network stands for all that are
+    deployed as it; those of which nothing reaches the output are left out.
     """
-    rows = _rows(entry, gates)
-    if layout.enumerable(entry.space):
+    law = laws.of(entry)
+    shares = law.shares({name: np.asarray(gate, float) for name, gate in gates.items()})
+    rows = [np.maximum(np.asarray(row, float), LEAST) for row in law.rows(shares)]
+    rows = [row / row.sum() for row in rows]
+    if laws.by_edges(entry) and layout.enumerable(entry.space):
         every = np.concatenate(list(layout.everything(entry.space)))
     else:
         every = _drawn(rows, seed)
-    log_probability = sum(np.log(row)[every[:, p]] for p, row in enumerate(rows))
-    deployed = codes.pruned(entry, every)
+    each = np.stack([np.log(row)[every[:, d]] for d, row in enumerate(rows)], 1)
+    # What had no say may have come out in any way: networks are counted once.
+    networks, first = np.unique(law.network(every, np), axis=0, return_index=True)
+    log_probability = np.where(law.told(every), each, 0.0).sum(1)[first]
+    deployed = codes.pruned(entry, networks)
     alive = aims.lives(entry, deployed)
     networks, member = np.unique(deployed[alive], axis=0, return_inverse=True)
     total = np.full(len(networks), -np.inf)
     np.logaddexp.at(total, member.ravel(), log_probability[alive])
     return Pool(networks, total)
-
-
-def _rows(entry: catalogue.Entry, gates: Gates) -> list[np.ndarray]:
-    layout.check_gates(entry.space, gates)
-    plain = {name: np.asarray(gate, float) for name, gate in gates.items()}
-    shares = target_terms.normalised(plain)
-    found = [np.maximum(shares[p.choice][p.row], LEAST) for p in layout.positions(entry.space)]
-    return [row / row.sum() for row in found]
 
 
 def _drawn(rows: list[np.ndarray], seed: int) -> np.ndarray:

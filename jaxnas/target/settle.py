@@ -7,10 +7,10 @@ import numpy as np
 
 from jaxnas import catalogue
 from jaxnas.genotype import Genotype
-from jaxnas.latency import fit, layout
+from jaxnas.latency import fit
 from jaxnas.latency.model import Model, unit
 from jaxnas.program import Finished
-from jaxnas.target import codes
+from jaxnas.target import codes, laws
 from jaxnas.target.aims import Aim
 from jaxnas.target.beside import Times
 from jaxnas.target.opened import Campaign, TargetError
@@ -159,8 +159,9 @@ def judge(
     """Adds the validation accuracy on shared weights of rows that have none yet."""
     new = [i for i in rows if i not in accuracy]
     if new:
-        gates = [layout.one_hot(entry.space, pool.networks[i]) for i in new]
-        stacked = {name: np.stack([each[name] for each in gates]) for name in entry.space}
+        law = laws.of(entry)
+        gates = [law.gates(pool.networks[i]) for i in new]
+        stacked = {name: np.stack([each[name] for each in gates]) for name in gates[0]}
         accuracy.update(zip(new, map(float, finished.evaluate(stacked)[0]), strict=True))
 
 
