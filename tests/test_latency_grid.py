@@ -118,7 +118,7 @@ def test_only_steps_of_equal_widths_are_compared():
 def test_paths_are_measured_fitted_and_predicted(tmp_path, capsys):
     words = [
         *("latency", "measure", "--space", "hypercuboid", "--cells", "2", "--features", "2"),
-        *("--image", "4", "4", "3", "--networks", "12", "--rounds", "5", "--sample-ms", "0.2"),
+        *("--image", "8", "8", "1", "--networks", "12", "--rounds", "5", "--sample-ms", "0.2"),
         *("--kinds", "network", "operator", "--out", str(tmp_path), "--name", "grid"),
     ]
     assert main(words) == 0, capsys.readouterr().err
@@ -137,8 +137,27 @@ def test_paths_are_measured_fitted_and_predicted(tmp_path, capsys):
     capsys.readouterr()
     assert main([*table, "--cells", "3"]) == 2
     assert "of other --cells" in capsys.readouterr().err
-    search = ["search", "--space", "hypercuboid", "--method", "hypercuboid", "--cells", "2"]
-    wanted = ["--latency", str(tmp_path / "grid"), "--target-ms", "1", "--out", str(tmp_path)]
-    assert main([*search, *wanted]) == 2
-    error = capsys.readouterr().err
-    assert "in which every edge stays" in error and error.count("\n") == 1
+
+
+def test_a_path_is_searched_to_a_target(tmp_path, capsys):
+    space = ["--space", "hypercuboid", "--cells", "2", "--features", "2"]
+    measure = ["--image", "8", "8", "1", "--networks", "10", "--rounds", "5", "--sample-ms", "0.2"]
+    folder = tmp_path / "mine"
+    assert main(["latency", "measure", *space, *measure, "--out", f"{folder}", "--name", "c"]) == 0
+    ms = float(np.median(opened.campaign(folder / "c").latency_ms))
+    search = ["search", *space, "--method", "hypercuboid", "--latency", str(folder / "c")]
+    short = ["--limit", "300", "--epochs", "3", "--random-cells", "0", "--retrain.epochs", "1"]
+    run = [*search, *short, "--any-device", "--out", str(tmp_path), "--name", "held"]
+    assert main([*run, "--target-ms", f"{ms:.6f}"]) == 0, capsys.readouterr().err
+    said = json.loads((tmp_path / "held" / "target.json").read_text())["targets"]["ms"]
+    assert said["target"] == pytest.approx(ms, rel=1e-3) and said["predicted"] <= ms
+    found = genotypes.from_json((tmp_path / "held" / "genotype.json").read_text())
+    assert len(found.cells["grid"].edges) == 2
+    capsys.readouterr()
+    for words, cause in (
+        (["--reductions", "0"], "--reductions cannot stand beside --latency"),
+        (["--cells", "3"], "with 2 layers, this search has 3"),
+    ):
+        assert main([*search, "--target-ms", "1", *words]) == 2
+        error = capsys.readouterr().err
+        assert cause in error and error.count("\n") == 1
