@@ -22,13 +22,13 @@ from jaxnas.cli import search
 from jaxnas.cli import target as targets
 from jaxnas.genotype import Genotype
 from jaxnas.genotype import from_json as genotype_of
-from jaxnas.latency import device, prune
+from jaxnas.latency import device, layout, prune
 from jaxnas.report import canvas, table
 from jaxnas.run import progress
 from jaxnas.settings import Place, Recipe, SearchSettings, Source
 from jaxnas.settings import search as searches
 from jaxnas.settings.limits import refuse, require
-from jaxnas.target import opened
+from jaxnas.target import aims, opened
 
 PROGRAM = "experiments.targets"
 FREE, SCALED = "free", "scaled"
@@ -72,6 +72,9 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     if campaign.settings.get("threads") is not None:
         # Before JAX opens its devices: rows without a target are timed as the campaign was, too.
         device.pin(campaign.settings["threads"])
+    model = opened.fitted(campaign)
+    for ms in settings.targets_ms:
+        aims.of_model(campaign.entry, model, ms)  # refuses what no network of the space takes
     folder = Path(settings.out).expanduser()
     shared = {"latency": campaign.digest} | {
         name: getattr(settings, name)
@@ -96,16 +99,15 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
 def _asked(settings: Settings, campaign: opened.Campaign, seed: int, **more: Any) -> SearchSettings:
     """A search whose network is retrained at the size that the campaign timed."""
     size = campaign.size
-    space = campaign.settings["space"]
-    # A mobile genotype says its layers by itself, and they are the search's.
-    mobile = space in mobile_sized.CHAINS
-    own = {} if mobile else {"cells": size.cells}
+    # The genotype of a chain says its layers by itself, and they are the search's.
+    chain = layout.is_chain(campaign.entry.space)
+    own = {} if chain else {"cells": size.cells}
     recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, **own)
     return SearchSettings(
         **{
             "source": Source(settings.data, data_dir=settings.data_dir, limit=settings.limit),
-            "space": space, "method": settings.method,
-            **({"cells": size.cells} if mobile else {}),
+            "space": campaign.settings["space"], "method": settings.method,
+            **({"cells": size.cells} if chain else {}),
             "epochs": settings.epochs, "seed": seed, "random_cells": 0, "retrain": recipe,
         }
         | more

@@ -11,6 +11,7 @@ import pytest
 import scipy.special
 import toy
 
+from experiments import targets as sweep
 from jaxnas import catalogue, cli, genotype, latency_terms, relax, target_terms
 from jaxnas.cli import target as commands
 from jaxnas.genotype import Genotype
@@ -692,6 +693,15 @@ def test_flags_that_cannot_be_are_refused_in_one_line(tmp_path, capsys, monkeypa
         if "darts" not in cause and "search" in words:
             words += " --space nasbench201"
     assert cause in refused(capsys, *words.split())
+
+
+def test_a_sweep_refuses_a_target_before_its_first_row(tmp_path, capsys):
+    written(tmp_path / "mine", space="nasbench201")
+    words = ["--latency", str(tmp_path / "mine"), "--targets-ms", "0.15", "99"]
+    assert sweep.cli([*words, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "every network takes less" in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_recipe_is_of_the_size_that_was_timed(measured, model):
