@@ -17,7 +17,7 @@ from typing import Any
 import rich.console
 
 from experiments import command, study
-from jaxnas import mobile_sized, run
+from jaxnas import menu, mobile_sized, run
 from jaxnas.cli import search
 from jaxnas.cli import target as targets
 from jaxnas.genotype import Genotype
@@ -75,6 +75,9 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     model = opened.fitted(campaign)
     for ms in settings.targets_ms:
         aims.of_model(campaign.entry, model, ms)  # refuses what no network of the space takes
+    known, family = menu.of(settings.method), searches.family(campaign.settings["space"])
+    if not known.takes_target or family not in known.families:
+        refuse(f"--method {settings.method} searches {family} to no target: take another.")
     folder = Path(settings.out).expanduser()
     shared = {"latency": campaign.digest} | {
         name: getattr(settings, name)

@@ -243,14 +243,17 @@ def _stage(
     if stage.begin is not None:
         state = stage.begin(state)
 
+    # By limit: what gates are expected to cost.
+    told = {
+        limit.name: jax.jit(lambda gates, limit=limit: limit.expected(limit.shares(gates)))
+        for limit in host.limits
+    }
+
     def on_epoch(state: SearchState) -> run.Epoch:
         gates = jax.device_get(search.gates(state))
         metrics = {"accuracy/supernet": accuracy(state, host.train, host.valid)}
         metrics |= gate_metrics(stage.space, gates, host.entry.select(stage.space, gates))
-        metrics |= {
-            f"expected/{limit.name}": float(limit.expected(limit.shares(gates)))
-            for limit in host.limits
-        }
+        metrics |= {f"expected/{name}": float(cost(gates)) for name, cost in told.items()}
         return run.Epoch(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
     steps_per_epoch = data.steps_per_epoch(len(host.found.train.labels), host.settings.batch_size)

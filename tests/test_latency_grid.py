@@ -137,6 +137,10 @@ def test_paths_are_measured_fitted_and_predicted(tmp_path, capsys):
     capsys.readouterr()
     assert main([*table, "--cells", "3"]) == 2
     assert "of other --cells" in capsys.readouterr().err
+    broken = tmp_path / "broken.csv"
+    broken.write_text("network,latency_ms\nsep_conv_3x3:1-2 sep_conv_3x3:1-4,1.5\n")
+    assert main(["latency", "fit", str(broken), *table[3:], "--cells", "2"]) == 2
+    assert "line 2: 'sep_conv_3x3:1-4' follows 'sep_conv_3x3:1-2'" in capsys.readouterr().err
 
 
 def test_a_path_is_searched_to_a_target(tmp_path, capsys):
@@ -155,7 +159,7 @@ def test_a_path_is_searched_to_a_target(tmp_path, capsys):
     assert len(found.cells["grid"].edges) == 2
     capsys.readouterr()
     for words, cause in (
-        (["--reductions", "0"], "--reductions cannot stand beside --latency"),
+        (["--reductions", "0"], "--reductions cannot stand beside a target"),
         (["--cells", "3"], "with 2 layers, this search has 3"),
     ):
         assert main([*search, "--target-ms", "1", *words]) == 2

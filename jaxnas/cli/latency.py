@@ -89,7 +89,8 @@ class Measure:
     features: int = 16
     """Channels of the first cells."""
     cells: int | None = None
-    """Cells of a network, 3 unless told; for NAS-Bench-201 those of a stage, 1 unless told."""
+    """Cells of a network, 3 unless told; for NAS-Bench-201 and mobile spaces those of a stage, 1
+    unless told; for the hypercuboid its layers, 4 unless told."""
     classes: int | None = None
     """Of the classifier; 10 unless told."""
     image: tuple[int, int, int] = (32, 32, 3)
@@ -127,7 +128,8 @@ class Fit:
     space: str | None = None
     """The space that a table is of."""
     cells: int | None = None
-    """The most layers of a stage, where a table is of a mobile space; the paper's unless told."""
+    """The most layers of a stage, where a table is of a mobile space (the paper's unless told);
+    the layers, where it is of the hypercuboid (4 unless told)."""
     device: str | None = None
     """Which device of a table."""
     column: str | None = None
@@ -159,7 +161,8 @@ class Report:
     space: str | None = None
     """The space that a table is of."""
     cells: int | None = None
-    """The most layers of a stage, where a table is of a mobile space; the paper's unless told."""
+    """The most layers of a stage, where a table is of a mobile space (the paper's unless told);
+    the layers, where it is of the hypercuboid (4 unless told)."""
     device: str | None = None
     """Which device of a table."""
     column: str | None = None
@@ -174,7 +177,8 @@ class Check:
     space: str | None = None
     """The space that it is of: whole networks are read with it, layers are compared to it."""
     cells: int | None = None
-    """The most layers of a stage of a mobile space; the paper's unless told."""
+    """The most layers of a stage of a mobile space (the paper's unless told); the layers of the
+    hypercuboid (4 unless told)."""
     device: str | None = None
     """Which device of a table of networks; all unless told."""
 

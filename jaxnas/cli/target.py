@@ -79,11 +79,14 @@ def open_goal(settings: SearchSettings) -> Goal | None:
     """
     if not wanted(settings):
         return None
+    _refuse_reductions(settings)
     others = _others(settings.target_models)
     if settings.latency is None:
         return Goal(None, None, others)
     found = opened.campaign(Path(settings.latency))
-    if found.settings["space"] != settings.space:
+    entry = catalogue.measured(settings.space, settings.cells)
+    same_file = entry.digest is not None and entry.digest == found.entry.digest
+    if found.settings["space"] != settings.space and not same_file:
         refuse(
             f"{found.path} is of the space {found.settings['space']}, not {settings.space}: "
             "measure this one."
@@ -95,15 +98,6 @@ def open_goal(settings: SearchSettings) -> Goal | None:
             f"{found.path} is of {settings.space} with {layers} layers{of}, this search has "
             f"{settings.cells}: give --cells {layers}, or measure such networks."
         )
-    halved = {"--retrain.reductions": settings.retrain.reductions}
-    if found.entry.searched is not None:  # a path keeps the layers of its search
-        halved["--reductions"] = settings.reductions
-    for flag, given in halved.items():
-        if given is not None:
-            refuse(
-                f"{flag} cannot stand beside --latency: {found.path} timed networks that halve the "
-                "image where their space does. Leave it out."
-            )
     if found.settings.get("threads") is not None and not settings.any_device:
         device.pin(found.settings["threads"])
     if not settings.any_device:
@@ -114,6 +108,19 @@ def open_goal(settings: SearchSettings) -> Goal | None:
                 "device, or add --any-device to search by the model alone."
             )
     return Goal(found, opened.fitted(found), others)
+
+
+def _refuse_reductions(settings: SearchSettings) -> None:
+    """What is counted and timed halves the image where its space does."""
+    given = {"--retrain.reductions": settings.retrain.reductions}
+    if settings.space == catalogue.GRID:  # a path keeps the layers of its search
+        given["--reductions"] = settings.reductions
+    for flag, value in given.items():
+        if value is not None:
+            refuse(
+                f"{flag} cannot stand beside a target, which is of networks that halve the image "
+                "where their space does: leave it out."
+            )
 
 
 def _others(words: Sequence[str]) -> dict[str, tuple[Model, float, str]]:

@@ -53,6 +53,16 @@ def grows(names: Sequence[str]) -> np.ndarray:
     return np.array(found, bool).reshape(len(names), len(names))
 
 
+def connect(before: Sequence[str], behind: Sequence[str]) -> np.ndarray:
+    """bool[O, P]: whether `behind[p]` begins with the width that `before[o]` gives.
+
+    Names that are no steps of a path go with all others.
+    """
+    gives = [numbers(name).get(STEP[1]) for name in before]
+    takes = [numbers(name).get(STEP[0]) for name in behind]
+    return np.array([[None in (g, t) or g == t for t in takes] for g in gives], bool)
+
+
 def attributes(names: Sequence[str]) -> np.ndarray:
     """f64[O, A], standardised: what names tell about work, for layers of unknown sizes.
 

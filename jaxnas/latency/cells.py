@@ -24,17 +24,33 @@ def features(space: Space, codes: Array, xp: ModuleType = np) -> dict[str, Array
     numbering of their nodes alone have equal features.
     """
     groups: dict[str, list[Array]] = {}
-    start = 0
-    for choice in space.values():
-        part = codes[:, start : start + len(choice.edges)]
-        start += len(choice.edges)
-        for name, value in _choice(choice, part, xp).items():
-            groups.setdefault(name, []).append(value)
+    for name, value in _choices(space, codes, xp):
+        groups.setdefault(name, []).append(value)
     found = {name: xp.concatenate(parts, 1) for name, parts in groups.items()}
     if len(space) > 1 and len({c.candidates[0] for c in space.values()}) == 1:
         tied = {name: sum(groups[name]) for name in COUNTS}
         found |= {f"{name} in all": value for name, value in tied.items()}
     return found
+
+
+def _choices(space: Space, codes: Array, xp: ModuleType) -> Iterator[tuple[str, Array]]:
+    """The features of every choice by their names; equal choices are one computation, as a
+    compiler takes seconds for each."""
+    ends = np.cumsum([len(choice.edges) for choice in space.values()])
+    parts = [
+        codes[:, end - len(c.edges) : end] for c, end in zip(space.values(), ends, strict=True)
+    ]
+    alike: dict[Choice, list[int]] = {}
+    for i, choice in enumerate(space.values()):
+        alike.setdefault(choice, []).append(i)
+    found = {}
+    for choice, own in alike.items():
+        every = _choice(choice, xp.concatenate([parts[i] for i in own]), xp)
+        for n, i in enumerate(own):
+            rows = slice(n * len(codes), (n + 1) * len(codes))
+            found[i] = {name: value[rows] for name, value in every.items()}
+    for i in range(len(parts)):
+        yield from found[i].items()
 
 
 def _choice(choice: Choice, codes: Array, xp: ModuleType) -> dict[str, Array]:

@@ -24,11 +24,11 @@ def expected(model: Model, law: draws.Law | None = None) -> Expected:
     One-hot gates give what `predict` says. Raises ValueError, while tracing, for gates of another
     space.
     """
-    if law is not None:
-        return sampled(model, DRAWS, law=law)
-    if model.table is not None:
+    if model.costs is not None:
+        return summed(model, law)
+    if law is None and model.table is not None:
         return contracted(model)
-    return summed(model) if model.costs is not None else sampled(model, DRAWS)
+    return sampled(model, DRAWS, law=law)
 
 
 def contracted(model: Model) -> Expected:
@@ -46,21 +46,21 @@ def contracted(model: Model) -> Expected:
     return milliseconds
 
 
-def summed(model: Model) -> Expected:
-    """Exact for chains: costs are linear in gates, pairs of neighbours are products of theirs."""
+def summed(model: Model, law: draws.Law | None = None) -> Expected:
+    """Exact for costs that add up, and for what neighbours in a chain cost together."""
     if model.costs is None:
         raise ValueError("Only models of chains have costs: use `expected`.")
-    wide, order = chains.width(model.space), chains.order(model.space)
+    law = law or draws.edges(model.space)
+    wide = chains.width(model.space)
     costs = jnp.asarray(model.costs, jnp.float32)
     pairs = None if model.pairs is None else jnp.asarray(model.pairs, jnp.float32)
+    whole = lambda part: jnp.pad(part, [(0, wide - size) for size in part.shape])
 
     def milliseconds(gates: Gates) -> Scalar:
-        rows = [jnp.pad(row, (0, wide - len(row))) for row in _rows(model, gates)]
-        open_ = jnp.stack(rows)
-        total = model.constant + jnp.sum(costs * open_)
+        found = law.chances(gates)
+        total = model.constant + jnp.sum(costs * jnp.stack([whole(row) for row in found.open]))
         if pairs is not None:
-            line = open_[order]
-            total += jnp.einsum("la,lab,lb->", line[:-1], pairs, line[1:])
+            total += jnp.sum(pairs * jnp.stack([whole(both) for both in found.behind]))
         return jnp.maximum(total, model.least_ms)
 
     return milliseconds
@@ -72,18 +72,24 @@ def sampled(model: Model, count: int, seed: int = 0, law: draws.Law | None = Non
     The same uniform numbers at every call, one in each `count`-th of every draw (Latin hypercube):
     d/d probability is the mean of what the networks would take with that outcome in that place.
     Without a law every edge is drawn by itself. Raises ValueError for fewer than one draw, and for
-    chains without a law.
+    costs that add up, which have a closed form.
     """
     if count < 1:
         raise ValueError(f"{count} draws give no mean: take one or more.")
-    if law is None and model.weights is None:
-        raise ValueError("Chains have a closed form: use `expected`.")
+    if model.weights is None:
+        raise ValueError("Costs that add up have a closed form: use `expected`.")
     law = law or draws.edges(model.space)
     random = np.random.default_rng(seed)
     strata = np.stack([random.permutation(count) for _ in law.sizes], 1)
     uniform = ((strata + random.random(strata.shape)) / count).astype(np.float32)
     uniform = np.clip(uniform, 1e-6, 1 - 1e-6)
-    take = _chain(model) if model.weights is None else _cells(model)
+    weights = {name: jnp.asarray(w, jnp.float32) for name, w in model.weights.items()}
+
+    def take(networks: jax.Array) -> jax.Array:
+        groups = cells.features(model.space, networks, jnp)
+        total = model.constant + sum(groups[name] @ w for name, w in weights.items())
+        return jnp.maximum(total, model.least_ms)
+
     # Which draw is to come out how: every outcome of every draw, and first none.
     put = np.full((1 + sum(law.sizes), len(law.sizes)), -1)
     outcomes = [(d, o) for d, size in enumerate(law.sizes) for o in range(size)]
@@ -107,34 +113,6 @@ def sampled(model: Model, count: int, seed: int = 0, law: draws.Law | None = Non
         return ms[0] + (jnp.concatenate(rows) - jnp.concatenate(shares)) @ ms[1:]
 
     return milliseconds
-
-
-def _cells(model: Model) -> Callable[[jax.Array], jax.Array]:
-    """i[N, positions] -> f32[N] milliseconds."""
-    weights = {name: jnp.asarray(w, jnp.float32) for name, w in model.weights.items()}
-
-    def take(networks: jax.Array) -> jax.Array:
-        groups = cells.features(model.space, networks, jnp)
-        total = model.constant + sum(groups[name] @ w for name, w in weights.items())
-        return jnp.maximum(total, model.least_ms)
-
-    return take
-
-
-def _chain(model: Model) -> Callable[[jax.Array], jax.Array]:
-    """The same of costs that add up, pairs of neighbours among them in chains."""
-    order = chains.order(model.space)
-    costs = jnp.asarray(model.costs, jnp.float32)[order]
-    pairs = None if model.pairs is None else jnp.asarray(model.pairs, jnp.float32)
-
-    def take(networks: jax.Array) -> jax.Array:
-        line, at = networks[:, order], np.arange(len(order))
-        total = model.constant + jnp.where(line >= 0, costs[at, line], 0.0).sum(1)
-        if pairs is not None:
-            total += pairs[at[:-1], line[:, :-1], line[:, 1:]].sum(1)
-        return jnp.maximum(total, model.least_ms)
-
-    return take
 
 
 def _rows(model: Model, gates: Gates) -> list[jax.Array]:

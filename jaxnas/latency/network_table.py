@@ -1,5 +1,6 @@
 """Tables of whole networks that were timed, here or elsewhere."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -118,7 +119,7 @@ def _network(table: Table, row: Row, space: Space) -> list[int]:
             f"{where}: {row.entries['network']!r} has {len(parts)} positions, the space has "
             f"{len(positions)}: it is of another space."
         )
-    codes = []
+    codes: list[int] = []
     for part, position in zip(parts, positions, strict=True):
         if part is None:
             codes.append(-1)
@@ -131,6 +132,10 @@ def _network(table: Table, row: Row, space: Space) -> list[int]:
                 f"{where}: the space has no candidate {part!r} there, only "
                 f"{', '.join(position.candidates)}."
             )
+    names = [p.candidates[code] for p, code in zip(positions, codes, strict=True) if code >= 0]
+    for before, behind in itertools.pairwise(names if layout.is_chain(space) else ()):
+        if not candidates.connect([before], [behind]).all():
+            raise TableError(f"{where}: {behind!r} follows {before!r}, which has another width.")
     return codes
 
 

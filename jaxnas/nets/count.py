@@ -21,9 +21,9 @@ class Size(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    shape: tuple[
-        int, ...
-    ]  # channels that leave are last; a depthwise one has no other axis of them
+    """One of a module; a depthwise one has three axes, and one of channels."""
+
+    shape: tuple[int, ...]  # the channels that leave are last
     pixels: int  # at which one image is multiplied with it
 
     @property

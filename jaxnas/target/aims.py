@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import catalogue, target_terms
-from jaxnas.latency import chains, expected, layout, programs
+from jaxnas.latency import candidates, chains, expected, layout, programs
+from jaxnas.latency.draw_pairs import KEPT
 from jaxnas.latency.model import Model, margin, unit
-from jaxnas.space import NONE
+from jaxnas.space import AUXILIARY_SKIP, NONE
 from jaxnas.target import codes, costs, laws
 from jaxnas.target.opened import TargetError
 from jaxnas.types import Gates, Scalar
@@ -85,18 +86,18 @@ def of_counts(entry: catalogue.Entry, size: programs.Size, name: str, most: floa
 def ends(entry: catalogue.Entry, model: Model) -> tuple[float, float]:
     """What the cheapest and the dearest network of the space cost, as predicted.
 
-    Of cells of DARTS and of paths: among many networks.
+    Exact but for models of cells of DARTS, where many networks are looked at and bettered.
     """
-    if laws.by_edges(entry) and model.costs is not None:
-        return tuple(max(_path(model, pick), model.least_ms) for pick in (np.min, np.max))
+    if model.costs is not None:
+        of = _cells_ends if entry.pairs else _path
+        return tuple(max(of(model, pick), model.least_ms) for pick in (np.min, np.max))
     if laws.by_edges(entry):
         every = np.concatenate(list(layout.everything(entry.space)))
         every = np.unique(codes.pruned(entry, every), axis=0)
-        every = every[lives(entry, every)]
-    else:
-        every = laws.some(entry)
-    ms = model.predict(every)[0]
-    return float(ms.min()), float(ms.max())
+        ms = model.predict(every[lives(entry, every)])[0]
+        return float(ms.min()), float(ms.max())
+    cost = lambda networks: model.predict(networks)[0]
+    return laws.bettered(entry, cost), -laws.bettered(entry, lambda networks: -cost(networks))
 
 
 def lives(entry: catalogue.Entry, deployed: np.ndarray) -> np.ndarray:
@@ -136,11 +137,23 @@ def _contracted(rows: list, table) -> Scalar:
 
 def _path(model: Model, pick: Callable) -> float:
     """The least or most that layers and pairs of neighbours come to (Viterbi)."""
-    order, sizes = chains.order(model.space), layout.sizes(model.space)
-    best = model.costs[order[0], : sizes[order[0]]]
+    order, places = chains.order(model.space), layout.positions(model.space)
+    worst = np.inf if pick is np.min else -np.inf
+    best = model.costs[order[0], : len(places[order[0]].candidates)]
     for at, (left, here) in enumerate(zip(order[:-1], order[1:], strict=True)):
-        step = best[:, None] + model.costs[here, : sizes[here]]
+        before, names = places[left].candidates, places[here].candidates
+        step = best[:, None] + model.costs[here, : len(names)]
         if model.pairs is not None:
-            step = step + model.pairs[at, : sizes[left], : sizes[here]]
-        best = pick(step, axis=0)
+            step = step + model.pairs[at, : len(before), : len(names)]
+        best = pick(np.where(candidates.connect(before, names), step, worst), axis=0)
     return float(model.constant + pick(best))
+
+
+def _cells_ends(model: Model, pick: Callable) -> float:
+    """The least or most of two edges a node, where costs add up."""
+    sign, nodes = (1 if pick is np.min else -1), {}
+    for p, place in enumerate(layout.positions(model.space)):
+        stands = [o for o, op in enumerate(place.candidates) if op not in (NONE, AUXILIARY_SKIP)]
+        nodes.setdefault((place.choice, place.edge[1]), []).append(pick(model.costs[p, stands]))
+    kept = [sorted(own, key=lambda cost: sign * cost)[:KEPT] for own in nodes.values()]
+    return float(model.constant + sum(map(sum, kept)))

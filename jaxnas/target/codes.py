@@ -1,10 +1,12 @@
 """Networks as rows of numbers, `i[positions]` as in `latency.layout`, and back."""
 
+import itertools
+
 import numpy as np
 
 from jaxnas import catalogue
 from jaxnas.genotype import Cell, Genotype, GenotypeError
-from jaxnas.latency import layout, prune
+from jaxnas.latency import candidates, layout, prune
 from jaxnas.types import Space
 
 
@@ -26,6 +28,9 @@ def of_genotype(space: Space, found: Genotype) -> np.ndarray:
     chain = layout.is_chain(space)
     if not known or (not chain and known != len(every)) or (chain and -1 in row):
         raise GenotypeError("The genotype has edges that the space has not: it is of another.")
+    for before, behind in itertools.pairwise(every if chain else ()):
+        if not candidates.connect(before[2:], behind[2:]).all():
+            raise GenotypeError(f"{behind[2]!r} follows {before[2]!r}, which has another width.")
     return np.array(row)
 
 

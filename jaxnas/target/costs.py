@@ -23,9 +23,9 @@ class Additive(NamedTuple):
     each: np.ndarray  # f64[positions, candidates]
 
     def of(self, networks: np.ndarray) -> np.ndarray:
-        """f64[N] of i[N, positions] networks, dead edges counted as they stand."""
+        """f64[N], whole, of i[N, positions] networks, dead edges counted as they stand."""
         each = self.each[np.arange(networks.shape[1]), networks]
-        return self.fixed + np.where(networks >= 0, each, 0.0).sum(1)
+        return np.rint(self.fixed + np.where(networks >= 0, each, 0.0).sum(1))
 
 
 def counted(entry: catalogue.Entry, size: programs.Size) -> dict[str, Additive]:
@@ -34,6 +34,7 @@ def counted(entry: catalogue.Entry, size: programs.Size) -> dict[str, Additive]:
     The first has `none` everywhere, or the first candidates of a chain. Where all positions are
     alike, as in NAS-Bench-201, one of them is counted. In spaces whose networks have not all edges
     the counts of as many networks as there are unknowns are solved for what each candidate adds.
+    Raises ValueError where counts do not add up.
     """
     if not laws.by_edges(entry):
         return _solved(entry, size)

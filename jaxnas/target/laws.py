@@ -1,19 +1,22 @@
 """How the networks of a space are drawn from the gates of its search."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxnas import catalogue
-from jaxnas.latency import design, draws
+from jaxnas.latency import design, draw_pairs, draw_steps, draws
 from jaxnas.target import codes
 
 SOME = 8000  # networks that stand for a space too large to look through
+STARTS = 4  # of a descent
 
 
 def of(entry: catalogue.Entry) -> draws.Law:
     """The law of a space: paths through the hypercuboid, DARTS's cells, all others."""
     if entry.searched is not None:
-        return draws.steps(entry.searched, catalogue.WIDTHS)
-    return draws.pairs(entry.space) if entry.pairs else draws.edges(entry.space)
+        return draw_steps.steps(entry.searched, catalogue.WIDTHS)
+    return draw_pairs.pairs(entry.space) if entry.pairs else draws.edges(entry.space)
 
 
 def by_edges(entry: catalogue.Entry) -> bool:
@@ -23,7 +26,44 @@ def by_edges(entry: catalogue.Entry) -> bool:
 
 def some(entry: catalogue.Entry, seed: int = 0) -> np.ndarray:
     """i[N, positions]: the corners of a space (`design.anchors`) and random networks."""
-    law, random = of(entry), np.random.default_rng(seed)
-    drawn = np.stack([random.integers(0, size, SOME) for size in law.sizes], 1)
     corners = [codes.of_genotype(entry.space, g) for g in design.anchors(entry.space, entry.select)]
-    return np.unique(np.concatenate([np.array(corners), law.network(drawn, np)]), axis=0)
+    law = of(entry)
+    networks = law.network(_random(law, seed), np)
+    return np.unique(np.concatenate([np.array(corners), networks]), axis=0)
+
+
+def bettered(entry: catalogue.Entry, cost: Callable[[np.ndarray], np.ndarray]) -> float:
+    """The least of `cost`, f64[N] of i[N, positions], that descent from the best of many finds.
+
+    A draw at a time is changed, and with it, where that opens another edge, what it holds.
+    """
+    law = of(entry)
+    drawn = _random(law, 0)
+    best = drawn[np.argsort(cost(law.network(drawn, np)))[:STARTS]]
+    lowest = float(cost(some(entry)).min())
+    for _ in range(len(law.sizes)):
+        moves = np.concatenate([_neighbours(law, each, best) for each in best])
+        costs = cost(law.network(moves, np))
+        found = moves[np.argsort(costs)[:STARTS]]
+        if costs.min() >= lowest - 1e-12:
+            break
+        best, lowest = found, float(costs.min())
+    return lowest
+
+
+def _random(law: draws.Law, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return np.stack([random.integers(0, size, SOME) for size in law.sizes], 1)
+
+
+def _neighbours(law: draws.Law, one: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """i[moves, D]: every outcome of every draw, what has no say taken from each of the others."""
+    idle = ~law.told(one[None])[0]
+    starts = [np.where(idle, other, one) for other in others]
+    rows = []
+    for start in starts:
+        for d, size in enumerate(law.sizes):
+            moved = np.repeat(start[None], size, 0)
+            moved[:, d] = np.arange(size)
+            rows.append(moved)
+    return np.concatenate(rows)

@@ -72,7 +72,8 @@ def settle(
         except TargetError:
             if not number:
                 raise
-            break  # the model that was fitted again leaves none: what was measured decides
+            note("target: the model that was fitted again leaves none: what was measured decides")
+            break
         judge(entry, pool, finished, rows, accuracy)
         order = sorted(rows, key=lambda i: (-accuracy[i], -pool.log_probability[i]))
         if measure is None or by_ms is None:
