@@ -676,6 +676,7 @@ def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
         ("search --target-ms 0.1 --latency mine", "measured elsewhere"),
         ("search --target-ms 0.1 --latency mine --any-device", "not darts"),
         ("search --target-macs 1", "the cheapest network takes more"),
+        ("search --target-macs 1e5 --retrain.reductions 2", "cannot stand beside a target"),
         ("search --target-macs 1e5 --select perturbation", "--select has no effect"),
         ("search --space nasbench201 --target-macs 1", "the cheapest network takes more"),
         ("search --space nasbench201 --method snas --target-macs 6e4", "use one of darts"),
