@@ -1,5 +1,6 @@
 """Paths through the hypercuboid: told apart as a chain, counted, measured, modelled."""
 
+import dataclasses
 import itertools
 import json
 
@@ -10,6 +11,7 @@ import pytest
 from jaxnas import catalogue, select
 from jaxnas import genotype as genotypes
 from jaxnas.cli import main
+from jaxnas.cli import target as commands
 from jaxnas.latency import (
     candidates,
     design,
@@ -20,7 +22,8 @@ from jaxnas.latency import (
     programs,
 )
 from jaxnas.nets import count
-from jaxnas.target import codes, opened
+from jaxnas.settings import Recipe, SearchSettings
+from jaxnas.target import codes, opened, pool
 
 LAYERS = 3
 SIZE = programs.Size(features=4, cells=LAYERS, classes=5, image=(12, 8, 3))
@@ -141,27 +144,24 @@ def test_paths_are_measured_fitted_and_predicted(tmp_path, capsys):
     assert main(["latency", "fit", str(broken), *table[3:], "--cells", "2"]) == 2
     assert "line 2: 'sep_conv_3x3:1-4' follows 'sep_conv_3x3:1-2'" in capsys.readouterr().err
 
-
-def test_a_path_is_searched_to_a_target(tmp_path, capsys):
-    space = ["--space", "hypercuboid", "--cells", "2", "--features", "2"]
-    measure = ["--image", "8", "8", "1", "--networks", "8", "--rounds", "5", "--sample-ms", "0.2"]
-    folder = tmp_path / "mine"
-    assert main(["latency", "measure", *space, *measure, "--out", f"{folder}", "--name", "c"]) == 0
-    ms = float(np.median(opened.campaign(folder / "c").latency_ms))
-    search = ["search", *space, "--method", "hypercuboid", "--latency", str(folder / "c")]
-    short = ["--limit", "300", "--epochs", "3", "--random-cells", "0", "--retrain.epochs", "1"]
-    run = [*search, *short, "--any-device", "--out", str(tmp_path), "--name", "held"]
-    assert main([*run, "--target-ms", f"{ms:.6f}"]) == 0, capsys.readouterr().err
-    said = json.loads((tmp_path / "held" / "target.json").read_text())["targets"]["ms"]
-    assert said["target"] == pytest.approx(ms, rel=1e-3)
-    assert said["interval"][0] <= said["predicted"] <= said["interval"][1]
-    found = genotypes.from_json((tmp_path / "held" / "genotype.json").read_text())
-    assert len(found.cells["grid"].edges) == 2
-    capsys.readouterr()
-    for words, cause in (
-        (["--reductions", "0"], "--reductions cannot stand beside a target"),
-        (["--cells", "3"], "with 2 layers, this search has 3"),
+    # The campaign serves a search to a target.
+    asked = SearchSettings(
+        space="hypercuboid", method="hypercuboid", cells=2, features=2, any_device=True,
+        latency=str(tmp_path / "grid"), target_ms=float(np.median(found.latency_ms)),
+        retrain=Recipe(features=2),
+    )  # fmt: skip
+    goal = commands.open_goal(asked)
+    (aim,) = commands.found_aims(goal, asked, found.entry, (8, 8, 1), 10)
+    grid = catalogue.entry("hypercuboid", 2).space
+    even = {name: jnp.full(choice.shape, 1 / 18) for name, choice in grid.items()}
+    some = pool.pool(found.entry, even)
+    # 3 widths to begin with, 3 between, and two operations twice.
+    assert len(some.networks) == 3 * 3 * 4
+    mean = float(np.exp(some.log_probability) @ aim.cost(some.networks))
+    assert float(aim.expected(aim.shares(even))) == pytest.approx(mean, rel=1e-4)
+    for changed, cause in (
+        ({"reductions": (0,)}, "--reductions cannot stand beside a target"),
+        ({"cells": 3}, "with 2 layers, this search has 3"),
     ):
-        assert main([*search, "--target-ms", "1", *words]) == 2
-        error = capsys.readouterr().err
-        assert cause in error and error.count("\n") == 1
+        with pytest.raises(ValueError, match=cause):
+            commands.open_goal(dataclasses.replace(asked, **changed))

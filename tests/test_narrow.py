@@ -139,7 +139,6 @@ def test_narrows_trains_and_goes_on_where_it_was(cell, tmp_path, capsys):
     # Stopped while the narrowed network was tuned: it goes on with that one.
     shutil.rmtree(folder / "tuned")
     (folder / "summary.json").unlink()
-    jax.clear_caches()
     assert main([*words, *FEW]) == 0
     assert "held-out images" not in capsys.readouterr().out
     again = json.loads((folder / "summary.json").read_text())

@@ -1,5 +1,7 @@
 """sharpDARTS's operations and its grid of widths, against counts that its code printed."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -190,12 +192,16 @@ def test_the_grid_has_an_entry_whose_genotypes_say_its_layers():
 
 
 def test_widths_are_searched_on_real_images(tmp_path, capsys):
+    """To a target in multiply-accumulates, too."""
     words = [
         *("search", "--space", "hypercuboid", "--method", "hypercuboid", "--cells", "1"),
         *("--features", "2", "--limit", "300", "--epochs", "3", "--random-cells", "0"),
-        *("--retrain.epochs", "1", "--out", str(tmp_path), "--name", "grid"),
+        *("--retrain.epochs", "1", "--retrain.features", "2", "--target-macs", "3000"),
+        *("--out", str(tmp_path), "--name", "grid"),
     ]
     assert main(words) == 0, capsys.readouterr().err
+    said = json.loads((tmp_path / "grid" / "target.json").read_text())["targets"]["macs"]
+    assert said["predicted"] <= 3000 and said["holds"]
     found = genotypes.from_json((tmp_path / "grid" / "genotype.json").read_text())
     assert len(found.cells["grid"].edges) == 1
     # As `jaxnas diagnose` opens what was found.

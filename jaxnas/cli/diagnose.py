@@ -14,7 +14,7 @@ import tyro.conf
 
 from jaxnas import catalogue, checkpoint, curvature, data, diagnose, find, hypergrad
 from jaxnas import run as runs
-from jaxnas.cli import arguments, opening
+from jaxnas.cli import arguments, opening, target
 from jaxnas.genotype import Genotype
 from jaxnas.program import Stage
 from jaxnas.report import folder as folders
@@ -108,7 +108,8 @@ def searched(folder: Path) -> Searched:
                 f"The {what} is not the one that {folder} was searched with: bring that one back, "
                 "or search again."
             )
-    asked = find.asked(settings, entry, len(found.train.labels))
+    limits = target.remembered(settings)
+    asked = find.asked(settings, entry, len(found.train.labels), limits)
     stage = next(asked.program)
     # A supernet that computes one candidate an edge is measured with all of them alive.
     whole = {name: value for name, value in stage.net.items() if name != "execute"}

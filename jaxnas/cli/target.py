@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import rich.console
 
@@ -254,6 +255,22 @@ def chances(settings: SearchSettings, entry: catalogue.Entry, finished: Finished
     """The probabilities that a search ended with: its gates, unless they are hard."""
     shares = menu.of(settings.method).shares
     return finished.gates if shares is None else shares(entry.space, finished.state)
+
+
+def remembered(settings: SearchSettings) -> list[target_terms.Limit]:
+    """What stands for the targets of a search that is over, of settings as settings.json has them.
+
+    Its state remembers a weight for each; what gates cost is not judged again, and is constant.
+    """
+    fixed = None
+    if settings.latency_weight is not None:
+        fixed = target_terms.Fixed(settings.latency_form or "add-linear", settings.latency_weight)
+    named = [name for flag, name in COUNTED.items() if getattr(settings, flag) is not None]
+    constant = lambda gates: jnp.float32(2.0)
+    found = [target_terms.Limit(name, 2.0, constant) for name in (*settings.target_models, *named)]
+    if settings.latency is not None:
+        found.append(target_terms.Limit("ms", 2.0, constant, fixed))
+    return found
 
 
 def read(folder: Path) -> dict[str, Any]:
