@@ -21,7 +21,7 @@ def cell_net(**settings):
 
 def start(net, dtype=jnp.float64):
     images = jax.random.normal(jax.random.key(0), (2, 8, 8, 3), dtype)
-    weights, stats = toy.jit(net.init)(jax.random.key(1), images)
+    weights, stats = toy.begun(net, images)
     return weights, stats, images
 
 

@@ -10,6 +10,7 @@ from jaxnas import hypergrad, parallel, space
 from jaxnas.methods.darts import darts as method
 from jaxnas.nets import count, darts, nasbench201
 from jaxnas.types import Batch
+from tests import toy
 
 HASTE = {"xla_backend_optimization_level": 0}
 IMAGES = (32, 32, 3)
@@ -48,7 +49,7 @@ def test_images_too_small_are_refused_when_weights_are_made(made):
 def test_rematerialisation_changes_memory_and_no_value(x64):
     def facts(remat):
         net = darts.supernet(features=2, cells=1, reductions=(), classes=3, remat=remat)
-        weights, stats = jit(net.init)(jax.random.key(0), batch().inputs)
+        weights, stats = toy.begun(net, batch().inputs)
         gates = {name: jnp.full(c.shape, 0.1) for name, c in net.space.items()}
         loss = lambda w, g: jnp.sum(net.apply(w, stats, g, batch().inputs)[0] ** 2)
         return jit(jax.grad(loss, (0, 1)))(weights, gates)
@@ -61,8 +62,8 @@ def test_edges_with_other_candidates_equal_the_whole_space_with_closed_gates(x64
     settings = {"features": 2, "cells": 2, "reductions": (1,), "classes": 3}
     few, all_ = darts.supernet(space.s1(), **settings), darts.supernet(**settings)
     images = batch().inputs
-    weights, stats = jit(few.init)(jax.random.key(0), images)
-    wide, wide_stats = jit(all_.init)(jax.random.key(1), images)
+    weights, stats = toy.begun(few, images)
+    wide, wide_stats = toy.begun(all_, images)
     gates = {
         name: jax.random.uniform(jax.random.key(2), choice.shape)
         for name, choice in few.space.items()

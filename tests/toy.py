@@ -10,6 +10,7 @@ import optax
 
 from jaxnas import hypergrad, mobile_named, single_path_latency
 from jaxnas import space as spaces
+from jaxnas.latency import programs
 from jaxnas.methods import (
     beta_darts,
     darts,
@@ -42,6 +43,14 @@ QUICKLY = {"xla_backend_optimization_level": 0}
 if jax.__version_info__ < (0, 12):  # which knows no other emitters
     QUICKLY["xla_cpu_use_fusion_emitters"] = False
 jit = functools.partial(jax.jit, compiler_options=QUICKLY)
+
+
+def begun(net, images):
+    """(weights, statistics) of a net, filled by their shapes.
+
+    To compile how they begin takes longer than most tests.
+    """
+    return programs.filled(jax.eval_shape(net.init, jax.random.key(0), images))
 
 
 def solvable(descend=lambda grads, weights: weights - grads) -> Problem:
