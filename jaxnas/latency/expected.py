@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.latency import cells, chains, draws, layout
+from jaxnas.latency import cells, chains, draws
 from jaxnas.latency.model import Model
 from jaxnas.types import Gates, Scalar
 
@@ -35,11 +35,11 @@ def contracted(model: Model) -> Expected:
     """Exact for any predictor: the table of all networks, contracted with each edge's gates."""
     if model.table is None:
         raise ValueError("Only models of small spaces of cells have a table: use `expected`.")
-    table = jnp.asarray(model.table, jnp.float32)
+    law, table = draws.edges(model.space), jnp.asarray(model.table, jnp.float32)
 
     def milliseconds(gates: Gates) -> Scalar:
         left = table
-        for row in _rows(model, gates):
+        for row in law.rows(gates):
             left = jnp.tensordot(row, left, 1)
         return left
 
@@ -49,7 +49,7 @@ def contracted(model: Model) -> Expected:
 def summed(model: Model, law: draws.Law | None = None) -> Expected:
     """Exact for costs that add up, and for what neighbours in a chain cost together."""
     if model.costs is None:
-        raise ValueError("Only models of chains have costs: use `expected`.")
+        raise ValueError("The model has no costs that add up: use `expected`.")
     law = law or draws.edges(model.space)
     wide = chains.width(model.space)
     costs = jnp.asarray(model.costs, jnp.float32)
@@ -113,8 +113,3 @@ def sampled(model: Model, count: int, seed: int = 0, law: draws.Law | None = Non
         return ms[0] + (jnp.concatenate(rows) - jnp.concatenate(shares)) @ ms[1:]
 
     return milliseconds
-
-
-def _rows(model: Model, gates: Gates) -> list[jax.Array]:
-    layout.check_gates(model.space, gates)
-    return [gates[position.choice][position.row] for position in layout.positions(model.space)]

@@ -39,8 +39,8 @@ def bettered(entry: catalogue.Entry, cost: Callable[[np.ndarray], np.ndarray]) -
     """
     law = of(entry)
     drawn = _random(law, 0)
-    best = drawn[np.argsort(cost(law.network(drawn, np)))[:STARTS]]
-    lowest = float(cost(some(entry)).min())
+    costs = cost(law.network(drawn, np))
+    best, lowest = drawn[np.argsort(costs)[:STARTS]], float(costs.min())
     for _ in range(len(law.sizes)):
         moves = np.concatenate([_neighbours(law, each, best) for each in best])
         costs = cost(law.network(moves, np))
@@ -48,7 +48,7 @@ def bettered(entry: catalogue.Entry, cost: Callable[[np.ndarray], np.ndarray]) -
         if costs.min() >= lowest - 1e-12:
             break
         best, lowest = found, float(costs.min())
-    return lowest
+    return min(lowest, float(cost(some(entry)).min()))
 
 
 def _random(law: draws.Law, seed: int) -> np.ndarray:
