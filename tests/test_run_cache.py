@@ -1,5 +1,9 @@
 """Where compiled programs are kept."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import pytest
 
@@ -41,3 +45,24 @@ def test_a_folder_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "file" / "below"))
     assert cache.enable() is None
+
+
+def test_a_program_that_a_kill_cut_off_is_compiled_anew_without_a_word(tmp_path):
+    code = (
+        "import jax; from jaxnas.run import cache; cache.enable(); "
+        "print(jax.jit(lambda x: 3 * x + 1)(2.0))"
+    )
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+
+    def printed():
+        command = [sys.executable, "-c", code]
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return ran.stdout, ran.stderr
+
+    first = printed()
+    assert first == ("7.0\n", "")
+    kept = [path for path in tmp_path.iterdir() if path.name.endswith("-cache")]
+    assert kept
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:-9])
+    assert printed() == first

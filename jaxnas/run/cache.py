@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import warnings
 from pathlib import Path
 
 import jax
@@ -29,6 +30,8 @@ def enable() -> Path | None:
     # By default programs that compile within a second are not kept, and we have many.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # JAX writes them in place: one that is not whole yet, or that a kill cut off, is compiled anew.
+    warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
     return folder
 
 
