@@ -40,8 +40,6 @@ from tests import mobile_toys
 
 # These programs run for microseconds: XLA's optimising them would be most of the suite's time.
 QUICKLY = {"xla_backend_optimization_level": 0}
-if jax.__version_info__ < (0, 12):  # which knows no other emitters
-    QUICKLY["xla_cpu_use_fusion_emitters"] = False
 jit = functools.partial(jax.jit, compiler_options=QUICKLY)
 
 

@@ -94,8 +94,9 @@ def _supernet(values: Values) -> Errors:
             weights, momentum, grads,
         )  # fmt: skip
 
-    problem = Problem(_loss(given, valid), _loss(given, train), descend)
-    judge = jax.jit(jax.value_and_grad(problem.outer, argnums=(0, 1), has_aux=True))
+    # Compiled one by one, what the rules have in common is compiled once.
+    problem = Problem(jax.jit(_loss(given, valid)), jax.jit(_loss(given, train)), descend)
+    judge = jax.value_and_grad(problem.outer, argnums=(0, 1), has_aux=True)
     (loss, logits), (arch_grad, weight_grad) = judge(given.arch, given.weights)
     errors = {
         "valid_logits": _error(logits, values["valid_logits"]),
@@ -105,7 +106,7 @@ def _supernet(values: Values) -> Errors:
     }
     rules = {"exact": hypergrad.unrolled(), "finite_difference": hypergrad.finite_difference(0.01)}
     for name, rule in rules.items():
-        (ahead, _), grads = jax.jit(rule.rule(problem))(given.arch, given.weights)
+        (ahead, _), grads = rule.rule(problem)(given.arch, given.weights)
         errors["unrolled_valid_loss"] = _error(ahead, values["unrolled_valid_loss"])
         errors[f"hypergrad_{name}"] = _arch_error(grads, values, f"hypergrad_{name}")
     found = select.strongest_pairs(given.net.space, given.relax.gates(given.arch, None))
