@@ -38,15 +38,15 @@ def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
     kernel: whatever a module of the user's own multiplies with other parameters is not seen.
     Raises ValueError for an image that the network refuses.
     """
-    variables = _variables(net, image)
-    weights, _ = variables
+    # Weights are made module by module; afterwards equal cells may be one loop.
+    (weights, _), total = _run(net.init, jax.eval_shape(lambda: jax.random.key(0)), _images(image))
     extra = _total(weights.get(AUXILIARY, {}))
-    return Size(_total(weights) - extra, extra, _macs_of(net, image, variables))
+    return Size(_total(weights) - extra, extra, total)
 
 
 def macs(net: Supernet | Network, image: tuple[int, int, int]) -> int:
     """Multiply-accumulates alone: see `size`."""
-    return _macs_of(net, image, None if isinstance(net, Supernet) else _variables(net, image))
+    return size(net, image).macs
 
 
 def parameters(net: Supernet | Network, image: tuple[int, int, int]) -> int:
@@ -83,13 +83,6 @@ def kernels(module: nn.Module, image: tuple[int, int, int]) -> tuple[list[Kernel
     return [Kernel(weights[path].shape, n) for path, n in uses.items()], _total(weights)
 
 
-def _macs_of(net: Supernet | Network, image: tuple[int, int, int], variables: Any) -> int:
-    if isinstance(net, Supernet):
-        # Weights are made cell by cell; afterwards equal cells are one loop.
-        return _macs(net.init, jax.eval_shape(lambda: jax.random.key(0)), _images(image))
-    return _macs(net.infer, *variables, _images(image))
-
-
 def _variables(net: Supernet | Network, image: tuple[int, int, int]) -> tuple[Any, Any]:
     return jax.eval_shape(net.init, jax.eval_shape(lambda: jax.random.key(0)), _images(image))
 
@@ -102,10 +95,11 @@ def _total(weights: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(weights))
 
 
-def _macs(run, *arguments) -> int:
-    """Multiply-accumulates of `run` on one image, from the modules that it calls.
+def _run(run, *arguments) -> tuple[Any, int]:
+    """(shapes of what `run` returns, multiply-accumulates of the modules that it calls).
 
-    A kernel `[..., O]` is multiplied once at every pixel of the module's output.
+    A kernel `[..., O]` is multiplied once at every pixel of the module's output. The auxiliary
+    head, which only training calls, is left out.
     """
     total, deaf = 0, False
 
@@ -113,7 +107,8 @@ def _macs(run, *arguments) -> int:
         nonlocal total, deaf
         module, before = context.module, total
         y = call(*arguments, **keywords)
-        if deaf or context.method_name != "__call__":
+        head = module.path[:1] == (AUXILIARY,)
+        if deaf or head or context.method_name != "__call__":
             return y
         deaf = True  # a part counted by itself calls modules that are not called again here
         # What jit or a loop calls, it calls once, never, or as often as it likes: count what
@@ -132,8 +127,8 @@ def _macs(run, *arguments) -> int:
 
     # A function of its own: JAX keeps the shapes of functions it knows and would not run it.
     with nn.intercept_methods(listen):
-        jax.eval_shape(lambda *a: run(*a), *arguments)
-    return total
+        shapes = jax.eval_shape(lambda *a: run(*a), *arguments)
+    return shapes, total
 
 
 def _macs_of_edges(module: mixed.MixedEdges, gates, nodes, read) -> int:
@@ -148,5 +143,4 @@ def _macs_of_edges(module: mixed.MixedEdges, gates, nodes, read) -> int:
 
 
 def _macs_of_module(module: nn.Module, *arguments) -> int:
-    variables = jax.eval_shape(module.init, jax.eval_shape(lambda: jax.random.key(0)), *arguments)
-    return _macs(lambda v, *a: module.apply(v, *a, mutable=["stats"]), variables, *arguments)
+    return _run(module.init, jax.eval_shape(lambda: jax.random.key(0)), *arguments)[1]
