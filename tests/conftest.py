@@ -1,5 +1,6 @@
 """Eight devices for every test, and compiled programs kept from run to run."""
 
+import gc
 import os
 import pathlib
 
@@ -16,6 +17,9 @@ if jax.__version_info__ < (0, 12):  # which knows no other emitters
     # The older ones compile small programs in a quarter of the time, golden ones in half.
     QUICKLY.append("--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *QUICKLY]).strip()
+
+# Tracing makes millions of objects that all live: to look through them was a fifth of it.
+gc.set_threshold(100_000, 50, 50)
 
 jax.config.update("jax_num_cpu_devices", 8)
 if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
