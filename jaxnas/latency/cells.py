@@ -1,7 +1,7 @@
 """What is regressed on in a space of cells: counts of the executed graph, edges, pairs of edges."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -12,40 +12,48 @@ from jaxnas.types import Choice, Space
 
 Array = Any  # of numpy or of jax.numpy
 SMALL = 2_000  # pair features of a choice: above, pairs of edges are left out
-COUNTS = (*graph.FAMILIES, "shared", "path")  # groups whose features have units of their own
+WAY = "way"  # the group of the path that durations of the device's own make the longest
+COUNTS = (*graph.FAMILIES, "shared", "path")
+UNITS = (*COUNTS, WAY)  # groups whose features have units of their own
+Ways = Mapping[str, Mapping[str, float]]  # group -> durations of its steps (`critical`)
 ORDERS = 24  # ways of numbering the nodes: above, equal cells may differ at their edges
 
 
-def features(space: Space, codes: Array, xp: ModuleType = np) -> dict[str, Array]:
+def features(
+    space: Space, codes: Array, xp: ModuleType = np, ways: Ways | None = None
+) -> dict[str, Array]:
     """Groups of features of networks i[N, positions], f[N, F] each, not centred.
 
-    The six of `graph.counts`, summed over the choices that share a vocabulary and a choice each;
+    Those of `graph.counts`, summed over the choices that share a vocabulary and a choice each;
     `edge`: which candidate stands where; `pair`: which two stand where. Cells that differ in the
     numbering of their nodes alone have equal features.
     """
     groups: dict[str, list[Array]] = {}
-    for name, value in _choices(space, codes, xp):
+    for name, value in _choices(space, codes, xp, ways or {}):
         groups.setdefault(name, []).append(value)
     found = {name: xp.concatenate(parts, 1) for name, parts in groups.items()}
     if len(space) > 1 and len({c.candidates[0] for c in space.values()}) == 1:
-        tied = {name: sum(groups[name]) for name in COUNTS}
+        tied = {name: sum(groups[name]) for name in (*COUNTS, *(ways or {}))}
         found |= {f"{name} in all": value for name, value in tied.items()}
     return found
 
 
-def _choices(space: Space, codes: Array, xp: ModuleType) -> Iterator[tuple[str, Array]]:
+def each(space: Space, codes: Array) -> list[Array]:
+    """The codes i[N, positions] of every choice, i[N, edges]."""
+    ends = np.cumsum([len(choice.edges) for choice in space.values()])
+    return [codes[:, end - len(c.edges) : end] for c, end in zip(space.values(), ends, strict=True)]
+
+
+def _choices(space: Space, codes: Array, xp: ModuleType, ways: Ways) -> Iterator[tuple[str, Array]]:
     """The features of every choice by their names; equal choices are one computation, as a
     compiler takes seconds for each."""
-    ends = np.cumsum([len(choice.edges) for choice in space.values()])
-    parts = [
-        codes[:, end - len(c.edges) : end] for c, end in zip(space.values(), ends, strict=True)
-    ]
+    parts = each(space, codes)
     alike: dict[Choice, list[int]] = {}
     for i, choice in enumerate(space.values()):
         alike.setdefault(choice, []).append(i)
     found = {}
     for choice, own in alike.items():
-        every = _choice(choice, xp.concatenate([parts[i] for i in own]), xp)
+        every = _choice(choice, xp.concatenate([parts[i] for i in own]), xp, ways)
         for n, i in enumerate(own):
             rows = slice(n * len(codes), (n + 1) * len(codes))
             found[i] = {name: value[rows] for name, value in every.items()}
@@ -53,9 +61,9 @@ def _choices(space: Space, codes: Array, xp: ModuleType) -> Iterator[tuple[str, 
         yield from found[i].items()
 
 
-def _choice(choice: Choice, codes: Array, xp: ModuleType) -> dict[str, Array]:
+def _choice(choice: Choice, codes: Array, xp: ModuleType, ways: Ways) -> dict[str, Array]:
     shape = graph.cell(choice)
-    found = graph.counts(shape, codes, xp)
+    found = graph.counts(shape, codes, xp, ways)
     nodes = _orders(choice, shape)
     written = xp.stack(
         [xp.asarray(shape.kinds)[e][codes[:, e]] for e in range(len(choice.edges))], 1

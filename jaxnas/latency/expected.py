@@ -86,7 +86,7 @@ def sampled(model: Model, count: int, seed: int = 0, law: draws.Law | None = Non
     weights = {name: jnp.asarray(w, jnp.float32) for name, w in model.weights.items()}
 
     def take(networks: jax.Array) -> jax.Array:
-        groups = cells.features(model.space, networks, jnp)
+        groups = cells.features(model.space, networks, jnp, model.ways)
         total = model.constant + sum(groups[name] @ w for name, w in weights.items())
         return jnp.maximum(total, model.least_ms)
 

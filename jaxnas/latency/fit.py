@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.latency import accept, cells, chains, evidence, growth, layout
+from jaxnas.latency import accept, cells, chains, critical, evidence, growth, layout
 from jaxnas.latency.accept import FitError
 from jaxnas.latency.model import LATENCY, NEAR, Model, linear_ms
 from jaxnas.types import Space
@@ -117,20 +117,22 @@ def left_out(ms: np.ndarray, found: evidence.Fit) -> np.ndarray:
 
 
 def _cells(space, networks, ms, device, sources, alone) -> Regressed:
-    seen = cells.reference(space)
-    everywhere, groups = cells.features(space, seen), cells.features(space, networks)
+    seen, ways = cells.reference(space), {}
+    if not alone:
+        ways = {cells.WAY: critical.durations(space, networks, ms)}
+    everywhere, groups = (cells.features(space, each, ways=ways) for each in (seen, networks))
     if sources:
         everywhere[SOURCES] = _columns(sources, seen)
         groups[SOURCES] = _columns(sources, networks)
     if alone:
         everywhere, groups = ({SOURCES: each[SOURCES]} for each in (everywhere, groups))
-    centre = centred(everywhere, (*cells.COUNTS, SOURCES))
+    centre = centred(everywhere, (*cells.UNITS, SOURCES))
     groups = {name: np.asarray(value, float) for name, value in groups.items()}
     found, constant, weights = _regressed(groups, ms, centre)
     outside = left_out(ms, found)
     model = Model(
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
-        relative(ms, outside), constant, weights=weights,
+        relative(ms, outside), constant, weights=weights, ways=ways,
     )  # fmt: skip
     return Regressed(_without_sources(model, sources), outside, found.evidence)
 
@@ -146,13 +148,18 @@ def _without_sources(model: Model, sources: Sequence[Model]) -> Model:
     if shares is None:
         return model._replace(weights={k: v for k, v in model.weights.items() if k != SOURCES})
     own = {name: value for name, value in model.weights.items() if name != SOURCES}
-    constant = model.constant
-    for share, source in zip(shares, sources, strict=True):
+    constant, ways = model.constant, dict(model.ways)
+    for i, (share, source) in enumerate(zip(shares, sources, strict=True)):
         factor = float(share) / source.median_ms
         constant += factor * source.constant
+        # Each device has a longest path of its own.
+        theirs = {name: f"{name} of {i}" for name in source.ways}
+        ways |= {theirs[name]: way for name, way in source.ways.items()}
         for name, value in source.weights.items():
+            group, *rest = name.split(" in ")
+            name = " in ".join([theirs.get(group, group), *rest])
             own[name] = own.get(name, 0.0) + factor * value
-    return model._replace(constant=constant, weights=own)
+    return model._replace(constant=constant, weights=own, ways=ways)
 
 
 def tabulated(model: Model) -> Model:

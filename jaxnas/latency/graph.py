@@ -6,6 +6,7 @@ In the live graph, equal values are computed once: values are numbered by hashes
 of one summand and the identity are their input, and the order of summands does not matter.
 """
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jaxnas.latency import candidates
 from jaxnas.types import Choice
 
 FAMILIES = ("raw", "forward", "backward", "live")
+SUMMAND = "+"  # in durations: a further summand of a node
 Array = Any  # of numpy or of jax.numpy
 
 
@@ -47,37 +49,60 @@ def cell(choice: Choice) -> Cell:
     words = [
         [vocabulary.index(n) if live(n) else -1 for n in row] + [-1] for row in choice.candidates
     ]
-    lengths = [[_lengths(n) for n in row] + [_lengths("none")] for row in choice.candidates]
-    tables = np.array(kinds, np.int32), np.array(words, np.int32), np.array(lengths, np.float32)
+    steps = [[lengths(n) for n in row] + [lengths("none")] for row in choice.candidates]
+    tables = np.array(kinds, np.int32), np.array(words, np.int32), np.array(steps, np.float32)
     return Cell(choice.edges, nodes, inputs, outputs, vocabulary, *tables)
 
 
-def counts(shape: Cell, codes: Array, xp: ModuleType = np) -> dict[str, Array]:
+def counts(
+    shape: Cell,
+    codes: Array,
+    xp: ModuleType = np,
+    ways: Mapping[str, Mapping[str, float]] | None = None,
+) -> dict[str, Array]:
     """Counts of what is executed, f32[N, ...] each, of codes i[N, edges].
 
     `raw`, `forward`, `backward`, `live`: how often each word of the vocabulary stands, and the
     additions. `shared`: in the live graph, different pools, different inputs of weights (their
-    rectifiers) and different sums. `path`: the longest path, steps weighed in several ways.
+    rectifiers) and different sums. `path`: the longest path, steps weighed in several ways; and
+    by each name of `ways`, weighed by its durations of words and of a further SUMMAND.
     """
-    pick = lambda table: xp.stack(
-        [xp.asarray(table)[e][codes[:, e]] for e in range(len(shape.edges))], 1
-    )
-    kinds, words, lengths = pick(shape.kinds), pick(shape.words), pick(shape.lengths)
-    written = kinds != candidates.ABSENT
+    pick = lambda table: picked(table, codes, xp)
+    kinds, words = pick(shape.kinds), pick(shape.words)
+    masks = executed(shape, codes, xp)
+    found = {name: _family(shape, mask, words, xp) for name, mask in masks.items()}
+    found["shared"] = _shared(shape, masks["live"], kinds, words, xp)
+    every = list((ways or {}).values())
+    steps = [[way[word] for way in every] for word in shape.vocabulary] + [[0.0] * len(every)]
+    weighings = shape.lengths.shape[2]
+    further = np.array([0.0] * weighings + [way[SUMMAND] for way in every], np.float32)
+    taken = [pick(shape.lengths), xp.asarray(np.array(steps, np.float32))[words]]
+    far = _longest(shape, masks["live"], xp.concatenate(taken, 2), further, xp)
+    found["path"] = far[:, :weighings]
+    for i, name in enumerate(ways or {}, weighings):
+        found[name] = far[:, i : i + 1]
+    return found
+
+
+def picked(table: np.ndarray, codes: Array, xp: ModuleType = np) -> Array:
+    """Rows of a table [edges, candidates + 1, ...] of a Cell by the codes i[N, edges]."""
+    return xp.stack([xp.asarray(table)[e][codes[:, e]] for e in range(len(table))], 1)
+
+
+def executed(shape: Cell, codes: Array, xp: ModuleType = np) -> dict[str, Array]:
+    """Which edges each of FAMILIES executes, bool[N, edges] each, of codes i[N, edges]."""
+    written = picked(shape.kinds, codes, xp) != candidates.ABSENT
     reached, reaching = _forward(shape, written, xp), _backward(shape, written, xp)
-    masks = {
+    return {
         "raw": written,
         "forward": written & reached,
         "backward": written & reaching,
         "live": written & reached & reaching,
     }
-    found = {name: _family(shape, mask, words, xp) for name, mask in masks.items()}
-    found["shared"] = _shared(shape, masks["live"], kinds, words, xp)
-    found["path"] = _path(shape, masks["live"], lengths, xp)
-    return found
 
 
-def _lengths(name: str) -> tuple[float, ...]:
+def lengths(name: str) -> tuple[float, ...]:
+    """How long a step is in each weighing: learned ones, free ones, both, by area, by side."""
     kind, size = candidates.kind(name), candidates.numbers(name).get("k", 1.0)
     learned, free = kind == candidates.LEARNED, kind == candidates.FREE
     return (learned, free, learned or free, learned * size**2, (learned or free) * size)
@@ -156,11 +181,18 @@ def _different(values: Array, mask: Array) -> Array:
     return total + np.int32(0)
 
 
-def _path(shape: Cell, live: Array, lengths: Array, xp: ModuleType) -> Array:
-    """f32[N, weighings]: the longest way from an input to an output over live edges."""
-    far = [xp.zeros((len(live), lengths.shape[2]), np.float32)] * shape.nodes
-    for e, (source, target) in enumerate(shape.edges):
-        # Only live edges count, so that a node nothing reaches stays at zero.
-        there = xp.where(live[:, e, None], far[source] + lengths[:, e], 0.0)
-        far[target] = xp.maximum(far[target], there)
+def _longest(shape: Cell, live: Array, lengths: Array, further: np.ndarray, xp) -> Array:
+    """f32[N, weighings]: the longest way from an input to an output over live edges.
+
+    A node takes `further` f32[weighings] for every summand after its first.
+    """
+    nothing = xp.zeros((len(live), lengths.shape[2]), np.float32)
+    far, entering = [nothing] * shape.nodes, _entering(shape, live, xp)
+    for node in range(shape.nodes):
+        for e, (source, target) in enumerate(shape.edges):
+            if target == node:
+                # Only live edges count, so that a node nothing reaches stays at zero.
+                there = xp.where(live[:, e, None], far[source] + lengths[:, e], 0.0)
+                far[node] = xp.maximum(far[node], there)
+        far[node] = far[node] + xp.maximum(entering[node] - 1, 0)[:, None] * further
     return xp.stack([far[node] for node in shape.outputs]).max(0)

@@ -38,6 +38,7 @@ class Model(NamedTuple):
     costs: np.ndarray | None = None  # f64[positions, candidates]
     pairs: np.ndarray | None = None  # f64[positions - 1, candidates, candidates]
     weights: Mapping[str, np.ndarray] | None = None
+    ways: cells.Ways = {}  # of the longest paths among the features
     quantity: str = LATENCY  # what it predicts: of another one, read its unit for milliseconds
 
     def predict(self, networks: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, ...]:
@@ -95,5 +96,5 @@ def linear_ms(model: Model, networks: np.ndarray) -> np.ndarray:
     """f64[N], before growth and the least that is possible are seen to."""
     if model.costs is not None:
         return chain_ms(model, networks)
-    groups = cells.features(model.space, networks)
+    groups = cells.features(model.space, networks, ways=model.ways)
     return model.constant + sum(groups[name] @ w for name, w in model.weights.items())

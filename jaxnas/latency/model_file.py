@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas.latency import chains, fit, layout
-from jaxnas.latency.model import Model
+from jaxnas.latency.model import Model, linear_ms
 from jaxnas.run import folder
 from jaxnas.types import Choice, Space
 
@@ -74,6 +74,8 @@ def _model(record: dict[str, Any]) -> Model:
     fields["weights"] = weights and {name: array(value) for name, value in weights.items()}
     model = Model(**fields)
     numbers = [model.constant, model.least_ms, model.median_ms]
+    for way in model.ways.values():
+        numbers += way.values()
     parts = [model.errors, *(weights or {}).values(), model.costs, model.pairs, numbers]
     if not all(np.isfinite(np.array(part, float)).all() for part in parts if part is not None):
         raise ValueError("a number is not finite")
@@ -85,4 +87,5 @@ def _model(record: dict[str, Any]) -> Model:
         if model.costs.shape != (len(layout.positions(space)), chains.width(space)):
             raise ValueError("costs of another space")
         return model
+    linear_ms(model, layout.chance(space, 1))  # KeyError or ValueError where parts are missing
     return fit.tabulated(model) if layout.enumerable(space) else model

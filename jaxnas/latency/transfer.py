@@ -75,4 +75,5 @@ def _mixed(models: Sequence[Model], shares: np.ndarray) -> Model:
         return found._replace(costs=total(lambda m: m.costs), pairs=total(lambda m: m.pairs))
     names = dict.fromkeys(name for model in models for name in model.weights)
     weights = {name: total(lambda m, name=name: m.weights.get(name, 0.0)) for name in names}
-    return found._replace(weights=weights)
+    ways = {name: way for model in models for name, way in model.ways.items()}
+    return found._replace(weights=weights, ways=ways)
