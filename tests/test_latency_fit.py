@@ -18,6 +18,7 @@ from jaxnas.latency import (
     baselines,
     cells,
     compare,
+    critical,
     devices,
     evidence,
     expected,
@@ -291,10 +292,61 @@ def test_counts_what_each_family_of_runtimes_runs():
     assert path[0].tolist() == [2, 1, 3, 10, 7]
 
 
+# How long a step takes, and each further summand of a node; an identity is not nothing here.
+STEPS = {"skip_connect": 0.1, "nor_conv_1x1": 0.6, "nor_conv_3x3": 1.0, "avg_pool_3x3": 0.3}
+WAYS = {"way": STEPS | {graph.SUMMAND: 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("network", "longest"),
+    [
+        # 0->1, 0->2, 1->2, 0->3, 1->3, 2->3
+        ([THREE, NONE, NONE, SKIP, NONE, NONE], 0.1),  # 0->1 is dead
+        ([THREE, ONE, POOL, NONE, NONE, ONE], 1.0 + 0.3 + 0.2 + 0.6),  # two summands at 2
+        ([THREE, ONE, POOL, POOL, POOL, ONE], 1.0 + 0.3 + 0.2 + 0.6 + 2 * 0.2),
+        ([POOL, THREE, NONE, NONE, ONE, SKIP], 1.0 + 0.1 + 0.2),
+        ([NONE] * 6, 0.0),
+    ],
+)
+def test_the_longest_path_takes_as_long_as_its_steps(network, longest):
+    found = cells.features(CELL, np.array([network]), ways=WAYS)
+    assert found["way"].item() == pytest.approx(longest)
+
+
+def test_a_device_that_runs_steps_at_once_is_told_by_its_longest_path():
+    """No weighing that is fixed knows how long its steps take."""
+    networks, rng = np.concatenate(list(layout.everything(CELL))), np.random.default_rng(0)
+    ms = 1 + cells.features(CELL, networks, ways=WAYS)["way"][:, 0]
+    ms = ms * np.exp(0.003 * rng.standard_normal(len(ms)))
+    picked = rng.permutation(len(networks))[:100]
+    steps = critical.durations(CELL, networks[picked], ms[picked])
+    for word, taken in WAYS["way"].items():
+        assert steps[word] == pytest.approx(taken, abs=0.1), word
+    found = fit.fit(CELL, networks[picked], ms[picked]).predict(networks)[0]
+    assert np.mean(np.abs(found / ms - 1) <= 0.05) > 0.99  # without it .9
+
+
+def test_devices_keep_their_own_longest_paths_in_a_transfer(tmp_path):
+    networks = layout.chance(LARGE, 200, seed=3)
+    steps = {"fast pool": WAYS["way"] | {"avg_pool_3x3": 0.1}, "slow pool": WAYS["way"]}
+    steps["slow pool"] = steps["slow pool"] | {"avg_pool_3x3": 2.0}
+    taken = {n: 1 + cells.features(LARGE, networks, ways={"way": w})["way"][:, 0]
+             for n, w in steps.items()}  # fmt: skip
+    sources = [fit.fit(LARGE, networks, ms, device=name) for name, ms in taken.items()]
+    mine = 0.3 * taken["fast pool"] + 0.7 * taken["slow pool"]
+    found = transfer.fit(LARGE, networks[:40], mine[:40], sources)
+    assert found.share > 0.5
+    assert set(found.model.ways) >= {"way of 0", "way of 1"}
+    assert np.mean(np.abs(found.model.predict(networks)[0] / mine - 1) <= 0.03) > 0.95
+    model_file.save(tmp_path / "model.json", found.model)
+    again = model_file.load(tmp_path / "model.json")
+    np.testing.assert_array_equal(again.predict(networks), found.model.predict(networks))
+
+
 def test_counts_alike_in_numpy_and_jax():
     networks = layout.chance(LARGE, 64)
-    there = cells.features(LARGE, jnp.asarray(networks), jnp)
-    for name, here in cells.features(LARGE, networks).items():
+    there = cells.features(LARGE, jnp.asarray(networks), jnp, WAYS)
+    for name, here in cells.features(LARGE, networks, ways=WAYS).items():
         np.testing.assert_allclose(there[name], here, atol=1e-6)
 
 

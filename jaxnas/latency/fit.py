@@ -117,9 +117,14 @@ def left_out(ms: np.ndarray, found: evidence.Fit) -> np.ndarray:
 
 
 def _cells(space, networks, ms, device, sources, alone) -> Regressed:
-    seen, ways = cells.reference(space), {}
-    if not alone:
-        ways = {cells.WAY: critical.durations(space, networks, ms)}
+    """With a longest path of the device's own where that has the larger evidence."""
+    ways = [{}] if alone else [{}, {cells.WAY: critical.durations(space, networks, ms)}]
+    every = [_by_ways(each, space, networks, ms, device, sources, alone) for each in ways]
+    return max(every, key=lambda found: found.evidence)
+
+
+def _by_ways(ways: cells.Ways, space, networks, ms, device, sources, alone) -> Regressed:
+    seen = cells.reference(space)
     everywhere, groups = (cells.features(space, each, ways=ways) for each in (seen, networks))
     if sources:
         everywhere[SOURCES] = _columns(sources, seen)
