@@ -38,7 +38,7 @@ def features(
     return found
 
 
-def each(space: Space, codes: Array) -> list[Array]:
+def split(space: Space, codes: Array) -> list[Array]:
     """The codes i[N, positions] of every choice, i[N, edges]."""
     ends = np.cumsum([len(choice.edges) for choice in space.values()])
     return [codes[:, end - len(c.edges) : end] for c, end in zip(space.values(), ends, strict=True)]
@@ -47,7 +47,7 @@ def each(space: Space, codes: Array) -> list[Array]:
 def _choices(space: Space, codes: Array, xp: ModuleType, ways: Ways) -> Iterator[tuple[str, Array]]:
     """The features of every choice by their names; equal choices are one computation, as a
     compiler takes seconds for each."""
-    parts = each(space, codes)
+    parts = split(space, codes)
     alike: dict[Choice, list[int]] = {}
     for i, choice in enumerate(space.values()):
         alike.setdefault(choice, []).append(i)

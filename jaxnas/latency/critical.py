@@ -28,7 +28,7 @@ def durations(space: Space, networks: np.ndarray, ms: np.ndarray) -> dict[str, f
     From f[N] milliseconds of networks i[N, positions]. Only what they are to each other is told:
     whether there is such a path at all is for the regression to say.
     """
-    shapes, codes = [graph.cell(choice) for choice in space.values()], cells.each(space, networks)
+    shapes, codes = [graph.cell(choice) for choice in space.values()], cells.split(space, networks)
     words = tuple(dict.fromkeys(word for shape in shapes for word in shape.vocabulary))
     groups = cells.features(space, networks)
     work = np.concatenate([np.ones((len(ms), 1)), groups["live"], groups["shared"]], 1)
@@ -88,6 +88,6 @@ def _fitted(features: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray
     size[size == 0] = np.inf
     ridge = RIDGE * np.sqrt(len(target)) * np.eye(features.shape[1])
     rows = np.concatenate([features / size, ridge])
-    found, _ = scipy.optimize.nnls(rows, np.concatenate([target, np.zeros(len(ridge))]))
+    found, _ = scipy.optimize.nnls(rows, np.append(target, np.zeros(len(ridge))), maxiter=1000)
     found = found / size
     return float(np.mean((features @ found - target) ** 2)), found
