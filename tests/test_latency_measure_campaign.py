@@ -18,7 +18,8 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.cli import errors, latency
-from jaxnas.latency import campaign, files, measure, rounds, telling
+from jaxnas.latency import campaign, files, measure, rounds, session, telling
+from jaxnas.latency.protocol import FEWEST, FEWEST_ROUNDS
 from jaxnas.target import opened
 
 QUIET = campaign.Protocol(least_rounds=10, most_rounds=30, warm_up=False)
@@ -191,8 +192,8 @@ def test_a_program_that_the_clock_always_spoils_ends_the_campaign_by_name(tmp_pa
 
 def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch):
     """Whatever kills it then, no more is lost than the sample under way."""
-    monkeypatch.setattr(campaign, "SAVE_S", 0.0)
-    monkeypatch.setattr(campaign, "TELL_S", 0.0)
+    monkeypatch.setattr(session, "SAVE_S", 0.0)
+    monkeypatch.setattr(session, "TELL_S", 0.0)
     monkeypatch.setattr(telling, "EVERY_S", 0.0)
     path, kept, count = tmp_path / "campaign.npz", [], 0
 
@@ -262,8 +263,8 @@ def test_minutes_leave_programs_out_but_never_their_rounds(tmp_path):
     many = [*stand_in.found(), *(stand_in.program(f"n{i}") for i in range(20))]
     short = QUIET._replace(minutes=1e-9, least_rounds=20)
     result, said = go(tmp_path, lambda label: 1.0, found=many, protocol=short)
-    assert sum(result["programs"].values()) == campaign.FEWEST
-    assert result["rounds"]["taken"] == campaign.FEWEST_ROUNDS
+    assert sum(result["programs"].values()) == FEWEST
+    assert result["rounds"]["taken"] == FEWEST_ROUNDS
     assert "half the minutes are spent" in said
 
 
