@@ -13,8 +13,9 @@ import pytest  # noqa: E402
 
 # Two processes test at once: to compile one program on both cores is in their way.
 QUICKLY = ["--xla_cpu_parallel_codegen_split_count=1"]
-if jax.__version_info__ < (0, 12):  # which knows no other emitters
-    # The older ones compile small programs in a quarter of the time, golden ones in half.
+if jax.__version_info__ < (0, 12):
+    # The older emitters compile small programs in a quarter of the time, golden ones in half.
+    # From then on there are none.
     QUICKLY.append("--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *QUICKLY]).strip()
 
@@ -31,7 +32,7 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 @pytest.fixture
 def optimised():
-    """Programs compiled as users compile them."""
+    """Programs optimised as users' are (by the older emitters, see above)."""
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", False)
     yield

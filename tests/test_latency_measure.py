@@ -20,11 +20,11 @@ from jaxnas.latency import (
     measure,
     mobile_programs,
     programs,
+    protocol,
     prune,
     rounds,
 )
 from jaxnas.latency.programs import Program
-from jaxnas.latency.protocol import FEWEST
 from jaxnas.target import codes
 
 SMALL = programs.Size(features=4, image=(8, 8, 3))
@@ -244,7 +244,7 @@ def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
     found = measuring.chosen(asked, catalogue.entry("nasbench201", asked.cells), [])
     programs.refuse(found)
     twins = [program.twin_of for program in found]
-    assert sum(name is not None for name in twins[:FEWEST]) >= 2
+    assert sum(name is not None for name in twins[: protocol.FEWEST]) >= 2
     assert found[0].label == "reference" and twins[2] == found[1].label
 
 

@@ -19,7 +19,7 @@ import rich.console
 from jaxnas import run
 from jaxnas.cli import errors, latency
 from jaxnas.latency import campaign, files, measure, rounds, session, telling
-from jaxnas.latency.protocol import FEWEST, FEWEST_ROUNDS
+from jaxnas.latency import protocol as protocols
 from jaxnas.target import opened
 
 QUIET = campaign.Protocol(least_rounds=10, most_rounds=30, warm_up=False)
@@ -263,8 +263,8 @@ def test_minutes_leave_programs_out_but_never_their_rounds(tmp_path):
     many = [*stand_in.found(), *(stand_in.program(f"n{i}") for i in range(20))]
     short = QUIET._replace(minutes=1e-9, least_rounds=20)
     result, said = go(tmp_path, lambda label: 1.0, found=many, protocol=short)
-    assert sum(result["programs"].values()) == FEWEST
-    assert result["rounds"]["taken"] == FEWEST_ROUNDS
+    assert sum(result["programs"].values()) == protocols.FEWEST
+    assert result["rounds"]["taken"] == protocols.FEWEST_ROUNDS
     assert "half the minutes are spent" in said
 
 

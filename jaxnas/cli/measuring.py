@@ -22,8 +22,8 @@ from jaxnas.latency import (
     remote,
     telling,
 )
+from jaxnas.latency import protocol as protocols
 from jaxnas.latency.programs import BLOCK, NETWORK, OPERATOR, Program
-from jaxnas.latency.protocol import FEWEST_ROUNDS
 from jaxnas.run import progress
 from jaxnas.settings import flat
 from jaxnas.settings.limits import refuse, require
@@ -132,7 +132,7 @@ def resolved(asked: latency.Measure) -> latency.Measure:
 
 def check(asked: latency.Measure) -> None:
     """Raises ValueError for settings that are impossible or have no effect."""
-    for flag, least in (("networks", 1), ("batch", 1), ("rounds", FEWEST_ROUNDS)):
+    for flag, least in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
         require(f"--{flag}", getattr(asked, flag), least=least)
     require("--seed", asked.seed, least=0)
     for flag in ("budget_minutes", "sample_ms", "timeout_s"):

@@ -65,10 +65,7 @@ def _choice(choice: Choice, codes: Array, xp: ModuleType, ways: Ways) -> dict[st
     shape = graph.cell(choice)
     found = graph.counts(shape, codes, xp, ways)
     nodes = _orders(choice, shape)
-    written = xp.stack(
-        [xp.asarray(shape.kinds)[e][codes[:, e]] for e in range(len(choice.edges))], 1
-    )
-    written = written != candidates.ABSENT
+    written = graph.picked(shape.kinds, codes, xp) != candidates.ABSENT
     edges = pairs = total = 0
     small = len(choice.edges) * (len(choice.edges) - 1) // 2 * choice.shape[1] ** 2 <= SMALL
     for order in nodes:

@@ -54,7 +54,7 @@ def durations(space: Space, networks: np.ndarray, ms: np.ndarray) -> dict[str, f
 def _starts(words: Sequence[str]) -> Iterator[np.ndarray]:
     for weighing in STARTS:
         now = np.array([graph.lengths(word)[weighing] for word in words])
-        yield np.append(now / max(now.max(), 1.0), FURTHER)
+        yield np.append(now / now.max(initial=1.0), FURTHER)
 
 
 def _steps(
@@ -88,6 +88,9 @@ def _fitted(features: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray
     size[size == 0] = np.inf
     ridge = RIDGE * np.sqrt(len(target)) * np.eye(features.shape[1])
     rows = np.concatenate([features / size, ridge])
-    found, _ = scipy.optimize.nnls(rows, np.append(target, np.zeros(len(ridge))), maxiter=1000)
+    try:
+        found, _ = scipy.optimize.nnls(rows, np.append(target, np.zeros(len(ridge))), maxiter=1000)
+    except RuntimeError:  # it gave up
+        return np.inf, np.zeros(features.shape[1])
     found = found / size
     return float(np.mean((features @ found - target) ** 2)), found

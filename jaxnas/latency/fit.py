@@ -13,6 +13,7 @@ from jaxnas.types import Space
 
 LEAST = 0.01  # of the fastest network measured: no prediction is below it
 SOURCES = "sources"  # the group of other devices' predictions
+CHARGE = 0.5  # of evidence, for each duration: what noise gains by fitting one, in the mean (Wilks)
 
 
 class Regressed(NamedTuple):
@@ -105,19 +106,22 @@ def relative(ms: np.ndarray, left_out: np.ndarray) -> np.ndarray:
     return np.sort(np.abs(ms - left_out) / np.maximum(left_out, least))
 
 
-def left_out(ms: np.ndarray, found: evidence.Fit) -> np.ndarray:
+def left_out(ms: np.ndarray, found: evidence.Fit, durations: int = 0) -> np.ndarray:
     """f64[n]: each network from the others, its error made larger by what was fitted to it.
 
-    It had a say in the h variances: errors grow by sqrt(n / (n - h)), at most twofold, as in
-    generalised cross-validation (our choice).
+    It had a say in the h variances and durations: errors grow by sqrt(n / (n - h)), at most
+    twofold, as in generalised cross-validation (our choice).
     """
-    n, fitted = len(ms), len(found.variances) + 1
+    n, fitted = len(ms), len(found.variances) + 1 + durations
     wider = min(2.0, math.sqrt(n / max(n - fitted, 1)))
     return ms + wider * (found.left_out - ms)
 
 
 def _cells(space, networks, ms, device, sources, alone) -> Regressed:
-    """With a longest path of the device's own where that has the larger evidence."""
+    """With a longest path of the device's own where that has the larger evidence.
+
+    `Regressed.evidence` is less the charge for its durations, which were fitted to the same times.
+    """
     ways = [{}] if alone else [{}, {cells.WAY: critical.durations(space, networks, ms)}]
     every = [_by_ways(each, space, networks, ms, device, sources, alone) for each in ways]
     return max(every, key=lambda found: found.evidence)
@@ -134,12 +138,13 @@ def _by_ways(ways: cells.Ways, space, networks, ms, device, sources, alone) -> R
     centre = centred(everywhere, (*cells.UNITS, SOURCES))
     groups = {name: np.asarray(value, float) for name, value in groups.items()}
     found, constant, weights = _regressed(groups, ms, centre)
-    outside = left_out(ms, found)
+    durations = sum(map(len, ways.values()))
+    outside = left_out(ms, found, durations)
     model = Model(
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
         relative(ms, outside), constant, weights=weights, ways=ways,
     )  # fmt: skip
-    return Regressed(_without_sources(model, sources), outside, found.evidence)
+    return Regressed(_without_sources(model, sources), outside, found.evidence - CHARGE * durations)
 
 
 def _columns(sources: Sequence[Model], networks: np.ndarray) -> np.ndarray:

@@ -194,5 +194,6 @@ def _longest(shape: Cell, live: Array, lengths: Array, further: np.ndarray, xp) 
                 # Only live edges count, so that a node nothing reaches stays at zero.
                 there = xp.where(live[:, e, None], far[source] + lengths[:, e], 0.0)
                 far[node] = xp.maximum(far[node], there)
-        far[node] = far[node] + xp.maximum(entering[node] - 1, 0)[:, None] * further
+        summands = xp.maximum(entering[node] - 1, 0).astype(np.float32)
+        far[node] = far[node] + summands[:, None] * further
     return xp.stack([far[node] for node in shape.outputs]).max(0)

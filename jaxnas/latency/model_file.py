@@ -51,7 +51,7 @@ def load(path: Path, *, device: str | None = None, space: Space | None = None) -
         raise ModelError(f"{path} is version {record.get('version')!r}; this jaxnas reads 1.")
     try:
         model = _model(record)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise ModelError(f"{path} holds no whole model ({error}): fit again.") from error
     if device is not None and model.device != device:
         raise ModelError(f"{path} was fitted on {model.device!r}, not on {device!r}: fit anew.")
@@ -77,7 +77,7 @@ def _model(record: dict[str, Any]) -> Model:
     for way in model.ways.values():
         numbers += way.values()
     parts = [model.errors, *(weights or {}).values(), model.costs, model.pairs, numbers]
-    if not all(np.isfinite(np.array(part, float)).all() for part in parts if part is not None):
+    if not all(_is_finite(part) for part in parts if part is not None):
         raise ValueError("a number is not finite")
     if (model.weights is None) == (model.costs is None) or not len(model.errors):
         raise ValueError("neither costs nor weights")
@@ -89,3 +89,8 @@ def _model(record: dict[str, Any]) -> Model:
         return model
     linear_ms(model, layout.chance(space, 1))  # KeyError or ValueError where parts are missing
     return fit.tabulated(model) if layout.enumerable(space) else model
+
+
+def _is_finite(part: Any) -> bool:
+    """As numbers of 32 bits, which features are."""
+    return bool((np.abs(np.array(part, float)) < np.finfo(np.float32).max).all())

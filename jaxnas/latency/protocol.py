@@ -7,7 +7,7 @@ import numpy as np
 from jaxnas.latency import files, rounds
 from jaxnas.latency.files import Raw
 
-SAVE_ROUNDS, SAVE_S = 5, 5.0  # the file is written after so many rounds or seconds
+SAVE_ROUNDS = 5  # the file is written, and the times judged, after so many
 ERROR_LIMIT = 0.01  # of a median, relative: below it no further round is needed
 FEWEST = 8  # programs that a budget of minutes leaves, however slowly they compile
 FEWEST_ROUNDS = 4  # and rounds: two halves of two

@@ -12,10 +12,12 @@ import rich.console
 from jaxnas import run
 from jaxnas.latency import device as hardware
 from jaxnas.latency import files, measure, telling
+from jaxnas.latency import protocol as protocols
 from jaxnas.latency.files import Raw
 from jaxnas.latency.measure import Ready
-from jaxnas.latency.protocol import SAVE_ROUNDS, SAVE_S, Protocol, enough
+from jaxnas.latency.protocol import Protocol
 
+SAVE_S = 5.0  # the file is written after so long as well
 TELL_S = 1.0  # within a round that takes longer, progress is told program by program
 
 
@@ -50,7 +52,7 @@ def go_on(
 
     with telling.stage("measure", protocol.most_rounds, console) as moved:
         try:
-            while not enough(raw, protocol):
+            while not protocols.enough(raw, protocol):
                 with contextlib.closing(_round(raw, ready, protocol, session, passed)) as round_:
                     for so_far in round_:
                         _stop(so_far, path, asked)
@@ -60,7 +62,7 @@ def go_on(
                             tell(now := so_far(), where(now))
                 raw = so_far()
                 tell(raw)
-                if files.taken(raw) % SAVE_ROUNDS == 0:
+                if files.taken(raw) % protocols.SAVE_ROUNDS == 0:
                     save(raw)
         except Exception as error:
             now = so_far()

@@ -75,5 +75,7 @@ def _mixed(models: Sequence[Model], shares: np.ndarray) -> Model:
         return found._replace(costs=total(lambda m: m.costs), pairs=total(lambda m: m.pairs))
     names = dict.fromkeys(name for model in models for name in model.weights)
     weights = {name: total(lambda m, name=name: m.weights.get(name, 0.0)) for name in names}
-    ways = {name: way for model in models for name, way in model.ways.items()}
+    weights = {name: value for name, value in weights.items() if np.any(value)}
+    used = {name.split(" in ")[0] for name in weights}
+    ways = {n: way for model in models for n, way in model.ways.items() if n in used}
     return found._replace(weights=weights, ways=ways)

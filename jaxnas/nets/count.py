@@ -39,7 +39,8 @@ def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
     Raises ValueError for an image that the network refuses.
     """
     # Weights are made module by module; afterwards equal cells may be one loop.
-    (weights, _), total = _run(net.init, jax.eval_shape(lambda: jax.random.key(0)), _images(image))
+    arguments = jax.eval_shape(lambda: jax.random.key(0)), _images(image)
+    (weights, _), total = _run(net.init, *arguments, apart=AUXILIARY)
     extra = _total(weights.get(AUXILIARY, {}))
     return Size(_total(weights) - extra, extra, total)
 
@@ -95,11 +96,11 @@ def _total(weights: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(weights))
 
 
-def _run(run, *arguments) -> tuple[Any, int]:
+def _run(run, *arguments, apart: str = "") -> tuple[Any, int]:
     """(shapes of what `run` returns, multiply-accumulates of the modules that it calls).
 
-    A kernel `[..., O]` is multiplied once at every pixel of the module's output. The auxiliary
-    head, which only training calls, is left out.
+    A kernel `[..., O]` is multiplied once at every pixel of the module's output. Modules below
+    `apart` are not counted.
     """
     total, deaf = 0, False
 
@@ -107,8 +108,7 @@ def _run(run, *arguments) -> tuple[Any, int]:
         nonlocal total, deaf
         module, before = context.module, total
         y = call(*arguments, **keywords)
-        head = module.path[:1] == (AUXILIARY,)
-        if deaf or head or context.method_name != "__call__":
+        if deaf or module.path[:1] == (apart,) or context.method_name != "__call__":
             return y
         deaf = True  # a part counted by itself calls modules that are not called again here
         # What jit or a loop calls, it calls once, never, or as often as it likes: count what

@@ -14,7 +14,7 @@ def enable() -> Path | None:
 
     The folder is `JAX_COMPILATION_CACHE_DIR` if that is set (set but empty: no cache), else
     `jaxnas/xla-...` in `XDG_CACHE_HOME` or `~/.cache`. None where it cannot be written: the run
-    then only compiles for longer.
+    then only compiles for longer. JAX's warnings of broken entries are no longer shown.
     """
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen == "":
@@ -30,7 +30,8 @@ def enable() -> Path | None:
     # By default programs that compile within a second are not kept, and we have many.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # JAX writes them in place: one that is not whole yet, or that a kill cut off, is compiled anew.
+    # JAX writes them in place: what is not whole yet is compiled, as is what a kill cut off, every
+    # time (JAX does not replace it). The result is the same, and nobody can do a thing about it.
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
     return folder
 
