@@ -34,14 +34,15 @@ OPTIMISED = ("darts_first_order_5_steps", "darts_v2_derived")
 
 
 def printed(path, name, capsys):
+    """(exit code, what stands on stdout)."""
     if name not in OPTIMISED:
-        golden.main([str(path)])
-        return capsys.readouterr().out
+        return golden.main([str(path)]), capsys.readouterr().out
     ours = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")
     environment = {key: value for key, value in os.environ.items() if key not in ours}
     environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
     command = [sys.executable, golden.__file__, str(path)]
-    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False).stdout
+    ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+    return ran.returncode, ran.stdout
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -49,12 +50,14 @@ def test_agrees_with_the_original(name, capsys):
     path = path_of(name)
     if name.endswith("steps"):
         pytest.importorskip("torch", reason="these files' first weights are drawn with PyTorch")
-    report = json.loads(printed(path, name, capsys))
+    code, out = printed(path, name, capsys)
+    report = json.loads(out)
     assert report["kind"] == KINDS[name]
     assert report["ok"]
     for quantity, error in report["errors"].items():
         assert error <= (1e-5 if quantity == "param_after" else 1e-6), quantity
     assert report["max_relative_error"] == max(report["errors"].values())
+    assert code == 0
 
 
 def copy(tmp_path, **changes):

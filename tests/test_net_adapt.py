@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from jaxnas import catalogue, genotype, mobile, mobile_named, narrow_file, net_adapt
 from jaxnas.genotype import Cell
-from jaxnas.latency import programs, widths
+from jaxnas.latency import widths
 from jaxnas.mobile import SKIP, Chain, Stage
 from jaxnas.nets import cell_narrow, count, derived_darts, mobile_narrow, narrow
 from jaxnas.nets import mobile as networks
 from jaxnas.oracle import cells as oracle
 from jaxnas.types import Batch
 from tests.mobile_toys import jit
+from tests.toy import begun
 
 IMAGE = (8, 8, 3)
 SEARCHED = ("k3_e3", "k5_e3", SKIP)
@@ -259,8 +260,7 @@ def narrowable(found, auxiliary=False):
 
 
 def noisy(net, images):
-    # Compiling how weights begin takes longer than all else here.
-    weights, stats = programs.filled(jax.eval_shape(net.init, jax.random.key(0), images))
+    weights, stats = begun(net, images)
     rng = np.random.default_rng(1)
     noise = lambda leaf: leaf + 0.1 * jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype)
     return jax.tree.map(noise, weights), jax.tree.map(lambda leaf: leaf + 0.1, stats)

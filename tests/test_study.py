@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from experiments import cifar10, nasbench201, nasbench201_tables, study
+from experiments import cifar10, nasbench201, nasbench201_halves, nasbench201_tables, study
 from experiments import retrain as retrain_experiment
 from experiments import search as search_experiment
 from jaxnas import data, find, oracle
@@ -207,11 +207,11 @@ def test_halves_are_the_first_images_of_each_list(tmp_path):
     train, valid = [7, 2, 4, 9, 1, 3], [0, 5, 6, 8, 11, 10]
     path = halves_file(tmp_path / "split.npz", train=train, valid=valid)
     for limit in (None, 4):
-        cut = nasbench201.halves(found(), path, limit)
+        cut = nasbench201_halves.halves(found(), path, limit)
         for half, numbers in ((cut.train, train[:limit]), (cut.valid, valid[:limit])):
             np.testing.assert_array_equal(half.inputs, whole.inputs[numbers])
             np.testing.assert_array_equal(half.labels, whole.labels[numbers])
-    by_index = nasbench201.halves(found(), None, None)
+    by_index = nasbench201_halves.halves(found(), None, None)
     np.testing.assert_array_equal(by_index.valid.inputs, found().valid.inputs)
 
 
@@ -220,7 +220,9 @@ def test_halves_of_any_sizes_are_cut_where_the_lists_end(tmp_path):
     for train in range(4, 13):
         for valid in range(1, 8):
             lists = {"train": np.arange(train), "valid": np.arange(train, train + valid)}
-            cut = nasbench201.halves(found(), halves_file(tmp_path / "split.npz", **lists), None)
+            cut = nasbench201_halves.halves(
+                found(), halves_file(tmp_path / "split.npz", **lists), None
+            )
             np.testing.assert_array_equal(cut.train.inputs, images[:train])
             np.testing.assert_array_equal(cut.valid.inputs, images[train : train + valid])
 
@@ -237,19 +239,19 @@ def test_halves_of_any_sizes_are_cut_where_the_lists_end(tmp_path):
 )
 def test_refuses_halves_of_other_images(tmp_path, lists, cause):
     with pytest.raises(data.DataError, match=cause):
-        nasbench201.halves(found(), halves_file(tmp_path / "split.npz", **lists), None)
+        nasbench201_halves.halves(found(), halves_file(tmp_path / "split.npz", **lists), None)
 
 
 def test_refuses_a_half_that_is_too_small_and_files_that_say_none(tmp_path):
     path = halves_file(tmp_path / "split.npz", train=range(8), valid=range(8, 16))
     with pytest.raises(data.DataError, match="--limit is 9 but a half has 8"):
-        nasbench201.halves(found(), path, 9)
+        nasbench201_halves.halves(found(), path, 9)
     (tmp_path / "text.npz").write_text("train: 1, 2")
     np.save(tmp_path / "one.npy", np.arange(3))
     np.savez(tmp_path / "pickled.npz", train=np.array([{}], object), valid=np.array([1]))
     for name in ("text.npz", "one.npy", "pickled.npz", "absent.npz"):
         with pytest.raises(data.DataError, match=f"{name} says no halves"):
-            nasbench201.halves(found(), str(tmp_path / name), None)
+            nasbench201_halves.halves(found(), str(tmp_path / name), None)
 
 
 def test_names_of_a_study_are_settings_of_a_search():

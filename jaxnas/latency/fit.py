@@ -19,7 +19,7 @@ CHARGE = 0.5  # of evidence, for each duration: what noise gains by fitting one,
 class Regressed(NamedTuple):
     model: Model  # not yet `finished`
     left_out: np.ndarray  # f64[n], each time as the others predict it
-    evidence: float  # log marginal likelihood
+    evidence: float  # log marginal likelihood, less the charge for durations
 
 
 def fit(
@@ -118,17 +118,10 @@ def left_out(ms: np.ndarray, found: evidence.Fit, durations: int = 0) -> np.ndar
 
 
 def _cells(space, networks, ms, device, sources, alone) -> Regressed:
-    """With a longest path of the device's own where that has the larger evidence.
-
-    `Regressed.evidence` is less the charge for its durations, which were fitted to the same times.
-    """
-    ways = [{}] if alone else [{}, {cells.WAY: critical.durations(space, networks, ms)}]
-    every = [_by_ways(each, space, networks, ms, device, sources, alone) for each in ways]
-    return max(every, key=lambda found: found.evidence)
-
-
-def _by_ways(ways: cells.Ways, space, networks, ms, device, sources, alone) -> Regressed:
-    seen = cells.reference(space)
+    """With a longest path of the device's own where that has the larger evidence."""
+    seen, ways = cells.reference(space), {}
+    if not alone:
+        ways = {cells.WAY: critical.durations(space, networks, ms)}
     everywhere, groups = (cells.features(space, each, ways=ways) for each in (seen, networks))
     if sources:
         everywhere[SOURCES] = _columns(sources, seen)
@@ -137,6 +130,14 @@ def _by_ways(ways: cells.Ways, space, networks, ms, device, sources, alone) -> R
         everywhere, groups = ({SOURCES: each[SOURCES]} for each in (everywhere, groups))
     centre = centred(everywhere, (*cells.UNITS, SOURCES))
     groups = {name: np.asarray(value, float) for name, value in groups.items()}
+    plain = {name: at for name, at in centre.items() if name.split(" in ")[0] not in ways}
+    tried = [({}, plain), (ways, centre)] if ways else [({}, plain)]
+    every = [_by_ways(space, groups, ms, device, sources, own, centre) for own, centre in tried]
+    return max(every, key=lambda found: found.evidence)
+
+
+def _by_ways(space, groups, ms, device, sources, ways: cells.Ways, centre) -> Regressed:
+    """Evidence is less a charge, since the durations were fitted to the same times."""
     found, constant, weights = _regressed(groups, ms, centre)
     durations = sum(map(len, ways.values()))
     outside = left_out(ms, found, durations)
