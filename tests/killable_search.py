@@ -7,14 +7,13 @@ KILL is `WHERE:NUMBER`, where the process ends itself with SIGKILL: `save:N` ins
 
 import sys
 
-import conftest  # noqa: F401  the same devices as the tests have
-import killable
 import orbax.checkpoint as ocp
 
 from jaxnas import cli
 from jaxnas.cli import genotypes
 from jaxnas.report import page
 from jaxnas.run import chunks
+from tests import conftest, killable  # noqa: F401  conftest: the same devices as in tests
 
 PLACES = {
     "save": (ocp.StandardCheckpointHandler, "finalize"),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -11,9 +10,10 @@ import jax.numpy as jnp
 import pytest
 
 from jaxnas.nets import lowering
+from tests import paths
 from tools import bench_compile, bench_floor, bench_step
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = paths.ROOT
 TINY = ("--features", "2", "--cells", "1", "--batch", "2", "--image-size", "4")
 TORCH = "the peer needs PyTorch: pip install 'jaxnas[bench]'"
 

@@ -1,6 +1,5 @@
 """`jaxnas check` accepts what works and names what does not."""
 
-import pathlib
 import textwrap
 
 import jax
@@ -11,8 +10,9 @@ from jaxnas.check import table, together
 from jaxnas.check.claim import Broken
 from jaxnas.nets import inherit, ops, stacks
 from jaxnas.types import Choice
+from tests import paths
 
-EXAMPLE = pathlib.Path(__file__).parents[1] / "docs" / "examples" / "my_space.py"
+EXAMPLE = paths.ROOT / "docs" / "examples" / "my_space.py"
 
 # A file whose only other operation is `Mine`; what a test says of it is put in its place.
 FILE = """
@@ -22,6 +22,8 @@ import jax.numpy as jnp
 from jaxnas import space
 from jaxnas.nets import ops
 from jaxnas.types import Choice
+from tests import paths
+from tests import paths
 
 class Mine(nn.Module):
     features: int

@@ -18,8 +18,9 @@ from tensorflow_datasets.proto import tf_example_generated_pb2
 
 from jaxnas import data
 from jaxnas.data import prepared
+from tests import paths
 
-SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
+SHARED = paths.SHARED / "data"
 FEATURES = "tensorflow_datasets.core.features"
 
 

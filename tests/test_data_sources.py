@@ -13,8 +13,9 @@ import pytest
 
 from jaxnas import data
 from jaxnas.data import halves, records
+from tests import paths
 
-GUIDE = pathlib.Path(__file__).parents[1] / "docs" / "data.md"
+GUIDE = paths.ROOT / "docs" / "data.md"
 
 
 def refused(message: str):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -10,9 +9,10 @@ import jax
 import numpy as np
 import pytest
 
+from tests import paths
 from tools import golden
 
-FOLDER = pathlib.Path(__file__).parents[2] / "shared" / "golden"
+FOLDER = paths.SHARED / "golden"
 KINDS = {
     "darts_supernet": "supernet",
     "pc_darts_supernet": "supernet",

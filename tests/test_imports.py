@@ -1,13 +1,14 @@
 """Imports run only down, and the engine knows nothing of files, clocks and other libraries."""
 
 import ast
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parents[1] / "jaxnas"
+from tests import paths
+
+PACKAGE = paths.ROOT / "jaxnas"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # As docs/design.md draws them; floor 1.5 is what all of floor 2 may speak of.
 FLOORS = {

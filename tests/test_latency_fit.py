@@ -1,7 +1,6 @@
 """A model fitted to a few measured networks predicts the others, and says how surely."""
 
 import json
-import pathlib
 import sys
 
 import jax
@@ -32,9 +31,10 @@ from jaxnas.latency import (
     work,
 )
 from jaxnas.types import Choice
+from tests import paths
 from tools import bench_latency
 
-SHARED = pathlib.Path(__file__).parents[2] / "shared" / "latency"
+SHARED = paths.SHARED / "latency"
 CELL = spaces.nasbench201()
 NONE, SKIP, ONE, THREE, POOL = range(5)
 NAMES = ("skip", "k3_e1", "k3_e6", "k5_e1", "k5_e6")

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import toy
 
 from jaxnas import catalogue, mobile, mobile_sized, published
 from jaxnas import genotype as genotypes
@@ -26,6 +25,7 @@ from jaxnas.latency import (
 )
 from jaxnas.latency.programs import Program
 from jaxnas.target import codes
+from tests import toy
 
 SMALL = programs.Size(features=4, image=(8, 8, 3))
 ENTRY = catalogue.entry("nasbench201")

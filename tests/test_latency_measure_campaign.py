@@ -8,10 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
-import killable_campaign as stand_in
 import numpy as np
 import pytest
 import rich.console
@@ -21,6 +19,8 @@ from jaxnas.cli import errors, latency
 from jaxnas.latency import campaign, files, measure, rounds, session, telling
 from jaxnas.latency import protocol as protocols
 from jaxnas.target import opened
+from tests import killable_campaign as stand_in
+from tests import paths
 
 QUIET = campaign.Protocol(least_rounds=10, most_rounds=30, warm_up=False)
 
@@ -353,7 +353,7 @@ def test_a_broken_file_is_one_line(tmp_path, content):
     ("number", "code"), [(signal.SIGINT, 1), (signal.SIGKILL, -signal.SIGKILL)]
 )
 def test_a_campaign_killed_half_way_goes_on(tmp_path, number, code):
-    root = Path(__file__).parents[1]
+    root = paths.ROOT
     process = subprocess.Popen(
         [sys.executable, stand_in.__file__, str(tmp_path)],
         env=os.environ | {"PYTHONPATH": str(root)},

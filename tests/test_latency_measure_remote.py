@@ -5,19 +5,18 @@ import math
 import shlex
 import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-import toy
-from test_latency_measure import SMALL, cell, doubling
 
 from jaxnas import catalogue
 from jaxnas.cli import latency
 from jaxnas.latency import files, programs, remote
+from tests import paths, toy
+from tests.test_latency_measure import SMALL, cell, doubling
 
-PHONE = Path(__file__).with_name("phone.py")
+PHONE = paths.TESTS / "phone.py"
 
 
 def command(behaviour: str) -> list[str]:

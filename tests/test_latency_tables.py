@@ -1,7 +1,5 @@
 """Tables from elsewhere are read, named, and refused where they cannot be right."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -18,8 +16,9 @@ from jaxnas.latency import (
     network_table,
     tables,
 )
+from tests import paths
 
-SHARED = pathlib.Path(__file__).parents[2] / "shared" / "latency"
+SHARED = paths.SHARED / "latency"
 CELL = spaces.nasbench201()
 
 

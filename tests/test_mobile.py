@@ -1,7 +1,5 @@
 """Mobile chains as data, and the sizes of the published networks."""
 
-import pathlib
-
 import jax
 import numpy as np
 import pytest
@@ -10,10 +8,10 @@ from jaxnas import genotype, mobile, mobile_named, thresholds
 from jaxnas.mobile import SKIP, Block, Chain, Stage
 from jaxnas.nets import count, mobile_supernet
 from jaxnas.nets import mobile as nets
-from tests import mobile_toys
+from tests import mobile_toys, paths
 
 IMAGENET = (224, 224, 3)
-SHARED = pathlib.Path(__file__).parents[2] / "shared"
+SHARED = paths.SHARED
 
 
 def fixed(chain):

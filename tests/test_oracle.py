@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from jaxnas import genotype, oracle, select, space
 from jaxnas.nets import count, derived_nasbench201
 from jaxnas.oracle import cells, cost, table
+from tests import paths
 
-REAL = pathlib.Path(__file__).parents[2] / "shared" / "nasbench" / "nb201.npz"
+REAL = paths.SHARED / "nasbench" / "nb201.npz"
 SKIPS = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+" + "|".join(
     ["", "skip_connect~0", "skip_connect~1", "skip_connect~2", ""]
 )

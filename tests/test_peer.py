@@ -1,15 +1,14 @@
 """The PyTorch peer is the original: golden values, closed counts, rules that agree."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the peer needs PyTorch: pip install 'jaxnas[bench]'")
 
+from tests import paths  # noqa: E402
 from tools.peer import darts_torch, nasbench201_torch, search_torch  # noqa: E402
 
-GOLDEN = pathlib.Path(__file__).parents[2] / "shared" / "golden"
+GOLDEN = paths.SHARED / "golden"
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,9 @@ import jax
 import pytest
 
 from jaxnas import cli, genotype
+from tests import paths
 
-SCRIPT = Path(__file__).parent / "killable_search.py"
+SCRIPT = paths.TESTS / "killable_search.py"
 TINY = (
     *("search", "--limit", "100", "--epochs", "3", "--batch-size", "10", "--features", "2"),
     *("--cells", "1", "--reductions", "--space", "darts-s2", "--random-cells", "1"),
@@ -32,7 +33,7 @@ def process(kill: str, out: Path) -> subprocess.CompletedProcess:
     root = SCRIPT.parent.parent
     return subprocess.run(
         [sys.executable, str(SCRIPT), kill, *TINY, "--out", str(out)],
-        env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"},
+        env=os.environ | {"PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         timeout=250,

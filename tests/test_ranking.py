@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import toy
 
 from jaxnas import ranking
 from jaxnas.nets import nasbench201
 from jaxnas.oracle import cells
 from jaxnas.types import Batch
+from tests import toy
 
 STEPS = 3
 

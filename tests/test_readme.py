@@ -1,6 +1,5 @@
 """What the README and the docs promise is what is there, and their examples are found and run."""
 
-import pathlib
 import re
 import subprocess
 import sys
@@ -8,12 +7,12 @@ import tomllib
 
 import pytest
 
+from tests import paths
 from tools import run_readme
 
-ROOT = pathlib.Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-TOOL = ROOT / "tools" / "run_readme.py"
+README = (paths.ROOT / "README.md").read_text()
+PAGES = sorted([paths.ROOT / "README.md", *(paths.ROOT / "docs").glob("*.md")])
+TOOL = paths.ROOT / "tools" / "run_readme.py"
 PAGE = """# A page
 
 ```bash
@@ -31,6 +30,7 @@ not a command
 
 ```python
 import pathlib
+from tests import paths
 pathlib.Path("two.txt").write_text(pathlib.Path("one.txt").read_text() * 2)
 ```
 """
@@ -79,19 +79,19 @@ def test_the_main_command_and_the_examples_are_run():
 def test_the_test_command_of_the_readme_is_what_ci_runs():
     apart = [block for block in run_readme.blocks(README) if not block.runs]
     install, _, tests = apart[0].text.strip().rpartition(" && ")
-    ci = (ROOT / ".ci" / "run").read_text()
+    ci = (paths.ROOT / ".ci" / "run").read_text()
     for command in [*install.split(" && "), tests]:
         assert command in ci
 
 
 def test_the_example_in_the_docs_is_the_file():
-    example = (ROOT / "docs" / "examples" / "my_space.py").read_text()
-    assert f"```python\n{example}```" in (ROOT / "docs" / "extending.md").read_text()
+    example = (paths.ROOT / "docs" / "examples" / "my_space.py").read_text()
+    assert f"```python\n{example}```" in (paths.ROOT / "docs" / "extending.md").read_text()
 
 
 def test_the_method_in_the_docs_is_the_one_in_the_package():
-    source = (ROOT / "jaxnas" / "methods" / "darts.py").read_text()
-    shown = next(b for b in run_readme.blocks((ROOT / "docs" / "new-method.md").read_text()))
+    source = (paths.ROOT / "jaxnas" / "methods" / "darts.py").read_text()
+    shown = next(b for b in run_readme.blocks((paths.ROOT / "docs" / "new-method.md").read_text()))
     body = source[source.index("def darts(") :]
     assert re.sub(r'    """.*?"""\n', "", body, flags=re.DOTALL) == shown.text
 
@@ -105,20 +105,20 @@ def test_links_lead_somewhere(page):
 
 
 def test_every_page_is_in_the_index():
-    index = (ROOT / "docs" / "README.md").read_text()
+    index = (paths.ROOT / "docs" / "README.md").read_text()
     for page in PAGES:
         if page.name != "README.md":
             assert f"]({page.name})" in index, page.name
 
 
 def test_every_requirement_has_exact_pins():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
     required = [
-        *(ROOT / "requirements.txt").read_text().splitlines(),
+        *(paths.ROOT / "requirements.txt").read_text().splitlines(),
         *project["optional-dependencies"]["test"],
     ]
     plain = lambda name: re.split(r"[<>=; ]", name)[0].lower().replace("_", "-")
-    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = (paths.ROOT / "constraints.txt").read_text().splitlines()
     pinned = {plain(line) for line in pins if "==" in line}
     wanted = {plain(line) for line in required if line and not line.startswith("#")}
     assert wanted <= pinned

@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-import killable
 import pytest
 import rich.console
-from test_run_loop import lines
 
 from jaxnas import checkpoint, run
+from tests import killable
+from tests.test_run_loop import lines
 
 SCRIPT = Path(killable.__file__)
 

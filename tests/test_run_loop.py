@@ -8,7 +8,6 @@ import struct
 
 import jax
 import jax.numpy as jnp
-import killable
 import numpy as np
 import pytest
 import rich.console
@@ -16,6 +15,7 @@ from tensorboardX.proto import event_pb2
 
 from jaxnas import checkpoint, run
 from jaxnas.run import chunks, memory
+from tests import killable
 
 
 def quiet() -> rich.console.Console:

@@ -4,7 +4,6 @@ Figures are those of the shared facts, 4.2 to 4.6; the table is the published on
 """
 
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +17,12 @@ from jaxnas.mobile import SKIP
 from jaxnas.nets import mobile_supernet
 from jaxnas.thresholds import Indicators
 from jaxnas.types import Batch
-from tests import mobile_toys
+from tests import mobile_toys, paths
 from tests.mobile_toys import jit
 
 BLOCK_3 = latency.Times(3.4223, 6.3511, 4.9721, 9.1756)
 NAMES = mobile_named.SINGLE_PATH
-TABLE = pathlib.Path(__file__).parents[2] / "shared" / "latency" / "singlepath_pixel1_lut.csv"
+TABLE = paths.SHARED / "latency" / "singlepath_pixel1_lut.csv"
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,9 @@ from jaxnas import space as spaces
 from jaxnas.oracle import cells
 from jaxnas.report import dots, sheet, table
 from jaxnas.types import Choice
+from tests import paths
 
-TABLE = Path(__file__).parents[2] / "shared" / "nasbench" / "nb201.npz"
+TABLE = paths.SHARED / "nasbench" / "nb201.npz"
 needs_table = pytest.mark.skipif(not TABLE.exists(), reason=f"no table of NAS-Bench-201: {TABLE}")
 
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-import toy
 
 from experiments import targets as sweep
 from jaxnas import catalogue, cli, genotype, latency_terms, relax, target_terms
@@ -23,6 +22,7 @@ from jaxnas.program import Finished
 from jaxnas.settings import Recipe, SearchSettings
 from jaxnas.target import aims, beside, codes, costs, opened, pool, settle
 from jaxnas.types import Batch, Choice, Forward
+from tests import toy
 
 ENTRY = catalogue.entry("nasbench201")
 EVERY = cells.every().astype(int)

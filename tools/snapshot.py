@@ -22,6 +22,7 @@ import re
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,9 +40,9 @@ TIMED = {"latency_ms"}  # of what was trained: in result.json and summary.json
 UNITS = re.compile(r"[\d.,]+(?:&nbsp;|\s|\u202f|\xa0)*(?:ms|µs|s|min|GiB|MiB)\b")
 SKIPPED = (".png", ".lock", ".pdf")  # pictures are made of the SVGs beside them
 
-TINY = "--limit 120 --batch-size 20 --features 4 --random-cells 1 --retrain.epochs 1 "
-TINY += "--retrain.batch-size 30 --retrain.features 4 --save-every-s 9999 --out runs"
-CELLS = f"{TINY} --epochs 2 --cells 2 --retrain.cells 2"
+TINY = "--limit 100 --batch-size 25 --features 4 --random-cells 1 --retrain.epochs 1 "
+TINY += "--retrain.batch-size 50 --retrain.features 4 --save-every-s 9999 --out runs"
+CELLS = f"{TINY} --epochs 2 --cells 1 --retrain.cells 1"
 STAGE = f"{TINY} --epochs 2 --cells 1"
 CHAIN = "--space mobile-fbnet --method fbnet --set warm_up=1 arch_every=1"
 SINGLE = "--space mobile-single-path --method single-path"
@@ -56,11 +57,12 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("search-darts", f"search {CELLS} --name darts"),
-    Case("search-darts-exact", f"search {CELLS} --order exact --name exact"),
-    Case("search-pt", f"search {CELLS} --space darts-no-none --select perturbation --name pt"),
-    Case("search-s1", f"search {CELLS} --space darts-s1 --reductions 1 --name s1"),
-    Case("search-sharp", f"search {CELLS} --space darts-sharp --method sharp-darts --name sharp"),
+    Case("search-darts", f"search {TINY} --epochs 2 --cells 2 --reductions 1 --retrain.cells 2 "
+         "--retrain.reductions 1 --name darts"),
+    Case("search-exact", f"search {STAGE} --space nasbench201 --order exact --name exact"),
+    Case("search-pt", f"search {CELLS} --space darts-s2 --select perturbation --name pt"),
+    Case("search-s1", f"search {CELLS} --space darts-s1 --name s1"),
+    Case("search-sharp", f"search {CELLS} --space darts-sharp --method sharp-darts --set warm_up=0 --name sharp"),
     Case("search-own", f"search {CELLS} --space docs/examples/my_space.py --name own"),
     Case("search-nasbench201",
          f"search {STAGE} --space nasbench201 --method gdas --table nasbench/nb201.npz --name nb",
@@ -82,11 +84,11 @@ CASES = (
           ("random", "--set cells=2"), ("blank", ""),
           ("proxyless-reinforce", "--set warm_up=1 samples=2"),
       )),
-    *(Case(f"method-{method}", f"search {TINY} --cells 2 --retrain.cells 2 --space {space} "
+    *(Case(f"method-{method}", f"search {TINY} --cells 1 --retrain.cells 1 --space {space} "
            f"--method {method} {words} --name m-{method}")
       for method, space, words in (
           ("dr-nas-progressive", "darts-s1", "--epochs 2 --set rest=1 partial=2,1 keep=1"),
-          ("p-darts", "darts-s3", "--epochs 2 --set rest=1 cells=1,2 keep=2 dropout=0.1,0.0"),
+          ("p-darts", "darts-s3", "--epochs 2 --set rest=1 cells=1,1 keep=2 dropout=0.1,0.0"),
           ("few-shot", "darts-s2", "--epochs 3 --set splits=1,2 batches=2"),
           ("r-darts", "darts-s2", "--epochs 6 --set start=0 delay=1"),
           ("r-darts-adaptive", "darts-s2", "--epochs 6 --set start=0 delay=1 ratio=0.1"),
@@ -222,12 +224,14 @@ def run(case: Case) -> str:
     """Runs a command in this process; the sum of what it prints, where no clock has a say in it."""
     from jaxnas import cli
 
-    print(f"{case.name} ...", file=sys.stderr, flush=True)
+    began = time.monotonic()
     places = {"{python}": sys.executable, "{phone}": str(pathlib.Path("phone.py").resolve())}
     words = [replaced(word, places) for word in shlex.split(case.words)]
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         code = cli.main(words)
+    taken_s = time.monotonic() - began
+    print(f"{case.name}: exit code {code}, {taken_s:.0f} s", file=sys.stderr, flush=True)
     answers = ("predict", "oracle", "check", "draw", "settings", "report")
     text = out.getvalue() if case.name.startswith(answers) else ""
     return hashlib.sha256(f"{code}\n{text}".encode()).hexdigest()
