@@ -18,14 +18,14 @@ from typing import Any, Literal
 
 import rich.console
 
-from experiments import command, study
 from jaxnas import run
-from jaxnas.cli import genotypes, search
-from jaxnas.report import dots, markup, say, sheet, table
+from jaxnas.cli import experiment
+from jaxnas.pipelines import genotypes, search, study
+from jaxnas.pipelines.settings import Place, Recipe, SearchSettings, Source, flags
+from jaxnas.pipelines.settings import search as searches
+from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.report import formatting, html_page, markup, strip_plot, table
 from jaxnas.run import progress
-from jaxnas.settings import Place, Recipe, SearchSettings, Source, text
-from jaxnas.settings import search as searches
-from jaxnas.settings.limits import refuse, require
 
 PROGRAM = "experiments.cifar10"
 # What a preset decides where it is not given. `quick` and `paper` are those of `jaxnas search`;
@@ -132,7 +132,9 @@ def _finished(folder: Path, planned: SearchSettings) -> bool:
     path = folder / planned.place.name / search.SUMMARY
     if not path.exists():
         return False
-    return _summary(path).get("command") == text.command("jaxnas search", planned, SearchSettings())
+    return _summary(path).get("command") == flags.command(
+        "jaxnas search", planned, SearchSettings()
+    )
 
 
 def _summary(path: Path) -> Mapping[str, Any]:
@@ -173,7 +175,9 @@ def summary(rows: Sequence[study.Row]) -> table.Table:
     for name in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == name]
         of = lambda field, own=own: [row[field] for row in own]
-        mean = lambda field, of=of: say.amount(statistics.mean(of(field))).replace(say.SPACE, " ")
+        mean = lambda field, of=of: formatting.amount(statistics.mean(of(field))).replace(
+            formatting.SPACE, " "
+        )
         lines.append(
             (
                 statistics.mean(of("top1")),
@@ -192,7 +196,7 @@ def report(
 ) -> None:
     """Writes study.md, study.html and the figure into the study's folder; prints the table."""
     whole = summary(rows)
-    again = text.command(f"python -m {PROGRAM}", settings, Settings())
+    again = flags.command(f"python -m {PROGRAM}", settings, Settings())
     limit = PRESETS[settings.preset]["limit"] if settings.limit is None else settings.limit
     notes = (
         f"Preset {settings.preset} on {settings.data}, "
@@ -201,7 +205,7 @@ def report(
         "of all steps of the search: compiling, validation, selection and saving are not in them."
     )
     groups = {line[0]: [r["top1"] for r in rows if r["method"] == line[0]] for line in whole.rows}
-    picture = dots.save(
+    picture = strip_plot.save(
         "Test accuracy of the retrained cells", groups, folder, "accuracy", label="top-1 (%)"
     )
     sections = {
@@ -210,7 +214,7 @@ def report(
         "Command": f'<pre tabindex="0"><code>{markup.text(again)}</code></pre>',
     }
     chips = {"runs": str(len(rows)), "preset": settings.preset, "data": settings.data}
-    page = sheet.write(folder / "study.html", "Study", "Methods on CIFAR-10", chips, sections)
+    page = html_page.write(folder / "study.html", "Study", "Methods on CIFAR-10", chips, sections)
     run.write_text(
         folder / "study.md",
         f"# Methods on CIFAR-10\n\n{notes}\n\n{table.markdown(whole)}\n```text\n{again}\n```\n",
@@ -222,7 +226,7 @@ def report(
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this study; gives its exit code."""
-    return command.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+    return experiment.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
 
 
 if __name__ == "__main__":

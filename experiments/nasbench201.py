@@ -18,19 +18,24 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import rich.console
 
-from experiments import command, nasbench201_halves, study
+from experiments import nasbench201_halves
 from experiments import nasbench201_tables as tables
 from experiments.nasbench201_tables import JUDGED
-from jaxnas import catalogue, data, find, method_settings, oracle, ranking, retrain, run
-from jaxnas.cli import search
-from jaxnas.oracle import cells
-from jaxnas.program import Finished
-from jaxnas.report import dots, markup, sheet, table
-from jaxnas.run import progress
-from jaxnas.settings import Recipe, SearchSettings, text
-from jaxnas.settings import recipe as recipes
-from jaxnas.settings import search as searches
-from jaxnas.settings.limits import require
+from jaxnas import data, run
+from jaxnas.cli import experiment
+from jaxnas.core.stages import Finished
+from jaxnas.evaluators import nasbench201 as benchmark
+from jaxnas.evaluators import rank_correlation
+from jaxnas.evaluators.nasbench201 import isomorphism
+from jaxnas.methods import overrides
+from jaxnas.pipelines import search, search_stages, study, training
+from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
+from jaxnas.pipelines.settings import recipe as recipes
+from jaxnas.pipelines.settings import search as searches
+from jaxnas.pipelines.settings.limits import require
+from jaxnas.report import html_page, markup, strip_plot, table
+from jaxnas.run import compilation_cache, progress
+from jaxnas.spaces import registry
 
 SPACE = "nasbench201"
 PROGRAM = "experiments.nasbench201"
@@ -85,8 +90,8 @@ class Ground(NamedTuple):
     """What all rows share."""
 
     asked: Settings  # nothing left open
-    table: oracle.Table
-    entry: catalogue.Entry
+    table: benchmark.Table
+    entry: registry.Entry
     found: data.DataSet
     augment: data.augment.Augment
     execution: run.Execution
@@ -135,10 +140,10 @@ def _ground(settings: Settings, console: rich.console.Console) -> Ground:
     asked = dataclasses.replace(settings, **missing)
     require("--limit", asked.limit, least=1)
     require("--sample", asked.sample, least=2)
-    truth = oracle.load(oracle.locate(asked.table))
-    cells.sample(asked.sample, SAMPLE_SEED)
+    truth = benchmark.load(benchmark.locate(asked.table))
+    isomorphism.sample(asked.sample, SAMPLE_SEED)
     searches.resolved(_search(asked, asked.methods[0], 0))
-    run.cache.enable()
+    compilation_cache.enable()
     found = nasbench201_halves.halves(
         data.load(asked.data, data_dir=asked.data_dir), asked.split, asked.limit
     )
@@ -147,9 +152,9 @@ def _ground(settings: Settings, console: rich.console.Console) -> Ground:
     return Ground(
         asked,
         truth,
-        catalogue.entry(SPACE),
+        registry.entry(SPACE),
         found,
-        retrain.augment(found, recipe.pad, recipe.flip, 0),
+        training.augment(found, recipe.pad, recipe.flip, 0),
         run.execution(steps),
         Path(asked.out).expanduser(),
         console,
@@ -173,13 +178,13 @@ def _search(asked: Settings, name: str, seed: int) -> SearchSettings:
 def _planned(ground: Ground, name: str, seed: int) -> Planned:
     """A row's settings, all decided. Raises ValueError for what its method refuses."""
     settings = searches.resolved(_search(ground.asked, name, seed))
-    chosen = find.method_settings(settings)
-    plain = {k: v for k in method_settings.FLAGS if not isinstance(v := chosen.get(k), tuple)}
+    chosen = search_stages.method_settings(settings)
+    plain = {k: v for k in overrides.FLAGS if not isinstance(v := chosen.get(k), tuple)}
     settings = dataclasses.replace(settings, **plain)
     images = len(ground.found.train.labels)
     # The first stage, built and not run: a method refuses what it cannot do here.
-    stage = next(find.asked(settings, ground.entry, images).program)
-    net = find.supernet(settings, ground.entry, len(ground.found.class_names), stage)
+    stage = next(search_stages.asked(settings, ground.entry, images).program)
+    net = search_stages.supernet(settings, ground.entry, len(ground.found.class_names), stage)
     steps = data.steps_per_epoch(images, settings.batch_size)
     stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
     moving = {
@@ -206,7 +211,7 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
     with run.claim(folder, planned.record, say) as folder:
         fresh = not (folder / "metrics.jsonl").exists()
         began = time.monotonic()
-        learned = find.search(
+        learned = search_stages.search(
             planned.settings,
             ground.entry,
             ground.found,
@@ -219,7 +224,7 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
         )
         wall_s = time.monotonic() - began
         seconds = study.steps_s(folder)
-    entry = oracle.verdict(ground.table, learned.genotype)
+    entry = benchmark.verdict(ground.table, learned.genotype)
     ops = [op for _, _, op in learned.genotype.cells["cell"].edges]
     scores = {key: score._asdict() for key, score in entry.sets.items()}
     figure = lambda field: {key: score[field] for key, score in scores.items()}
@@ -239,7 +244,7 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
             "valid": figure("valid_200"),
             "kendall": kendall,
             "spearman": spearman,
-            "skips": ops.count(find.SKIP),
+            "skips": ops.count(search_stages.SKIP),
             "nones": ops.count("none"),
             "search_s": round(seconds, 2),  # of all steps
             # Of the whole search; None where it was stopped between.
@@ -249,7 +254,9 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
     )
 
 
-def order(truth: oracle.Table, finished: Finished, count: int) -> tuple[float | None, float | None]:
+def order(
+    truth: benchmark.Table, finished: Finished, count: int
+) -> tuple[float | None, float | None]:
     """Kendall's tau-b and Spearman's rho of a supernet's validation accuracies with the truth.
 
     Over `count` cells at random, the same for every supernet; by batch statistics; the truth is
@@ -258,14 +265,18 @@ def order(truth: oracle.Table, finished: Finished, count: int) -> tuple[float | 
     all cells alike.
     """
     choice = finished.net.space["cell"]
-    known = len(cells.OPS)
-    if choice.edges != cells.EDGES or any(row[:known] != cells.OPS for row in choice.candidates):
+    known = len(isomorphism.OPS)
+    if choice.edges != isomorphism.EDGES or any(
+        row[:known] != isomorphism.OPS for row in choice.candidates
+    ):
         return None, None
-    codes = cells.sample(count, SAMPLE_SEED)
+    codes = isomorphism.sample(count, SAMPLE_SEED)
     shut = ((0, 0), (0, 0), (0, choice.shape[1] - known))
-    accuracy, _ = finished.evaluate({"cell": np.pad(cells.to_gates(codes), shut)})
-    rows = truth.row_of[cells.number(codes)]
-    agreed = ranking.agreement(accuracy, truth.test[list(oracle.SETS).index(JUDGED), -1, rows])
+    accuracy, _ = finished.evaluate({"cell": np.pad(isomorphism.to_gates(codes), shut)})
+    rows = truth.row_of[isomorphism.number(codes)]
+    agreed = rank_correlation.agreement(
+        accuracy, truth.test[list(benchmark.SETS).index(JUDGED), -1, rows]
+    )
     return agreed.kendall, agreed.spearman
 
 
@@ -280,24 +291,24 @@ def _said(row: study.Row) -> str:
 def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> None:
     """Writes study.md, study.html and the figures into the study's folder; prints the table."""
     whole, alone = tables.summary(ground.table, rows), tables.every(rows)
-    again = text.command(f"python -m {PROGRAM}", settings, Settings())
+    again = flags.command(f"python -m {PROGRAM}", settings, Settings())
     notes = _notes(ground)
     names = [line[0] for line in whole.rows]
     order = sorted(dict.fromkeys(r["method"] for r in rows), key=names.index)
     group = lambda value: {n: [value(r) for r in rows if r["method"] == n] for n in order}
-    truth = ground.table.test[list(oracle.SETS).index(JUDGED), -1]
+    truth = ground.table.test[list(benchmark.SETS).index(JUDGED), -1]
     known = {
         "optimum": float(truth.max()),
         "only skips": tables.only_skips(ground.table)[JUDGED].test_200,
     }
-    accuracy = dots.save(
+    accuracy = strip_plot.save(
         "True test accuracy of what was found", group(lambda row: row["test"][JUDGED]),
         ground.folder, "accuracy", label="CIFAR-10, 200 epochs (%)", lines=known,
     )  # fmt: skip
     sections = {"Table": table.html(whole, notes), "Accuracy": markup.figure(accuracy, "accuracy")}
     ordered = group(lambda row: float("nan") if row["kendall"] is None else row["kendall"])
     if any(row["kendall"] is not None for row in rows):
-        tau = dots.save(
+        tau = strip_plot.save(
             "How the supernet orders cells", ordered, ground.folder, "tau",
             label=f"Kendall's tau with the truth, {ground.asked.sample} cells",
             lines={"chance": 0.0},
@@ -305,7 +316,7 @@ def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> Non
         sections["Order"] = markup.figure(tau, "tau")
     sections["Every row"] = table.html(alone, "A line a method and seed")
     sections["Command"] = f'<pre tabindex="0"><code>{markup.text(again)}</code></pre>'
-    page = sheet.write(
+    page = html_page.write(
         ground.folder / "study.html", "Study", "Methods on NAS-Bench-201",
         {"rows": str(len(rows)), "preset": ground.asked.preset, "data": ground.found.name},
         sections,
@@ -338,7 +349,7 @@ def _notes(ground: Ground) -> str:
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this study; gives its exit code."""
-    return command.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+    return experiment.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
 
 
 if __name__ == "__main__":

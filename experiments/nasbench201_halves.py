@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxnas import data
-from jaxnas.data import sets
+from jaxnas.data import dataset
 
 
 def halves(found: data.DataSet, split: str | None, limit: int | None) -> data.DataSet:
@@ -30,8 +30,8 @@ def halves(found: data.DataSet, split: str | None, limit: int | None) -> data.Da
             )
         train, valid = train[:limit], valid[:limit]
     order = np.concatenate([train, valid])
-    return sets.assemble(
-        sets.Parts(
+    return dataset.assemble(
+        dataset.Parts(
             found.name,
             data.Images(images.inputs[order], images.labels[order]),
             found.test,

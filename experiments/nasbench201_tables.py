@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments import study
-from jaxnas import find, oracle
-from jaxnas.oracle import cells
+from jaxnas.evaluators import nasbench201 as benchmark
+from jaxnas.evaluators.nasbench201 import isomorphism
+from jaxnas.pipelines import search_stages, study
 from jaxnas.report import table
 
 JUDGED = "cifar10"
@@ -17,7 +17,7 @@ HEAD = (
 )  # fmt: skip
 
 
-def summary(truth: oracle.Table, rows: Sequence[study.Row]) -> table.Table:
+def summary(truth: benchmark.Table, rows: Sequence[study.Row]) -> table.Table:
     """A line a method, mean ± standard deviation over its seeds, the most accurate first.
 
     Beside the methods, in brackets: the best cell of each data set, the cell of skips alone, and
@@ -28,13 +28,13 @@ def summary(truth: oracle.Table, rows: Sequence[study.Row]) -> table.Table:
         own = [row for row in rows if row["method"] == name]
         of = lambda field, own=own: [row[field] for row in own]
         at = lambda field, key=JUDGED, own=own: [row[field][key] for row in own]
-        figures = [study.spread(at("test", key), 2) for key in oracle.SETS]
+        figures = [study.spread(at("test", key), 2) for key in benchmark.SETS]
         figures += [study.spread(at("valid"), 2), study.spread(at("rank"), 0)]
         figures += [study.spread(at("regret"), 2), study.spread(of("kendall"), 2)]
         figures += [study.spread(of("spearman"), 2), study.spread(of("skips"), 1)]
         figures += [study.spread(of("search_s"), 0)]
         lines.append((statistics.mean(at("test")), [name, str(len(own)), *figures]))
-    final, judged = truth.test[:, -1], list(oracle.SETS).index(JUDGED)
+    final, judged = truth.test[:, -1], list(benchmark.SETS).index(JUDGED)
     skips = only_skips(truth)
     blank = ["–"] * 3
     best = [f"{accuracies.max():.2f}" for accuracies in final]
@@ -42,7 +42,7 @@ def summary(truth: oracle.Table, rows: Sequence[study.Row]) -> table.Table:
     fallen = [f"{score.test_200:.2f}" for score in skips.values()]
     fallen += [f"{skips[JUDGED].valid_200:.2f}", str(skips[JUDGED].rank)]
     fallen += [f"{skips[JUDGED].regret:.2f}", "–", "–", "6.0", "–"]
-    ranks = oracle.rank(final[judged], final[judged])
+    ranks = benchmark.rank(final[judged], final[judged])
     chance = [f"{a.mean():.2f} ± {a.std():.2f}" for a in (*final, truth.valid[judged, -1])]
     chance += [f"{ranks.mean():.0f} ± {ranks.std():.0f}"]
     chance += [f"{(final[judged].max() - final[judged]).mean():.2f}", "–", "–", "1.2", "–"]
@@ -52,10 +52,10 @@ def summary(truth: oracle.Table, rows: Sequence[study.Row]) -> table.Table:
     return table.Table(HEAD, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
 
 
-def only_skips(truth: oracle.Table) -> Mapping[str, oracle.Scores]:
+def only_skips(truth: benchmark.Table) -> Mapping[str, benchmark.Scores]:
     """What the cell of skips alone scores, by data set."""
-    cell = np.full(len(cells.EDGES), cells.OPS.index(find.SKIP), np.int8)
-    return oracle.query(truth, cell).sets
+    cell = np.full(len(isomorphism.EDGES), isomorphism.OPS.index(search_stages.SKIP), np.int8)
+    return benchmark.query(truth, cell).sets
 
 
 def every(rows: Sequence[study.Row]) -> table.Table:

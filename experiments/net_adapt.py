@@ -20,17 +20,19 @@ import jax
 import rich.console
 import tyro.conf
 
-from experiments import command, study
-from jaxnas import catalogue, retrain, run, timing
-from jaxnas.cli import genotypes, narrow, narrowable, opening
-from jaxnas.cli.narrowable import Kind
-from jaxnas.nets import narrow as narrower
+from jaxnas import run
+from jaxnas.cli import experiment
+from jaxnas.core.types import Stats, Weights
+from jaxnas.hardware import timing
+from jaxnas.nets import channel_groups as narrower
+from jaxnas.pipelines import genotypes, narrow, narrow_state, setup, study, training
+from jaxnas.pipelines.narrow_state import Kind
+from jaxnas.pipelines.settings import Place, Recipe, Source
+from jaxnas.pipelines.settings import recipe as recipes
+from jaxnas.pipelines.settings.narrow import NarrowSettings
 from jaxnas.report import table
-from jaxnas.run import progress
-from jaxnas.settings import Place, Recipe, Source
-from jaxnas.settings import recipe as recipes
-from jaxnas.settings.narrow import NarrowSettings
-from jaxnas.types import Stats, Weights
+from jaxnas.run import compilation_cache, progress
+from jaxnas.spaces import registry
 
 PROGRAM = "experiments.net_adapt"
 ROUNDS = 9  # of timing both in turns
@@ -95,7 +97,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
 
 def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Row]:
     genotype, _ = genotypes.named(settings.genotype)
-    entry = catalogue.of_genotype(genotype)
+    entry = registry.of_genotype(genotype)
     source = Source(settings.data, data_dir=settings.data_dir, limit=settings.limit)
     recipe = Recipe(epochs=settings.epochs, features=settings.features)
     asked = NarrowSettings(
@@ -110,16 +112,16 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
         tune_epochs=settings.tune_epochs,
         place=Place(out=str(folder), name=f"adapted-{seed}"),
     )
-    found = narrow.learnt(opening.load(source, 1 - asked.held_out))
+    found = narrow.learnt(setup.load(source, 1 - asked.held_out))
     shape, classes = found.train.inputs.shape[1:], len(found.class_names)
     less = dataclasses.replace(
         recipe, features=settings.cut_features, epochs=settings.epochs + settings.tune_epochs
     )
-    family = catalogue.family_of(genotype)
+    family = registry.family_of(genotype)
     less = recipes.resolved(less, family, shape)
-    kind = narrowable.kind_of(genotype, recipes.resolved(recipe, family, shape), found)
+    kind = narrow_state.kind_of(genotype, recipes.resolved(recipe, family, shape), found)
     narrow.refuse_multiple(settings.multiple, kind)
-    of_small = narrowable.kind_of(genotype, less, found)
+    of_small = narrow_state.kind_of(genotype, less, found)
     widths = of_small.widths(of_small.whole)
     for name, part in kind.subject(kind.whole).parts.items():
         if part.halved and widths[name] % 2:
@@ -127,8 +129,8 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
                 f"--cut-features leaves {name} {widths[name]} channels, which come in two halves: "
                 "give an even number."
             )
-    run.cache.enable()
-    small = retrain.network(entry, genotype, less, classes)
+    compilation_cache.enable()
+    small = training.network(entry, genotype, less, classes)
     weights = lambda net: jax.jit(net.init)(jax.random.key(0), jax.numpy.zeros((1, *shape)))
     time = lambda net, at: timing.inference(net, *at, shape).median
     at_small, noted = weights(small), folder / f"limit-{seed}.json"
@@ -145,9 +147,9 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     times[FRESH] = times[CUT]  # the same program
     learn = narrow.learnt(found)
     whole = recipes.resolved(recipe, family, shape)
-    planned = retrain.plan(entry, genotype, whole, seed, learn)
-    start = _cut(kind, of_small, retrain.trained(planned, learn, place / narrow.WHOLE))
-    train = lambda recipe, name, **more: retrain.train(
+    planned = training.plan(entry, genotype, whole, seed, learn)
+    start = _cut(kind, of_small, training.trained(planned, learn, place / narrow.WHOLE))
+    train = lambda recipe, name, **more: training.train(
         entry, genotype, recipe, seed, learn, folder=folder / f"{name.replace(' ', '-')}-{seed}",
         title=name, saving=run.Saving(), mode=None, console=console, **more,
     )  # fmt: skip
@@ -205,7 +207,7 @@ def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Consol
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this study; gives its exit code."""
-    return command.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+    return experiment.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ a GPU. The paper reports 97.24 +- 0.09 % for this cell (its table 1; not measure
 import sys
 from collections.abc import Sequence
 
-from experiments import command
-from jaxnas.cli import retrain
-from jaxnas.settings import Recipe, RetrainSettings, Source
+from jaxnas.cli import experiment
+from jaxnas.pipelines import retrain
+from jaxnas.pipelines.settings import Recipe, RetrainSettings, Source
 
 PAPER = RetrainSettings(
     genotype="DARTS_V2", source=Source(data="cifar10"), recipe=Recipe(preset="paper")
@@ -25,7 +25,7 @@ def main(settings: RetrainSettings = PAPER) -> None:
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this experiment; gives its exit code."""
     title = (__doc__ or "").splitlines()[0]
-    return command.run(main, PAPER, "experiments.retrain", title, argv)
+    return experiment.run(main, PAPER, "experiments.retrain", title, argv)
 
 
 if __name__ == "__main__":

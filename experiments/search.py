@@ -10,9 +10,9 @@ a GPU; every setting is a flag, so that a CPU can try a part of it (`--limit`, `
 import sys
 from collections.abc import Sequence
 
-from experiments import command
-from jaxnas.cli import search
-from jaxnas.settings import Recipe, SearchSettings, Source
+from jaxnas.cli import experiment
+from jaxnas.pipelines import search
+from jaxnas.pipelines.settings import Recipe, SearchSettings, Source
 
 PAPER = SearchSettings(
     source=Source(data="cifar10"),
@@ -29,7 +29,7 @@ def main(settings: SearchSettings = PAPER) -> None:
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this experiment; gives its exit code."""
     title = (__doc__ or "").splitlines()[0]
-    return command.run(main, PAPER, "experiments.search", title, argv)
+    return experiment.run(main, PAPER, "experiments.search", title, argv)
 
 
 if __name__ == "__main__":

@@ -16,19 +16,22 @@ from typing import Any
 
 import rich.console
 
-from experiments import command, study
-from jaxnas import menu, mobile_sized, run
-from jaxnas.cli import search
-from jaxnas.cli import target as targets
-from jaxnas.genotype import Genotype
-from jaxnas.genotype import from_json as genotype_of
-from jaxnas.latency import device, layout, prune
-from jaxnas.report import canvas, table
+from jaxnas import run
+from jaxnas.cli import experiment
+from jaxnas.hardware import cost, device
+from jaxnas.hardware.measure import dataset
+from jaxnas.methods import selection
+from jaxnas.pipelines import constraints as targets
+from jaxnas.pipelines import search, study
+from jaxnas.pipelines.settings import Place, Recipe, SearchSettings, Source
+from jaxnas.pipelines.settings import search as searches
+from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.report import figures, table
 from jaxnas.run import progress
-from jaxnas.settings import Place, Recipe, SearchSettings, Source
-from jaxnas.settings import search as searches
-from jaxnas.settings.limits import refuse, require
-from jaxnas.target import aims, opened
+from jaxnas.spaces import dataflow, genome
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.genotype import from_json as genotype_of
+from jaxnas.spaces.mobile import sizing
 
 PROGRAM = "experiments.targets"
 FREE, SCALED = "free", "scaled"
@@ -68,14 +71,14 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         refuse("--targets-ms names one target or more, each once.")
     for ms in settings.targets_ms:
         require("--targets-ms", ms, above=0)
-    campaign = opened.campaign(Path(settings.latency))
+    campaign = dataset.campaign(Path(settings.latency))
     if campaign.settings.get("threads") is not None:
         # Before JAX opens its devices: rows without a target are timed as the campaign was, too.
         device.pin(campaign.settings["threads"])
-    model = opened.fitted(campaign)
+    model = dataset.fitted(campaign)
     for ms in settings.targets_ms:
-        aims.of_model(campaign.entry, model, ms)  # refuses what no network of the space takes
-    known, family = menu.of(settings.method), searches.family(campaign.settings["space"])
+        cost.of_model(campaign.entry, model, ms)  # refuses what no network of the space takes
+    known, family = selection.of(settings.method), searches.family(campaign.settings["space"])
     if not known.takes_target or family not in known.families:
         refuse(f"--method {settings.method} searches {family} to no target: take another.")
     folder = Path(settings.out).expanduser()
@@ -99,11 +102,13 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     return folder
 
 
-def _asked(settings: Settings, campaign: opened.Campaign, seed: int, **more: Any) -> SearchSettings:
+def _asked(
+    settings: Settings, campaign: dataset.Campaign, seed: int, **more: Any
+) -> SearchSettings:
     """A search whose network is retrained at the size that the campaign timed."""
     size = campaign.size
     # The genotype of a chain says its layers by itself, and they are the search's.
-    chain = layout.is_chain(campaign.entry.space)
+    chain = genome.is_chain(campaign.entry.space)
     own = {} if chain else {"cells": size.cells}
     recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, **own)
     return SearchSettings(
@@ -124,7 +129,7 @@ def _row(settings, campaign, folder, name, ms, seed, console) -> study.Row:
     summary = json.loads((done / search.SUMMARY).read_text(encoding="utf-8"))
     found = {"method": name, "seed": seed, "target_ms": ms, "top1": summary["found"]["top1"]}
     if ms is None:
-        cell = prune.pruned(genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8")))
+        cell = dataflow.pruned(genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8")))
         times = targets.timed(campaign, [cell], done / targets.ROUNDS, console)
         return found | {
             "predicted_ms": None, "measured_ms": float(times.latency_ms[0]), "holds": None,
@@ -138,21 +143,20 @@ def _row(settings, campaign, folder, name, ms, seed, console) -> study.Row:
 
 def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
     """The network that no target held, at the width whose measured time is nearest the target."""
-    from jaxnas import retrain
-    from jaxnas.cli import opening
-    from jaxnas.settings import recipe as recipes
+    from jaxnas.pipelines import setup, training
+    from jaxnas.pipelines.settings import recipe as recipes
 
     text = (folder / f"{FREE}-seed{seed}" / search.GENOTYPE).read_text(encoding="utf-8")
-    cell = prune.pruned(genotype_of(text))
+    cell = dataflow.pruned(genotype_of(text))
     where = folder / f"{SCALED}-{ms:g}ms-seed{seed}"
     features, measured = width(campaign, cell, ms, where, console)
     asked = _asked(settings, campaign, seed)
-    found = opening.load(asked.source, asked.train_fraction, asked.split_seed)
+    found = setup.load(asked.source, asked.train_fraction, asked.split_seed)
     shape = found.train.inputs.shape[1:]
     recipe = dataclasses.replace(asked.retrain, features=features)
     family = searches.family(asked.space)
     recipe = recipes.resolved(recipe, family, shape, "retrain.")
-    result = retrain.train(
+    result = training.train(
         campaign.entry, cell, recipe, seed, found, folder=where / "retrain", title=where.name,
         saving=run.Saving(), mode=asked.place.mode, console=console, timed=False,
     )  # fmt: skip
@@ -164,11 +168,11 @@ def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
 
 
 def width(
-    campaign: opened.Campaign, cell: Genotype, ms: float, folder: Path, console
+    campaign: dataset.Campaign, cell: Genotype, ms: float, folder: Path, console
 ) -> tuple[int, float]:
     """(channels, measured ms): the widest network that takes no longer, by bisection."""
     # Widths are even, those of a mobile stem multiples of 4.
-    least = 4 if campaign.settings["space"] in mobile_sized.CHAINS else 2
+    least = 4 if campaign.settings["space"] in sizing.CHAINS else 2
     low, high, times = least, 4 * campaign.size.features, {}
     for number in range(STEPS):
         middle = (low + high) // (2 * least) * least
@@ -234,24 +238,24 @@ def _picture(folder: Path, rows: Sequence[study.Row]) -> None:
         "without one": ([r for r in rows if r["method"] == FREE], "orange"),
         "scaled width": ([r for r in rows if r["method"].startswith(SCALED)], "teal"),
     }
-    with canvas.figure(560, 380) as fig:
+    with figures.figure(560, 380) as fig:
         axes = fig.add_axes((0.12, 0.14, 0.84, 0.76))
         for name, (own, colour) in kinds.items():
             if own:
                 xy = [r["measured_ms"] for r in own], [100 * r["top1"] for r in own]
-                axes.plot(*xy, "o", color=canvas.LIGHT[colour], label=f"{name}, measured")
+                axes.plot(*xy, "o", color=figures.LIGHT[colour], label=f"{name}, measured")
         own = kinds["to a target"][0]
         xy = [r["predicted_ms"] for r in own], [100 * r["top1"] for r in own]
-        axes.plot(*xy, "o", mfc="none", color=canvas.LIGHT["blue"], label="to a target, predicted")
+        axes.plot(*xy, "o", mfc="none", color=figures.LIGHT["blue"], label="to a target, predicted")
         best = sorted((r["measured_ms"], 100 * r["top1"]) for r in _fronts(rows))
-        axes.step(*zip(*best, strict=True), where="post", color=canvas.LIGHT["muted"], linewidth=1)
+        axes.step(*zip(*best, strict=True), where="post", color=figures.LIGHT["muted"], linewidth=1)
         axes.set_xlabel("milliseconds")
         axes.set_ylabel("accuracy after retraining, %")
         axes.legend(fontsize=8)
         axes.grid()
-        picture = canvas.svg(fig, "Accuracy against milliseconds, predicted and measured")
-        canvas.save_png(fig, folder / "pareto.png")
-    canvas.save_text(picture, folder / "pareto.svg")
+        picture = figures.svg(fig, "Accuracy against milliseconds, predicted and measured")
+        figures.save_png(fig, folder / "pareto.png")
+    figures.save_text(picture, folder / "pareto.svg")
 
 
 def _fronts(rows: Sequence[study.Row]) -> list[study.Row]:
@@ -260,7 +264,7 @@ def _fronts(rows: Sequence[study.Row]) -> list[study.Row]:
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this study; gives its exit code."""
-    return command.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+    return experiment.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.program import Finished, Found, Program, Stage
-from jaxnas.types import Batch, SearchState, Supernet
+from jaxnas.core.stages import Finished, Found, Program, Stage
+from jaxnas.core.types import Batch, SearchState, Supernet
 from tests import toy
 
 STEPS_PER_EPOCH = 2

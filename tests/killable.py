@@ -6,6 +6,7 @@ N-th save, while half a checkpoint is on disk. `KILLABLE_SLEEP_S`
 makes every chunk last so long.
 """
 
+import json
 import os
 import signal
 import sys
@@ -17,10 +18,12 @@ import jax.numpy as jnp
 import optax
 import orbax.checkpoint as ocp
 
-from jaxnas import checkpoint, relax, run, terms
-from jaxnas.run import chunks
-from jaxnas.search import bilevel
-from jaxnas.types import Batch, Choice, Search, Supernet
+from jaxnas import run
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.search import bilevel
+from jaxnas.core.types import Batch, Choice, Search, Supernet
+from jaxnas.run import checkpoint, step_runner
 
 STEPS_PER_EPOCH, TOTAL_STEPS = 10, 40
 SAVING = run.Saving(every_steps=4, every_s=None)
@@ -135,7 +138,7 @@ def plant(kill: str) -> dict:
     if where == "epoch":
         return {"on_epoch": die_at(number, on_epoch_of(toy_search()))}
     if where == "chunk":
-        chunks.length_from = die_at(number, chunks.length_from)
+        step_runner.length_from = die_at(number, step_runner.length_from)
     elif where == "save":
         # Orbax renames an item's folder when the item is whole: here the state is, the rest is not.
         handler = ocp.StandardCheckpointHandler
@@ -148,8 +151,8 @@ def plant(kill: str) -> dict:
 def main(folder: str, kill: str = "") -> None:
     changes = plant(kill) if kill else {}
     if nap_s := float(os.environ.get("KILLABLE_SLEEP_S", "0")):
-        length_from = chunks.length_from
-        chunks.length_from = lambda *a: (time.sleep(nap_s), length_from(*a))[1]
+        length_from = step_runner.length_from
+        step_runner.length_from = lambda *a: (time.sleep(nap_s), length_from(*a))[1]
     try:
         outcome = start(Path(folder), tensorboard=False, **changes)
     except run.Interrupted as stopped:
@@ -163,3 +166,11 @@ def main(folder: str, kill: str = "") -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+
+def lines(path):
+    """Metric lines without the wall clock."""
+    return [
+        {name: value for name, value in json.loads(line).items() if not name.startswith("time/")}
+        for line in path.read_text().splitlines()
+    ]

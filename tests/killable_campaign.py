@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import rich.console
 
-from jaxnas.latency import campaign, measure
-from jaxnas.latency.programs import Program
+from jaxnas.hardware.measure import campaign, sampling
+from jaxnas.hardware.programs import Program
 
 DEVICE = {"platform": "remote", "kind": "stand-in", "jax": "0", "jaxlib": "0", "XLA_FLAGS": ""}
 
@@ -23,8 +23,8 @@ def found() -> list[Program]:
 
 def ready(sample):
     """`prepare` of a program that `sample(label)` times."""
-    return lambda program, calls: measure.Ready(
-        program.label, lambda: sample(program.label), None, 1, dict.fromkeys(measure.FACTS, 1.0)
+    return lambda program, calls: sampling.Ready(
+        program.label, lambda: sample(program.label), None, 1, dict.fromkeys(sampling.FACTS, 1.0)
     )
 
 

@@ -10,16 +10,16 @@ import sys
 import orbax.checkpoint as ocp
 
 from jaxnas import cli
-from jaxnas.cli import genotypes
-from jaxnas.report import page
-from jaxnas.run import chunks
-from tests import conftest, killable  # noqa: F401  conftest: the same devices as in tests
+from jaxnas.pipelines import genotypes
+from jaxnas.report import run_page
+from jaxnas.run import step_runner
+from tests import killable
 
 PLACES = {
     "save": (ocp.StandardCheckpointHandler, "finalize"),
-    "chunk": (chunks, "length_from"),
+    "chunk": (step_runner, "length_from"),
     "picture": (genotypes, "pictures"),
-    "page": (page, "write"),
+    "page": (run_page, "write"),
 }
 
 

@@ -4,8 +4,8 @@ import functools
 
 import jax
 
-from jaxnas import mobile_named
-from jaxnas.mobile import SKIP, Chain, Stage
+from jaxnas.spaces.mobile import zoo
+from jaxnas.spaces.mobile.chain import SKIP, Chain, Stage
 
 # XLA's optimising them would be most of the time these programs take.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -16,7 +16,7 @@ def single_path(padding="same"):
     """Two searched layers after a fixed one: the second may be skipped."""
     stages = (
         Stage(("k3_e1",), 4, 1, 1),
-        Stage(mobile_named.SINGLE_PATH, 4, 2, 2),
+        Stage(zoo.SINGLE_PATH, 4, 2, 2),
     )
     return Chain("tiny", 4, 1, stages, 8, **SAME | {"padding": padding})
 

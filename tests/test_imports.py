@@ -1,6 +1,8 @@
-"""Imports run only down, and the engine knows nothing of files, clocks and other libraries."""
+"""The layout: whole floors, imports only down, no circle, and an engine that only computes."""
 
 import ast
+import functools
+import graphlib
 import subprocess
 import sys
 
@@ -10,78 +12,161 @@ from tests import paths
 
 PACKAGE = paths.ROOT / "jaxnas"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-# As docs/design.md draws them; floor 1.5 is what all of floor 2 may speak of.
+# As docs/design.md draws them. A folder imports only folders of lower floors, and its own files.
 FLOORS = {
-    "types": 1,
-    "space": 1.5, "genotype": 1.5, "settings": 1.5,
-    "perturb": 2, "restrict": 2.2, "schedules": 2,
-    "relax": 2, "terms": 2, "hypergrad": 2, "select": 2, "score": 2, "published": 2,
-    "nets": 2, "data": 2, "checkpoint": 2, "timing": 2, "validate": 2,
-    "oracle": 2, "ranking": 2,
-    "mobile": 1.6, "mobile_named": 1.7, "mobile_sized": 1.8, "mobile_file": 1.7,
-    "narrow_file": 3.5,
-    "thresholds": 2, "binary": 2.2,
-    "custom": 2.5, "single_path_latency": 2.5, "latency_terms": 2.5, "reinforce": 3.5,
-    "search": 3, "catalogue": 3, "program": 3,
-    "curvature": 2, "diagnose": 3.5, "watch": 3.5, "net_adapt": 3.5, "target_terms": 2.6,
-    "methods": 4, "parallel": 4,
-    "method_settings": 2, "method_entry": 4.2, "method_table": 4.3, "menu": 4.5,
-    "latency": 5.2,
-    "run": 5, "report": 5, "check": 5,
-    "retrain": 5.5, "find": 5.5, "target": 5.6,
-    "cli": 6, "__main__": 7,
+    "core": 1,
+    "nets": 2, "data": 2, "run": 2,
+    "spaces": 3,
+    "methods": 4, "hardware": 4,
+    "evaluators": 5,
+    "strategies": 6, "report": 6,
+    "pipelines": 7,
+    "cli": 8,
 }  # fmt: skip
-ENGINE = {
-    "types", "space", "relax", "terms", "hypergrad", "genotype", "select", "score", "published",
-    "search", "methods", "parallel", "binary", "latency_terms", "reinforce", "target_terms",
-    "perturb", "restrict", "schedules", "watch", "program", "curvature", "diagnose",
+# Two lines each, at the top for users' own space files, whose SHA-256 is part of recorded runs.
+SHIMS = {"space": "spaces", "types": "core"}
+# What the rebuilding has yet to bring down; each step takes lines away.
+PENDING = {
+    "core/diagnostics.py", "core/gates/masking.py", "hardware/cost.py", "hardware/counts.py",
+    "hardware/measure/dataset.py", "nets/count.py", "nets/edge_stacks.py",
+    "nets/inverted_bottleneck.py", "nets/mixed_edges.py", "nets/mixed_layer.py",
+    "pipelines/diagnose.py", "pipelines/latency.py", "pipelines/narrow.py",
+    "pipelines/oracle.py", "spaces/check/supernet_claims.py", "spaces/distribution.py",
+    "spaces/layers.py", "a circle", "methods know flax",
+    "core/objectives", "evaluators", "pipelines", "report", "run", "spaces/hypercuboid",
+    "spaces/nasbench201",
 }  # fmt: skip
+# Files in a folder, `__init__` left out. `methods` has one file a method, `strategies` will grow.
+FEWEST_FILES, MOST_FILES = 4, 15
+UNBOUNDED = {"methods", "strategies"}
 # What the engine may import: it computes, and it reads and writes text that it is given.
+ENGINE = {"core", "methods"}
 ALLOWED = {"jax", "optax", "chex", "numpy", "jaxnas"} | {
-    "collections", "dataclasses", "functools", "itertools", "json", "math", "typing"
+    "collections", "dataclasses", "functools", "inspect", "itertools", "json", "math", "typing"
 }  # fmt: skip
 
 
-def room(path):
-    """The top-level room a file belongs to: `nets` for jaxnas/nets/ops.py."""
+def name(path):
+    """`nets.ops` for jaxnas/nets/ops.py, `nets` for its `__init__`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def relative(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def pending(what):
+    if what in PENDING:
+        pytest.xfail(f"{what} is yet to be brought down.")
+
+
+def folder(path):
+    """The top-level folder a file belongs to: `nets` for jaxnas/nets/ops.py."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+@functools.cache
 def imported(path):
-    """Every module that a file names in an import, wherever the import stands."""
+    """Every module or name that a file names in an import, wherever the import stands."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports from the root, not relative ones."
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return found
 
 
-def rooms_imported(path):
-    ours = (name.split(".") for name in imported(path))
-    return {parts[1] for parts in ours if parts[0] == "jaxnas" and len(parts) > 1}
+def libraries(path):
+    return {module.split(".")[0] for module in imported(path)}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def ours(path):
+    """The files of the package that a file imports, by the names of `name`."""
+    names = {name(module) for module in MODULES}
+    for module in imported(path):
+        parts = module.split(".")
+        if parts[0] == "jaxnas":
+            inside = ".".join(parts[1:])
+            yield inside if inside in names else inside.rpartition(".")[0]
+
+
+def test_the_top_holds_the_folders_and_the_shims_alone():
+    top = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert top == set(FLOORS) | {f"{shim}.py" for shim in SHIMS} | {"__init__.py", "__main__.py"}
+    assert len(FLOORS) <= 12
+    for shim in SHIMS:
+        assert len((PACKAGE / f"{shim}.py").read_text().splitlines()) <= 3
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_imports_run_only_down(path):
-    if path == PACKAGE / "__init__.py":
-        return
-    assert room(path) in FLOORS, f"Give {room(path)} a floor, here and in docs/design.md."
-    for other in rooms_imported(path) - {room(path)}:
-        assert FLOORS[other] < FLOORS[room(path)], f"{room(path)} looks up or aside at {other}."
+    pending(relative(path))
+    here = folder(path)
+    for other in {module.split(".")[0] for module in ours(path)} - {"", here}:
+        if path == PACKAGE / "__main__.py":
+            assert other == "cli"
+        elif here in SHIMS:
+            assert other == SHIMS[here]
+        else:
+            assert other not in SHIMS, f"{relative(path)} imports the shim {other}."
+            assert FLOORS[other] < FLOORS[here], f"{here} looks up or aside at {other}."
+
+
+def test_no_circle_not_even_inside_a_folder():
+    pending("a circle")
+    graph = {name(path): set(ours(path)) - {""} for path in MODULES if name(path)}
+    # A package's `__init__` runs before its files: what it imports is its own affair.
+    list(graphlib.TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in MODULES if room(p) in ENGINE], ids=lambda p: str(p.relative_to(PACKAGE))
+    "where",
+    sorted({path.parent for path in MODULES} - {PACKAGE}),
+    ids=lambda p: str(p.relative_to(PACKAGE)),
 )
+def test_a_folder_can_be_taken_in_at_a_glance(where):
+    pending(relative(where))
+    files = [path for path in where.glob("*.py") if path.name != "__init__.py"]
+    folders = [path for path in where.iterdir() if path.is_dir() and any(path.glob("*.py"))]
+    assert len(files) + len(folders) >= FEWEST_FILES, f"{where}: merge it, or split it less."
+    if where.name not in UNBOUNDED:
+        assert len(files) <= MOST_FILES, f"{where}: a folder within it wants to be born."
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if folder(p) in ENGINE], ids=relative)
 def test_the_engine_computes_and_does_nothing_else(path):
-    assert {name.split(".")[0] for name in imported(path)} <= ALLOWED
+    assert libraries(path) <= ALLOWED
 
 
-def test_only_the_networks_know_flax():
+def test_only_networks_know_flax():
+    """In `nets`, and in the folder of each space."""
+    spaces = PACKAGE / "spaces"
     for path in MODULES:
-        if room(path) != "nets":
-            assert "flax" not in {name.split(".")[0] for name in imported(path)}, path
+        if "flax" in libraries(path) and folder(path) != "nets":
+            assert path.parent.parent == spaces and path.parent.name != "check", path
+
+
+def test_methods_import_the_engine_and_the_flax_free_files_of_spaces():
+    pending("methods know flax")
+    for path in MODULES:
+        if folder(path) == "methods":
+            assert not any(flax_below(module) for module in ours(path)), relative(path)
+
+
+@functools.cache
+def flax_below(module):
+    path = next(path for path in MODULES if name(path) == module)
+    return "flax" in libraries(path) or any(flax_below(m) for m in set(ours(path)) - {""})
+
+
+def test_settings_import_nothing_but_each_other():
+    for path in MODULES:
+        if name(path).startswith("pipelines.settings"):
+            assert all(module.startswith("pipelines.settings") for module in ours(path)), path
+            assert not libraries(path) & {"jax", "numpy", "flax", "optax"}, path
 
 
 def test_the_package_names_its_modules_and_does_nothing_else():

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas import hypergrad, mobile_named, single_path_latency
-from jaxnas import space as spaces
-from jaxnas.latency import programs
+from jaxnas.core import hypergrad
+from jaxnas.core.types import Arch, Batch, Choice, Problem, Search, Supernet, Weights
+from jaxnas.hardware import programs
 from jaxnas.methods import (
     beta_darts,
     darts,
@@ -34,8 +34,9 @@ from jaxnas.methods import (
     snas,
     spos,
 )
-from jaxnas.nets import mobile_supernet
-from jaxnas.types import Arch, Batch, Choice, Problem, Search, Supernet, Weights
+from jaxnas.spaces import choices as spaces
+from jaxnas.spaces.mobile import superkernel_latency, zoo
+from jaxnas.spaces.mobile import supernet as mobile_supernet
 from tests import mobile_toys
 
 # These programs run for microseconds: XLA's optimising them would be most of the suite's time.
@@ -257,10 +258,10 @@ def _spos(net: Supernet, arch_learning_rate: float = 0.0) -> Search:
 
 def _single_path(net: Supernet, **settings) -> Search:
     """It has a network of its own: one layer of superkernels."""
-    chain = mobile_toys.one_layer(*mobile_named.SINGLE_PATH[:-1])
+    chain = mobile_toys.one_layer(*zoo.SINGLE_PATH[:-1])
     net = mobile_supernet.single_path(chain, classes=3)
-    times = single_path_latency.Times(1.0, 2.0, 1.5, 3.0)
-    costs = single_path_latency.costs(net.space, dict.fromkeys(range(3), times))
+    times = superkernel_latency.Times(1.0, 2.0, 1.5, 3.0)
+    costs = superkernel_latency.costs(net.space, dict.fromkeys(range(3), times))
     fast = {"costs": costs, "fixed_ms": 1.0, "learning_rate": 0.01, "warmup": 0.2}
     return _short(single_path.single_path, **fast)(net, **settings)
 

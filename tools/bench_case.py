@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import hypergrad
+from jaxnas.core import hypergrad
+from jaxnas.core.types import Batch, Search, Supernet
 from jaxnas.methods import darts as darts_method
-from jaxnas.run import chunks, process
-from jaxnas.types import Batch, Search, Supernet
+from jaxnas.run import process, step_runner
 
 METHODS = {"darts": darts_method.darts}
 ORDERS = {
@@ -121,7 +121,7 @@ def compile_step(case: Case) -> Compiled:
         search, traced, marks = trace_step(case)
         lowered = traced.lower()
         marks.append(time.perf_counter())
-        step = lowered.compile(chunks.options())
+        step = lowered.compile(step_runner.options())
         marks.append(time.perf_counter())
     names = ("init_shapes_s", "trace_s", "lower_s", "compile_s")
     seconds = dict(zip(names, np.diff(marks).tolist(), strict=True))

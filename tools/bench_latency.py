@@ -29,8 +29,9 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from jaxnas.latency import baselines, devices, fit, quality, transfer  # noqa: E402
-from jaxnas.latency.model import Model  # noqa: E402
+from jaxnas.hardware.predict import baselines, fit, metrics, transfer
+from jaxnas.hardware.predict.predictor import Model
+from jaxnas.hardware.tables import benchmarks
 
 OURS = "ours"
 SOURCE_NETWORKS = 900
@@ -38,7 +39,7 @@ MODELS = (OURS, "macs", "table", "mlp", "trees")
 
 
 class Task(NamedTuple):
-    table: devices.Table
+    table: benchmarks.Table
     device: str
     k: int
     draw: int
@@ -109,14 +110,14 @@ def bench(options: argparse.Namespace) -> dict:
         "draws": options.draws,
         "devices": {
             name: {
-                f"k{k}": {m: quality.mean(found[k, name, m])._asdict() for m in models}
+                f"k{k}": {m: metrics.mean(found[k, name, m])._asdict() for m in models}
                 for k in options.k
             }
             for name in names
         },
         "means": {
             f"k{k}": {
-                m: quality.mean([quality.mean(found[k, n, m]) for n in names])._asdict()
+                m: metrics.mean([metrics.mean(found[k, n, m]) for n in names])._asdict()
                 for m in models
             }
             for k in options.k
@@ -125,18 +126,18 @@ def bench(options: argparse.Namespace) -> dict:
     return result | {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def opened_table(path: pathlib.Path, cells: pathlib.Path | None) -> devices.Table:
+def opened_table(path: pathlib.Path, cells: pathlib.Path | None) -> benchmarks.Table:
     """A table of many devices, or the networks of a campaign's folder as one of a single device."""
     if not path.is_dir():
-        return devices.read(path, cells)
-    from jaxnas.target import opened  # jax takes seconds to import, in each process
+        return benchmarks.read(path, cells)
+    from jaxnas.hardware.measure import dataset
 
-    found = opened.campaign(path)
+    found = dataset.campaign(path)
     ms = found.latency_ms[None]
-    return devices.Table(found.entry.space, found.networks, (found.device,), ms, found.work)
+    return benchmarks.Table(found.entry.space, found.networks, (found.device,), ms, found.work)
 
 
-def source(table: devices.Table, name: str) -> Model:
+def source(table: benchmarks.Table, name: str) -> Model:
     """A device's model, fitted to 900 of its networks: the few-shot split of HELP."""
     ms = table.column(name)
     measured = np.flatnonzero(np.isfinite(ms))
@@ -153,7 +154,7 @@ def _each(tasks: list[Task], processes: int) -> list[dict]:
         return list(pool.map(judged, tasks))
 
 
-def judged(task: Task) -> dict[str, quality.Quality]:
+def judged(task: Task) -> dict[str, metrics.Quality]:
     """Each model, fitted to K networks drawn at random, judged on all others of the device."""
     ms = task.table.column(task.device)
     measured = np.flatnonzero(np.isfinite(ms))
@@ -171,7 +172,7 @@ def judged(task: Task) -> dict[str, quality.Quality]:
             predicted = model.predict(networks[outside])
         else:
             predicted = others[name](networks[inside], ms[inside])(networks[outside])
-        found[name] = quality.quality(ms[outside], *predicted)
+        found[name] = metrics.quality(ms[outside], *predicted)
     return found
 
 

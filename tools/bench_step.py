@@ -19,7 +19,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import jax
 import jax.numpy as jnp
 
-from jaxnas.types import Batch
+from jaxnas.core.types import Batch
 from tools import bench_case
 
 DESCRIPTION = """\

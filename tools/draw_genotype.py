@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxnas.report import draw, folder
+from jaxnas.report import draw_cell, run_reader
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,10 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help=where)
     asked = parser.parse_args(arguments)
     try:
-        found = folder.read_genotype(asked.genotype)
+        found = run_reader.read_genotype(asked.genotype)
         asked.out.mkdir(parents=True, exist_ok=True)
-        for name, stem in draw.stems(found.cells).items():
-            draw.save(found.cells[name], asked.out, stem, f"{draw.label(name)} cell")
+        for name, stem in draw_cell.stems(found.cells).items():
+            draw_cell.save(found.cells[name], asked.out, stem, f"{draw_cell.label(name)} cell")
             print(asked.out / f"{stem}.svg", asked.out / f"{stem}.png")
     except (ValueError, OSError) as error:
         print(f"draw_genotype: {' '.join(str(error).split())}", file=sys.stderr)

@@ -18,13 +18,16 @@ import jax
 import numpy as np
 import optax
 
-from jaxnas import genotype as genotypes
-from jaxnas import hypergrad, relax, select
-from jaxnas import space as spaces
+from jaxnas.core import hypergrad
+from jaxnas.core.gates import relax
+from jaxnas.core.types import Batch, Hypergradient, Problem, Relaxation, Supernet
 from jaxnas.methods import darts as darts_method
 from jaxnas.methods import pc_darts
-from jaxnas.nets import darts, derived_darts
-from jaxnas.types import Batch, Hypergradient, Problem, Relaxation, Supernet
+from jaxnas.spaces import choices as spaces
+from jaxnas.spaces import discretise
+from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.darts import network as darts_network
+from jaxnas.spaces.darts import supernet as darts
 from tools import golden_file, golden_start, torch_names
 from tools.golden_file import Values
 
@@ -109,7 +112,7 @@ def _supernet(values: Values) -> Errors:
         (ahead, _), grads = rule.rule(problem)(given.arch, given.weights)
         errors["unrolled_valid_loss"] = _error(ahead, values["unrolled_valid_loss"])
         errors[f"hypergrad_{name}"] = _arch_error(grads, values, f"hypergrad_{name}")
-    found = select.strongest_pairs(given.net.space, given.relax.gates(given.arch, None))
+    found = discretise.strongest_pairs(given.net.space, given.relax.gates(given.arch, None))
     published = genotypes.from_darts(str(values["genotype"]))
     return errors | {"genotype": 0.0 if found == published else math.inf}
 
@@ -170,7 +173,7 @@ def _derived(values: Values) -> Errors:
     reductions = golden_file.reductions(values)
     imagenet = "param/stem0.0.weight" in values
     auxiliary = "param/auxiliary_head.classifier.bias" in values
-    make = derived_darts.imagenet if imagenet else derived_darts.cifar
+    make = darts_network.imagenet if imagenet else darts_network.cifar
     stem = {} if imagenet else {"stem_multiplier": golden_file.stem_multiplier(values, reductions)}
     net = make(
         genotype, features=golden_file.features(values, reductions), cells=cells, classes=classes,

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas import space as spaces
-from jaxnas.types import Batch
+from jaxnas.core.types import Batch
+from jaxnas.spaces import choices as spaces
 from tools import torch_names
 
 CELLS = ("normal", "reduce")

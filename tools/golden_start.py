@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jaxnas.types import Choice
+from jaxnas.core.types import Choice
 
 SEEDS = range(64)
 ARCH_SCALE = 0.7  # of the standard normal that the architecture started as

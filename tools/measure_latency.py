@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from jaxnas.cli import errors, latency  # noqa: E402
+from jaxnas.cli import errors
+from jaxnas.pipelines import latency
 
 
 def main(words: Sequence[str] | None = None) -> int:

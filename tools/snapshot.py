@@ -28,9 +28,6 @@ from typing import Any, NamedTuple
 
 # Programs are run a few times each: compiling is nearly all of it. Both sides are compiled alike.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-os.environ["XLA_FLAGS"] = " ".join(
-    [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_use_fusion_emitters=false"]
-)
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TABLES = ROOT.parent / "shared"
 
@@ -62,7 +59,8 @@ CASES = (
     Case("search-exact", f"search {STAGE} --space nasbench201 --order exact --name exact"),
     Case("search-pt", f"search {CELLS} --space darts-s2 --select perturbation --name pt"),
     Case("search-s1", f"search {CELLS} --space darts-s1 --name s1"),
-    Case("search-sharp", f"search {CELLS} --space darts-sharp --method sharp-darts --set warm_up=0 --name sharp"),
+    Case("search-sharp", f"search {CELLS} --space darts-sharp --method sharp-darts --set warm_up=0 "
+         "--name sharp"),
     Case("search-own", f"search {CELLS} --space docs/examples/my_space.py --name own"),
     Case("search-nasbench201",
          f"search {STAGE} --space nasbench201 --method gdas --table nasbench/nb201.npz --name nb",

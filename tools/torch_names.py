@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas import genotype as genotypes
-from jaxnas.nets import darts, mixed
-from jaxnas.types import Space
+from jaxnas.core.types import Space
+from jaxnas.nets import mixed_edges
+from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.darts import supernet as darts
 
 Path = tuple[str, ...]
 Names = Callable[[Path], tuple[str, ...]]  # one name, or one a row of a stack
@@ -63,7 +64,7 @@ def of_supernet(space: Space, reductions: Sequence[int]) -> Names:
         outer = lambda e: choice.edges[e][0] < darts.INPUTS
         covers = {"edges_from_inputs": outer, "edges": lambda e: not outer(e)}
         rows = [e for e in range(len(choice.edges)) if i not in reductions or covers[loop](e)]
-        plan = mixed.plan(choice, tuple(rows))
+        plan = mixed_edges.plan(choice, tuple(rows))
         shared = op.endswith("_pool_3x3")  # a row a source, else a row an edge
         first = [s not in plan.sources[:n] for n, s in enumerate(plan.sources)]
         columns = dict(plan.columns)[op]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tyro.conf
 
-from jaxnas.cli import arguments
+from jaxnas.cli import parse
 
 TEXT = """Checks a space of your own, and explains what fails.
 
@@ -21,11 +21,11 @@ class Check:
 
 def run(words: Sequence[str]) -> int:
     """Reads the words and checks; gives 0 where all holds."""
-    asked = arguments.parsed(Check, words, "jaxnas check", TEXT)
+    asked = parse.parsed(Check, words, "jaxnas check", TEXT)
     if asked is None:
         return 0
-    from jaxnas import check
     from jaxnas.run import process
+    from jaxnas.spaces import check
 
     with process.without_optimisation():
         return check.run(asked.file)

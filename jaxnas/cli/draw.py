@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro.conf
 
-from jaxnas.cli import arguments
+from jaxnas.cli import parse
 
 TEXT = """Draws the cells of a genotype, as SVG and PNG.
 
@@ -26,9 +26,9 @@ class Draw:
 
 def run(words: Sequence[str]) -> int:
     """Reads the words and draws. Raises GenotypeError, ValueError and OSError."""
-    asked = arguments.parsed(Draw, words, "jaxnas draw", TEXT)
+    asked = parse.parsed(Draw, words, "jaxnas draw", TEXT)
     if asked is not None:
-        from jaxnas.cli import genotypes
+        from jaxnas.pipelines import genotypes
 
         genotype, _ = genotypes.named(asked.genotype)
         out = Path(asked.out).expanduser()

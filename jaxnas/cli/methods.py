@@ -29,29 +29,29 @@ def run(words: Sequence[str]) -> int:
 
 def every() -> list[str]:
     """A line a method."""
-    from jaxnas import menu
+    from jaxnas.methods import selection
 
-    names = menu.names()
+    names = selection.names()
     width = max(map(len, names))
-    return [f"{name:{width}}  {menu.of(name).what}" for name in names]
+    return [f"{name:{width}}  {selection.of(name).what}" for name in names]
 
 
 def one(name: str) -> list[str]:
     """The settings of a method, its paper's and those of the quick preset."""
-    from jaxnas import menu, method_settings
+    from jaxnas.methods import overrides, selection
 
-    method = menu.of(name)
+    method = selection.of(name)
     paper = {k: v for k, v in method.defaults.items() if k != "min_learning_rate"}
-    quick = {k: v for k, v in (menu.QUICK | method.quick).items() if k in paper}
+    quick = {k: v for k, v in (selection.QUICK | method.quick).items() if k in paper}
     width = max(map(len, paper))
     lines = [f"{name}: {method.what}"]
     for key, value in paper.items():
-        flag = f"--{key.replace('_', '-')}" if key in method_settings.FLAGS else key
+        flag = f"--{key.replace('_', '-')}" if key in overrides.FLAGS else key
         change = f"   quick: {shown(quick[key])}" if key in quick else ""
         lines.append(f"  {flag:{width + 2}}  {shown(value)}{change}")
     if method.relaxation:
         lines.append("  may be followed by --select perturbation, with:")
-        lines += [f"    {k:{width}}  {shown(v)}" for k, v in menu.PT.items()]
+        lines += [f"    {k:{width}}  {shown(v)}" for k, v in selection.PT.items()]
     if method.takes_order:
         lines.append("  --order may be first, exact or finite-difference")
     return lines

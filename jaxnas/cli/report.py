@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tyro.conf
 
-from jaxnas.cli import arguments
+from jaxnas.cli import parse
 
 TEXT = """Writes report.html and the pictures of a run folder again, from what is there.
 
@@ -21,9 +21,9 @@ class Report:
 
 def run(words: Sequence[str]) -> int:
     """Reads the words and writes the report. Raises ValueError and OSError."""
-    asked = arguments.parsed(Report, words, "jaxnas report", TEXT)
+    asked = parse.parsed(Report, words, "jaxnas report", TEXT)
     if asked is not None:
-        from jaxnas.report import page
+        from jaxnas.report import run_page
 
-        print(page.write(asked.run))
+        print(run_page.write(asked.run))
     return 0

@@ -7,7 +7,11 @@ batch(train, key, step)                           # jaxnas.types.Batch, under ji
 """
 
 from jaxnas.data import augment
-from jaxnas.data.device import (
+from jaxnas.data.dataset import DataSet, from_arrays, from_pairs, whole
+from jaxnas.data.images import DataError, Images
+from jaxnas.data.lazy_images import Records
+from jaxnas.data.load import load
+from jaxnas.data.on_device import (
     Resident,
     draw,
     finish,
@@ -16,11 +20,7 @@ from jaxnas.data.device import (
     resident,
     steps_per_epoch,
 )
-from jaxnas.data.images import DataError, Images
-from jaxnas.data.records import Records
-from jaxnas.data.sets import DataSet, from_arrays, from_pairs, whole
-from jaxnas.data.source import load
-from jaxnas.data.stream import ahead, stream
+from jaxnas.data.prefetch import ahead, stream
 
 __all__ = [
     "DataError",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxnas.types import Key
+from jaxnas.core.types import Key
 
 Augment = Callable[[Key, jax.Array], jax.Array]
 

@@ -5,16 +5,18 @@ E. Alpaydin and C. Kaynak, 1998, https://doi.org/10.24432/C50P49 (the test part 
 
 import numpy as np
 
-from jaxnas.data import halves, records, sets
+from jaxnas.data import dataset, lazy_images, splits
 from jaxnas.data.images import as_images
 
 
-def read() -> sets.Parts:
+def read() -> dataset.Parts:
     """1,500 training and 297 test images; the test part is stratified and always the same."""
     from sklearn import datasets  # over a second to import, and not always needed
 
     found = datasets.load_digits()
     images = as_images(np.asarray(found.images) / 16, found.target, "digits")
-    kept, held = halves.held_out(images.labels, 297, "digits")
+    kept, held = splits.held_out(images.labels, 297, "digits")
     names = tuple(str(name) for name in found.target_names)
-    return sets.Parts("digits", records.pick(images, kept), records.pick(images, held), names)
+    return dataset.Parts(
+        "digits", lazy_images.pick(images, kept), lazy_images.pick(images, held), names
+    )

@@ -4,15 +4,15 @@ import pathlib
 
 import numpy as np
 
-from jaxnas.data import picture, sets
+from jaxnas.data import dataset, image_io
 from jaxnas.data.images import DataError
-from jaxnas.data.records import Records
+from jaxnas.data.lazy_images import Records
 
 TEST_NAMES = ("test", "val", "valid", "validation")
 Listing = list[tuple[pathlib.Path, int]]
 
 
-def read(root: pathlib.Path) -> sets.Parts:
+def read(root: pathlib.Path) -> dataset.Parts:
     """root/train/<class>/* with root/test/<class>/*, or root/<class>/* with no test part.
 
     Where there is no `test` beside `train`, the first of val, valid, validation is the test part.
@@ -32,10 +32,10 @@ def read(root: pathlib.Path) -> sets.Parts:
         )
     listings = [_listing(part, names) for part in (train, test) if part is not None]
     # A list, since every header must be seen: `any` on a generator would stop at the first colour.
-    colours = [picture.is_colour(path) for listing in listings for path, _ in listing]
+    colours = [image_io.is_colour(path) for listing in listings for path, _ in listing]
     channels = 3 if any(colours) else 1
     parts = [_records(listing, channels) for listing in listings]
-    return sets.Parts(root.resolve().name, parts[0], parts[1] if test else None, names)
+    return dataset.Parts(root.resolve().name, parts[0], parts[1] if test else None, names)
 
 
 def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -64,4 +64,4 @@ def _listing(folder: pathlib.Path, names: tuple[str, ...]) -> Listing:
 
 def _records(listing: Listing, channels: int) -> Records:
     labels = np.array([label for _, label in listing], np.int32)
-    return Records(labels, lambda i: picture.decode(listing[i][0], channels, str(listing[i][0])))
+    return Records(labels, lambda i: image_io.decode(listing[i][0], channels, str(listing[i][0])))

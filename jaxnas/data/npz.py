@@ -7,14 +7,14 @@ import zlib
 
 import numpy as np
 
-from jaxnas.data import sets
+from jaxnas.data import dataset
 from jaxnas.data.images import DataError, as_images
 
 REQUIRED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test", "class_names")
 
 
-def read(path: pathlib.Path) -> sets.Parts:
+def read(path: pathlib.Path) -> dataset.Parts:
     """x_train, y_train and, if there, x_test, y_test, class_names; see `images.as_images`.
 
     Raises DataError for a missing, broken or pickled file, and for missing or unknown keys.
@@ -34,7 +34,7 @@ def read(path: pathlib.Path) -> sets.Parts:
     test = None
     if "x_test" in arrays:
         test = as_images(arrays["x_test"], arrays["y_test"], f"{path}, x_test and y_test")
-    return sets.Parts(path.stem, train, test, _names(arrays.get("class_names"), path))
+    return dataset.Parts(path.stem, train, test, _names(arrays.get("class_names"), path))
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:

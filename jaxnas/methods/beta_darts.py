@@ -2,9 +2,11 @@
 
 import optax
 
-from jaxnas import relax, search, terms
+from jaxnas.core import search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
 
 
 def beta_darts(

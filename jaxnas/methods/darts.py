@@ -1,8 +1,10 @@
 """DARTS: differentiable architecture search. https://arxiv.org/abs/1806.09055"""
 
-from jaxnas import relax, search, target_terms, terms
+from jaxnas.core import search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.types import Hypergradient, Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Hypergradient, Search, Supernet
 
 
 def darts(
@@ -11,7 +13,7 @@ def darts(
     epochs: int = 50,
     steps_per_epoch: int,
     hypergrad: Hypergradient | None = None,
-    penalty: target_terms.Penalty | None = None,
+    penalty: constraints.Penalty | None = None,
     learning_rate: float = 0.025,
     min_learning_rate: float = 0.001,
     weight_decay: float = 3e-4,
@@ -34,7 +36,7 @@ def darts(
         net,
         relaxation,
         loss,
-        outer_objective=target_terms.outer(loss, penalty, relaxation),
+        outer_objective=constraints.outer(loss, penalty, relaxation),
         hypergrad=hypergrad,
         **optimisers.adam_and_sgd(
             rate,

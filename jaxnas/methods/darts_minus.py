@@ -2,10 +2,12 @@
 
 import optax
 
-from jaxnas import relax, search, terms
-from jaxnas import space as spaces
+from jaxnas.core import search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
+from jaxnas.spaces import choices as spaces
 
 
 def darts_minus(

@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas import relax, restrict, search, terms
+from jaxnas.core import search
+from jaxnas.core.gates import masking, relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.stages import Finished, Found, Program, Stage
+from jaxnas.core.types import Relaxation, Search, SearchState, Space, Supernet
 from jaxnas.methods import optimisers
 from jaxnas.methods.weights_only import weights_only
-from jaxnas.program import Finished, Found, Program, Stage
-from jaxnas.space import NONE
-from jaxnas.types import Relaxation, Search, SearchState, Space, Supernet
+from jaxnas.spaces.choices import NONE
 
 
 class Tuning(NamedTuple):
@@ -41,7 +43,7 @@ def blank(net: Supernet, *, epochs: int = 50, steps_per_epoch: int, **settings) 
 
     `perturbation(one_stage(space, 50, blank), relaxation=restrict.uniform(space), ...)`.
     """
-    relaxation = restrict.uniform(net.space)
+    relaxation = masking.uniform(net.space)
     return weights_only(net, relaxation, epochs=epochs, steps_per_epoch=steps_per_epoch, **settings)
 
 
@@ -97,15 +99,15 @@ def _stages(
         raise ValueError(
             "arch_learning_rate has no effect where the architecture is empty: leave it out."
         )
-    kinds = restrict.decided(relaxation)
-    arch = kinds.init(jax.random.key(0), space) | {restrict.FREE: done.state.arch}
+    kinds = masking.decided(relaxation)
+    arch = kinds.init(jax.random.key(0), space) | {masking.FREE: done.state.arch}
     gates = {name: np.array(rows) for name, rows in done.gates.items()}
     rounds = _rounds(space, keep, np.random.default_rng(seed))
     method = tuning and _tuned(kinds, tuning, len(rounds), moves_arch)
     for number, decisions in enumerate(rounds):
         for name, rows in decisions:
             for row in _decide(done, gates, name, rows, criterion, keep):
-                arch = restrict.fix(arch, name, row, gates[name][row])
+                arch = masking.fix(arch, name, row, gates[name][row])
         if method and number < len(rounds) - 1:
             begin = _going_on(done.state, arch, restarted=number == 0)
             label = f"tune-{number:02d}"
@@ -218,7 +220,7 @@ def _tuned(kinds: Relaxation, tuning: Tuning, rounds: int, moves_arch: bool) -> 
             arch_learning_rate=arch_rate,
             arch_weight_decay=tuning.arch_weight_decay,
         )
-        txs["arch_tx"] = restrict.only_free(txs["arch_tx"])
+        txs["arch_tx"] = masking.only_free(txs["arch_tx"])
         return search.bilevel(net, kinds, terms.cross_entropy(), **txs)
 
     return both if moves_arch else weights_alone

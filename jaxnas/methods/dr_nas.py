@@ -2,9 +2,11 @@
 
 from typing import Literal
 
-from jaxnas import relax, search, target_terms, terms
+from jaxnas.core import search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
 
 
 def dr_nas(
@@ -12,7 +14,7 @@ def dr_nas(
     *,
     epochs: int = 100,
     steps_per_epoch: int,
-    penalty: target_terms.Penalty | None = None,
+    penalty: constraints.Penalty | None = None,
     regulariser: Literal["l2", "kl"] = "l2",
     regulariser_weight: float = 1e-3,
     learning_rate: float = 0.025,
@@ -44,7 +46,7 @@ def dr_nas(
     )
     relaxation, loss = relax.dirichlet(), terms.cross_entropy()
     judged = terms.total(loss=loss, kl=divergence) if by_kl else loss
-    outer = target_terms.outer(judged, penalty, relaxation)
+    outer = constraints.outer(judged, penalty, relaxation)
     return search.bilevel(
         net,
         relaxation,

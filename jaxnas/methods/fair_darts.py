@@ -1,8 +1,10 @@
 """FairDARTS: candidates that do not compete. https://arxiv.org/abs/1911.12126"""
 
-from jaxnas import relax, search, terms
+from jaxnas.core import search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
 
 
 def fair_darts(

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas import hypergrad, relax, search, target_terms, terms
+from jaxnas.core import hypergrad, search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.stages import Found, Program, Stage
+from jaxnas.core.types import Gates, Search, Space, Supernet, Term
 from jaxnas.methods import judging, resting
-from jaxnas.program import Found, Program, Stage
-from jaxnas.types import Gates, Search, Space, Supernet, Term
 
 
 def fbnet(
@@ -30,7 +32,7 @@ def fbnet(
     arch_every: int = 4,
     arch_learning_rate: float = 0.01,
     arch_weight_decay: float = 5e-4,
-    penalty: target_terms.Penalty | None = None,
+    penalty: constraints.Penalty | None = None,
     outer_objective: Term | None = None,
 ) -> Search:
     """Weights learn from training data, logits from validation data, both at relaxed draws.
@@ -53,7 +55,7 @@ def fbnet(
         net,
         relaxed,
         loss,
-        outer_objective=judging.one_of(outer_objective, target_terms.outer(loss, penalty, relaxed)),
+        outer_objective=judging.one_of(outer_objective, constraints.outer(loss, penalty, relaxed)),
         arch_tx=optax.chain(
             optax.add_decayed_weights(arch_weight_decay), optax.adam(arch_learning_rate)
         ),

@@ -14,10 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas import relax, restrict, search, terms
+from jaxnas.core import search
+from jaxnas.core.gates import masking, relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.stages import Finished, Found, Program, Stage
+from jaxnas.core.types import Batch, Gates, Search, SearchState, Space, Stats, Supernet, Weights
 from jaxnas.methods import optimisers
-from jaxnas.program import Finished, Found, Program, Stage
-from jaxnas.types import Batch, Gates, Search, SearchState, Space, Stats, Supernet, Weights
 
 NASBENCH201_SPLITS = (15, 30)  # 4 leaves
 DARTS_SPLITS = (2, 4, 6)  # 8 leaves
@@ -54,8 +56,8 @@ def masked_darts(
         arch_learning_rate=arch_learning_rate,
         arch_weight_decay=arch_weight_decay,
     )
-    txs["arch_tx"] = restrict.only_free(txs["arch_tx"])
-    return search.bilevel(net, restrict.masked(relax.softmax()), terms.cross_entropy(), **txs)
+    txs["arch_tx"] = masking.only_free(txs["arch_tx"])
+    return search.bilevel(net, masking.masked(relax.softmax()), terms.cross_entropy(), **txs)
 
 
 def few_shot(

@@ -1,8 +1,10 @@
 """GDAS: one drawn candidate an edge, straight through. https://arxiv.org/abs/1910.04465"""
 
-from jaxnas import relax, schedules, search, target_terms, terms
+from jaxnas.core import schedules, search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
 
 
 def gdas(
@@ -10,7 +12,7 @@ def gdas(
     *,
     epochs: int = 250,
     steps_per_epoch: int,
-    penalty: target_terms.Penalty | None = None,
+    penalty: constraints.Penalty | None = None,
     temperature: float = 10.0,
     min_temperature: float = 0.1,
     learning_rate: float = 0.025,
@@ -39,7 +41,7 @@ def gdas(
         net,
         relaxation,
         loss,
-        outer_objective=target_terms.outer(loss, penalty, relaxation),
+        outer_objective=constraints.outer(loss, penalty, relaxation),
         **optimisers.adam_and_sgd(
             rate,
             weight_decay=weight_decay,

@@ -1,8 +1,10 @@
 """iDARTS: the implicit gradient by a Neumann series. https://arxiv.org/abs/2106.10784"""
 
-from jaxnas import hypergrad, relax, search, terms
+from jaxnas.core import hypergrad, search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
 
 
 def idarts(

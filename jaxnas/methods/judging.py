@@ -1,6 +1,6 @@
 """What judges the validation batches of a search that holds a target."""
 
-from jaxnas.types import Term
+from jaxnas.core.types import Term
 
 
 def one_of(objective: Term | None, with_penalty: Term | None) -> Term | None:

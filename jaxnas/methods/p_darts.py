@@ -12,10 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas import hypergrad, relax, restrict, search, select, terms
+from jaxnas.core import hypergrad, search
+from jaxnas.core.gates import masking, relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.stages import Found, Program, Stage
+from jaxnas.core.types import Gates, Search, Space, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.program import Found, Program, Stage
-from jaxnas.types import Gates, Search, Space, Supernet
+from jaxnas.spaces import discretise
 
 SKIP = "skip_connect"
 Rate = Callable[[jax.Array], jax.Array]  # step -> chance that a skip's output is dropped
@@ -104,7 +107,7 @@ def p_darts(
                 net["candidates"] = dropped(skip_dropout(first_rate, epochs, rest, steps_per_epoch))
             done = yield Stage(f"stage-{number + 1}", remaining, epochs, method, net)
             if number < len(keep):
-                remaining, _ = restrict.pruned(remaining, done.gates, keep[number])
+                remaining, _ = masking.pruned(remaining, done.gates, keep[number])
         gates = {name: np.array(rows) for name, rows in done.gates.items()}
         return Found(remaining, gates if skips is None else limit_skips(remaining, gates, skips))
 
@@ -137,7 +140,7 @@ def limit_skips(space: Space, gates: Gates, most: int, kind: str = "normal") -> 
     choice = space[kind]
     rows = np.array(gates[kind])
     while True:
-        cell = select.strongest_pairs(space, {**gates, kind: rows}).cells[kind]
+        cell = discretise.strongest_pairs(space, {**gates, kind: rows}).cells[kind]
         edges = [choice.edges.index((s, t)) for s, t, op in cell.edges if op == SKIP]
         if len(edges) <= most:
             return {**gates, kind: rows}

@@ -1,9 +1,11 @@
 """PC-DARTS: partial channel connections. https://arxiv.org/abs/1907.05737"""
 
-from jaxnas import hypergrad as hypergradients
-from jaxnas import relax, search, target_terms, terms
+from jaxnas.core import hypergrad as hypergradients
+from jaxnas.core import search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.types import Hypergradient, Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Hypergradient, Search, Supernet
 
 PARTIAL = 4  # of the supernet, which sees the first quarter of the channels
 
@@ -14,7 +16,7 @@ def pc_darts(
     epochs: int = 50,
     steps_per_epoch: int,
     hypergrad: Hypergradient | None = None,
-    penalty: target_terms.Penalty | None = None,
+    penalty: constraints.Penalty | None = None,
     warm_up: int = 15,
     learning_rate: float = 0.1,
     min_learning_rate: float = 0.0,
@@ -46,7 +48,7 @@ def pc_darts(
         net,
         relaxation,
         loss,
-        outer_objective=target_terms.outer(loss, penalty, relaxation),
+        outer_objective=constraints.outer(loss, penalty, relaxation),
         hypergrad=hypergradients.after(warm_up * steps_per_epoch, rule) if warm_up else rule,
         **optimisers.adam_and_sgd(
             rate,

@@ -4,10 +4,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jaxnas import hypergrad, relax, restrict, search, terms
+from jaxnas.core import hypergrad, search
+from jaxnas.core.gates import masking, relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.stages import Finished, Found, Program, Stage
+from jaxnas.core.types import Relaxation, Search, SearchState, Space, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.program import Finished, Found, Program, Stage
-from jaxnas.types import Relaxation, Search, SearchState, Space, Supernet
 
 
 def dirichlet_edges(space: Space) -> Relaxation:
@@ -101,7 +103,7 @@ def progressive_dr_nas(
             name, net = f"stage-{number + 1}", {"partial": part}
             done = yield Stage(name, remaining, length, method, net, begin)
             if number < len(keep):
-                smaller, columns = restrict.pruned(remaining, done.gates, keep[number])
+                smaller, columns = masking.pruned(remaining, done.gates, keep[number])
                 into = functools.partial(widen, remaining, smaller, seed=seed)
                 begin = functools.partial(_go_on, done, columns, into)
                 remaining = smaller
@@ -113,7 +115,7 @@ def progressive_dr_nas(
 def _go_on(done: Finished, columns, widen, fresh: SearchState) -> SearchState:
     old = done.state
     weights, stats = widen(old=(old.weights, old.stats), new=(fresh.weights, fresh.stats))
-    arch = restrict.pruned_arch(old.arch, columns)
+    arch = masking.pruned_arch(old.arch, columns)
     return fresh._replace(arch=arch, weights=weights, stats=stats)
 
 

@@ -9,9 +9,11 @@ from typing import Literal
 import jax
 import optax
 
-from jaxnas import binary, hypergrad, reinforce, search, target_terms, terms
+from jaxnas.core import hypergrad, reinforce, search
+from jaxnas.core.gates import binary
+from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.types import Relaxation, Scalar, Search, Supernet, Term
 from jaxnas.methods import judging, resting
-from jaxnas.types import Relaxation, Scalar, Search, Supernet, Term
 
 Mode = Literal["full", "full_v2", "two", "two_unbiased"]
 # How a supernet has to compute its candidates for each mode.
@@ -31,7 +33,7 @@ def proxyless(
     smoothing: float = 0.1,
     arch_every: int = 5,
     arch_learning_rate: float = 1e-3,
-    penalty: target_terms.Penalty | None = None,
+    penalty: constraints.Penalty | None = None,
     outer_objective: Term | None = None,
 ) -> Search:
     """Weights of drawn networks, and every `arch_every` steps the gradient of binary gates.
@@ -57,7 +59,7 @@ def proxyless(
         net,
         relaxed,
         loss,
-        outer_objective=judging.one_of(outer_objective, target_terms.outer(loss, penalty, relaxed)),
+        outer_objective=judging.one_of(outer_objective, constraints.outer(loss, penalty, relaxed)),
         arch_tx=optax.chain(adam, binary.unmoved_rest()) if two else adam,
         weight_tx=_sgd(
             _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch),

@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas import diagnose, relax, search, terms, watch
+from jaxnas.core import diagnostics, early_stopping, search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Batch, Hypergradient, Scalar, Search, SearchState, Supernet
 from jaxnas.methods import darts
-from jaxnas.types import Batch, Hypergradient, Scalar, Search, SearchState, Supernet
 
 
 def r_darts(
@@ -33,7 +35,7 @@ def r_darts(
     delay: int = 4,
     start: int = 10,
     ratio: float = 1.3,
-    iterations: int = diagnose.ITERATIONS,
+    iterations: int = diagnostics.ITERATIONS,
 ) -> Search:
     """DARTS that stops early (DARTS-ES), and then keeps the architecture of before the rise.
 
@@ -42,14 +44,14 @@ def r_darts(
     and its R-DARTS takes the best of four such searches of rising weight decay, by validation.
     Metrics and further errors are those of `watch.stopping`.
     """
-    rule = watch.Rule(every, window, delay, start, ratio)
+    rule = early_stopping.Rule(every, window, delay, start, ratio)
     base = darts.darts(
         net, epochs=epochs, steps_per_epoch=steps_per_epoch, hypergrad=hypergrad,
         learning_rate=learning_rate, min_learning_rate=min_learning_rate,
         weight_decay=weight_decay, clip_norm=clip_norm, arch_learning_rate=arch_learning_rate,
         arch_weight_decay=arch_weight_decay,
     )  # fmt: skip
-    return watch.stopping(
+    return early_stopping.stopping(
         base, _eigenvalue(net, base, arch_weight_decay, iterations), rule,
         epochs=epochs, steps_per_epoch=steps_per_epoch,
     )  # fmt: skip
@@ -72,7 +74,7 @@ def r_darts_adaptive(
     delay: int = 4,
     start: int = 10,
     ratio: float = 1.3,
-    iterations: int = diagnose.ITERATIONS,
+    iterations: int = diagnostics.ITERATIONS,
     factor: float = 10.0,
     max_weight_decay: float = 0.03,
 ) -> Search:
@@ -90,7 +92,7 @@ def r_darts_adaptive(
             f"Weight decay rises from {weight_decay} by factors of {factor} to {max_weight_decay}: "
             "take a factor above 1, and a decay above 0 and below its maximum."
         )
-    rule = watch.Rule(every, window, delay, start, ratio)
+    rule = early_stopping.Rule(every, window, delay, start, ratio)
     rate = search.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
@@ -112,7 +114,7 @@ def r_darts_adaptive(
         new = jnp.minimum(weight_decay * factor**returns, max_weight_decay).astype(old.dtype)
         return state._replace(weight_opt=optax.tree.set(state.weight_opt, weight_decay=new))
 
-    return watch.returning(
+    return early_stopping.returning(
         base, _eigenvalue(net, base, arch_weight_decay, iterations), rule,
         epochs=epochs, steps_per_epoch=steps_per_epoch, change=regularise,
         # Rounding must not count as one more factor.
@@ -120,14 +122,16 @@ def r_darts_adaptive(
     )  # fmt: skip
 
 
-def _eigenvalue(net: Supernet, base: Search, decay: float, iterations: int) -> watch.Eigenvalue:
+def _eigenvalue(
+    net: Supernet, base: Search, decay: float, iterations: int
+) -> early_stopping.Eigenvalue:
     if iterations < 1:
         raise ValueError(f"Lanczos takes at least one iteration, not {iterations}.")
 
     def value(state: SearchState, valid: Batch) -> Scalar:
         batches = jax.tree.map(lambda x: x[None], valid)
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 2)
-        found = diagnose.arch_eigenvalues(net, base, state, batches, key, iterations)
+        found = diagnostics.arch_eigenvalues(net, base, state, batches, key, iterations)
         return found.values[-1] + decay
 
     return value

@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas import restrict
+from jaxnas.core.gates import masking
+from jaxnas.core.stages import Found, Program, Stage
+from jaxnas.core.types import Gates, Search, SearchState, Space, Supernet
 from jaxnas.methods.weights_only import weights_only
-from jaxnas.program import Found, Program, Stage
-from jaxnas.types import Gates, Search, SearchState, Space, Supernet
 
 
 def trained_alone(net: Supernet, *, epochs: int, steps_per_epoch: int, **settings) -> Search:
     """Trains the cell that the architecture says: gates as given, by `weights_only`."""
-    relaxation = restrict.as_given()
+    relaxation = masking.as_given()
     return weights_only(net, relaxation, epochs=epochs, steps_per_epoch=steps_per_epoch, **settings)
 
 
@@ -65,7 +65,7 @@ def _begin(gates: Gates, state: SearchState) -> SearchState:
 
 
 def _different(space: Space, count: int, keep: int | None, seed: int) -> list[Gates]:
-    relaxation = restrict.uniform_single_path(space, keep)
+    relaxation = masking.uniform_single_path(space, keep)
     draw = jax.jit(lambda key: relaxation.gates({}, None, key=key, step=0))
     found: dict[bytes, Gates] = {}
     # Of as many cells as asked for, all are met in some count * log(count) draws.

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas import relax, search
+from jaxnas.core import search
+from jaxnas.core.gates import relax
+from jaxnas.core.types import Arch, Batch, Key, Problem, Search, SearchState, Supernet, Weights
 from jaxnas.methods import optimisers
-from jaxnas.types import Arch, Batch, Key, Problem, Search, SearchState, Supernet, Weights
 
 
 class Copies(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 
-from jaxnas.types import Scalar
+from jaxnas.core.types import Scalar
 
 
 def active(

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
-from jaxnas import relax, schedules, search, target_terms, terms
+from jaxnas.core import schedules, search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
 
 
 def sharp_darts(
@@ -13,7 +15,7 @@ def sharp_darts(
     epochs: int = 120,
     steps_per_epoch: int,
     weighting: Literal["max", "softmax", "joint"] = "max",
-    penalty: target_terms.Penalty | None = None,
+    penalty: constraints.Penalty | None = None,
     power: float = 2.0,
     warm_up: int = 5,
     learning_rate: float = 0.025,
@@ -47,7 +49,7 @@ def sharp_darts(
         net,
         relaxation,
         loss,
-        outer_objective=target_terms.outer(loss, penalty, relaxation),
+        outer_objective=constraints.outer(loss, penalty, relaxation),
         **optimisers.adam_and_sgd(
             search.per_epoch(annealing, steps_per_epoch),
             weight_decay=weight_decay,

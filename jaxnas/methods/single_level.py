@@ -5,8 +5,10 @@ The simplest rival of bilevel search. The optimisers, those of DARTS, are our ow
 
 import optax
 
-from jaxnas import relax, search, terms
-from jaxnas.types import Search, Supernet
+from jaxnas.core import search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Search, Supernet
 
 
 def single_level(

@@ -11,8 +11,10 @@ import math
 import jax
 import optax
 
-from jaxnas import search, single_path_latency, target_terms, terms, thresholds
-from jaxnas.types import Search, Supernet
+from jaxnas.core import search
+from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.types import Search, Supernet
+from jaxnas.spaces.mobile import superkernel_gates, superkernel_latency
 
 LATENCY_WEIGHT = 0.02  # of the paper's code
 
@@ -20,9 +22,9 @@ LATENCY_WEIGHT = 0.02  # of the paper's code
 def single_path(
     net: Supernet,
     *,
-    costs: single_path_latency.Costs | None = None,
+    costs: superkernel_latency.Costs | None = None,
     fixed_ms: float | None = None,
-    penalty: target_terms.Penalty | None = None,
+    penalty: constraints.Penalty | None = None,
     epochs: int = 8,
     steps_per_epoch: int,
     latency_weight: float | None = None,
@@ -60,15 +62,15 @@ def single_path(
             "no effect, without `fixed_ms` costs are not whole."
         )
     warmup_steps = max(1, round(warmup * epochs * steps_per_epoch))
-    relaxed = thresholds.relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
+    relaxed = superkernel_gates.relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
     objective = terms.cross_entropy(smoothing)
     if penalty is not None:
         # Beside the flat slopes of indicators, and an optimiser that does not know their scale,
         # the weight of others would be lost: it begins as the paper's does.
-        objective = penalty(objective, relaxed, start=single_path_latency.SCALE * LATENCY_WEIGHT)
+        objective = penalty(objective, relaxed, start=superkernel_latency.SCALE * LATENCY_WEIGHT)
     else:
-        single_path_latency.refuse_others(costs, net.space)
-        latency = single_path_latency.logarithm(costs, fixed_ms)
+        superkernel_latency.refuse_others(costs, net.space)
+        latency = superkernel_latency.logarithm(costs, fixed_ms)
         late = terms.weighted(latency, lambda step: weight * (step >= warmup_steps))
         objective = terms.total(loss=objective, latency=late)
     arch_rate = learning_rate if arch_learning_rate is None else arch_learning_rate

@@ -4,9 +4,11 @@ from typing import Literal
 
 import optax
 
-from jaxnas import perturb, relax, search, terms
+from jaxnas.core import search
+from jaxnas.core.gates import perturb, relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
 
 
 def smooth_darts(

@@ -2,9 +2,11 @@
 
 import optax
 
-from jaxnas import relax, schedules, search, terms
+from jaxnas.core import schedules, search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
-from jaxnas.types import Search, Supernet
 
 
 def snas(

@@ -8,10 +8,10 @@ import functools
 
 import jax
 
-from jaxnas import restrict
+from jaxnas.core.gates import masking
+from jaxnas.core.stages import Found, Program, Stage
+from jaxnas.core.types import Search, Space, Supernet
 from jaxnas.methods.weights_only import weights_only
-from jaxnas.program import Found, Program, Stage
-from jaxnas.types import Search, Space, Supernet
 
 
 def spos(
@@ -34,7 +34,7 @@ def spos(
     """
     return weights_only(
         net,
-        restrict.uniform_single_path(net.space, keep),
+        masking.uniform_single_path(net.space, keep),
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         learning_rate=learning_rate,
@@ -64,7 +64,7 @@ def best_of_samples(
         raise ValueError(
             f"A search has epochs >= 1 and evaluates samples >= 1, not {epochs} and {samples}."
         )
-    paths = restrict.uniform_single_path(space, keep)
+    paths = masking.uniform_single_path(space, keep)
     method = functools.partial(spos, keep=keep, **settings)
 
     def stages() -> Program:

@@ -2,8 +2,9 @@
 
 import optax
 
-from jaxnas import search, terms
-from jaxnas.types import Relaxation, Search, Supernet
+from jaxnas.core import search
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Relaxation, Search, Supernet
 
 
 def weights_only(

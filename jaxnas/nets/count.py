@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
-from jaxnas.nets import mixed, nasbench201
-from jaxnas.types import Network, Supernet
+from jaxnas.core.types import Network, Supernet
+from jaxnas.nets import mixed_edges
+from jaxnas.spaces.nasbench201 import supernet as nasbench201
 
 AUXILIARY = "auxiliary"  # the part of the weights that only training uses
 
@@ -113,7 +114,7 @@ def _run(run, *arguments, apart: str = "") -> tuple[Any, int]:
         deaf = True  # a part counted by itself calls modules that are not called again here
         # What jit or a loop calls, it calls once, never, or as often as it likes: count what
         # stands in there by itself.
-        if isinstance(module, mixed.MixedEdges):
+        if isinstance(module, mixed_edges.MixedEdges):
             total = before + _macs_of_edges(module, *arguments)
         elif isinstance(module, nasbench201.Stage):
             cell = nasbench201.SearchCell(*module.settings).clone(parent=None)
@@ -131,7 +132,7 @@ def _run(run, *arguments, apart: str = "") -> tuple[Any, int]:
     return shapes, total
 
 
-def _macs_of_edges(module: mixed.MixedEdges, gates, nodes, read) -> int:
+def _macs_of_edges(module: mixed_edges.MixedEdges, gates, nodes, read) -> int:
     sources = nodes if read is None else read
     seen = module.features // module.mixture.partial
     image = jax.ShapeDtypeStruct((1, *sources.shape[2:-1], seen), sources.dtype)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.nets import lowering
-from jaxnas.nets.normalise import Norm
+from jaxnas.nets.batch_norm import Norm
 
 OpFactory = Callable[..., nn.Module]  # factory(features, stride, norm) -> module
 Ops = Mapping[str, OpFactory]

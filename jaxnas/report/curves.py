@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.report import canvas, layout
+from jaxnas.report import cell_layout, figures
 
 _HUES = ("blue", "orange", "green", "violet", "rose", "teal")
 _POINTS = 400  # more than a screen shows; longer series are averaged in buckets
@@ -26,13 +26,13 @@ def lines(
     title: str, series: Mapping[str, Series], *, x_label: str, y_label: str, percent: bool = False
 ) -> str:
     """One line a series, named at its end; `percent` shows fractions as per cent."""
-    title = canvas.printable(title)
-    drawn = {canvas.printable(name): _tidy(line) for name, line in series.items()}
+    title = figures.printable(title)
+    drawn = {figures.printable(name): _tidy(line) for name, line in series.items()}
     drawn = {name: line for name, line in drawn.items() if len(line.x)}
     if not drawn:
         raise ValueError(f"{title}: no finite number to draw.")
     scale = 100.0 if percent else 1.0
-    with canvas.figure(440, 270) as fig:
+    with figures.figure(440, 270) as fig:
         axes = fig.add_axes((0.135, 0.165, 0.64, 0.68))
         axes.set_title(title)
         axes.set_xlabel(x_label)
@@ -43,14 +43,14 @@ def lines(
         for (name, line), hue in zip(drawn.items(), itertools.cycle(_HUES), strict=False):
             y = scale * line.y
             mark = "o" if len(y) == 1 else None
-            axes.plot(line.x, y, color=canvas.LIGHT[hue], marker=mark, markersize=5)
+            axes.plot(line.x, y, color=figures.LIGHT[hue], marker=mark, markersize=5)
             ends.append((y[-1], name, hue))
         axes.margins(x=0.01, y=0.08)
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=7)
         axes.yaxis.get_major_locator().set_params(nbins=6)
         _name_ends(axes, ends)
         last = ", ".join(f"{name} {value:.4g}" for value, name, _ in ends)
-        return canvas.svg(fig, f"{title}, by {x_label}; last values: {last}")
+        return figures.svg(fig, f"{title}, by {x_label}; last values: {last}")
 
 
 def reliability(
@@ -64,30 +64,30 @@ def reliability(
     bins = len(count)
     centre = (np.arange(bins) + 0.5) / bins
     filled = count > 0
-    with canvas.figure(440, 380) as fig:
+    with figures.figure(440, 380) as fig:
         axes = fig.add_axes((0.135, 0.33, 0.82, 0.565))
         axes.set_title("Confidence against accuracy")
-        axes.plot([0, 100], [0, 100], color=canvas.LIGHT["faint"], linewidth=1.2, dashes=(4, 3))
+        axes.plot([0, 100], [0, 100], color=figures.LIGHT["faint"], linewidth=1.2, dashes=(4, 3))
         bar = {"width": 86 / bins, "linewidth": 0}
-        axes.bar(100 * centre[filled], 100 * accuracy[filled], color=canvas.LIGHT["blue"], **bar)
+        axes.bar(100 * centre[filled], 100 * accuracy[filled], color=figures.LIGHT["blue"], **bar)
         axes.bar(
             100 * centre[filled], 100 * (confidence - accuracy)[filled],
             bottom=100 * accuracy[filled], width=86 / bins, linewidth=1,
-            facecolor=canvas.LIGHT["rose-soft"], edgecolor=canvas.LIGHT["rose"], alpha=0.75,
+            facecolor=figures.LIGHT["rose-soft"], edgecolor=figures.LIGHT["rose"], alpha=0.75,
         )  # fmt: skip
         axes.set(xlim=(0, 100), ylim=(0, 103), ylabel="accuracy (%)")
         axes.text(3, 95, f"ECE {100 * ece:.1f} %", size=12, weight="bold", va="center")
         axes.text(3, 87, "pink: gap to the promise", size=9, va="center",
-                  color=canvas.LIGHT["rose"])  # fmt: skip
+                  color=figures.LIGHT["rose"])  # fmt: skip
         axes.grid(axis="y")
         axes.tick_params(length=0, labelbottom=False)
         below = fig.add_axes((0.135, 0.125, 0.82, 0.15))
-        below.bar(100 * centre, count, color=canvas.LIGHT["faint"], width=86 / bins)
+        below.bar(100 * centre, count, color=figures.LIGHT["faint"], width=86 / bins)
         below.set(xlim=(0, 100), xlabel="confidence (%)", ylabel="images")
         below.yaxis.get_major_locator().set_params(integer=True, nbins=2)
         below.tick_params(length=0)
         fig.align_ylabels()
-        return canvas.svg(
+        return figures.svg(
             fig, f"Reliability diagram of {int(count.sum())} images; ECE {100 * ece:.1f} %"
         )
 
@@ -100,10 +100,10 @@ def comparison(found: float, random: Sequence[float], digits: int = 2) -> str:
     found = 100 * found
     mean = values.mean()
     spread = values.std(ddof=1) if len(values) > 1 else 0.0
-    with canvas.figure(440, 210) as fig:
+    with figures.figure(440, 210) as fig:
         axes = fig.add_axes((0.2, 0.23, 0.755, 0.58))
         axes.set_title("Test accuracy, found against random")
-        ink, blue, soft = (canvas.LIGHT[name] for name in ("muted", "blue", "node"))
+        ink, blue, soft = (figures.LIGHT[name] for name in ("muted", "blue", "node"))
         axes.axvspan(mean - spread, mean + spread, ymax=0.5, color=soft, linewidth=0)
         axes.plot([mean, mean], [-0.42, 0.42], color=ink, linewidth=1.6)
         # Equal results stay visible: a small, fixed scatter across the row.
@@ -127,7 +127,7 @@ def comparison(found: float, random: Sequence[float], digits: int = 2) -> str:
         axes.xaxis.get_major_locator().set_params(nbins=6)
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
-        return canvas.svg(
+        return figures.svg(
             fig, f"Top-1: found cell {found:.{digits}f} %, {len(values)} random cells {text} %"
         )
 
@@ -148,10 +148,10 @@ def _name_ends(axes: Any, ends: list[tuple[float, str, str]]) -> None:
     tall = axes.get_window_extent().height
     ends = sorted(ends)
     wanted = [tall * (value - low) / (high - low) for value, _, _ in ends]
-    placed = layout.spread(wanted, [15.0] * len(ends))
+    placed = cell_layout.spread(wanted, [15.0] * len(ends))
     for y, (_, name, hue) in zip(placed, ends, strict=True):
         text = name if len(name) <= 12 else name[:11] + "…"
         axes.text(
-            1.025, y / tall, text, transform=axes.transAxes, color=canvas.LIGHT[hue],
+            1.025, y / tall, text, transform=axes.transAxes, color=figures.LIGHT[hue],
             size=9.5, va="center", weight="bold",
         )  # fmt: skip

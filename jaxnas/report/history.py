@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.report import curves, draw, folder, heat, markup, say
+from jaxnas.report import curves, draw_cell, formatting, heat_map, markup, run_reader
 
 _KNOWN = {  # prefix of metric names -> title, unit
     "loss": ("Loss", "nats"),
@@ -32,15 +32,15 @@ class Point(NamedTuple):
     value: float
 
 
-def charts(run: folder.Run, missing: list[str]) -> str:
+def charts(run: run_reader.Run, missing: list[str]) -> str:
     """A chart for each prefix of metric names, as `loss` of `loss/train`."""
     groups: dict[str, dict[str, dict[float, Point]]] = {}
     for entry in run.metrics:
-        at = Point(*(say.number(entry.get(key)) for key in ("step", "epoch")), 0.0)
+        at = Point(*(formatting.number(entry.get(key)) for key in ("step", "epoch")), 0.0)
         moment = at.epoch if at.step is None else at.step
         for key, value in entry.items():
             prefix, name = _ALONE.get(key) or key.rpartition("/")[::2]
-            value = say.number(value)
+            value = formatting.number(value)
             if prefix and value is not None and moment is not None:
                 # A resumed run may tell a step twice: the later telling counts.
                 groups.setdefault(prefix, {}).setdefault(name, {})[moment] = at._replace(
@@ -86,7 +86,7 @@ def _chart(prefix: str, group: Mapping[str, list[Point]]) -> str:
     return markup.figure(picture, "curve-" + re.sub(r"[^A-Za-z0-9]+", "-", prefix), left_out)
 
 
-def heat_maps(run: folder.Run, missing: list[str]) -> str:
+def heat_maps(run: run_reader.Run, missing: list[str]) -> str:
     """A heat map for each cell whose gates were recorded."""
     figures = []
     for index, (name, choice) in enumerate(run.space.items() if run.gates else ()):
@@ -94,8 +94,8 @@ def heat_maps(run: folder.Run, missing: list[str]) -> str:
             edges = [(int(source), int(target)) for source, target in choice["edges"]]
             candidates = [[str(op) for op in ops] for ops in choice["candidates"]]
             history, x, label = _moments(run, name, (len(edges), len(candidates[0])))
-            title = f"{draw.label(name)} cell"
-            picture = heat.heat_map(title, history, edges, candidates, x, label)
+            title = f"{draw_cell.label(name)} cell"
+            picture = heat_map.heat_map(title, history, edges, candidates, x, label)
         except (ValueError, TypeError, LookupError, OverflowError):
             missing.append(f"Gates of cell {name}: gates.jsonl and space.json do not fit together.")
             continue
@@ -107,7 +107,7 @@ def heat_maps(run: folder.Run, missing: list[str]) -> str:
     return "".join(figures)
 
 
-def _moments(run: folder.Run, name: str, shape: tuple[int, int]):
+def _moments(run: run_reader.Run, name: str, shape: tuple[int, int]):
     """The gates f32[T, edges, candidates] of a cell, their epochs or steps, and which."""
     kept = []
     # A resumed run may tell a step twice: the later telling counts.
@@ -122,7 +122,7 @@ def _moments(run: folder.Run, name: str, shape: tuple[int, int]):
     if len(kept) > _MOMENTS:
         kept = [kept[i] for i in np.linspace(0, len(kept) - 1, _MOMENTS).astype(int)]
     for label in ("epoch", "step"):
-        x = [say.number(entry.get(label)) for entry, _ in kept]
+        x = [formatting.number(entry.get(label)) for entry, _ in kept]
         if None not in x:
             return np.stack([values for _, values in kept]), x, label
     return np.stack([values for _, values in kept]), list(range(len(kept))), "entry"

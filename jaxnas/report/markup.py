@@ -4,7 +4,7 @@ import html
 import json
 from typing import Any
 
-from jaxnas.report import canvas
+from jaxnas.report import figures
 
 
 def text(value: Any) -> str:
@@ -16,7 +16,7 @@ def text(value: Any) -> str:
 
 def figure(picture: str, prefix: str, caption: str = "", wide: bool = False) -> str:
     """A picture in the page's colours; `wide` ones scroll sideways where they do not fit."""
-    inline = canvas.themed(picture, prefix)
+    inline = figures.themed(picture, prefix)
     # What scrolls must be reachable by keyboard.
     hold = '<div class="scroll" tabindex="0">' if wide else '<div class="fit">'
     caption = f"<figcaption>{caption}</figcaption>" if caption else ""

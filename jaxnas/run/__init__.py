@@ -1,15 +1,15 @@
 """The host side of a run: one loop, for a search as for the training of a network."""
 
-from jaxnas.run import cache, memory, process
+from jaxnas.run import compilation_cache, memory, process
 from jaxnas.run.beginning import begin
-from jaxnas.run.chunks import Chunks, Execution, execution
-from jaxnas.run.chunks import chunks as chunks_of
-from jaxnas.run.folder import RunError, claim, write_text
+from jaxnas.run.checkpoint_policy import Saving
 from jaxnas.run.health import NonFiniteError
-from jaxnas.run.host_loop import Epoch, Outcome, loop
-from jaxnas.run.records import describe, fingerprint
-from jaxnas.run.savings import Saving
+from jaxnas.run.loop import Epoch, Outcome, loop
+from jaxnas.run.provenance import describe, fingerprint
+from jaxnas.run.run_folder import RunError, claim, write_text
 from jaxnas.run.signals import Interrupted
+from jaxnas.run.step_runner import Chunks, Execution, execution
+from jaxnas.run.step_runner import chunks as chunks_of
 
 __all__ = [
     "Chunks",
@@ -21,9 +21,9 @@ __all__ = [
     "RunError",
     "Saving",
     "begin",
-    "cache",
     "chunks_of",
     "claim",
+    "compilation_cache",
     "describe",
     "execution",
     "fingerprint",

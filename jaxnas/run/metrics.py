@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from jaxnas.run import folder
+from jaxnas.run import run_folder
 
 
 class Lines(NamedTuple):
@@ -28,17 +28,17 @@ def opened(path: Path, step: int) -> Iterator[Lines]:
 
     Raises RunError, also from `write` and `sync`, if the disk refuses.
     """
-    with folder.opened(path, "a+b") as file:
-        with folder.writing(path):
+    with run_folder.opened(path, "a+b") as file:
+        with run_folder.writing(path):
             file.truncate(_length(path, step))
 
         def write(lines: Iterable[Mapping[str, Any]]) -> None:
             text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
-            with folder.writing(path):
+            with run_folder.writing(path):
                 _write_all(file, text.encode())
 
         def sync() -> None:
-            with folder.writing(path):
+            with run_folder.writing(path):
                 os.fsync(file.fileno())
 
         yield Lines(write, sync)

@@ -1,0 +1,137 @@
+"""How a loss bends around a point: Hessian products, spectra, and the rise within a radius.
+
+A loss is `value(point, batch) -> scalar`; `batches` carry a leading axis `[N, ...]`, and what is
+measured is the mean over them. One batch is in memory at a time.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.flatten_util import ravel_pytree
+
+from jaxnas.core.types import Key, Scalar
+
+Point = Any  # a pytree of floating-point arrays, n numbers in all
+Value = Callable[[Point, Any], Scalar]
+
+
+class Ritz(NamedTuple):
+    """What Lanczos found: values ascending, each within its `errors` of an eigenvalue."""
+
+    values: jax.Array  # f[k]
+    errors: jax.Array  # f[k]
+
+
+def product(value: Value, at: Point, batches: Any, direction: Point) -> Point:
+    """The Hessian at a point times a direction, as a forward derivative of the gradient."""
+
+    def one(batch) -> Point:
+        slope = jax.grad(lambda point: value(point, batch))
+        return jax.jvp(slope, (at,), (direction,))[1]
+
+    return _mean(one, jax.tree.map(jnp.zeros_like, at), batches)
+
+
+def hessian(value: Value, at: Point, batches: Any) -> jax.Array:
+    """The whole Hessian, f[n, n], a row at a time; numbers in the order of `jax.tree.leaves`.
+
+    n products, and the memory of one of them beside n^2 numbers. Raises ValueError for n = 0.
+    """
+    flat, restore = _flat(at)
+
+    def row(index) -> jax.Array:
+        direction = restore(jnp.zeros_like(flat).at[index].set(1))
+        return ravel_pytree(product(value, at, batches, direction))[0]
+
+    return jax.lax.map(row, jnp.arange(flat.size))
+
+
+def spectrum(matrix: jax.Array) -> jax.Array:
+    """Eigenvalues of a symmetric matrix, f[n], ascending; rounding that broke the symmetry is
+    averaged away."""
+    return jnp.linalg.eigvalsh((matrix + matrix.T) / 2)
+
+
+def lanczos(value: Value, at: Point, batches: Any, key: Key, iterations: int) -> Ritz:
+    """Eigenvalues of the Hessian by `min(iterations, n)` products, the outermost ones first.
+
+    Every new vector is made orthogonal to all before it, twice, at the memory of `iterations`
+    points; with n iterations the values are the spectrum. Where the vectors span an invariant
+    space, a random one goes on. Golub and Van Loan 2013, section 10.1 and (for the errors)
+    theorem 10.1.2 as we remember it. Raises ValueError unless iterations > 0 and n > 0.
+    """
+    if iterations < 1:
+        raise ValueError(f"Lanczos takes at least one iteration, not {iterations}.")
+    flat, restore = _flat(at)
+    count = min(iterations, flat.size)
+    tiny = 100 * jnp.finfo(flat.dtype).eps
+
+    def random(index) -> jax.Array:
+        return jax.random.normal(jax.random.fold_in(key, index), flat.shape, flat.dtype)
+
+    def orthogonal(vector, basis) -> jax.Array:
+        for _ in range(2):
+            vector = vector - (basis @ vector) @ basis
+        return vector
+
+    def extend(index, carry):
+        basis, diagonal, beside, scale = carry
+        here = basis[index]
+        image = ravel_pytree(product(value, at, batches, restore(here)))[0]
+        length = jnp.linalg.norm(image)
+        scale = jnp.maximum(scale, length)
+        rest = orthogonal(image, basis)
+        norm = jnp.linalg.norm(rest)
+        ended = norm <= tiny * scale
+        other = orthogonal(random(index + 1), basis)
+        # Of the last vector when it completes the space, nothing is left either.
+        other = other / jnp.maximum(jnp.linalg.norm(other), tiny)
+        rest = jnp.where(ended, other, rest / jnp.where(ended, 1, norm))
+        diagonal = diagonal.at[index].set(here @ image)
+        beside = beside.at[index].set(jnp.where(ended, 0, norm))
+        return basis.at[index + 1].set(rest), diagonal, beside, scale
+
+    first = random(0)
+    basis = jnp.zeros((count + 1, flat.size), flat.dtype).at[0].set(first / jnp.linalg.norm(first))
+    start = (basis, jnp.zeros(count, flat.dtype), jnp.zeros(count, flat.dtype), flat.dtype.type(0))
+    _, diagonal, beside, _ = jax.lax.fori_loop(0, count, extend, start)
+    values, vectors = jnp.linalg.eigh(
+        jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
+    )
+    return Ritz(values, jnp.abs(beside[-1] * vectors[-1]))
+
+
+def sharpness(value: Value, at: Point, batches: Any, radius: float) -> Scalar:
+    """`value(at + radius g / |g|) - value(at)`, g the gradient: the rise of one ascent step.
+
+    The first-order estimate of the largest rise within `radius` (Euclidean, all numbers
+    together): SAM, Foret et al. 2021, eq. 2, https://arxiv.org/abs/2010.01412. Zero where the
+    gradient is. Raises ValueError unless radius > 0.
+    """
+    if not radius > 0:
+        raise ValueError(f"Sharpness is measured within a radius above 0, not {radius}.")
+    zero = jax.tree.map(jnp.zeros_like, at)
+    slope = _mean(lambda batch: jax.grad(value)(at, batch), zero, batches)
+    norm = optax.tree.norm(slope)
+    step = jnp.where(norm == 0, 0.0, radius / jnp.where(norm == 0, 1.0, norm))
+    top = optax.tree.add_scale(at, step, slope)
+    rise = lambda batch: value(top, batch) - value(at, batch)
+    return _mean(rise, jnp.zeros_like(norm), batches)
+
+
+def _flat(at: Point) -> tuple[jax.Array, Callable[[jax.Array], Point]]:
+    flat, restore = ravel_pytree(at)
+    if not flat.size:
+        raise ValueError("A point of no numbers has no curvature: there is nothing to derive by.")
+    return flat, restore
+
+
+def _mean(each: Callable[[Any], Any], zero: Any, batches: Any) -> Any:
+    """The mean of `each(batch)`, one batch after the other; `zero` is of its shapes."""
+    count = len(jax.tree.leaves(batches)[0])
+    add = lambda total, batch: (optax.tree.add(total, each(batch)), None)
+    total, _ = jax.lax.scan(add, zero, batches)
+    return optax.tree.scale(1 / count, total)

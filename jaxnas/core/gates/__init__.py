@@ -1,0 +1,1 @@
+"""Architecture parameters to gates: relaxations, draws, masks, samplers."""

@@ -1,0 +1,109 @@
+"""Gates that are draws: one candidate is open, and the gradient is that of its probability.
+
+ProxylessNAS, https://arxiv.org/abs/1812.00332, mit-han-lab/proxylessnas search/modules/mix_op.py.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnas.core.gates import relax
+from jaxnas.core.types import Arch, Gates, Key, Relaxation, Weights
+
+# The gate of the candidate that `two_path` drew beside the open one.
+COMPANION = 1e-9
+
+
+def binary(scale: float = 1e-3) -> Relaxation:
+    """Gates are a one-hot draw by the softmax of the logits, whose gradient they pass on.
+
+    d loss/d logit_i = sum_j d loss/d gate_j p_j (delta_ij - p_i). Expected gates are the softmax.
+    ProxylessNAS, eqs. 3 and 4, https://arxiv.org/abs/1812.00332
+    """
+
+    def draw(logits: jax.Array, noise: jax.Array) -> jax.Array:
+        probabilities = jax.nn.softmax(logits)
+        return _passing(_first(logits, noise), probabilities)
+
+    return _drawn(draw, scale)
+
+
+def two_path(scale: float = 1e-3, *, unbiased: bool = False) -> Relaxation:
+    """Two candidates are drawn, without replacement; by the softmax over the two one is open.
+
+    The other one's gate is `COMPANION`, which is as good as closed and tells a supernet that a
+    gradient is wanted for it. Only the two logits get a gradient, that of the softmax over the two.
+    Averaged over pairs this is a multiple of `binary`'s where all probabilities are equal, N / (2 N
+    - 2) of it for N candidates, and a distorted one elsewhere. With `unbiased` (ours) a pair's
+    gradient is divided by its chance, so that the average is `binary`'s for every loss linear in
+    the gates. ProxylessNAS, section 3.2; mit-han-lab/proxylessnas search/modules/mix_op.py.
+    """
+
+    def draw(logits: jax.Array, noise: jax.Array) -> jax.Array:
+        ranked = jax.nn.log_softmax(logits) + noise[..., 0]
+        # The two largest of perturbed logits are a draw without replacement.
+        _, pair = jax.lax.top_k(ranked, 2)
+        among = jax.nn.one_hot(pair, logits.shape[-1], dtype=logits.dtype).sum(-2)
+        within = jnp.where(among > 0, logits, -jnp.inf)
+        shares = jax.nn.softmax(within)
+        hard = _first(within, noise[..., 1])
+        closed = COMPANION * (among - hard)
+        scale = _inverse_chance(logits, pair)[..., None] if unbiased else 1.0
+        return _passing(hard + closed, jax.lax.stop_gradient(scale) * shares)
+
+    return _drawn(draw, scale, 2)
+
+
+def _inverse_chance(logits: jax.Array, pair: jax.Array) -> jax.Array:
+    """What makes the mean over pairs that of all: p_i p_j / (chance of the pair * q_i q_j)."""
+    log_p = jax.nn.log_softmax(logits)
+    first, second = (jnp.take_along_axis(log_p, pair[..., n : n + 1], -1)[..., 0] for n in (0, 1))
+    p, q = jnp.exp(first), jnp.exp(second)
+    return (p + q) ** 2 / (p * q * (1 / -jnp.expm1(first) + 1 / -jnp.expm1(second)))
+
+
+def _first(logits: jax.Array, noise: jax.Array) -> jax.Array:
+    best = jnp.argmax(logits + noise, -1)
+    return jax.nn.one_hot(best, logits.shape[-1], dtype=logits.dtype)
+
+
+def _passing(value: jax.Array, slope: jax.Array) -> jax.Array:
+    """`value`, with the derivative of `slope`."""
+    return jax.lax.stop_gradient(value) + (slope - jax.lax.stop_gradient(slope))
+
+
+def _drawn(draw: Callable[..., jax.Array], scale: float, draws: int | None = None) -> Relaxation:
+    def gates(arch: Arch, weights: Weights, *, key: Key, step) -> Gates:
+        last = () if draws is None else (draws,)
+        keys = jax.random.split(key, len(arch))
+        return {
+            name: draw(arch[name], jax.random.gumbel(k, (*arch[name].shape, *last)))
+            for k, name in zip(keys, sorted(arch), strict=True)
+        }
+
+    expected = lambda arch, weights, **_: jax.tree.map(jax.nn.softmax, arch)
+    return Relaxation(relax.softmax(scale).init, gates, expected)
+
+
+def unmoved_rest() -> optax.GradientTransformation:
+    """Logits that move keep the sum of their exponentials: the others keep their probabilities.
+
+    To be chained after an optimiser that leaves a logit without gradient where it is, such as Adam
+    without momentum. Of a row the logits that move are shifted together. ProxylessNAS's code after
+    a step of its two paths.
+    """
+
+    def shifted(logits: jax.Array, updates: jax.Array) -> jax.Array:
+        moving = updates != 0
+        total = lambda x: jax.nn.logsumexp(x, axis=-1, keepdims=True, where=moving)
+        change = jnp.where(
+            moving.any(-1, keepdims=True), total(logits + updates) - total(logits), 0
+        )
+        return jnp.where(moving, updates - change, updates)
+
+    def update(updates, state, arch=None):
+        return jax.tree.map(shifted, arch, updates), state
+
+    return optax.GradientTransformation(lambda arch: optax.EmptyState(), update)

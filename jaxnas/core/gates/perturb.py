@@ -1,0 +1,77 @@
+"""How the gates are shaken under the weight step: (loss, gates) -> gates nearby.
+
+For gates whose rows sum to one. SmoothDARTS, https://arxiv.org/abs/2002.05283, perturbs what the
+softmax gives and not the logits, and only where the weights learn. Constants as in
+xiangning-chen/SmoothDARTS attacker/perturb.py.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnas.core.types import Gates, Key, Scalar
+
+Perturb = Callable[..., Gates]  # (loss, gates, *, key, step)
+Loss = Callable[[Gates], Scalar]
+
+
+def random(radius: optax.Schedule) -> Perturb:
+    """Adds uniform noise within `radius(step)`, then projects. SmoothDARTS-RS, eq. 3."""
+
+    def perturb(loss: Loss, gates: Gates, *, key: Key, step: Scalar) -> Gates:
+        return project(_shaken(gates, key, radius(step)))
+
+    return perturb
+
+
+def adversarial(radius: optax.Schedule, steps: int = 7) -> Perturb:
+    """Climbs the training loss within `radius(step)` of the gates. SmoothDARTS-ADV, eq. 4.
+
+    `steps` signed gradient steps of 2 radius / steps from a random start; the gates stay as they
+    were where the loss did not rise. The loss is that of the weight step, by statistics of the
+    batch, where the paper's code takes running ones; ours are not moved by the attack either.
+    Each step costs one gradient. Raises ValueError unless steps >= 1.
+    """
+    if steps < 1:
+        raise ValueError(f"An attack takes one step or more, not {steps}.")
+
+    def perturb(loss: Loss, gates: Gates, *, key: Key, step: Scalar) -> Gates:
+        reach = radius(step)
+
+        def within(moved: Gates) -> Gates:
+            hold = lambda m, g: jnp.clip(m, g - reach, g + reach)
+            return project(jax.tree.map(hold, moved, gates))
+
+        def climb(_, at: Gates) -> Gates:
+            slope = jax.grad(loss)(at)
+            stride = 2 * reach / steps
+            return within(jax.tree.map(lambda a, s: a + stride * jnp.sign(s), at, slope))
+
+        start = project(_shaken(gates, key, reach))
+        found = jax.lax.fori_loop(0, steps, climb, start)
+        rose = loss(found) > loss(gates)
+        return jax.tree.map(lambda f, g: jnp.where(rose, f, g), found, gates)
+
+    return perturb
+
+
+def project(gates: Gates) -> Gates:
+    """Rows back into the simplex: clipped to [0, 1], divided by their sums.
+
+    A row without a positive entry becomes one-hot at its largest.
+    """
+
+    def of_choice(rows: jax.Array) -> jax.Array:
+        clipped = jnp.clip(rows, 0.0, 1.0)
+        total = clipped.sum(-1, keepdims=True)
+        largest = jax.nn.one_hot(jnp.argmax(rows, -1), rows.shape[-1], dtype=rows.dtype)
+        return jnp.where(total > 0, clipped / jnp.where(total > 0, total, 1.0), largest)
+
+    return jax.tree.map(of_choice, gates)
+
+
+def _shaken(gates: Gates, key: Key, radius: jax.Array) -> Gates:
+    noise = optax.tree.random_like(key, gates, jax.random.uniform)
+    return jax.tree.map(lambda g, u: g + radius * (2 * u - 1), gates, noise)

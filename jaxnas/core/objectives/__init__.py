@@ -1,0 +1,1 @@
+"""Summands of an objective: losses, distillation, costs, constraints."""

@@ -1,0 +1,91 @@
+"""One search step on many devices: the batch is split, all else is on each of them."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxnas.core.types import Batch, Search, SearchState, Supernet
+
+
+def data_parallel(search: Search, mesh: Mesh) -> Search:
+    """`search` whose batches are spread over the one axis of `mesh`; for use under `jax.jit`.
+
+    The step computes what it computes on one device, up to the order of sums: XLA adds the
+    communication, and statistics of a batch are those of the whole batch. Make the mesh with
+    `axis_types=(AxisType.Auto,)`. Raises ValueError for another mesh, and for a batch that
+    does not divide by its size.
+    """
+    if len(mesh.axis_names) != 1 or mesh.axis_types != (AxisType.Auto,):
+        raise ValueError(
+            f"A batch is split over one automatic axis, not over {mesh.axis_names} of types "
+            f"{mesh.axis_types}: use jax.make_mesh((n,), ('batch',), axis_types=(AxisType.Auto,))."
+        )
+    whole = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+
+    def update(state: SearchState, train: Batch, valid: Batch):
+        for batch in (train, valid):
+            _check_divides(batch, mesh.size)
+        state = jax.lax.with_sharding_constraint(state, whole)
+        train, valid = jax.lax.with_sharding_constraint((train, valid), split)
+        return jax.lax.with_sharding_constraint(search.update(state, train, valid), whole)
+
+    return search._replace(update=update)
+
+
+def pmapped(
+    method: Callable[[Supernet], Search],
+    net: Supernet,
+    devices: Sequence[jax.Device] | None = None,
+    axis: str = "batch",
+) -> Search:
+    """`method(net)` whose update is a compiled `jax.pmap`; it takes whole batches.
+
+    Every device passes its part of the inputs through the network, gathers the logits of the
+    whole batch and judges them with all labels, so that any loss, metric or hypergradient is
+    that of the whole batch. Batch statistics are local to a device and their running values
+    are averaged, unless the network averages over `axis` itself. `devices` are all local
+    ones by default. Raises ValueError for a batch that does not divide by their number.
+    """
+    devices = tuple(devices or jax.local_devices())
+    part = Batch(inputs=0, labels=None)
+    step = jax.pmap(
+        method(_spread(net, axis)).update,
+        axis,
+        in_axes=(None, part, part),
+        out_axes=None,
+        devices=devices,
+    )
+
+    def in_parts(batch: Batch) -> Batch:
+        _check_divides(batch, len(devices))
+        shape = (len(devices), -1, *batch.inputs.shape[1:])
+        return batch._replace(inputs=batch.inputs.reshape(shape))
+
+    def update(state: SearchState, train: Batch, valid: Batch):
+        return step(state, in_parts(train), in_parts(valid))
+
+    return method(net)._replace(update=update)
+
+
+def _spread(net: Supernet, axis: str) -> Supernet:
+    """`net` that sees a part of the inputs and gives the logits of all."""
+
+    def apply(weights, stats, gates, inputs):
+        # The mean changes no value, as these are equal everywhere. Its transpose, with the
+        # sum over devices that transposes the gathering, makes gradients those of the whole.
+        weights, gates = jax.lax.pmean((weights, gates), axis)
+        logits, stats = net.apply(weights, stats, gates, inputs)
+        return jax.lax.all_gather(logits, axis, tiled=True), jax.lax.pmean(stats, axis)
+
+    def infer(weights, stats, gates, inputs):
+        return jax.lax.all_gather(net.infer(weights, stats, gates, inputs), axis, tiled=True)
+
+    return net._replace(apply=apply, infer=infer)
+
+
+def _check_divides(batch: Batch, parts: int) -> None:
+    size = batch.labels.shape[0]
+    if size % parts:
+        raise ValueError(f"A batch of {size} does not split over {parts} devices: make it divide.")

@@ -1,0 +1,147 @@
+"""The nouns of jaxnas: what a space, a supernet, a relaxation and a search are.
+
+Five trees share one set of keys, the choices of a space:
+
+    space[k]     Choice(edges, candidates)   what may be chosen       (static)
+    arch[k]      trainable parameters        what is preferred so far
+    gates[k]     f32[edges, candidates]      how far each candidate is open
+    costs[k]     f32[edges, candidates]      milliseconds each would take
+    genotype[k]  the edges that were chosen                           (static)
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+Key = Scalar = jax.Array
+Arch = Weights = Stats = Memory = Any
+Gates = Mapping[str, jax.Array]
+
+
+class Choice(NamedTuple):
+    """What may be chosen on each edge of a cell, a rectangle of names.
+
+    Every edge lists its own candidates (RobustDARTS S1 differs from edge to edge); all
+    edges list equally many, so that gates are one array `f32[edges, candidates]`.
+    """
+
+    edges: tuple[tuple[int, int], ...]  # (source, target) nodes
+    candidates: tuple[tuple[str, ...], ...]  # one tuple of names an edge
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(edges, candidates): the shape of this choice's gates."""
+        return len(self.edges), len(self.candidates[0])
+
+
+Space = Mapping[str, Choice]
+
+
+class Batch(NamedTuple):
+    inputs: jax.Array  # f32[B, H, W, C]
+    labels: jax.Array  # i32[B]
+
+
+class Supernet(NamedTuple):
+    """A network whose candidates are all alive, seen from outside.
+
+    `apply` normalises by the statistics of the batch and returns the moved running
+    statistics; `infer` normalises by the running statistics it is given.
+    """
+
+    space: Space
+    init: Callable[[Key, jax.Array], tuple[Weights, Stats]]
+    apply: Callable[[Weights, Stats, Gates, jax.Array], tuple[jax.Array, Stats]]
+    infer: Callable[[Weights, Stats, Gates, jax.Array], jax.Array]
+
+
+class Network(NamedTuple):
+    """A discrete network, as a genotype says it.
+
+    `apply(weights, stats, inputs, key, drop_path)` trains: batch statistics, paths dropped
+    with probability `drop_path` (a traced scalar); it returns
+    `((logits, auxiliary logits or None), stats)`. `infer(weights, stats, inputs)` gives
+    the logits by running statistics.
+    """
+
+    init: Callable[[Key, jax.Array], tuple[Weights, Stats]]
+    apply: Callable[..., tuple[tuple[jax.Array, jax.Array | None], Stats]]
+    infer: Callable[[Weights, Stats, jax.Array], jax.Array]
+
+
+class Relaxation(NamedTuple):
+    """arch -> gates. `gates(arch, weights, *, key, step)`.
+
+    `expected(arch, weights, *, step)` are the gates that are judged and selected from, where
+    those of a step are drawn at random or helped; None: they are the same.
+    """
+
+    init: Callable[[Key, Space], Arch]
+    gates: Callable[..., Gates]
+    expected: Callable[..., Gates] | None = None
+
+
+class Forward(NamedTuple):
+    """What a pass leaves to be judged."""
+
+    batch: Batch
+    logits: jax.Array  # f32[B, classes]
+    gates: Gates
+    stats: Stats  # before the pass
+    step: Scalar
+    arch: Arch = ()  # what the gates were made of
+    weights: Weights = ()  # of the pass; gates may be made of these too
+
+
+class Term(NamedTuple):
+    """A summand of an objective, with a memory of its own."""
+
+    init: Callable[[Arch, Weights], Memory]
+    value: Callable[[Memory, Forward], Scalar]
+    update: Callable[[Memory, Arch, Weights, Scalar], Memory]
+
+
+class Problem(NamedTuple):
+    """One step of a bilevel problem, closed over its two batches."""
+
+    outer: Callable[[Arch, Weights], tuple[Scalar, Any]]  # validation loss, aux
+    inner: Callable[[Arch, Weights], tuple[Scalar, Any]]  # training loss, aux
+    descend: Callable[[Weights, Weights], Weights]  # (gradient, weights) -> next weights
+    step: Scalar | int = 0  # i32[]
+
+
+# (outer loss, aux), d outer / d arch: as `jax.value_and_grad(outer, has_aux=True)` gives.
+Judged = tuple[tuple[Scalar, Any], Arch]
+
+
+class Hypergradient(NamedTuple):
+    """A rule for d outer / d arch; `active` says at which steps it is applied.
+
+    At a step that is not active neither the rule nor the arch optimiser runs.
+    """
+
+    rule: Callable[[Problem], Callable[[Arch, Weights], Judged]]
+    active: Callable[[Scalar], jax.Array] | None = None  # None: at every step
+
+
+class SearchState(NamedTuple):
+    """All that a search is: one pytree, one checkpoint."""
+
+    step: Scalar  # i32[]
+    key: Key  # fixed: keys come by fold_in(key, step)
+    arch: Arch
+    weights: Weights
+    stats: Stats
+    arch_opt: optax.OptState
+    weight_opt: optax.OptState
+    memory: Memory
+
+
+class Search(NamedTuple):
+    """A method, as optax has optimisers: `update(state, train, valid)` is one step."""
+
+    init: Callable[[Key, jax.Array], SearchState]
+    update: Callable[[SearchState, Batch, Batch], tuple[SearchState, dict[str, Scalar]]]
+    gates: Callable[[SearchState], Gates]

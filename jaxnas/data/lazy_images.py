@@ -1,0 +1,90 @@
+"""Images not yet read: labels at hand, pixels by number."""
+
+import os
+from collections.abc import Callable
+from concurrent import futures
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnas.data import image_io
+from jaxnas.data.images import DataError, Images
+
+
+class Records(NamedTuple):
+    """`fetch(i)` reads image i as u8[H, W, C]; it must be safe to call from threads."""
+
+    labels: np.ndarray  # i32[N]
+    fetch: Callable[[int], np.ndarray]
+
+
+Source = Images | Records
+
+
+def pick(source: Source, indices: np.ndarray) -> Source:
+    """The images at `indices`, in that order; of records nothing is read yet."""
+    if isinstance(source, Images):
+        return Images(source.inputs[indices], source.labels[indices])
+    return Records(source.labels[indices], lambda i: source.fetch(int(indices[i])))
+
+
+def resized(source: Source, size: int | None) -> Source:
+    """Every image cut to its largest centred square, then scaled to size x size.
+
+    A source of arrays that has this size already is returned as it is, and so is any
+    source where `size` is None.
+    """
+    if size is None or (isinstance(source, Images) and source.inputs.shape[1:3] == (size, size)):
+        return source
+    if isinstance(source, Images):
+        return Records(source.labels, lambda i: image_io.resize(source.inputs[i], size))
+    return Records(source.labels, lambda i: image_io.resize(source.fetch(i), size))
+
+
+def read(source: Source, where: str) -> Images:
+    """All images in memory.
+
+    Raises DataError where sizes differ or where they would not fit this machine's memory.
+    """
+    if isinstance(source, Images):
+        return source
+    count, first = len(source.labels), source.fetch(0)
+    _refuse_beyond_memory(count * first.nbytes, where)
+    inputs = np.empty((count, *first.shape), np.uint8)
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, count, 1024):
+            numbers = range(start, min(start + 1024, count))
+            for i, image in zip(numbers, pool.map(source.fetch, numbers), strict=True):
+                if image.shape != first.shape:
+                    raise DataError(
+                        f"{where}: image 0 has shape {first.shape} but image {i} {image.shape}; "
+                        "set image_size to scale all to one size."
+                    )
+                inputs[i] = image
+    return Images(inputs, source.labels)
+
+
+def gather(source: Source, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(u8[B, H, W, C], i32[B]) at `indices`."""
+    if isinstance(source, Images):
+        return source.inputs[indices], source.labels[indices]
+    images = [source.fetch(int(i)) for i in indices]
+    shapes = sorted({image.shape for image in images})
+    if len(shapes) > 1:
+        raise DataError(
+            f"images of shapes {shapes[0]} and {shapes[1]} cannot share a batch; scale them with "
+            "records.resized(source, size)."
+        )
+    return np.stack(images), source.labels[indices]
+
+
+def _refuse_beyond_memory(needed: int, where: str) -> None:
+    # sysconf is not on Windows; there the allocation itself must tell.
+    if not hasattr(os, "sysconf"):
+        return
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > total:
+        raise DataError(
+            f"{where}: {needed / 1e9:.1f} GB of pixels but this machine has {total / 1e9:.1f} GB; "
+            "set limit or a smaller image_size, or stream it from Python (data.stream)."
+        )

@@ -1,0 +1,51 @@
+"""A data set by its name."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from jaxnas.data import dataset, digits, folder, npz, tfds
+from jaxnas.data.images import DataError
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    train_fraction: float = 0.5,
+    split_seed: int | None = None,
+    image_size: int | None = None,
+    limit: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> dataset.DataSet:
+    """Reads `digits`, a `.npz` file, a folder of class folders, or a prepared TFDS set.
+
+    `data_dir` says where TFDS sets lie (else TFDS's own default) and makes any name but
+    `digits` and `*.npz` a TFDS name; the other settings are those of `sets.assemble`.
+    Raises DataError for whatever is wrong with the name, the settings or the data.
+    """
+    return dataset.assemble(
+        _parts(name, None if data_dir is None else os.path.expanduser(str(data_dir))),
+        train_fraction=train_fraction,
+        split_seed=split_seed,
+        image_size=image_size,
+        limit=limit,
+        mean=mean,
+        std=std,
+    )
+
+
+def _parts(name: str, data_dir: str | None) -> dataset.Parts:
+    path = pathlib.Path(os.path.expanduser(name))
+    if data_dir is not None and (name == "digits" or path.suffix == ".npz"):
+        raise DataError(f"data_dir is for TFDS sets and has no effect on {name}; leave it out.")
+    if name == "digits":
+        return digits.read()
+    if path.suffix == ".npz":
+        return npz.read(path)
+    if data_dir is None and name and os.path.isdir(path):
+        return folder.read(path)
+    if path.is_absolute() or name.startswith((".", "~")):
+        raise DataError(f"{path}: no such folder or .npz file; check the path.")
+    return tfds.read(name, data_dir)

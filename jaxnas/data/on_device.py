@@ -1,0 +1,92 @@
+"""Batches of a set that lies on the device, as a pure function of (key, step)."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.typing
+
+from jaxnas.core.types import Batch, Key, Scalar
+from jaxnas.data.augment import Augment
+from jaxnas.data.images import DataError, Images
+
+
+class Resident(NamedTuple):
+    inputs: jax.Array  # u8[N, H, W, C]
+    labels: jax.Array  # i32[N]
+
+
+def resident(images: Images) -> Resident:
+    """The images on the default device, still a byte a pixel."""
+    return Resident(jnp.asarray(images.inputs), jnp.asarray(images.labels))
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches in `count` images; the rest of an epoch's images wait for another order.
+
+    Raises DataError where there is not one whole batch.
+    """
+    if not 1 <= batch_size <= count:
+        raise DataError(
+            f"batch_size is {batch_size} but there are {count} images to draw from; "
+            f"use 1 to {count}."
+        )
+    return count // batch_size
+
+
+def draw(
+    images: Resident, key: Key, step: Scalar | int, batch_size: int
+) -> tuple[jax.Array, jax.Array]:
+    """(u8[B, H, W, C], i32[B]) of a step, without replacement within an epoch.
+
+    The order of epoch e is a permutation by fold_in(key, e): no state to save.
+    """
+    # DARTS's code keeps the partial last batch, and draws validation batches from an
+    # iterator that it makes anew at every step, thus with replacement; we do neither.
+    count = len(images.labels)
+    epoch, place = jnp.divmod(jnp.asarray(step), steps_per_epoch(count, batch_size))
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), count)
+    indices = jax.lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
+    return images.inputs[indices], images.labels[indices]
+
+
+def normalise(inputs: jax.Array, mean: Sequence[float], std: Sequence[float]) -> jax.Array:
+    """(u8[..., C] / 255 - mean) / std, in f32."""
+    return (inputs.astype(jnp.float32) / 255 - jnp.float32(mean)) / jnp.float32(std)
+
+
+def finish(
+    mean: Sequence[float],
+    std: Sequence[float],
+    augment: Augment,
+    dtype: jax.typing.DTypeLike = jnp.float32,
+) -> Callable[[Key, jax.Array, jax.Array], Batch]:
+    """(key, u8[B, H, W, C], i32[B]) -> the batch: normalised, augmented, then cast to `dtype`."""
+
+    def batch(key: Key, inputs: jax.Array, labels: jax.Array) -> Batch:
+        return Batch(augment(key, normalise(inputs, mean, std)).astype(dtype), labels)
+
+    return batch
+
+
+def make_batch(
+    mean: Sequence[float],
+    std: Sequence[float],
+    augment: Augment,
+    batch_size: int,
+    dtype: jax.typing.DTypeLike = jnp.float32,
+) -> Callable[[Resident, Key, Scalar], Batch]:
+    """`batch(images, key, step)`, for jit, scan and vmap over keys.
+
+    The images are an argument: closed over, XLA would compile all pixels into the program.
+    Raises DataError while tracing where `batch_size` exceeds the set.
+    """
+    last = finish(mean, std, augment, dtype)
+
+    def batch(images: Resident, key: Key, step: Scalar) -> Batch:
+        k_order, k_augment = jax.random.split(key)
+        inputs, labels = draw(images, k_order, step, batch_size)
+        return last(jax.random.fold_in(k_augment, step), inputs, labels)
+
+    return batch

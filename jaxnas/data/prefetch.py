@@ -1,0 +1,48 @@
+"""Batches of a set that does not fit the device, as a pure function of (seed, step)."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jaxnas.data import lazy_images, on_device
+from jaxnas.data.lazy_images import Source
+
+Pixels = tuple[np.ndarray, np.ndarray]  # u8[B, H, W, C], i32[B]
+
+
+def stream(source: Source, seed: int, batch_size: int) -> Callable[[int], Pixels]:
+    """`step -> (images, labels)` on the host, without replacement within an epoch.
+
+    source: `Images` (a `np.memmap` will do) or `Records`. An incomplete last batch is dropped,
+    every epoch has an order of its own, and any step may be asked for at any time.
+    Raises DataError where `batch_size` exceeds the set.
+    """
+    batches = _batches(source, seed, batch_size)
+    return lambda step: batches[int(step)]
+
+
+def ahead(
+    source: Source, seed: int, batch_size: int, start: int = 0, threads: int = 2, ready: int = 8
+) -> Iterator[Pixels]:
+    """The batches of `stream` from step `start` on, for ever, read ahead by threads.
+
+    At most `ready` batches wait in memory. To resume, start at the step that comes next.
+    """
+    import grain
+
+    # Threads, no worker processes: grain 0.2.18's crash in programs without absl flags (#1355).
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ready)
+    return iter(_batches(source, seed, batch_size)[start:].to_iter_dataset(options))
+
+
+def _batches(source: Source, seed: int, batch_size: int) -> Any:
+    """A grain.MapDataset of `Pixels`."""
+    import grain  # half a second to import, and needed by streams alone
+
+    count = len(source.labels)
+    on_device.steps_per_epoch(count, batch_size)
+    # Batches before epochs: the other way round, a batch would span two of them.
+    numbers = grain.MapDataset.source(range(count)).seed(seed).shuffle()
+    batches = numbers.batch(batch_size, drop_remainder=True).repeat()
+    return batches.map(lambda indices: lazy_images.gather(source, indices))

@@ -1,0 +1,1 @@
+"""From an architecture to figures: shared weights, training, a table."""

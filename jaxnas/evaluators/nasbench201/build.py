@@ -1,0 +1,130 @@
+"""The table's file, built from an export of the public benchmark's own API."""
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxnas.evaluators.nasbench201 import cost, isomorphism, table
+from jaxnas.evaluators.nasbench201.isomorphism import OracleError
+from jaxnas.evaluators.nasbench201.table import ACCURACIES, KEYS, MACS, SETS, Table
+from jaxnas.spaces.genotype import GenotypeError
+
+COLUMNS = ("index", "arch", "n_seeds", *ACCURACIES)
+
+
+def build(export: Path | str, out: Path | str) -> Table:
+    """Writes the table of an export, a .csv with a header or a .jsonl; gives the table.
+
+    An export has one line a cell with COLUMNS, in any order; docs/oracle.md has the few lines that
+    write it. Parameters, multiply-accumulates and isomorphism are computed, since the public
+    table's own costs are wrong for 150 cells. Raises OracleError, which names the line, and
+    writes nothing, where a value is missing or wrong; OSError where `out` cannot be written.
+    """
+    export, out = Path(export), Path(out)
+    if out.suffix != ".npz":
+        raise OracleError(f"{out} would hold a table: give it a name that ends in .npz.")
+    if not export.is_file():
+        raise OracleError(f"No export {export}: docs/oracle.md says how one is written.")
+    rows: dict[int, list] = {}
+    seen: set[bytes] = set()
+    for line, row in _lines(export):
+        index, *values = _values(f"{export}, line {line}", row)
+        if index in rows or values[0].tobytes() in seen:
+            twice = f"the index {index}" if index in rows else f"the cell {row['arch']}"
+            raise OracleError(f"{export}, line {line}: {twice} stands twice; write each cell once.")
+        rows[index] = values
+        seen.add(values[0].tobytes())
+    if set(rows) != set(range(isomorphism.COUNT)):
+        raise OracleError(
+            f"{export} has {len(rows):,} cells, not the indices 0 to {isomorphism.COUNT - 1}: "
+            "let the export run to its end."
+        )
+    return _write(out, [rows[index] for index in range(isomorphism.COUNT)])
+
+
+def _write(out: Path, rows: list[list]) -> Table:
+    codes = np.array([row[0] for row in rows])
+    arrays = {
+        "index": np.arange(isomorphism.COUNT),
+        "code": isomorphism.to_digits(codes),
+        "arch": isomorphism.to_archs(codes),
+        "iso_rep": isomorphism.representatives(codes),
+        "n_seeds": np.array([row[1] for row in rows], np.int64),
+        **{key: np.array([row[i] for row in rows]) for i, key in enumerate(ACCURACIES, 2)},
+        **{f"params_{s.key}": cost.parameters(codes, s.classes) for s in SETS.values()},
+        MACS: cost.macs(codes, SETS["cifar10"].classes, SETS["cifar10"].side) / 1e6,
+    }
+    assert set(arrays) == set(KEYS)
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        written = table.load(name)
+        os.chmod(name, 0o644)
+        os.replace(name, out)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return written
+
+
+def _lines(export: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(line number, row) of every row."""
+    try:
+        with export.open(encoding="utf-8", newline="") as file:
+            if export.suffix == ".csv":
+                reader = csv.DictReader(file, strict=True)
+                for row in reader:
+                    yield reader.line_num, row
+            elif export.suffix == ".jsonl":
+                for number, text in enumerate(file, 1):
+                    yield number, json.loads(text)
+            else:
+                raise OracleError(f"{export} is neither a .csv nor a .jsonl: rename the export.")
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
+        cause = (str(error) or type(error).__name__).splitlines()[0]
+        raise OracleError(f"{export} cannot be read ({cause}): write the export again.") from error
+
+
+def _values(where: str, row: Mapping[str, Any]) -> list:
+    """index, code, seeds, accuracies of a row."""
+    if not isinstance(row, dict):
+        raise OracleError(f"{where}: it is {type(row).__name__}, not an object of columns.")
+    missing = [key for key in COLUMNS if row.get(key) in (None, "")]
+    if missing:
+        raise OracleError(f"{where}: {missing[0]} is missing; an export has {', '.join(COLUMNS)}.")
+    try:
+        code = isomorphism.from_arch(row["arch"])
+    except (OracleError, GenotypeError) as error:
+        raise OracleError(f"{where}: {error}") from error
+    return [
+        _number(where, row, "index", int, 0, isomorphism.COUNT - 1),
+        code,
+        _number(where, row, "n_seeds", int, 1, isomorphism.COUNT),
+        *(_number(where, row, key, float, 0, 100) for key in ACCURACIES),
+    ]
+
+
+def _number(
+    where: str, row: Mapping[str, Any], key: str, kind: type, least: int, most: int
+) -> float | int:
+    """A value from `least` to `most`; text, as a .csv has it, or a number."""
+    value = row[key]
+    try:
+        number = kind(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
+    if isinstance(number, bool) or not isinstance(number, (int, kind)):
+        what = "a whole number" if kind is int else "a number"
+        raise OracleError(f"{where}: {key} is {str(value)[:40]!r}, not {what}.")
+    if not least <= number <= most:
+        raise OracleError(f"{where}: {key} is {number}, not from {least} to {most}.")
+    return number

@@ -1,0 +1,100 @@
+"""What the table says of one cell: its true accuracies, its rank, its regret."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnas.evaluators.nasbench201 import cost, isomorphism
+from jaxnas.evaluators.nasbench201.cost import SETS
+from jaxnas.evaluators.nasbench201.isomorphism import OracleError
+from jaxnas.evaluators.nasbench201.table import EPOCHS, Table
+from jaxnas.spaces.genotype import Genotype
+
+
+class Scores(NamedTuple):
+    """A cell on one data set: accuracies in percent, means over the trainings there were."""
+
+    valid_12: float  # of the training of 12 epochs
+    test_12: float
+    valid_200: float
+    test_200: float
+    rank: int  # 1 + how many of the 15,625 cells have a higher test_200
+    regret: float  # percentage points of test_200 below the best cell
+    parameters: int
+    macs: int  # of one image
+
+
+class Entry(NamedTuple):
+    """A cell in the table."""
+
+    index: int
+    arch: str
+    code: str  # six digits
+    same_as: int  # the index of the first cell that computes the same
+    seeds: int  # trainings of 200 epochs
+    sets: Mapping[str, Scores]  # by cifar10, cifar100, imagenet16-120
+
+
+def query(table: Table, cell: int | str | Genotype | np.ndarray) -> Entry:
+    """All that is known of a cell: an index, the API's text, a genotype or a code, i8[6].
+
+    Raises OracleError, or GenotypeError for a text, where there is no such cell.
+    """
+    row = _row(table, cell)
+    code = table.codes[row]
+    sets = {}
+    for i, (name, of) in enumerate(SETS.items()):
+        accuracies = [
+            float(split[i, e, row])
+            for e in range(len(EPOCHS))
+            for split in (table.valid, table.test)
+        ]
+        truth = table.test[i, -1]
+        sets[name] = Scores(
+            *accuracies,
+            rank=int(rank(truth, truth[row])),
+            regret=float(regret(truth, truth[row])),
+            parameters=int(cost.parameters(code, of.classes)),
+            macs=int(cost.macs(code, of.classes, of.side)),
+        )
+    same_as, seeds = int(table.same_as[row]), int(table.seeds[row])
+    return Entry(
+        row, isomorphism.to_arch(code), str(isomorphism.to_digits(code)), same_as, seeds, sets
+    )
+
+
+def verdict(table: Table, found: Genotype) -> Entry:
+    """What a search found, judged: `query` for a genotype, called at a search's end."""
+    return query(table, found)
+
+
+def rank(truth: np.ndarray, score: np.ndarray | float) -> np.ndarray:
+    """i64[...]: 1 + how many of `truth`, f64[n], are above each of `score`; equals share a rank."""
+    return 1 + len(truth) - np.searchsorted(np.sort(truth), score, side="right")
+
+
+def regret(truth: np.ndarray, score: np.ndarray | float) -> np.ndarray:
+    """f64[...]: how far each of `score` stays below the best of `truth`."""
+    return np.max(truth) - score
+
+
+def _row(table: Table, cell: int | str | Genotype | np.ndarray) -> int:
+    if isinstance(cell, Genotype):
+        cell = isomorphism.from_genotype(cell)
+    elif isinstance(cell, str):
+        cell = isomorphism.from_arch(cell)
+    if isinstance(cell, int | np.integer):
+        if not 0 <= cell < isomorphism.COUNT:
+            raise OracleError(f"No cell {cell}: indices run from 0 to {isomorphism.COUNT - 1}.")
+        return int(cell)
+    code = np.asarray(cell)
+    if (
+        code.shape != (len(isomorphism.EDGES),)
+        or not np.isin(code, range(len(isomorphism.OPS))).all()
+    ):
+        raise OracleError(
+            f"{cell!r} is no code of a cell: give {len(isomorphism.EDGES)} numbers from 0 to "
+            f"{len(isomorphism.OPS) - 1}."
+        )
+    return int(table.row_of[isomorphism.number(code)])

@@ -1,0 +1,147 @@
+"""The table of NAS-Bench-201 in memory, and the one small file it is kept in."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnas.evaluators.nasbench201 import cost, isomorphism
+from jaxnas.evaluators.nasbench201.cost import SETS
+from jaxnas.evaluators.nasbench201.isomorphism import OracleError
+
+VARIABLE = "JAXNAS_NASBENCH201"
+EPOCHS = (12, 200)  # of the two trainings of every cell
+SPLITS = ("valid", "test")
+# c10_valid_12ep, c10_test_12ep, c10_valid_200ep, ...
+ACCURACIES = tuple(
+    f"{s.key}_{split}_{e}ep" for s in SETS.values() for e in EPOCHS for split in SPLITS
+)
+PARAMETERS = tuple(f"params_{s.key}" for s in SETS.values())
+MACS = "flops_M_c10"
+KEYS = ("index", "code", "arch", "iso_rep", "n_seeds", *ACCURACIES, *PARAMETERS, MACS)
+MACS_TOLERANCE = 1e-4  # in millions: the benchmark's counter adds the classifier's 10 biases
+
+
+class Table(NamedTuple):
+    """One row a cell, in the benchmark's order: a row is what the benchmark calls an index."""
+
+    codes: np.ndarray  # i8[15625, 6]
+    row_of: np.ndarray  # i64[15625]: the row of each cell of `cells.every()`
+    same_as: np.ndarray  # i64[15625]: the first row that computes the same
+    seeds: np.ndarray  # i64[15625]: trainings over which the 200-epoch figures are means
+    valid: np.ndarray  # f64[3, 2, 15625]: percent; by data set (SETS) and epochs (EPOCHS)
+    test: np.ndarray  # f64[3, 2, 15625]
+
+
+def locate(path: str | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The table's file: the path that is given, else the variable JAXNAS_NASBENCH201.
+
+    Raises OracleError where there is neither.
+    """
+    name = path or environ.get(VARIABLE)
+    if not name:
+        raise OracleError(
+            f"Where is the table of NAS-Bench-201? Give --table FILE or set {VARIABLE}; "
+            "docs/oracle.md says how the file is made."
+        )
+    return Path(name).expanduser()
+
+
+def load(path: Path | str) -> Table:
+    """Reads and checks a table; docs/oracle.md has the format. Nothing is unpickled.
+
+    Raises OracleError for a file that is missing, broken or of something else, and for rows that
+    are not all the cells with accuracies in percent and costs of the benchmark's network.
+    """
+    path = Path(path)
+    arrays = _arrays(path)
+    refuse = lambda cause: _refuse(path, cause)
+    for key, kind in _kinds().items():
+        if arrays[key].shape != (isomorphism.COUNT,):
+            refuse(f"{key} has the shape {arrays[key].shape}, not ({isomorphism.COUNT},)")
+        if arrays[key].dtype.kind not in kind:
+            wanted = {"U": "text", "iu": "whole numbers", "fiu": "numbers"}[kind]
+            refuse(f"{key} holds {arrays[key].dtype}, not {wanted}")
+    if (wrong := arrays["index"] != np.arange(isomorphism.COUNT)).any():
+        refuse(f"index is {arrays['index'][wrong][0]} in row {wrong.argmax()}: number the rows")
+    codes = _codes(arrays["code"], refuse)
+    if (wrong := arrays["arch"] != isomorphism.to_archs(codes)).any():
+        refuse(f"in row {wrong.argmax()} arch and code are different cells")
+    for key in ACCURACIES:
+        if (wrong := ~((arrays[key] >= 0) & (arrays[key] <= 100))).any():
+            refuse(f"{key} is {arrays[key][wrong][0]} in row {wrong.argmax()}, not percent")
+    if (wrong := arrays["n_seeds"] < 1).any():
+        refuse(f"n_seeds is {arrays['n_seeds'][wrong][0]} in row {wrong.argmax()}, not 1 or more")
+    _check_costs(arrays, codes, refuse)
+    same_as = isomorphism.representatives(codes)
+    if (wrong := arrays["iso_rep"] != same_as).any():
+        refuse(f"iso_rep is not the first row that computes the same, in row {wrong.argmax()}")
+    of = lambda split: np.array(
+        [[arrays[f"{s.key}_{split}_{e}ep"] for e in EPOCHS] for s in SETS.values()], np.float64
+    )
+    row_of = np.argsort(isomorphism.number(codes))
+    return Table(codes, row_of, same_as, arrays["n_seeds"], of("valid"), of("test"))
+
+
+def _kinds() -> dict[str, str]:
+    """Of each array the kinds of dtype that it may have."""
+    kinds = dict.fromkeys(KEYS, "iu")
+    return kinds | dict.fromkeys(("code", "arch"), "U") | dict.fromkeys((*ACCURACIES, MACS), "fiu")
+
+
+def _codes(digits: np.ndarray, refuse) -> np.ndarray:
+    codes = np.zeros((isomorphism.COUNT, len(isomorphism.EDGES)), np.int8)
+    for row, text in enumerate(digits):
+        if len(text) != len(isomorphism.EDGES) or not set(text) <= set("01234"):
+            refuse(f"code is {str(text)!r} in row {row}, not six digits from 0 to 4")
+        codes[row] = [int(digit) for digit in text]
+    if len(np.unique(isomorphism.number(codes))) < isomorphism.COUNT:
+        values, counts = np.unique(digits, return_counts=True)
+        refuse(f"the cell {str(values[counts > 1][0])} stands twice")
+    return codes
+
+
+def _check_costs(arrays: Mapping[str, np.ndarray], codes: np.ndarray, refuse) -> None:
+    for of, key in zip(SETS.values(), PARAMETERS, strict=True):
+        if (wrong := arrays[key] != (right := cost.parameters(codes, of.classes))).any():
+            row = wrong.argmax()
+            refuse(f"{key} is {arrays[key][row]} in row {row}, where the network has {right[row]}")
+    right = cost.macs(codes, SETS["cifar10"].classes, SETS["cifar10"].side) / 1e6
+    if (wrong := ~(np.abs(arrays[MACS] - right) < MACS_TOLERANCE)).any():
+        row = wrong.argmax()
+        refuse(f"{MACS} is {arrays[MACS][row]} in row {row}, where the network has {right[row]}")
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise OracleError(f"No table {path}: check the path; docs/oracle.md says how one is made.")
+    broken = (OSError, ValueError, EOFError, KeyError, OverflowError, NotImplementedError)
+    try:
+        # np.load leaves a file that it opens itself open where the archive is broken.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                _refuse(path, "it is a single array")
+            with archive:
+                missing = [key for key in KEYS if key not in archive.files]
+                if missing:
+                    _refuse(path, f"{len(missing)} of its arrays are missing, first {missing[0]}")
+                return {key: archive[key] for key in KEYS}
+    except OracleError:
+        raise
+    except (*broken, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        cause = (str(error) or type(error).__name__).splitlines()[0]
+        raise OracleError(
+            f"{path}: no readable .npz file ({cause}); copy it again, or make it by "
+            "jaxnas oracle build."
+        ) from error
+
+
+def _refuse(path: Path, cause: str):
+    raise OracleError(
+        f"{path} is no table of NAS-Bench-201: {cause}. Make one by jaxnas oracle build."
+    )

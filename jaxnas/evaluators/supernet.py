@@ -1,0 +1,58 @@
+"""How good a search network is on images it did not learn from, its gates as they are."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from jaxnas.core.types import Batch, Gates, Search, SearchState, Stats, Supernet
+
+Statistics = Literal["batch", "running", "recalibrated"]
+# Of a running statistic 0.9^50, half a percent, is older than this.
+RECALIBRATION_STEPS = 50
+
+
+def accuracy(
+    net: Supernet,
+    search: Search,
+    statistics: Statistics,
+    *,
+    valid: Callable[..., Batch],
+    train: Callable[..., Batch],
+    valid_steps: int,
+) -> Callable[..., float]:
+    """`(state, train images, valid images) -> fraction right`, batch by batch.
+
+    `valid(images, step)` and `train(images, step)` give batches. Batch normalisation works by
+    the statistics of each validation batch (`batch`, as architectures are judged while they
+    are searched), by those that training left (`running`), or by those of RECALIBRATION_STEPS
+    training batches passed through the present weights (`recalibrated`).
+    """
+
+    @jax.jit
+    def right(state: SearchState, stats: Stats, gates: Gates, images, step) -> jax.Array:
+        batch = valid(images, step)
+        if statistics == "batch":
+            logits, _ = net.apply(state.weights, stats, gates, batch.inputs)
+        else:
+            logits = net.infer(state.weights, stats, gates, batch.inputs)
+        return jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
+
+    @jax.jit
+    def passed(state: SearchState, stats: Stats, gates: Gates, images, step) -> Stats:
+        return net.apply(state.weights, stats, gates, train(images, step).inputs)[1]
+
+    gates_of = jax.jit(search.gates)
+
+    def measure(state: SearchState, train_images, valid_images) -> float:
+        gates, stats = gates_of(state), state.stats
+        if statistics == "recalibrated":
+            for step in range(RECALIBRATION_STEPS):
+                stats = passed(state, stats, gates, train_images, jnp.int32(step))
+        found = [
+            right(state, stats, gates, valid_images, jnp.int32(step)) for step in range(valid_steps)
+        ]
+        return float(jnp.mean(jnp.stack(found)))
+
+    return measure

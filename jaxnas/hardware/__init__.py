@@ -1,0 +1,1 @@
+"""What networks cost on a device: counted, measured, predicted."""

@@ -1,0 +1,1 @@
+"""Measurement campaigns: which programs, how often, when enough."""

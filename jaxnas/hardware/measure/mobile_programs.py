@@ -1,0 +1,36 @@
+"""The candidates of a mobile space alone, as programs to time."""
+
+from jaxnas.hardware import programs
+from jaxnas.hardware.programs import OPERATOR, Program, Size
+from jaxnas.nets import batch_norm
+from jaxnas.nets import inverted_bottleneck as nets
+from jaxnas.spaces.mobile import chain as chains
+from jaxnas.spaces.mobile import sizing, workload
+
+
+def operators(name: str, size: Size) -> list[Program]:
+    """Each inverted bottleneck of a space at each place where the sizes differ, without repeats.
+
+    `size.cells` are the most layers of a stage. Raises ValueError as `mobile_sized.sized`, and for
+    images that the chain makes nothing of.
+    """
+    height, width = size.image[:2]
+    chain = sizing.sized(name, features=size.features, repeats=size.cells)
+    chain = sizing.for_image(chain, height, width)
+    chains.refuse_image(chain, height, width)
+    norm = nets.normaliser(chain, batch_norm.norms(True, training=False).outside)
+    layers, found = chains.layers(chain), {}
+    sides = workload.sizes(layers, -(-height // chain.stem_stride), -(-width // chain.stem_stride))
+    for layer, (rows, columns) in zip(layers, sides, strict=True):
+        for op in (op for op in layer.candidates if op != chains.SKIP):
+            said = {
+                "format": "jaxnas operator", "space": name, "operation": op,
+                "features": layer.features, "stride": layer.stride,
+                "height": rows, "width": columns, "inputs": layer.inputs,
+            }  # fmt: skip
+            title = f"{op} {layer.inputs}-{layer.features}x{rows}x{columns} /{layer.stride}"
+            if title not in found:
+                module = nets.Bottleneck(layer, chains.block(op), chain, norm)
+                x = programs.images_of(size.batch, rows, columns, layer.inputs)
+                found[title] = programs.module_alone(title, OPERATOR, said, module, x)
+    return list(found.values())

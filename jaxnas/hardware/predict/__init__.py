@@ -1,0 +1,1 @@
+"""From measurements of some networks to a predictor of all."""

@@ -1,0 +1,97 @@
+"""A fitted model as a text: JSON out and in, checked."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxnas.core.types import Choice, Space
+from jaxnas.hardware.predict import chain_features, fit
+from jaxnas.hardware.predict.predictor import Model, linear_ms
+from jaxnas.run import run_folder
+from jaxnas.spaces import genome
+
+FORMAT, VERSION = "jaxnas latency model", 1
+
+
+class ModelError(ValueError):
+    """No fitted model, or one of another device or space: the message is one line."""
+
+
+def save(path: Path, model: Model) -> None:
+    """Puts the whole file in place at once. Raises RunError if it cannot be written."""
+    space = [
+        [name, [list(e) for e in choice.edges], [list(row) for row in choice.candidates]]
+        for name, choice in model.space.items()
+    ]
+    plain = lambda value: None if value is None else np.asarray(value).tolist()
+    # The table follows from the weights.
+    record = {"format": FORMAT, "version": VERSION} | model._asdict() | {"space": space}
+    record |= {name: plain(record[name]) for name in ("errors", "costs", "pairs")}
+    weights = model.weights
+    record["weights"] = weights and {name: plain(value) for name, value in weights.items()}
+    del record["table"]
+    run_folder.write_text(path, json.dumps(record) + "\n")
+
+
+def load(path: Path, *, device: str | None = None, space: Space | None = None) -> Model:
+    """The model in a file; given a device or a space, it must be of that one.
+
+    Raises ModelError.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error.strerror}. Fit a model first.") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ModelError(f"{path} is no JSON ({error}): fit again.") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ModelError(f'{path} is not of the format "{FORMAT}": give the file of a fit.')
+    if record.get("version") != VERSION:
+        raise ModelError(f"{path} is version {record.get('version')!r}; this jaxnas reads 1.")
+    try:
+        model = _model(record)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise ModelError(f"{path} holds no whole model ({error}): fit again.") from error
+    if device is not None and model.device != device:
+        raise ModelError(f"{path} was fitted on {model.device!r}, not on {device!r}: fit anew.")
+    if space is not None and dict(model.space) != dict(space):
+        raise ModelError(f"{path} was fitted for another space: fit one for this.")
+    return model
+
+
+def _model(record: dict[str, Any]) -> Model:
+    space = {
+        name: Choice(tuple((int(s), int(t)) for s, t in edges), tuple(map(tuple, candidates)))
+        for name, edges, candidates in record["space"]
+    }
+    array = lambda value: None if value is None else np.array(value, float)
+    fields = {name: record[name] for name in Model._fields if name in record}
+    fields |= {"space": space} | {
+        name: array(record[name]) for name in ("errors", "costs", "pairs")
+    }
+    weights = record["weights"]
+    fields["weights"] = weights and {name: array(value) for name, value in weights.items()}
+    model = Model(**fields)
+    numbers = [model.constant, model.least_ms, model.median_ms]
+    for way in model.ways.values():
+        numbers += way.values()
+    parts = [model.errors, *(weights or {}).values(), model.costs, model.pairs, numbers]
+    if not all(_is_finite(part) for part in parts if part is not None):
+        raise ValueError("a number is not finite")
+    if (model.weights is None) == (model.costs is None) or not len(model.errors):
+        raise ValueError("neither costs nor weights")
+    if not isinstance(model.quantity, str):
+        raise ValueError("a quantity that is no word")
+    if model.costs is not None:
+        if model.costs.shape != (len(genome.positions(space)), chain_features.width(space)):
+            raise ValueError("costs of another space")
+        return model
+    linear_ms(model, genome.chance(space, 1))  # KeyError or ValueError where parts are missing
+    return fit.tabulated(model) if genome.enumerable(space) else model
+
+
+def _is_finite(part: Any) -> bool:
+    """As numbers of 32 bits, which features are."""
+    return bool((np.abs(np.array(part, float)) < np.finfo(np.float32).max).all())

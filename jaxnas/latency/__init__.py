@@ -1,1 +1,0 @@
-"""Milliseconds on a device: measured, fitted, predicted."""

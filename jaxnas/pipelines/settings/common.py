@@ -1,0 +1,35 @@
+"""Where a run is written, and how often it is saved: nothing here moves a result."""
+
+import dataclasses
+from typing import Literal
+
+from jaxnas.pipelines.settings.limits import refuse, require
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    out: str = "runs"
+    """The folder of all runs."""
+    name: str | None = None
+    """The run's own folder in it; made of the settings unless given."""
+    resume: bool = False
+    """Go on with a run that is there; without one, an error. (The same command does so too.)"""
+    save_every_s: float = 60.0
+    """Seconds between checkpoints."""
+    save_every_steps: int | None = None
+    """Steps between checkpoints, beside the seconds."""
+    keep: int = 2
+    """How many checkpoints stay."""
+    mode: Literal["scan", "step"] | None = None
+    """Steps in one program or one by one; by default what is faster on this device."""
+
+
+def check(place: Place) -> None:
+    """Raises ValueError for times and counts that are not positive, and for impossible names."""
+    require("--save-every-s", place.save_every_s, above=0)
+    require("--save-every-steps", place.save_every_steps, least=1)
+    require("--keep", place.keep, least=1)
+    if place.name is not None and (not place.name or place.name.strip(".") == ""):
+        refuse(f"--name is {place.name!r}: give the run's folder a name.")
+    if place.name is not None and any(c in place.name for c in "/\\\0"):
+        refuse(f"--name is {place.name!r}: a name has no slash; say where by --out.")

@@ -1,0 +1,63 @@
+"""What `jaxnas narrow` can be told."""
+
+import dataclasses
+from typing import Annotated
+
+import tyro.conf
+
+from jaxnas.pipelines.settings import common
+from jaxnas.pipelines.settings.common import Place
+from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.recipe import Recipe
+from jaxnas.pipelines.settings.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class NarrowSettings:
+    genotype: tyro.conf.Positional[str]
+    """A genotype.json, the run folder of a search, or a published genotype's name."""
+    macs: int | None = None
+    """Most multiply-accumulates of one image."""
+    target_ms: float | None = None
+    """Most milliseconds of one image on this device; the network is timed as it shrinks."""
+    held_out: float = 0.2
+    """Share of the training images that only judge what is to go."""
+    short_steps: int = 20
+    """Training steps of each proposal before it is judged."""
+    short_rate: float = 0.01
+    """Learning rate of these steps."""
+    first: float = 0.03
+    """Share of the cost that the first step saves."""
+    decay: float = 0.96
+    """How much of the last step's saving the next one makes."""
+    multiple: int = 4
+    """What is left of any channels is a multiple of this: odd widths are slow on most devices, and
+    DARTS's reductions make channels in two halves."""
+    tune_epochs: int | None = None
+    """Passes over the training set for the narrowed network; by default as many as before."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = Source()
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
+    seed: int = 0
+    """Of the weights, the order of images and their augmentation."""
+    place: Annotated[Place, tyro.conf.arg(name="")] = Place()
+
+
+def check(settings: NarrowSettings) -> None:
+    """Raises ValueError for what is wrong whatever the data."""
+    common.check(settings.place)
+    if (settings.macs is None) == (settings.target_ms is None):
+        refuse("Say how narrow: give --macs or --target-ms, one of them.")
+    require("--macs", settings.macs, least=1)
+    require("--target-ms", settings.target_ms, above=0)
+    require("--held-out", settings.held_out, above=0, below=1)
+    require("--short-steps", settings.short_steps, least=1)
+    require("--short-rate", settings.short_rate, above=0)
+    require("--first", settings.first, above=0, below=1)
+    require("--decay", settings.decay, above=0)
+    if settings.decay > 1:
+        refuse(f"--decay is {settings.decay}: a step saves no more than the one before it.")
+    require("--multiple", settings.multiple, least=1)
+    require("--tune-epochs", settings.tune_epochs, least=1)
+    require("--seed", settings.seed, least=0, below=2**32)
+    if settings.recipe.ema is not None:
+        refuse("--ema has no effect here: narrowing starts from the weights themselves.")

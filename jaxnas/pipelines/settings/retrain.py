@@ -1,0 +1,33 @@
+"""What `jaxnas retrain` can be told."""
+
+import dataclasses
+from typing import Annotated
+
+import tyro.conf
+
+from jaxnas.pipelines.settings import common
+from jaxnas.pipelines.settings.common import Place
+from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.recipe import Recipe
+from jaxnas.pipelines.settings.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class RetrainSettings:
+    genotype: tyro.conf.Positional[str]
+    """A genotype.json, a run folder, or a published name such as DARTS_V2."""
+    source: Annotated[Source, tyro.conf.arg(name="")] = Source()
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
+    space: str | None = None
+    """The file `*.py` that defines the genotype's operations, if they are your own."""
+    seed: int = 0
+    """Of the weights, the order of images and their augmentation."""
+    place: Annotated[Place, tyro.conf.arg(name="")] = Place()
+
+
+def check(settings: RetrainSettings) -> None:
+    """Raises ValueError for what is wrong whatever the data."""
+    common.check(settings.place)
+    if settings.space is not None and not settings.space.endswith(".py"):
+        refuse(f"--space is {settings.space!r}: give a file *.py, or leave it out.")
+    require("--seed", settings.seed, least=0, below=2**32)

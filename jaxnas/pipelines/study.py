@@ -1,0 +1,150 @@
+"""Methods times seeds, a row each: what the studies share."""
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import rich.console
+
+from jaxnas import run
+from jaxnas.methods import selection
+from jaxnas.pipelines.settings import SearchSettings
+from jaxnas.run import progress
+
+ROWS = "rows.jsonl"
+# Methods of the menu under a name of their own, with what that name says.
+VARIANTS = {
+    "darts-exact": {"method": "darts", "order": "exact"},
+    "darts-fd": {"method": "darts", "order": "finite-difference"},
+    "darts-pt": {"method": "darts", "select": "perturbation"},
+}
+METHODS = (
+    "darts", "darts-exact", "pc-darts", "gdas", "dr-nas", "sd-darts", "beta-darts", "darts-pt",
+    "rarts", "random",
+)  # fmt: skip
+
+Row = dict[str, Any]
+
+
+def refuse(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) -> None:
+    """Raises ValueError for a name that is no method, for repetitions, and for stray words."""
+    known = (*selection.names(), *VARIANTS)
+    for name in methods:
+        if name not in known:
+            raise ValueError(f"No method is called {name!r}; there are {', '.join(known)}.")
+    for flag, values in (("--methods", methods), ("--seeds", seeds)):
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"{flag} says {list(values)}: give one or more, each once.")
+    for word in words:
+        if word.partition(".")[0] not in methods:
+            raise ValueError(
+                f"--set {word!r} has no effect: write METHOD.name=value, with one of --methods."
+            )
+
+
+def asked(name: str, words: Sequence[str], **settings: Any) -> SearchSettings:
+    """The search of a method, or variant: `words` are `METHOD.name=value`, its own are taken.
+
+    Random search trains as many cells as its preset has, or, where that does not divide the
+    epochs it is given, the next smaller number that does.
+    """
+    own = tuple(word.partition(".")[2] for word in words if word.partition(".")[0] == name)
+    epochs = settings.get("epochs")
+    if name == "random" and epochs and not any(word.startswith("cells=") for word in own):
+        preset = settings.get("preset", "quick")
+        cells = selection.resolved("random", preset, {}, own)["cells"]
+        own += (f"cells={max(k for k in range(1, cells + 1) if epochs % k == 0)}",)
+    return SearchSettings(**{**settings, **VARIANTS.get(name, {"method": name}), "set": own})
+
+
+def rows(folder: Path) -> list[Row]:
+    """The rows that are there. Raises RunError for a file that is none of ours."""
+    path = folder / ROWS
+    if not path.exists():
+        return []
+    try:
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        keys = [(row["method"], row["seed"]) for row in found]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise run.RunError(
+            f"Cannot read {path} ({error}): delete it, or take another --out."
+        ) from (error)
+    if len(set(keys)) < len(keys):
+        raise run.RunError(f"{path} has a row twice: delete one of them.")
+    return found
+
+
+def pairs(
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    done: Callable[[str, int], bool],
+    console: rich.console.Console,
+    known_s: Callable[[str], Sequence[float]] = lambda name: (),
+) -> Iterator[tuple[str, int]]:
+    """Each (method, seed) that is not `done`, announced with its number and what is left.
+
+    Seed by seed, so that a study that is stopped has seen every method. `known_s(method)` are
+    seconds that rows of a method took before.
+    """
+    every = [(name, seed) for seed in seeds for name in methods]
+    taken: dict[str, list[float]] = {name: list(known_s(name)) for name in methods}
+    for number, (name, seed) in enumerate(every, 1):
+        label = f"row {number} of {len(every)}: {name}, seed {seed}"
+        if done(name, seed):
+            progress.say(console, f"{label}: done before")
+            continue
+        left = [other for other, s in every[number - 1 :] if not done(other, s)]
+        progress.say(console, f"{label}; {_left(left, taken)}")
+        began = time.monotonic()
+        yield name, seed
+        taken[name].append(time.monotonic() - began)
+        # A study compiles dozens of programs that no other row uses.
+        jax.clear_caches()
+
+
+def _left(names: Sequence[str], taken: Mapping[str, Sequence[float]]) -> str:
+    """The time that rows will take, by rows of the same method or, where none ran, by all."""
+    every = [s for seconds in taken.values() for s in seconds]
+    if not every:
+        return "ETA unknown before the first row is done"
+    seconds = sum(statistics.mean(taken[name] or every) for name in names)
+    return f"ETA {progress.duration(seconds)}"
+
+
+def add(folder: Path, row: Row) -> None:
+    """Adds a row; the file is there whole or as it was."""
+    lines = [json.dumps(finite(each), allow_nan=False) for each in (*rows(folder), row)]
+    run.write_text(folder / ROWS, "\n".join(lines) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """JSON has no NaN: it becomes null."""
+    if isinstance(value, Mapping):
+        return {name: finite(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def steps_s(folder: Path) -> float:
+    """Seconds of all steps of a search, in all its stages and however often it was stopped.
+
+    Compilation, validation between epochs, selection and saving are not in it.
+    """
+    total = 0.0
+    for path in [folder / "metrics.jsonl", *sorted(folder.glob("stages/*/metrics.jsonl"))]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            total += json.loads(line).get("time/step_ms", 0.0)
+    return total / 1e3
+
+
+def spread(values: Sequence[float | None], digits: int) -> str:
+    """`mean ± standard deviation`, of those that are known; a dash where none is."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.{digits}f}{deviation}"

@@ -1,0 +1,118 @@
+"""One self-contained page that tells a run: `write(folder)`.
+
+No script, no network, nothing beside the file: pictures are inline, and a content
+security policy says so to the browser.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxnas.report import draw_cell, history, html_page, markup, results, run_reader
+from jaxnas.report import figures as report_figures
+
+
+def write(run_folder: str | Path) -> Path:
+    """Writes report.html, and cell_<name>.svg and .png, into a run folder; returns the page.
+
+    Whatever the folder lacks is named on the page. Raises ValueError where there is no such
+    folder, and OSError where it cannot be written.
+    """
+    target = Path(run_folder)
+    run = run_reader.read(target)
+    missing = list(run.missing)
+    sections = [
+        ("cells", "The cells", _cells(run, target, missing)),
+        ("comparison", "Found against random", results.comparison(run, missing)),
+        ("curves", "Over time", history.charts(run, missing)),
+        ("gates", "Gates over time", history.heat_maps(run, missing)),
+        ("calibration", "Calibration", results.calibration(run, missing)),
+        ("settings", "All settings", _settings(run)),
+        ("reproduce", "How to reproduce", _reproduce(run, missing)),
+    ]
+    sections = [section for section in sections if section[2]]
+    return report_figures.save_text(_page(run, sections, missing), target / "report.html")
+
+
+def _page(run: run_reader.Run, sections: list[tuple[str, str, str]], missing: list[str]) -> str:
+    kind = "Architecture search" if run.searched else "Training of a found cell"
+    lead = f"{results.headline(run)}\n{_missing(missing)}"
+    return html_page.html(kind, run.name, _chips(run), lead, sections)
+
+
+def _chips(run: run_reader.Run) -> str:
+    flat = dict(_flat(run.settings))
+    chips = []
+    for wanted in ("method", "space", "data", "seed", "device"):
+        endings = (f"settings.{wanted}", wanted, f".{wanted}", f".{wanted}.kind")
+        matches = [key for ending in endings for key in flat if key.endswith(ending)]
+        if matches:
+            chips.append(f"<li><b>{wanted}</b> {markup.text(flat[matches[0]])}</li>")
+    return f'<ul class="chips">{"".join(chips)}</ul>' if chips else ""
+
+
+def _missing(missing: list[str]) -> str:
+    if not missing:
+        return ""
+    items = "".join(f"<li>{markup.text(sentence)}</li>" for sentence in missing)
+    return (
+        '<aside class="missing" aria-label="What is missing">'
+        f"<h2>Not everything is here</h2><ul>{items}</ul></aside>"
+    )
+
+
+def _cells(run: run_reader.Run, target: Path, missing: list[str]) -> str:
+    if run.genotype is None:
+        return ""
+    figures = []
+    for name, stem in draw_cell.stems(run.genotype.cells).items():
+        cell, title = run.genotype.cells[name], f"{draw_cell.label(name)} cell"
+        try:
+            picture = draw_cell.save(cell, target, stem, title)
+        except ValueError as error:
+            missing.append(f"Cell {name}: {error}")
+            continue
+        caption = (
+            f"{title}: {len(cell.edges)} operations. Files: {stem}.svg, {stem}.png. "
+            "A number is a node, the sum of what enters it."
+        )
+        figures.append(markup.figure(picture, stem, markup.text(caption), wide=True))
+    return "".join(figures)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _settings(run: run_reader.Run) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{markup.text(key)}</th><td>{markup.text(value)}</td></tr>'
+        for key, value in _flat(run.settings)
+    )
+    if not rows:
+        return ""
+    return (
+        '<div class="scroll" tabindex="0"><table class="settings">'
+        '<thead><tr><th scope="col">setting</th><th scope="col">value</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _reproduce(run: run_reader.Run, missing: list[str]) -> str:
+    parts = []
+    for key, words in (
+        ("command", "The same search again, from nothing:"),
+        ("resume", "Go on with this folder where it stopped:"),
+    ):
+        command = run.summary.get(key)
+        if isinstance(command, str) and command:
+            parts.append(
+                f'<p>{words}</p><pre tabindex="0"><code>{markup.text(command)}</code></pre>'
+            )
+    if run.summary and not parts:
+        missing.append("summary.json holds no command to reproduce this run.")
+    return "".join(parts)

@@ -1,0 +1,108 @@
+"""A run folder, read as far as it goes: what is there, and in words what is not."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxnas.spaces import genotype
+
+
+class Run(NamedTuple):
+    name: str
+    settings: Mapping[str, Any]
+    metrics: tuple[Mapping[str, Any], ...]  # one an entry of metrics.jsonl
+    gates: tuple[Mapping[str, Any], ...]  # one an entry of gates.jsonl
+    space: Mapping[str, Any]  # cell -> {"edges", "candidates"}
+    genotype: genotype.Genotype | None
+    summary: Mapping[str, Any]
+    missing: tuple[str, ...]  # a sentence each
+    searched: bool  # else a given genotype was trained, which has neither gates nor a space
+
+
+def read(folder: Path) -> Run:
+    """Reads a run folder; raises ValueError only where there is no such folder.
+
+    Half a last line of a .jsonl file, as a killed process leaves it, is skipped.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"No run folder at {folder}: give the folder a run has written.")
+    missing: list[str] = []
+    settings = _table(folder / "settings.json", "the settings", missing)
+    metrics = _lines(folder / "metrics.jsonl", "the curves", missing)
+    chosen = settings.get("settings")
+    searched = not (isinstance(chosen, dict) and "genotype" in chosen)
+    gates, space = (), {}
+    if searched:
+        gates = _lines(folder / "gates.jsonl", "the gates over time", missing)
+        space = _table(folder / "space.json", "the names of edges and candidates", missing)
+    found = _genotype(folder / "genotype.json", missing)
+    summary = _table(folder / "summary.json", "the test results", missing)
+    name = folder.resolve().name
+    return Run(name, settings, metrics, gates, space, found, summary, tuple(missing), searched)
+
+
+def read_genotype(path: Path) -> genotype.Genotype:
+    """The genotype in a file; raises OSError and `genotype.GenotypeError`."""
+    with path.open("rb") as file:
+        return genotype.from_json(file.read(genotype.LIMIT + 1).decode("utf-8", "replace"))
+
+
+def _text(path: Path, what: str, missing: list[str]) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        missing.append(f"{path.name} is not there: {what} cannot be shown.")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        missing.append(f"{path.name} cannot be read ({reason}): {what} cannot be shown.")
+    return None
+
+
+def _table(path: Path, what: str, missing: list[str]) -> Mapping[str, Any]:
+    text = _text(path, what, missing)
+    if text is None:
+        return {}
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        table = None
+    if isinstance(table, dict):
+        return table
+    missing.append(f"{path.name} is damaged (no JSON object): {what} cannot be shown.")
+    return {}
+
+
+def _lines(path: Path, what: str, missing: list[str]) -> tuple[Mapping[str, Any], ...]:
+    text = _text(path, what, missing)
+    if text is None:
+        return ()
+    entries, damaged = [], 0
+    lines = text.split("\n")
+    for index, line in enumerate(lines):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            entry = None
+        if isinstance(entry, dict):
+            entries.append(entry)
+        elif line.strip() and index < len(lines) - 1:
+            damaged += 1
+    if damaged:
+        missing.append(f"{path.name} has {damaged} damaged line(s), left out.")
+    if not entries:
+        missing.append(f"{path.name} has no entry yet: {what} cannot be shown.")
+    return tuple(entries)
+
+
+def _genotype(path: Path, missing: list[str]) -> genotype.Genotype | None:
+    try:
+        return read_genotype(path)
+    except FileNotFoundError:
+        missing.append(f"{path.name} is not there: the cells cannot be shown.")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        missing.append(f"{path.name} cannot be read ({reason}): the cells cannot be shown.")
+    except ValueError as error:
+        missing.append(f"{path.name}: {error}")
+    return None

@@ -1,0 +1,51 @@
+"""What was measured, as TensorBoard event files."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxnas.run.run_folder import writing
+
+
+@contextlib.contextmanager
+def opened(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str, Any]]], None]]:
+    """A function that writes metric lines as scalars; a reader drops those beyond `step`.
+
+    We write through tensorboardX's event file and not its SummaryWriter, whose thread dies on
+    a full disk and then blocks the run. Raises RunError if the disk refuses.
+    """
+    # Imported where it is used: it imports torch too, where that is installed, for a second.
+    from tensorboardX import event_file_writer
+    from tensorboardX.proto import event_pb2, summary_pb2
+
+    def event(**fields):
+        return event_pb2.Event(wall_time=time.time(), **fields)
+
+    prefix = str(folder / "events")
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        # Files are named by the second: two starts within one must not share a file.
+        file = event_file_writer.EventsWriter(prefix, f".{time.time_ns()}")
+        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        file.write_event(event(step=step + 1, session_log=started))
+
+    def write(lines: list[Mapping[str, Any]]) -> None:
+        with writing(folder):
+            for line in lines:
+                values = [
+                    summary_pb2.Summary.Value(tag=name, simple_value=value)
+                    for name, value in line.items()
+                    if name not in ("step", "epoch") and isinstance(value, int | float)
+                ]
+                file.write_event(
+                    event(step=line["step"], summary=summary_pb2.Summary(value=values))
+                )
+            file.flush()
+
+    try:
+        yield write
+    finally:
+        with writing(folder):
+            file.close()

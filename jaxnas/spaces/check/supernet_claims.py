@@ -1,0 +1,135 @@
+"""What must hold of the supernet that a space makes, and of a search in it."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas.core import hypergrad
+from jaxnas.core.types import Batch, Choice, Gates, Space, Supernet
+from jaxnas.methods import darts as method
+from jaxnas.spaces.check.claim import Broken, Claim
+from jaxnas.spaces.check.space_claims import BATCH, FEATURES, SIDES
+from jaxnas.spaces.darts import inherit as darts_inherit
+from jaxnas.spaces.darts import network as darts_network
+from jaxnas.spaces.darts import supernet as darts
+from jaxnas.spaces.genotype import Cell, Genotype
+from jaxnas.spaces.user_space import Custom
+
+CLASSES = 3
+# One cell of each kind, small: structure is judged, not accuracy.
+SHAPE = {"features": FEATURES, "cells": 2, "classes": CLASSES, "reductions": (1,)}
+# Two float32 programs of the same sums, in another order.
+TOLERANCE = 1e-4
+STEPS = 3
+
+
+def one_hot_gates_are_the_discrete_network(found: Custom) -> None:
+    net, x, key = _supernet(found), _images(0), jax.random.key(0)
+    supernet = jax.jit(net.init)(key, x)
+    apply, infer = jax.jit(net.apply), jax.jit(net.infer)
+    for genotype, gates in discrete(found.space):
+        network = darts_network.cifar(genotype, candidates=found.candidates, **SHAPE)
+        shapes = jax.eval_shape(network.init, key, x)
+        try:
+            weights, stats = darts_inherit.from_darts(
+                found.space, genotype, SHAPE["reductions"], supernet, shapes
+            )
+        except ValueError as error:
+            raise Broken(
+                f"An operation has other weights alone than in the supernet. {error} Make the same "
+                "ones whatever `norm` is, and keep them apart from its own scale and bias."
+            ) from error
+        (logits, _), moved = network.apply(weights, stats, x, key, jnp.float32(0))
+        expected, after = apply(*supernet, gates, x)
+        _agree("while training", expected, logits, genotype)
+        expected = infer(supernet[0], after, gates, x)
+        _agree("at inference", expected, network.infer(weights, moved, x), genotype)
+
+
+def discrete(space: Space) -> Iterator[tuple[Genotype, Gates]]:
+    """Every candidate of every edge once, with the one-hot gates that say the same."""
+    for turn in range(max(choice.shape[1] for choice in space.values())):
+        cells, gates = {}, {}
+        for name, choice in space.items():
+            chosen = [(i + turn) % choice.shape[1] for i in range(choice.shape[0])]
+            cells[name] = _cell(choice, chosen)
+            gates[name] = jax.nn.one_hot(jnp.array(chosen), choice.shape[1])
+        yield Genotype("one of each", cells), gates
+
+
+def _cell(choice: Choice, chosen: list[int]) -> Cell:
+    named = zip(choice.edges, choice.candidates, chosen, strict=True)
+    edges = tuple((source, target, row[column]) for (source, target), row, column in named)
+    return Cell(edges, darts.INPUTS, tuple(sorted({target for _, target, _ in edges})))
+
+
+def _agree(when: str, expected: jax.Array, logits: jax.Array, genotype: Genotype) -> None:
+    scale = float(jnp.max(jnp.abs(expected)))
+    error = float(jnp.max(jnp.abs(expected - logits))) / max(scale, 1e-6)
+    if not error <= TOLERANCE:  # NaN included
+        used = sorted({op for cell in genotype.cells.values() for _, _, op in cell.edges})
+        raise Broken(
+            f"With one-hot gates the supernet's logits differ {when} from those of the discrete "
+            f"network of the same weights, by {error:.1e} of the largest (operations: "
+            f"{', '.join(used)}). An operation must depend on its input and its own variables "
+            "alone, and treat each image alike whatever the network around it."
+        )
+
+
+def a_search_compiles_once_and_stays_finite(found: Custom) -> None:
+    search = method.darts(
+        _supernet(found), epochs=1, steps_per_epoch=STEPS, hypergrad=hypergrad.unrolled()
+    )
+    traces = []
+
+    def update(state, train, valid):
+        traces.append(1)
+        return search.update(state, train, valid)
+
+    state = jax.jit(search.init)(jax.random.key(0), _images(0))
+    step = jax.jit(update)
+    for i in range(STEPS):
+        state, metrics = step(state, _batch(2 * i), _batch(2 * i + 1))
+        if len(traces) > 1:
+            raise Broken(
+                f"Step {i + 1} compiled the update anew: an operation gave back statistics of "
+                "another shape or dtype than it was given."
+            )
+        for name, value in metrics.items():
+            if not np.isfinite(value):
+                raise Broken(f"Step {i + 1} of a second-order search has {name} = {value}.")
+    for tree in ("arch", "weights", "stats"):
+        for path, leaf in jax.tree.leaves_with_path(getattr(state, tree)):
+            if jnp.issubdtype(leaf.dtype, jnp.floating) and not jnp.isfinite(leaf).all():
+                raise Broken(
+                    f"After {STEPS} second-order steps {tree}{jax.tree_util.keystr(path)} is not "
+                    "finite: a second derivative of that operation is not."
+                )
+
+
+def _supernet(found: Custom) -> Supernet:
+    return darts.supernet(found.space, candidates=found.candidates, **SHAPE)
+
+
+def _images(seed: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), (2 * BATCH, SIDES[0], SIDES[0], 3))
+
+
+def _batch(seed: int) -> Batch:
+    return Batch(_images(seed), jnp.arange(2 * BATCH) % CLASSES)
+
+
+CLAIMS = (
+    Claim(
+        "one-hot gates = discrete network",
+        "the network cut out of the supernet gives its logits",
+        one_hot_gates_are_the_discrete_network,
+    ),
+    Claim(
+        "a search compiles once",
+        "one program for all steps; both orders of gradients finite",
+        a_search_compiles_once_and_stays_finite,
+    ),
+)

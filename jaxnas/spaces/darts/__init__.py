@@ -1,0 +1,1 @@
+"""DARTS's cells: two inputs, and two edges into each node."""

@@ -1,0 +1,247 @@
+"""The network that a DARTS genotype says, with its auxiliary classifier.
+
+https://arxiv.org/abs/1806.09055, quark0/darts cnn/model.py.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnas.core.types import Network
+from jaxnas.nets import batch_norm, functional, mixed_edges, ops, stems
+from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.choices import NONE
+from jaxnas.spaces.genotype import Cell, Genotype
+
+INPUTS = 2  # of a cell: the outputs of the two cells before it
+Rate = jax.Array | None  # probability that a path is dropped; None: paths are left alone
+
+
+class DerivedCell(nn.Module):
+    """Nodes are sums of operations, the output concatenates some of them."""
+
+    cell: Cell
+    candidates: tuple[tuple[str, ops.OpFactory], ...]
+    features: int
+    stride: int
+    halve_first: bool  # the cell before the last one is twice as large as the last
+    norm: ops.Norm
+
+    @nn.compact
+    def __call__(self, before_last: jax.Array, last: jax.Array, drop_path: Rate) -> jax.Array:
+        entry = ops.FactorizedReduce if self.halve_first else ops.ReluConvBN
+        nodes = {
+            0: entry(self.features, self.norm, name="input_0")(before_last),
+            1: ops.ReluConvBN(self.features, self.norm, name="input_1")(last),
+        }
+        make = dict(self.candidates)
+        size = [-(-n // self.stride) for n in last.shape[1:3]]
+        # A genotype may list edges in any order; nodes are made in theirs.
+        for i, (source, target, name) in sorted(
+            enumerate(self.cell.edges), key=lambda item: item[1][1]
+        ):
+            stride = self.stride if source < self.cell.inputs else 1
+            if name == NONE:
+                y = jnp.zeros((last.shape[0], *size, self.features), last.dtype)
+            else:
+                op = make[name](self.features, stride, self.norm).copy(name=f"edge_{i}")
+                y = op(nodes[source])
+                if drop_path is not None and not isinstance(op, ops.Identity):
+                    y = y * self._mask(drop_path, y)
+            nodes[target] = nodes[target] + y if target in nodes else y
+        return jnp.concatenate([nodes[node] for node in self.cell.concat], -1)
+
+    def _mask(self, drop_path: jax.Array, y: jax.Array) -> jax.Array:
+        """0 or 1 / keep a sample."""
+        keep = 1 - jnp.asarray(drop_path, y.dtype)
+        kept = jax.random.bernoulli(self.make_rng("drop_path"), keep, (y.shape[0], 1, 1, 1))
+        return kept / keep
+
+
+class Auxiliary(nn.Module):
+    """A second classifier in the middle of the network, for training alone."""
+
+    classes: int
+    stride: int
+    norm: ops.Norm
+    last_norm: bool
+
+    @nn.compact
+    def __call__(self, x):
+        # Five pixels pooled, then two by two: the paper's heads see 8 and 7 pixels a side.
+        least = 5 + self.stride
+        if min(x.shape[1:3]) < least:
+            raise ValueError(
+                f"The auxiliary head sees {x.shape[1]}x{x.shape[2]} pixels and needs {least} a "
+                "side: give larger images, fewer `reductions`, or no auxiliary head."
+            )
+        x = nn.avg_pool(nn.relu(x), (5, 5), (self.stride, self.stride), "VALID")
+        x = ops.Pointwise(128, name="convolution_0")(x)
+        x = nn.relu(self.norm(name="norm_0")(x))
+        x = ops.Rectangle(768, (2, 2), (1, 1), name="convolution_1")(x)
+        x = self.norm(name="norm_1")(x) if self.last_norm else x
+        return ops.classifier(self.classes, nn.relu(x))
+
+
+class DerivedNetwork(nn.Module):
+    """Stem, cells, global mean, linear classifier, and the auxiliary head if there is one."""
+
+    cells_of: tuple[tuple[str, Cell], ...]
+    candidates: tuple[tuple[str, ops.OpFactory], ...]
+    widths: tuple[int, ...]  # channels of the stem, then of each cell
+    classes: int
+    reductions: tuple[int, ...]
+    imagenet: bool  # its stems
+    auxiliary: bool
+    training: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, drop_path: Rate) -> tuple[jax.Array, jax.Array | None]:
+        norm = functools.partial(batch_norm.BatchNorm, affine=True, training=self.training)
+        stem, *widths = self.widths
+        if self.imagenet:
+            before_last = stems.HalvingStem(stem, norm, name="stem_0")(x)
+            last = stems.SecondStem(stem, norm, name="stem_1")(before_last)
+        else:
+            before_last = last = stems.Stem(stem, norm, name="stem")(x)
+        extra, halve_first = None, self.imagenet
+        for i, features in enumerate(widths):
+            reduces = i in self.reductions
+            cell = DerivedCell(
+                dict(self.cells_of)["reduce" if reduces else "normal"],
+                self.candidates,
+                features,
+                2 if reduces else 1,
+                halve_first,
+                norm,
+                name=f"cell_{i}",
+            )
+            before_last, last = last, cell(before_last, last, drop_path)
+            halve_first = reduces
+            if self.auxiliary and self.training and i == 2 * len(widths) // 3:
+                stride = 2 if self.imagenet else 3
+                head = Auxiliary(self.classes, stride, norm, not self.imagenet, name="auxiliary")
+                extra = head(last)
+        return ops.classifier(self.classes, last), extra
+
+
+def cifar(
+    genotype: Genotype,
+    *,
+    features: int = 36,
+    cells: int = 20,
+    classes: int = 10,
+    auxiliary: bool = False,
+    reductions: Sequence[int] | None = None,
+    stem_multiplier: int = 3,
+    widths: Sequence[int] | None = None,
+    candidates: ops.Ops = ops.DARTS_DERIVED,
+) -> Network:
+    """The network of the paper's CIFAR-10 runs, for images of any size and channels.
+
+    Cells in `reductions` (default: `cells // 3` and `2 * cells // 3`) halve the size and double
+    the features. `auxiliary` adds a second classifier after cell `2 * cells // 3`; only `apply`
+    runs it. The default candidates normalise no pools; every normalisation is affine. `widths`,
+    channels of the stem and of each cell, stand in the place of `features` and its doubling.
+    Raises ValueError for a genotype whose cells or operations are not known, impossible sizes,
+    and at `init` for images too small.
+    """
+    if stem_multiplier < 1:
+        raise ValueError(f"The stem multiplies the features by {stem_multiplier}: make it >= 1.")
+    functional.refuse_sizes(cells, features, classes)
+    reductions = functional.halving(cells) if reductions is None else tuple(reductions)
+    if widths is None:
+        widths = widths_of(features, cells, reductions, stem_multiplier)
+    if len(widths) != cells + 1 or min(widths) < 2:
+        raise ValueError(
+            f"Widths are of the stem and {cells} cells, 2 channels or more each, not {widths}."
+        )
+    return _network(genotype, candidates, tuple(widths), classes, reductions, False, auxiliary)
+
+
+def widths_of(
+    features: int, cells: int, reductions: Sequence[int], stem_multiplier: int = 3
+) -> tuple[int, ...]:
+    """Channels of the stem and of each cell: doubled by every reduction."""
+    doubled = [sum(r <= i for r in set(reductions)) for i in range(cells)]
+    return stem_multiplier * features, *(features * 2**times for times in doubled)
+
+
+def imagenet(
+    genotype: Genotype,
+    *,
+    features: int = 48,
+    cells: int = 14,
+    classes: int = 1000,
+    auxiliary: bool = False,
+    reductions: Sequence[int] | None = None,
+    candidates: ops.Ops = ops.DARTS_DERIVED,
+) -> Network:
+    """The network of the paper's ImageNet runs: stems divide the size by 8 before the cells.
+
+    Image sides must be multiples of 8. For the rest see `cifar`.
+    """
+    functional.refuse_sizes(cells, features, classes)
+    reductions = functional.halving(cells) if reductions is None else tuple(reductions)
+    widths = widths_of(features, cells, reductions, 1)
+    return _network(genotype, candidates, widths, classes, reductions, True, auxiliary)
+
+
+def _network(
+    genotype: Genotype,
+    candidates: ops.Ops,
+    widths: tuple[int, ...],
+    classes: int,
+    reductions: tuple[int, ...],
+    imagenet: bool,
+    auxiliary: bool,
+) -> Network:
+    _refuse(genotype, len(widths) - 1, reductions)
+    names = dict.fromkeys(op for cell in genotype.cells.values() for _, _, op in cell.edges)
+    make = functools.partial(
+        DerivedNetwork,
+        tuple(genotype.cells.items()),
+        mixed_edges.known(names, candidates),
+        widths,
+        classes,
+        reductions,
+        imagenet,
+        auxiliary,
+    )
+    trained, used = make(training=True), make(training=False)
+
+    def init(key, inputs):
+        stems.refuse_image(*inputs.shape[1:3], len(set(reductions)), imagenet)
+        variables = trained.init(key, jnp.zeros((1, *inputs.shape[1:]), inputs.dtype), None)
+        return variables["params"], variables["stats"]
+
+    def apply(weights, stats, inputs, key, drop_path):
+        outputs, moved = trained.apply(
+            {"params": weights, "stats": stats},
+            inputs,
+            drop_path,
+            mutable=["stats"],
+            rngs={"drop_path": key},
+        )
+        return outputs, moved["stats"]
+
+    def infer(weights, stats, inputs):
+        return used.apply({"params": weights, "stats": stats}, inputs, None)[0]
+
+    return Network(init, apply, infer)
+
+
+def _refuse(genotype: Genotype, cells: int, reductions: Sequence[int]) -> None:
+    functional.refuse_reductions(reductions, cells)
+    genotypes.check(genotype)
+    kinds = {"reduce" if i in reductions else "normal" for i in range(cells)}
+    for name in sorted(kinds):
+        cell = genotype.cells.get(name)
+        if cell is None or cell.inputs != INPUTS:
+            found = "missing" if cell is None else f"one of {cell.inputs} inputs"
+            raise genotypes.GenotypeError(
+                f"A DARTS network needs the cell {name!r} with {INPUTS} inputs; it is {found}."
+            )

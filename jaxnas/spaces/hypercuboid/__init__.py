@@ -1,0 +1,1 @@
+"""sharpDARTS's hypercuboid: a path through a grid of layers and widths."""

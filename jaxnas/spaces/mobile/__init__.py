@@ -1,0 +1,1 @@
+"""Chains of inverted bottlenecks: ProxylessNAS, FBNet, Single-Path NAS."""

@@ -1,0 +1,1 @@
+"""Search by evaluations: ask for architectures, tell what they scored."""

@@ -1,0 +1,271 @@
+"""The command line: every bad input is one line with cause and cure, and exit code 2."""
+
+import errno
+import json
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxnas import cli
+from jaxnas.cli import errors, parse
+from jaxnas.pipelines.settings import RetrainSettings, SearchSettings, command, flat
+from jaxnas.pipelines.settings import search as searches
+from jaxnas.run import NonFiniteError, signals
+
+CELL = {"inputs": 2, "concat": [2], "edges": [[0, 2, "skip_connect"], [1, 2, "sep_conv_3x3"]]}
+GENOTYPE = {
+    "format": "jaxnas genotype", "version": 1, "space": "darts",
+    "cells": {"normal": CELL, "reduce": CELL},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch, tmp_path):
+    """Each test has a folder of its own, and the cache of the other tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+
+
+def refused(capsys, *argv: str) -> str:
+    """The one line with which a command refuses."""
+    assert cli.main(argv) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("jaxnas: "), out + err
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("fnid", "No command 'fnid': there are search"),
+        ("search --epochs x", "--epochs cannot be 'x': give a whole number"),
+        ("search --learning-rate fast", "--learning-rate cannot be 'fast': give a number"),
+        ("search --reductions one", "give whole numbers"),
+        ("search --epochss=3", "Perhaps you meant --epochs"),
+        ("search --order z", "--order cannot be 'z': give exact or finite-difference or first"),
+        ("search --epochs", "Missing value for argument '--epochs'"),
+        ("search --epochs 0", "--epochs is 0: give 1 or more"),
+        ("search --learning-rate nan", "--learning-rate is nan: give a finite number"),
+        ("search --learning-rate 0", "--learning-rate is 0.0: give more than 0"),
+        ("search --seed -1", "--seed is -1"),
+        ("search --train-fraction 1", "--train-fraction is 1.0: give less than 1"),
+        ("search --space dart", "No space is called 'dart'; there are darts"),
+        ("search --space none.py", "none.py is no file of Python"),
+        ("search --method single-level --order exact", "--order has no effect"),
+        ("search --space nasbench201 --reductions 1", "--reductions has no effect"),
+        ("search --space nasbench201 --retrain.drop-path 0.1", "--retrain.drop-path has no"),
+        ("search --retrain.epochs 0", "--retrain.epochs is 0"),
+        ("search --reductions 9", "Reduction 9 is not one of the cells"),
+        ("search --cells 9 --reductions 1 2 3 4", "4 reductions shrink 8 pixels below one"),
+        ("search --retrain.cutout 9", "cutout(9) exceeds a 8x8 image"),
+        ("search --retrain.auxiliary 0.4", "auxiliary head"),
+        ("search --retrain.preset paper", "auxiliary head"),
+        ("search --data nothing.npz", "nothing.npz"),
+        ("search --data nothing", "'nothing' is no data set"),
+        ("search --data-dir x", "has no effect on digits"),
+        ("search --limit 3", "limit is 3"),
+        ("search --limit 12", "class"),
+        ("search --batch-size 751", "batch_size is 751"),
+        ("search --image-size 10 --space nasbench201", "multiples of 4"),
+        ("search --resume", "There is no run in runs/digits-darts-seed0"),
+        ("search --name a/b", "a name has no slash"),
+        ("search --keep 0", "--keep is 0"),
+        ("retrain", "genotype"),
+        ("retrain nothing", "No genotype 'nothing'"),
+        ("retrain DARTS_V2 --ema 1", "--ema is 1.0"),
+        ("retrain DARTS_V2 --space darts", "--space is 'darts': give a file"),
+        ("retrain DARTS_V2 --batch-size 2000", "batch_size is 2000"),
+        ("draw nothing", "No genotype 'nothing'"),
+        ("report nothing", "No run folder at nothing"),
+        ("check nothing.py", "nothing.py"),
+    ],
+)
+def test_refuses_in_one_line(capsys, tmp_path, words, cause):
+    assert cause in refused(capsys, *words.split())
+    assert not (tmp_path / "runs").exists(), "something was written before it was refused"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[" * 1_000_001, "at most 1,000,000"),
+        ("[]", "is a JSON object"),
+        (json.dumps(GENOTYPE).replace("sep_conv_3x3", "magic"), "magic"),
+        (json.dumps(GENOTYPE).replace("[0, 2,", "[3, 2,"), "earlier"),
+        (json.dumps(GENOTYPE).replace('"darts"', '"mine"'), "--space"),
+    ],
+)
+def test_refuses_a_wrong_genotype(capsys, tmp_path, text, cause):
+    (tmp_path / "bad.json").write_text(text)
+    assert cause in refused(capsys, "retrain", "bad.json")
+    assert not (tmp_path / "runs").exists()
+
+
+def images(count=60, classes=3, **changes):
+    random = np.random.default_rng(0)
+    found = {
+        "x_train": random.integers(0, 256, (count, 8, 8), np.uint8),
+        "y_train": np.arange(count) % classes,
+    }
+    return found | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"x_train": np.full((60, 8, 8), np.nan, np.float32)}, "NaN"),
+        ({"y_train": np.zeros(60, int)}, "only one class"),
+        ({"y_train": np.arange(60) % 3 - 1}, "label"),
+        ({"class_names": np.array(["a", "b"])}, "out of range"),
+        ({"x_train": np.array(["no"] * 60)}, "x_train"),
+        ({"x_trian": np.zeros(3)}, "x_trian"),
+    ],
+)
+def test_refuses_wrong_data(capsys, tmp_path, changes, cause):
+    np.savez("bad.npz", **images(**changes))
+    assert cause in refused(capsys, "search", "--data", "bad.npz", "--batch-size", "10")
+
+
+def test_refuses_a_truncated_file(capsys, tmp_path):
+    np.savez("cut.npz", **images())
+    whole = (tmp_path / "cut.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    assert "cut.npz" in refused(capsys, "search", "--data", "cut.npz")
+
+
+def test_refuses_a_folder_that_is_no_run(capsys, tmp_path):
+    (tmp_path / "runs").write_text("a file where folders should be")
+    assert "runs" in refused(capsys, "search")
+
+
+def raising(error):
+    def run(words):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2, "x.png: No space left"),
+        (OSError(errno.EROFS, "Read-only file system", "x"), 2, "Read-only"),
+        (MemoryError(), 2, "Out of memory. Take a smaller --batch-size"),
+        (RuntimeError("RESOURCE_EXHAUSTED: out of memory"), 2, "Out of memory"),
+        (KeyboardInterrupt(), 130, "Run the same command again"),
+        (errors.Terminated(), 143, "Run the same command again"),
+        (signals.Interrupted("Stopped after step 3.", 15), 143, "Stopped after step 3."),
+        (ValueError("two\nlines"), 2, "two lines"),
+    ],
+)
+def test_a_failure_is_one_line_and_a_code(capsys, monkeypatch, error, code, said):
+    monkeypatch.setattr(parse, "run", raising(error))
+    assert cli.main(["search"]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_loss_that_is_not_finite_is_told(capsys, monkeypatch, tmp_path):
+    error = NonFiniteError("loss/train", 7, 4, tmp_path)
+    monkeypatch.setattr(parse, "run", raising(error))
+    assert "not finite at step 7. The last good checkpoint is step 4" in refused(capsys, "search")
+
+
+def test_debug_shows_the_traceback(capsys):
+    with pytest.raises(ValueError, match="--epochs is 0"):
+        cli.main(["search", "--epochs", "0", "--debug"])
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    monkeypatch.setattr(parse, "run", raising(TypeError("ours")))
+    with pytest.raises(TypeError, match="ours"):
+        cli.main(["search"])
+
+
+@pytest.mark.parametrize("name", ["search", "retrain", "report", "draw", "check"])
+def test_help_has_an_example(capsys, name):
+    assert cli.main([name, "--help"]) == 0
+    assert re.search(rf"examples?:\s+jaxnas {name}", capsys.readouterr().out)
+
+
+def test_help_and_version_need_no_jax():
+    code = (
+        "import sys; from jaxnas import cli; cli.main(['--help']); cli.main(['--version']); "
+        "cli.main(['search', '--help']); sys.exit('jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, cwd=".",
+                          env={"PYTHONPATH": str(cli.__path__[0] + "/../..")})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_draws_a_published_cell(capsys, tmp_path):
+    assert cli.main(["draw", "DARTS_V2", "--out", "pictures"]) == 0
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert names == {"cell_normal.svg", "cell_normal.png", "cell_reduce.svg", "cell_reduce.png"}
+
+
+def test_a_published_name_is_no_file(capsys):
+    assert "DARTS_V2" in refused(capsys, "draw", "DARTS_V3")
+
+
+settings = st.builds(
+    SearchSettings,
+    space=st.sampled_from(["darts", "nasbench201", "my space.py"]),
+    method=st.sampled_from(["darts", "single-level"]),
+    order=st.sampled_from([None, "first", "exact", "finite-difference"]),
+    epochs=st.none() | st.integers(-3, 1000),
+    learning_rate=st.none() | st.floats(allow_nan=True, allow_infinity=True),
+    reductions=st.none() | st.lists(st.integers(0, 9), max_size=3).map(tuple),
+    remat=st.booleans(),
+    seed=st.integers(-5, 2**40),
+)
+
+
+@given(settings)
+def test_settings_come_back_from_the_command_that_tells_them(chosen):
+    import shlex
+
+    words = shlex.split(command("jaxnas search", chosen, SearchSettings()))[2:]
+    parsed = parse.parsed(SearchSettings, words, "jaxnas search", "")
+    assert repr(flat(parsed)) == repr(flat(chosen))  # repr: NaN equals nothing
+
+
+@given(settings)
+def test_settings_are_whole_or_refused_in_one_line(chosen):
+    try:
+        full = searches.resolved(chosen)
+    except ValueError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert full.epochs is None or full.epochs >= 1
+        assert full.learning_rate is None or full.learning_rate > 0
+        assert None not in (full.features, full.cells)
+
+
+@given(st.lists(st.text(max_size=12), max_size=4))
+def test_any_words_are_settings_or_refused_in_one_line(words):
+    for kind in (SearchSettings, RetrainSettings):
+        try:
+            parsed = parse.parsed(kind, words, "jaxnas", "")
+        except errors.UsageError as error:
+            assert len(str(error).splitlines()) == 1
+        else:
+            assert parsed is None or isinstance(parsed, kind)
+
+
+def test_what_a_method_refuses_leaves_no_folder(tmp_path, capsys):
+    words = ["--method", "pc-darts", "--epochs", "4", "--set", "warm_up=4"]
+    assert cli.main(["search", *words, "--out", str(tmp_path)]) == 2
+    assert "warm-up of 4 epochs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

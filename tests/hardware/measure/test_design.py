@@ -1,0 +1,409 @@
+"""Latency, measured: what rounds say, what is pruned, which networks, and one program's time."""
+
+import itertools
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from jaxnas.hardware import device, programs
+from jaxnas.hardware.measure import design, mobile_programs, round_statistics, sampling, stopping
+from jaxnas.hardware.predict import graph
+from jaxnas.hardware.programs import Program
+from jaxnas.pipelines import latency, latency_measure
+from jaxnas.spaces import dataflow, registry
+from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.darts import genotypes as published
+from jaxnas.spaces.mobile import chain as mobile_chain
+from jaxnas.spaces.mobile import sizing
+from jaxnas.strategies import codes
+from tests import timed_toys, toy
+
+ENTRY = registry.entry("nasbench201")
+
+
+def letters(genotype: genotypes.Genotype) -> str:
+    names = {"none": "n", "skip_connect": "s", "nor_conv_1x1": "1", "nor_conv_3x3": "3"}
+    return "".join(names.get(op, "p") for _, _, op in genotype.cells["cell"].edges)
+
+
+def drawn(rounds_of: int, noise: float, drift: np.ndarray | None = None, seed: int = 0):
+    """(rounds, true milliseconds, pairs): 30 programs, the last ten twins of the first."""
+    random = np.random.default_rng(seed)
+    true = np.exp(random.uniform(-1, 2, 20))
+    true = np.concatenate([true, true[:10]])
+    slow = np.ones(rounds_of) if drift is None else drift
+    times = true * slow[:, None] * np.exp(noise * random.standard_normal((rounds_of, 30)))
+    return times, true, [(20 + i, i) for i in range(10)]
+
+
+def test_rounds_take_a_drift_out_that_plain_medians_keep():
+    # Slow in the first rounds, in which half of the programs were not sampled.
+    drift = np.linspace(1.25, 1.0, 24)
+    times, true, _ = drawn(24, 0.005, drift)
+    times[:12, ::2] = np.nan
+    relative = lambda found: np.abs(found / true / np.median(found / true) - 1).max()
+    assert relative(round_statistics.summarise(times).latency_ms) < 0.01
+    assert relative(np.nanmedian(times, 0)) > 0.03
+
+
+def test_without_noise_the_medians_are_exact():
+    drift = np.random.default_rng(1).uniform(1, 1.2, 9)
+    times, true, pairs = drawn(9, 0.0, drift / np.median(drift))
+    found = round_statistics.summarise(times)
+    np.testing.assert_allclose(found.latency_ms, true, rtol=1e-12)
+    np.testing.assert_allclose(found.spread_ms, 0, atol=1e-12)
+    assert round_statistics.noise(times, pairs) == round_statistics.Noise(0.0, 1.0, 10, ())
+
+
+def test_slow_rounds_and_single_outliers_are_left_out():
+    times, true, _ = drawn(20, 0.002)
+    times[3] *= 2  # a round in which something else ran
+    times[5:8, 4] *= 10  # a program that was hit
+    found = round_statistics.summarise(times)
+    assert not found.kept[3] and found.kept.sum() == 19
+    np.testing.assert_allclose(found.latency_ms, true, rtol=0.01)
+    assert found.samples[4] < found.samples[5:].max()
+
+
+def test_a_machine_that_is_always_busy_keeps_half_of_its_rounds():
+    times, _, _ = drawn(20, 0.001, np.linspace(1, 9, 20))
+    assert round_statistics.summarise(times).kept.sum() >= 10
+
+
+@pytest.mark.parametrize(("noise", "noisy"), [(0.01, False), (0.3, True)])
+def test_a_noisy_device_is_said_to_be_noisy(noise, noisy):
+    times, _, pairs = drawn(30, noise)
+    found = round_statistics.noise(times, pairs)
+    assert bool(found.reasons) == noisy
+    if noisy:
+        assert "equal programs differ by" in found.reasons[0]
+        assert "repeat within 5%" in found.reasons[1]
+
+
+def test_two_sessions_of_different_clocks_agree_after_one_scale():
+    times, _, _ = drawn(20, 0.003)
+    times[10:] *= 1.25
+    assert round_statistics.retest(times) == 1.0
+    times[10:, :6] *= 1.2
+    assert round_statistics.retest(times) == pytest.approx(24 / 30)
+    assert round_statistics.retest(times[:3]) is None
+
+
+def test_the_ceiling_is_what_noise_of_that_size_allows():
+    sigma = 0.1
+    random = np.random.default_rng(0)
+    latency = np.exp(random.uniform(0, 1, 500))
+    away = np.abs(sigma * math.sqrt(2) * random.standard_normal(4000))
+    found = round_statistics.ceiling(latency, away)
+    # A perfect model is within a share of p where |error| < p: the normal distribution's own.
+    assert found.within10 == pytest.approx(math.erf(0.1 / sigma / math.sqrt(2)), abs=0.02)
+    assert found.within5 == pytest.approx(math.erf(0.05 / sigma / math.sqrt(2)), abs=0.02)
+    spread = np.std(np.log(latency))
+    assert found.spearman == pytest.approx(spread / math.hypot(spread, sigma), abs=0.02)
+    assert round_statistics.ceiling(latency, np.zeros(3)) == (1.0, 1.0, 1.0)
+    assert round_statistics.ceiling(latency, np.empty(0)) is None
+
+
+def test_a_program_that_was_never_sampled_is_named():
+    with pytest.raises(ValueError, match="Program 1 has no valid sample"):
+        round_statistics.summarise(np.array([[1.0, np.nan], [1.0, np.nan]]))
+    with pytest.raises(ValueError, match="matrix"):
+        round_statistics.summarise(np.empty((0, 3)))
+
+
+@pytest.mark.parametrize(
+    ("whole", "live"),
+    [
+        ("333333", "333333"),
+        ("n33333", "n3n3n3"),  # nothing enters node 1
+        ("33333n", "3nn33n"),  # nothing leaves node 2
+        ("nnn333", "nnn3nn"),
+        ("3nnnnn", "nnnnnn"),
+        ("n3ns13", "n3nsn3"),
+    ],
+)
+def test_dead_edges_are_pruned_from_both_ends(whole, live):
+    assert letters(dataflow.pruned(timed_toys.cell(whole))) == live
+    assert dataflow.lives(timed_toys.cell(whole)) == (live != "nnnnnn")
+
+
+def test_pruning_dead_ends_leaves_the_logits_alone():
+    found = timed_toys.cell("31s3sn")  # node 2 is entered and never left
+    assert letters(dataflow.pruned(found)) == "3nn3sn"
+    make = lambda g: ENTRY.network(
+        g, features=4, cells=1, classes=3, reductions=None, auxiliary=False
+    )
+    x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
+    weights, stats = programs.filled(jax.eval_shape(make(found).init, jax.random.key(0), x))
+    both = (found, dataflow.pruned(found))
+    whole, pruned = toy.jit(lambda *a: [make(g).infer(*a) for g in both])(weights, stats, x)
+    np.testing.assert_allclose(whole, pruned, rtol=1e-5)
+
+
+def test_noise_fills_a_node_that_nothing_else_fills():
+    edges = ((0, 2, "none"), (1, 2, "none"), (2, 3, "noise"), (1, 3, "skip_connect"))
+    found = genotypes.Genotype("mine", {"cell": genotypes.Cell(edges, 2, (3,))})
+    assert dataflow.pruned(found) == found
+
+
+@pytest.mark.parametrize(
+    ("whole", "twin"),
+    [("13n1s3", "31n13s"), ("133333", None), ("11n3pp", None), ("snns1n", "nsnsn1")],
+)
+def test_twins_swap_nodes_that_nothing_joins(whole, twin):
+    found = dataflow.twin(timed_toys.cell(whole), ENTRY.space)
+    assert (found and letters(found)) == twin
+
+
+def test_a_twin_computes_the_same_and_its_twin_is_the_first():
+    first = timed_toys.cell("13n1s3")
+    second = dataflow.twin(first)
+    assert dataflow.twin(second) == first
+    made = [programs.of_genotype(g, ENTRY, timed_toys.SMALL) for g in (first, second)]
+    texts = [sampling.facts(toy.jit(p.function).lower(*p.arguments).compile()) for p in made]
+    assert texts[0]["flops"] == texts[1]["flops"] > 0
+
+
+def test_what_is_compiled_is_what_lives():
+    for text in ("n33333", "1n3p1s"):
+        live = letters(dataflow.pruned(timed_toys.cell(text)))
+        program = programs.of_genotype(timed_toys.cell(text), ENTRY, timed_toys.SMALL)
+        found = sampling.facts(toy.jit(program.function).lower(*program.arguments).compile())
+        # Stem and two reductions of two 3x3 convolutions; two shortcuts and the classifier.
+        assert found["convolutions"] == 5 + 3 * live.count("3"), text
+        assert found["products"] == 3 + 3 * live.count("1"), text
+
+
+def test_a_design_covers_the_space_and_any_beginning_is_one():
+    found = design.networks(ENTRY.space, ENTRY.select, 30, seed=3)
+    short = [letters(g) for g in found]
+    assert short[:5] == ["nnnnnn", "ssssss", "111111", "333333", "pppppp"]
+    assert {"nnnsnn", "nnn1nn", "nnn3nn", "nnnpnn"} <= set(short)
+    live = [letters(dataflow.pruned(g)) for g in found]
+    assert len(set(live)) == 30
+    assert all(dataflow.lives(g) for g in found[1:])
+    assert found[:20] == design.networks(ENTRY.space, ENTRY.select, 20, seed=3)
+    assert found[9:] != design.networks(ENTRY.space, ENTRY.select, 30, seed=4)[9:]
+    # Every operation stands on every edge: what a table of edges needs.
+    assert all(len({text[edge] for text in short}) == 5 for edge in range(6))
+
+
+def test_a_design_says_more_of_the_counts_than_chance_does():
+    counts = lambda found: np.array([design._counts(g, ENTRY.space) for g in found])
+    information = lambda rows: np.linalg.slogdet(rows.T @ rows / 6 + np.eye(11))[1]
+    ours = information(counts(design.networks(ENTRY.space, ENTRY.select, 25, seed=0)))
+    chance = []
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        gates = [{"cell": random.random((6, 5))} for _ in range(25)]
+        chance.append(information(counts([ENTRY.select(ENTRY.space, g) for g in gates])))
+    assert ours > max(chance)
+
+
+@pytest.mark.parametrize("name", ["darts", "darts-s1"])
+def test_spaces_of_two_cells_have_designs_and_twins(name):
+    entry = registry.entry(name)
+    found = design.networks(entry.space, entry.select, 12)
+    chosen = design.with_twins(found, entry.space, pairs=3)
+    assert len(chosen) == 15
+    for before, choice in zip(chosen, chosen[1:], strict=False):
+        if choice.twin_of is not None:
+            assert choice.twin_of == before.genotype
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "darts"])
+def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
+    entry = registry.entry(name)
+    chosen = design.with_twins(design.networks(entry.space, entry.select, 60), entry.space)
+    pairs = lambda count: sum(choice.twin_of is not None for choice in chosen[:count])
+    assert pairs(7) >= 1 and pairs(12) >= 2 and pairs(35) >= 3 and pairs(56) >= 4
+    assert pairs(len(chosen)) == 10
+    assert all(a.genotype == b.twin_of for a, b in itertools.pairwise(chosen) if b.twin_of)
+
+
+def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
+    asked = latency_measure.resolved(latency.Measure(kinds=("operator",), budget_minutes=1.0))
+    found = latency_measure.chosen(asked, registry.entry("nasbench201", asked.cells), [])
+    programs.refuse(found)
+    twins = [program.twin_of for program in found]
+    assert sum(name is not None for name in twins[: stopping.FEWEST]) >= 2
+    assert found[0].label == "reference" and twins[2] == found[1].label
+
+
+def test_too_many_networks_are_refused():
+    space = {"cell": ENTRY.space["cell"]._replace(candidates=(("none", "skip_connect"),) * 6)}
+    with pytest.raises(ValueError, match="different networks of this space were found"):
+        design.networks(space, ENTRY.select, 100)
+    with pytest.raises(ValueError, match="give 1 or more"):
+        design.networks(space, ENTRY.select, 0)
+
+
+def test_operators_and_blocks_run_at_every_size():
+    found = programs.operators("nasbench201", timed_toys.SMALL)
+    assert len(found) == 4 * 3
+    found += programs.blocks([timed_toys.cell("13nsp1")], "nasbench201", timed_toys.SMALL)
+    found += programs.blocks([published.PUBLISHED["DARTS_V2"]], "darts", timed_toys.SMALL)
+    programs.refuse(found)
+    found += programs.operators("darts", timed_toys.SMALL)[-7:]
+    for program in found:
+        shape = jax.eval_shape(program.function, *program.arguments).shape
+        said = json.loads(program.architecture)
+        halves = said.get("stride", 2 if said.get("cell") == "reduce" else 1)
+        assert shape == (1, said["height"] // halves, said["width"] // halves, shape[3])
+        assert shape[3] % said["features"] == 0
+    assert {p.kind for p in found} == {"operator", "block"}
+
+
+def test_the_candidates_of_a_mobile_space_run_at_every_size():
+    size = programs.Size(features=8, cells=2, image=(32, 32, 3))
+    found = mobile_programs.operators("mobile-proxyless", size)
+    programs.refuse(found)
+    chain = sizing.sized("mobile-proxyless", features=8, repeats=2)
+    names = {op for layer in mobile_chain.layers(chain) for op in layer.candidates} - {
+        mobile_chain.SKIP
+    }
+    assert {json.loads(p.architecture)["operation"] for p in found} == names
+    heights = set()
+    for program in found:
+        said = json.loads(program.architecture)
+        shape = jax.eval_shape(program.function, *program.arguments).shape
+        assert shape[1:] == (said["height"] // said["stride"],) * 2 + (said["features"],)
+        heights.add(said["height"])
+    assert heights == {32, 16, 8, 4}
+
+
+def test_values_of_shapes_are_ordinary_numbers_and_stay_the_same():
+    program = programs.of_genotype(timed_toys.cell("13nsp1"), ENTRY, timed_toys.SMALL)
+    first, second = programs.filled(program.arguments), programs.filled(program.arguments)
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        assert np.array_equal(a, b)
+    logits = toy.jit(program.function)(*first)
+    assert logits.shape == (1, 10) and np.isfinite(logits).all()
+
+
+def ticking(*steps_ns):
+    """A clock that moves by these nanoseconds, the last for ever."""
+    now, steps = 0, list(steps_ns)
+
+    def clock():
+        nonlocal now
+        now += steps.pop(0) if len(steps) > 1 else steps[0]
+        return now
+
+    return clock
+
+
+def test_a_sample_is_the_median_of_as_many_calls_as_it_needs():
+    ready = sampling.local(timed_toys.doubling(), sample_ms=2.0, clock=ticking(100_000))
+    assert ready.calls == 20  # of 0.1 ms
+    assert ready.sample() == pytest.approx(0.1)
+    assert ready.facts["products"] + ready.facts["fusions"] >= 1
+
+
+def test_one_call_that_the_clock_spoilt_spoils_its_sample():
+    steps = [100_000] * 69 + [7_200_000_000_000, 100_000]  # the machine slept for two hours
+    ready = sampling.local(timed_toys.doubling(), 3, clock=ticking(*steps))
+    found = [ready.sample() for _ in range(6)]
+    assert sum(map(math.isnan, found)) == 1
+    assert [x for x in found if not math.isnan(x)] == pytest.approx([0.1] * 5)
+
+
+@pytest.mark.parametrize(
+    ("elapsed_ns", "milliseconds"),
+    [(2_000_000, 2.0), (0, math.nan), (-5, math.nan), (3_600e9, math.nan), (150e6, 150.0)],
+)
+def test_a_clock_that_was_set_spoils_a_sample_and_nothing_else(elapsed_ns, milliseconds):
+    found = sampling.believed(elapsed_ns, 1e6)
+    assert found == milliseconds or (math.isnan(found) and math.isnan(milliseconds))
+
+
+def test_the_slope_is_what_a_pass_costs_and_the_rest_is_the_call():
+    chains = np.array([[[0.5 + 4 * 0.2, 0.5 + 24 * 0.2]]])
+    per_pass, overhead = sampling.slope(chains)
+    np.testing.assert_allclose(per_pass, 0.2)
+    np.testing.assert_allclose(overhead, 0.5)
+
+
+def test_the_loop_on_the_device_computes_every_pass():
+    """Twenty times the passes take longer, for the program itself and as a slope."""
+    size = 192
+    matrix = jax.random.normal(jax.random.key(0), (size, size)) / size
+    program = Program("power", "operator", "{}", lambda w, x: x @ w, (matrix, matrix))
+    ready = sampling.local(program, chain=True, sample_ms=0.5)
+    # The least: what else runs on this machine only adds.
+    short, long = np.nanmin([ready.chain() for _ in range(25)], axis=0)
+    assert long > 2 * short
+
+
+def test_a_round_visits_every_program_once_in_its_order():
+    seen = []
+    ready = [
+        sampling.Ready(str(i), lambda i=i: seen.append(i) or float(i), None, 1, {})
+        for i in range(4)
+    ]
+    calls, chains = np.full(4, np.nan), np.full((4, 2), np.nan)
+    sampling.one_round(ready, [2, 0, 3, 1], calls, chains)
+    assert seen == [2, 0, 3, 1]
+    assert calls.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert np.isnan(chains).all()
+
+
+def test_the_device_says_what_decides_its_times():
+    here = device.here()
+    assert here["platform"] == "cpu" and here["threads"] >= 1 and here["jaxlib"]
+    assert device.differences(here, here) == []
+    there = here | {"threads": here["threads"] + 1}
+    assert device.differences(there, here) == [
+        f"threads ({here['threads'] + 1} there, {here['threads']} now)"
+    ]
+    with pytest.raises(ValueError, match="this process may use 1 to"):
+        device.pin(100_000)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cause"),
+    [
+        (lambda p: [], "nothing to measure"),
+        (lambda p: [p, p], "Two programs are called 'double'"),
+        (lambda p: [p._replace(kind="car")], "of kind 'car'"),
+        (lambda p: [p._replace(twin_of="other")], "is the twin of 'other'"),
+    ],
+)
+def test_programs_that_cannot_be_are_refused(spoil, cause):
+    with pytest.raises(ValueError, match=cause):
+        programs.refuse(spoil(timed_toys.doubling()))
+
+
+@pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-fbnet", "mobile-single-path"])
+def test_a_chain_has_designs_over_all_its_layers(name):
+    entry = registry.entry(name, 2)
+    found = design.networks(entry.space, entry.select, 24)
+    assert len({programs.compact(each) for each in found}) == 24
+    table = np.array([design._edges(each, entry.space) for each in found])
+    assert table.shape[1] == sum(len(choice.edges) for choice in entry.space.values())
+    for column, row in zip(
+        table.T, (r for c in entry.space.values() for r in c.candidates), strict=True
+    ):
+        assert set(column) == set(range(len(row)))
+    assert sum(choice.again for choice in design.with_twins(found, entry.space)) == 4
+
+
+def test_what_xla_compiles_is_the_graph_that_is_counted():
+    """Convolutions and 1x1 products of the optimised text: dead and shared edges are not there."""
+    shape = graph.cell(ENTRY.space["cell"])
+    rows = np.array([[3] * 6, [2] * 6, [3, 0, 3, 2, 2, 0], [0, 3, 2, 1, 3, 3], [1, 2, 3, 4, 0, 2]])
+    words = [shape.vocabulary.index(f"nor_conv_{k}x{k}") for k in (3, 1)]
+    counted = graph.counts(shape, rows)["live"][:, words]
+    compiled = []
+    for row in rows:
+        found = programs.of_genotype(codes.to_genotype(ENTRY, row), ENTRY, timed_toys.SMALL)
+        text = jax.jit(found.function).lower(*found.arguments).compile()
+        facts = sampling.facts(text)
+        compiled.append((facts["convolutions"], facts["products"]))
+    cells = 3 * timed_toys.SMALL.cells
+    fixed = np.array(compiled[0]) - cells * counted[0]
+    assert np.array_equal(np.array(compiled), fixed + cells * counted)
+    assert not np.array_equal(counted, graph.counts(shape, rows)["raw"][:, words])

@@ -1,0 +1,60 @@
+"""Single path with uniform sampling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.methods import spos
+from jaxnas.spaces import choices as spaces
+from tests import drive, toy
+
+SPACE = {"cell": spaces.uniform(spaces.dag(2, 2), ("none", "skip_connect", "tanh"))}
+
+
+def make(space, execute):
+    assert execute == "selected"
+    return drive.dense(space)
+
+
+def test_a_step_moves_only_the_weights_of_its_path():
+    space = {"cell": spaces.uniform(spaces.dag(2, 2), ("sine", "tanh"))}
+    search = spos.spos(drive.dense(space), epochs=1, steps_per_epoch=2, keep=1, weight_decay=0.0)
+    state = search.init(jax.random.key(0), drive.TRAIN.inputs[0])
+    moved, metrics = toy.jit(search.update)(state, toy.at(drive.TRAIN, 0), toy.at(drive.VALID, 0))
+    differs = lambda a, b: bool(jnp.any(a != b))
+    changed = jax.tree.map(differs, state.weights["cell"], moved.weights["cell"])
+    assert sum(jax.tree.leaves(changed)) == 2  # of ten layers one a node
+    assert state.arch == moved.arch == {}
+    assert set(metrics) == {"loss/train", "accuracy/train"}
+
+
+def test_the_most_accurate_of_the_samples_is_found():
+    ran = drive.run(spos.best_of_samples(SPACE, epochs=3, samples=7, keep=1, seed=3), make)
+    (done,) = ran.finished
+    found = ran.found.gates["cell"]
+    assert found.shape == (5, 3)
+    assert found.sum() == 2  # one edge a node
+    assert not found[:, 0].any()
+    accuracy, _ = done.evaluate({"cell": found[None]})
+    asked = []
+    program = spos.best_of_samples(SPACE, epochs=3, samples=7, keep=1, seed=3)
+    next(program)
+    spy = lambda gates: asked.append(gates) or done.evaluate(gates)
+    with pytest.raises(StopIteration) as end:
+        program.send(done._replace(evaluate=spy))
+    assert len(asked) == 1
+    assert len(asked[0]["cell"]) == 7
+    accuracies, _ = done.evaluate(asked[0])
+    assert accuracies.max() == accuracy[0]
+    assert accuracies.min() < accuracies.max()
+    np.testing.assert_array_equal(end.value.value.gates["cell"], found)
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="2 edges enter a node, of which 3"):
+        spos.best_of_samples(SPACE, keep=3, seed=0)
+    with pytest.raises(ValueError, match="samples >= 1"):
+        spos.best_of_samples(SPACE, samples=0, seed=0)
+    with pytest.raises(ValueError, match="2 edges enter a node, of which 4"):
+        spos.spos(drive.dense(SPACE), steps_per_epoch=2, keep=4)

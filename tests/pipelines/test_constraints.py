@@ -1,0 +1,762 @@
+"""A search to a target: what holds the gates, which network is taken, and that it is measured."""
+
+import dataclasses
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+
+from experiments import targets as sweep
+from jaxnas import cli
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import constraints, cost_terms
+from jaxnas.core.stages import Finished
+from jaxnas.core.types import Batch, Choice, Forward
+from jaxnas.evaluators.nasbench201 import cost, isomorphism
+from jaxnas.hardware import cost as hardware_cost
+from jaxnas.hardware import counts, programs
+from jaxnas.hardware.measure import campaign, campaign_file, dataset, recheck, sampling
+from jaxnas.hardware.predict import fit, predictor_file
+from jaxnas.hardware.predict.predictor import margin
+from jaxnas.methods import darts, dr_nas, gdas, pc_darts
+from jaxnas.pipelines import constraints as commands
+from jaxnas.pipelines.settings import Recipe, SearchSettings
+from jaxnas.spaces import genome, genotype, registry
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.strategies import codes, constrained_selection, pool
+from tests import toy
+
+ENTRY = registry.entry("nasbench201")
+EVERY = isomorphism.every().astype(int)
+# Milliseconds of none, skip, 1x1, 3x3, pool on a live edge.
+OF_OP = np.array([0.0, 0.001, 0.02, 0.05, 0.01])
+FIXED = 0.05
+DEVICE = {"platform": "cpu", "kind": "cpu", "host_cpu": "stand-in", "threads": 1, "jax": "0"}
+
+
+def true_ms(networks):
+    return FIXED + OF_OP[codes.pruned(ENTRY, networks)].sum(1)
+
+
+def raw(count=25, space="nasbench201", noise=0.0, **settings):
+    """A campaign of the reference and `count` networks, five rounds."""
+    networks = EVERY[np.random.default_rng(0).permutation(len(EVERY))[:count]]
+    found = [codes.to_genotype(ENTRY, network) for network in networks]
+    labels = ("reference", *map(programs.label, found))
+    texts = ("{}", *map(programs.compact, found))
+    ms = np.concatenate([[1.0], true_ms(networks)])
+    shake = 1 + noise * np.random.default_rng(1).standard_normal((5, count + 1))
+    own = {"space": space, "features": 4, "cells": 1, "classes": 10, "image": [8, 8, 1],
+           "batch": 1, "space_sha256": None}  # fmt: skip
+    header = {"device": DEVICE, "settings": own | settings, "begun": "", "spent_s": 1.0,
+              "load": [None, None]}  # fmt: skip
+    return campaign_file.Raw(
+        header, labels, ("reference", *["network"] * count), texts,
+        np.full(count + 1, -1, np.int32), np.ones(count + 1, np.int32),
+        np.ones((count + 1, len(sampling.FACTS))), ms * shake, np.empty((5, 0, 2)),
+        np.arange(5.0), np.zeros(5, np.int32),
+    )  # fmt: skip
+
+
+def written(folder, *arguments, **settings):
+    folder.mkdir(exist_ok=True)
+    campaign_file.write(folder / campaign_file.RAW, raw(*arguments, **settings))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    return dataset.campaign(written(tmp_path_factory.mktemp("campaign"), noise=0.001))
+
+
+@pytest.fixture(scope="module")
+def model(measured):
+    return dataset.fitted(measured)
+
+
+def gates_of(seed=0):
+    drawn = np.random.default_rng(seed).dirichlet(np.full(5, 0.7), 6)
+    return {"cell": drawn.astype(np.float32)}
+
+
+# --- the term
+
+
+def limit(most=2.0, costs=(1.0, 4.0)):
+    costs = jnp.array(costs)
+    return constraints.Limit("ms", most, lambda gates: jnp.sum(costs * gates["a"]))
+
+
+def forward(arch):
+    nothing = jnp.zeros((1, 2))
+    return Forward(Batch(nothing, nothing), nothing, {}, {}, jnp.int32(0), arch)
+
+
+def test_the_penalty_is_its_formula():
+    term = constraints.one_sided(limit(), relax.softmax(), width=0.1, start=3.0)
+    arch = {"a": jnp.array([[0.3, -0.2]])}
+    share = 1 / (1 + math.exp(-0.5))
+    excess = math.log((share + 4 * (1 - share)) / 2)
+    value = term.value(term.init(arch, {}), forward(arch))
+    assert float(value) == pytest.approx(3 * 0.1 * math.log1p(math.exp(excess / 0.1)), rel=1e-5)
+
+
+def test_the_slope_far_above_is_the_weight_and_far_below_nothing():
+    def slope(most):
+        term = constraints.one_sided(limit(most), relax.softmax(), start=2.0)
+        value = lambda logit: term.value(
+            constraints.Held(jnp.float32(2.0), {}), forward({"a": jnp.array([[0.0, logit]])})
+        )
+        expected = lambda logit: jnp.log(1 + 3 * jax.nn.sigmoid(logit))
+        return float(jax.grad(value)(0.4) / jax.grad(expected)(0.4))
+
+    assert slope(0.5) == pytest.approx(2.0, rel=1e-4)
+    assert slope(20.0) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_weight_grows_above_the_target_falls_below_it_and_rests_with_the_architecture():
+    term = constraints.one_sided(limit(), relax.softmax(), rate=0.1)
+    start, slow, fast = ({"a": jnp.array([[0.0, x]])} for x in (0.0, 5.0, -5.0))
+    memory = term.init(start, {})
+    assert term.update(memory, start, {}, 0).weight == 1.0
+    up = term.update(memory, slow, {}, 0)
+    expected = float(jnp.sum(jnp.array([1.0, 4.0]) * jax.nn.softmax(slow["a"])))
+    assert float(up.weight) == pytest.approx((expected / 2) ** 0.1, rel=1e-5)
+    assert term.update(up, fast, {}, 0).weight < up.weight
+    for _ in range(300):
+        memory = term.update(memory, slow, {}, 0)._replace(arch=start)
+    assert memory.weight == pytest.approx(1e3)
+
+
+def test_dual_ascent_ends_at_the_target():
+    """A loss that always wants the slow candidate more meets a weight that keeps growing."""
+    term = constraints.one_sided(limit(), relax.softmax(), rate=0.2)
+    expected = lambda arch: limit().expected(jax.tree.map(jax.nn.softmax, arch))
+
+    def step(carry, _):
+        arch, memory = carry
+        loss = lambda arch: term.value(memory, forward(arch)) - 2 * arch["a"][0, 1]
+        arch = jax.tree.map(lambda a, g: a - 0.05 * g, arch, jax.grad(loss)(arch))
+        return (arch, term.update(memory, arch, {}, 0)), expected(arch)
+
+    arch = {"a": jnp.zeros((1, 2))}
+    _, seen = toy.jit(
+        lambda arch: jax.lax.scan(step, (arch, term.init(arch, {})), None, length=2000)
+    )(arch)
+    assert float(seen[0]) > 2.4
+    assert float(seen[-500:].mean()) == pytest.approx(2.0, rel=0.1)
+
+
+METHODS = [darts.darts, pc_darts.pc_darts, gdas.gdas, dr_nas.dr_nas]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
+def test_a_method_with_a_penalty_moves_towards_the_target(method):
+    net = toy.supernet()
+    dear = jnp.array([0.0, 0.0, 1.0, 0.0])
+    cost = lambda gates: 1.0 + 100 * jnp.mean(gates["normal"] @ dear)
+    penalty = constraints.penalty([constraints.Limit("ms", 2.0, cost)])
+    rest = {"warm_up": 0} if method is pc_darts.pc_darts else {}
+    train = toy.batches(0, 1)
+    search = method(
+        net, epochs=4, steps_per_epoch=2, arch_learning_rate=0.1, penalty=penalty, **rest
+    )
+    state = search.init(jax.random.key(0), train.inputs[0])
+    expected = lambda: float(cost(constraints.normalised(search.gates(state))))
+    update, began = toy.jit(search.update), expected()
+    for _ in range(8):
+        state, metrics = update(state, toy.at(train, 0), toy.at(train, 0))
+        assert all(np.isfinite(value) for value in metrics.values())
+    # The loss alone moves it by a tenth of that, up or down.
+    assert expected() < 0.8 * began
+    assert state.memory["outer"]["target"]["ms"].weight > 1
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("add-linear", lambda ms, loss: loss + 0.5 * (ms / 2 - 1)),
+        ("one-sided", lambda ms, loss: loss + 0.5 * max(0, ms / 2 - 1)),
+        ("absolute", lambda ms, loss: loss + 0.5 * abs(ms / 2 - 1)),
+        ("mul-log", lambda ms, loss: loss * 0.2 * (math.log(ms) / math.log(2)) ** 0.5),
+        ("fbnet", lambda ms, loss: loss * 0.2 * math.log(ms) ** 0.5),
+    ],
+)
+@pytest.mark.parametrize("logit", [-1.0, 1.0])
+def test_a_fixed_weight_enters_the_loss_in_its_published_form(form, expected, logit):
+    fixed = limit()._replace(fixed=constraints.Fixed(form, 0.5))
+    arch = {"a": jnp.array([[0.0, logit]])}
+    loss = constraints.terms.stateless(lambda f: 3.0)
+    objective = constraints.outer(loss, constraints.penalty([fixed]), relax.softmax())
+    value = objective.value(objective.init(arch, {}), forward(arch))
+    share = 1 / (1 + math.exp(-logit))
+    assert float(value) == pytest.approx(expected(1 + 3 * share, 3.0), rel=1e-5)
+
+
+@pytest.mark.parametrize("form", ["mul-log", "fbnet"])
+def test_a_logarithm_of_less_than_a_millisecond_is_refused(form):
+    fixed = limit()._replace(most=0.9, fixed=constraints.Fixed(form, 0.5))
+    loss = constraints.terms.stateless(lambda f: 3.0)
+    with pytest.raises(ValueError, match="above 1 ms"):
+        constraints.outer(loss, constraints.penalty([fixed]), relax.softmax())
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("proxyless", cost_terms.proxyless_reward(lambda g: jnp.float32(6), 3, 0.5)),
+        ("mnasnet", cost_terms.mnasnet_reward(lambda g: jnp.float32(6), 3, -0.5)),
+        ("tunas", cost_terms.tunas_reward(lambda g: jnp.float32(6), 3, -0.5)),
+    ],
+)
+def test_a_reward_is_the_published_one(form, expected):
+    fixed = constraints.Fixed(form, 0.5)
+    twice = constraints.Limit("ms", 3.0, lambda gates: jnp.float32(6), fixed)
+    found = constraints.reward([twice])
+    assert float(found(0.8, {})) == float(expected(0.8, {})) != 0.8
+    assert constraints.reward([twice._replace(fixed=None)]) is None
+    with pytest.raises(ValueError, match="stands alone"):
+        constraints.reward([twice, twice._replace(fixed=None)])
+
+
+def test_a_fixed_form_stands_beside_a_limit_that_is_held():
+    both = [limit()._replace(fixed=constraints.Fixed("add-linear", 0.5)), limit()]
+    arch = {"a": jnp.array([[0.0, 1.0]])}
+    loss = constraints.terms.stateless(lambda f: 3.0)
+    parts = [
+        constraints.outer(loss, constraints.penalty(some), relax.softmax())
+        for some in (both, both[:1], both[1:])
+    ]
+    whole, fixed, held = (p.value(p.init(arch, {}), forward(arch)) for p in parts)
+    assert float(whole) == pytest.approx(float(fixed + held - 3.0), rel=1e-6)
+    with pytest.raises(ValueError, match="there are add-linear, one-sided"):
+        strange = limit()._replace(fixed=constraints.Fixed("linear", 0.5))
+        constraints.outer(loss, constraints.penalty([strange]), relax.softmax())
+
+
+def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, model):
+    network = EVERY[6111]
+    found = codes.to_genotype(ENTRY, network)
+    timed = lambda networks, number: recheck.Times(true_ms(network[None]), 1.0, ())
+    record = constrained_selection.alone(ENTRY, found, model, timed)
+    said = record["targets"]["ms"]
+    assert said["measured"] == float(true_ms(network[None])[0])
+    assert said["interval"][0] < said["predicted"] < said["interval"][1]
+    (line,) = constrained_selection.lines(record)
+    assert line.startswith("latency   predicted 0.") and "measured 0." in line
+    assert (
+        "not measured"
+        in constrained_selection.lines(constrained_selection.alone(ENTRY, found, model))[0]
+    )
+
+
+def test_no_target_no_penalty():
+    with pytest.raises(ValueError, match="Without a target"):
+        constraints.penalty([])
+    with pytest.raises(ValueError, match="above 0"):
+        constraints.one_sided(limit(0.0), relax.softmax())
+
+
+# --- what networks cost
+
+
+def test_counts_are_those_of_the_benchmark():
+    size = programs.Size(16, 5, 10, (32, 32, 3))
+    table = counts.counted(ENTRY, size)
+    some = isomorphism.sample(50, 0)
+    assert (table["macs"].of(some.astype(int)) == cost.macs(some, 10, 32)).all()
+    assert (table["parameters"].of(some.astype(int)) == cost.parameters(some, 10)).all()
+
+
+def test_macs_to_expect_are_the_mean_over_all_deployed_networks():
+    size = programs.Size(4, 1, 10, (8, 8, 1))
+    aim = hardware_cost.of_counts(ENTRY, size, "macs", 60_000)
+    gates = gates_of()
+    shares = np.prod([gates["cell"][p][EVERY[:, p]] for p in range(6)], 0)
+    mean = float(shares @ aim.cost(codes.pruned(ENTRY, EVERY)))
+    assert float(aim.expected(gates)) == pytest.approx(mean, rel=1e-5)
+    one = codes.of_genotype(ENTRY.space, codes.to_genotype(ENTRY, EVERY[6111]))
+    assert (one == EVERY[6111]).all()
+    exact = counts.exact(ENTRY, codes.to_genotype(ENTRY, one), size)["macs"]
+    hot = genome.one_hot(ENTRY.space, one)
+    assert float(aim.expected(hot)) == pytest.approx(exact, rel=1e-6)
+
+
+def test_milliseconds_of_a_pruned_network_are_those_of_the_graph(model):
+    held = EVERY[::37]
+    predicted = model.predict(codes.pruned(ENTRY, held))[0]
+    assert np.mean(np.abs(predicted / true_ms(held) - 1) < 0.1) > 0.9
+
+
+def test_a_risk_puts_the_interval_below(model):
+    plain, careful = (hardware_cost.of_model(ENTRY, model, 0.15, risk) for risk in (0.0, 1.0))
+    assert plain.aim == plain.limit.most == 0.15
+    assert careful.aim * (1 + margin(model)) == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize(
+    ("ms", "cause"),
+    [(0.001, "cheapest network takes more"), (9.0, "every network takes less"), (-1.0, "above 0")],
+)
+def test_a_target_out_of_range_is_refused_with_the_range(model, ms, cause):
+    with pytest.raises(dataset.TargetError, match=cause):
+        hardware_cost.of_model(ENTRY, model, ms)
+
+
+def test_a_space_that_drops_edges_is_refused(model):
+    with pytest.raises(dataset.TargetError, match="another space"):
+        hardware_cost.of_model(registry.entry("mobile-fbnet"), model, 0.1)
+
+
+# --- chains
+
+
+CHAIN = {"layers": Choice(tuple((i, i + 1) for i in range(4)), (("k3_e3", "k5_e6", "k3_e6"),) * 4)}
+
+
+def chain_entry():
+    def select(space, gates):
+        best = np.argmax(gates["layers"], -1)
+        ops = zip(CHAIN["layers"].edges, CHAIN["layers"].candidates, best, strict=True)
+        edges = tuple((s, t, names[int(o)]) for (s, t), names, o in ops)
+        return Genotype("chain", {"layers": registry.genotypes.Cell(edges, 1, (4,))})
+
+    return ENTRY._replace(space=CHAIN, select=select)
+
+
+def test_the_ends_of_a_chain_are_those_of_all_its_networks():
+    every = np.indices((3,) * 4).reshape(4, -1).T
+    random = np.random.default_rng(0)
+    own, pairs = random.random((4, 3)) + 0.5, 0.3 * random.random((3, 3))
+    ms = 1 + own[np.arange(4), every].sum(1) + sum(
+        pairs[every[:, i], every[:, i + 1]] for i in range(3)
+    )  # fmt: skip
+    found = fit.fit(CHAIN, every, ms)
+    low, high = hardware_cost.ends(chain_entry(), found)
+    predicted = found.predict(every)[0]
+    assert low == pytest.approx(predicted.min(), rel=1e-4)
+    assert high == pytest.approx(predicted.max(), rel=1e-4)
+
+
+def test_networks_of_a_large_space_are_drawn_and_gates_decide_which_are_likely():
+    gates = {"layers": np.array([[0.8, 0.1, 0.1]] * 4)}
+    found = pool.pool(chain_entry(), gates)
+    assert len(found.networks) == 81
+    best = found.networks[np.argmax(found.log_probability)]
+    assert (best == 0).all()
+    assert np.exp(found.log_probability).sum() == pytest.approx(1.0)
+
+
+# --- which network
+
+
+def test_all_networks_are_in_the_pool_with_the_probability_of_what_they_deploy():
+    gates = gates_of()
+    found = pool.pool(ENTRY, gates)
+    deployed = codes.pruned(ENTRY, EVERY)
+    shares = np.prod([gates["cell"][p][EVERY[:, p]] for p in range(6)], 0)
+    dead = (deployed == 0).all(1)
+    total = float(np.exp(scipy.special.logsumexp(found.log_probability)))
+    assert total == pytest.approx(1 - shares[dead].sum(), rel=1e-5)
+    row = len(found.networks) // 2
+    same = (deployed == found.networks[row]).all(1)
+    assert np.exp(found.log_probability[row]) == pytest.approx(shares[same].sum(), rel=1e-5)
+
+
+def finished(score):
+    """A supernet whose accuracy at one-hot gates is `score(networks)`."""
+    evaluate = lambda gates: (score(gates["cell"].argmax(-1)), np.zeros(len(gates["cell"])))
+    return Finished(None, gates_of(), evaluate, None, None)
+
+
+def more_convolutions(networks):
+    return (networks == 3).sum(1) / 6
+
+
+def settled(
+    measured, model, ms=0.15, scale=1.0, limits=(), score=more_convolutions, aim=None, slower=1.0,
+    **given,
+):  # fmt: skip
+    rounds = []
+
+    def timed(found, number):
+        rounds.append(len(found))
+        networks = np.array([codes.of_genotype(ENTRY.space, each) for each in found])
+        return recheck.Times(scale * true_ms(networks), slower, ())
+
+    found = [aim or hardware_cost.of_model(ENTRY, model, ms), *limits]
+    verdict = constrained_selection.settle(
+        ENTRY, found, pool.pool(ENTRY, gates_of()), finished(score), model=model,
+        campaign=measured, **{"measure": timed} | given,
+    )  # fmt: skip
+    return verdict, rounds
+
+
+def test_the_found_network_is_measured_and_holds(measured, model):
+    verdict, rounds = settled(measured, model)
+    said = verdict.record["targets"]["ms"]
+    network = codes.of_genotype(ENTRY.space, verdict.genotype)
+    assert said["measured"] == pytest.approx(float(true_ms(network[None])[0]))
+    assert said["holds"] and said["measured"] <= 0.15 * 1.05
+    assert rounds == [constrained_selection.TIMED]
+    assert said["interval"][0] <= said["fitted"] <= said["interval"][1]
+    (line,) = constrained_selection.lines(verdict.record)
+    assert line.startswith("target    0.15 ms; predicted 0.1") and line.endswith("holds within 5 %")
+    json.dumps(verdict.record, allow_nan=False)
+
+
+def test_a_wrong_model_is_fitted_again_until_the_target_holds(measured, model):
+    verdict, rounds = settled(measured, model, ms=0.2, scale=1.12)
+    assert verdict.record["refits"] >= 1 and len(rounds) >= 2
+    assert verdict.record["targets"]["ms"]["holds"]
+    assert verdict.model.networks > model.networks
+
+
+def test_a_target_that_cannot_hold_is_said_not_to(measured, model, monkeypatch):
+    monkeypatch.setattr(constrained_selection, "ROUNDS", 6)
+    verdict, rounds = settled(measured, model, ms=0.2, scale=3.0)
+    assert rounds == [constrained_selection.TIMED] * 6
+    assert not verdict.record["targets"]["ms"]["holds"]
+    assert "DOES NOT HOLD" in constrained_selection.lines(verdict.record)[0]
+
+
+def test_measuring_ends_where_none_nearer_is_known(measured, model):
+    """None of the pool comes near the target: the nearest are measured once."""
+    aim, notes = hardware_cost.of_model(ENTRY, model, 0.2), []
+    every = pool.pool(ENTRY, gates_of())
+    far = aim.cost(every.networks) < 0.7 * aim.aim
+    few = pool.Pool(every.networks[far], every.log_probability[far])
+    timed = lambda found, number: recheck.Times(
+        true_ms(np.array([codes.of_genotype(ENTRY.space, each) for each in found])), 1.0, ()
+    )
+    verdict = constrained_selection.settle(
+        ENTRY, [aim], few, finished(more_convolutions), model=model, campaign=measured,
+        measure=timed, note=notes.append,
+    )  # fmt: skip
+    assert len(verdict.record["rounds"]) == 1 < constrained_selection.ROUNDS
+    assert not verdict.record["targets"]["ms"]["holds"]
+    assert notes[-1] == "target: 4 networks were measured, and none nearer is known"
+
+
+def test_a_risk_keeps_off_the_target_and_that_holds(measured, model):
+    """An unsure model: its half-width of 40 % lies between what is aimed at and the target."""
+    unsure = model._replace(errors=np.full_like(model.errors, 0.4))
+    aim = hardware_cost.of_model(ENTRY, unsure, 0.15, risk=1.0)
+    verdict, rounds = settled(measured, unsure, aim=aim)
+    said = verdict.record["targets"]["ms"]
+    assert said["aim"] == pytest.approx(0.15 / 1.4)
+    assert said["holds"] and 0.95 * said["aim"] <= said["measured"] <= 0.15
+    assert len(rounds) == 1
+    (line,) = constrained_selection.lines(verdict.record)
+    assert line.endswith("it holds: --risk keeps off")
+
+
+def test_the_interval_is_of_the_prediction_and_the_clock_is_told(measured, model):
+    verdict, _ = settled(measured, model, ms=0.2, scale=1.12, slower=1.03)
+    said = verdict.record["targets"]["ms"]
+    assert verdict.record["refits"] >= 1
+    low, high = said["interval"]
+    assert (said["predicted"] - low) == pytest.approx(high - said["predicted"], rel=1e-3)
+    assert said["clock_ms"] == pytest.approx(1.03 * said["measured"])
+    assert (
+        f"the clock read {said['clock_ms']:.4g} ms"
+        in constrained_selection.lines(verdict.record)[1]
+    )
+
+
+def test_what_the_campaign_measured_counts_more_than_a_prediction(measured, model):
+    """A model that is half too high everywhere leaves none near; the campaign knows some."""
+    wrong = model._replace(table=1.5 * model.table)
+    target = float(np.sort(measured.latency_ms)[len(measured.latency_ms) // 2])
+    verdict, rounds = settled(measured, wrong, ms=1.001 * target)
+    assert verdict.record["targets"]["ms"]["holds"] and len(rounds) == 1
+
+
+def test_without_measuring_the_prediction_is_said_to_be_one(measured, model):
+    verdict, _ = settled(measured, model, measure=None)
+    said = verdict.record["targets"]["ms"]
+    assert said["measured"] is None and said["holds"] is None
+    assert 0.95 * 0.15 <= said["predicted"] <= 0.15
+    assert "not measured" in constrained_selection.lines(verdict.record)[0]
+
+
+def test_several_targets_hold_at_once_and_a_counted_one_exactly(measured, model):
+    size = programs.Size(4, 1, 10, (8, 8, 1))
+    macs = hardware_cost.of_counts(ENTRY, size, "macs", 60_000)
+    verdict, _ = settled(measured, model, limits=[macs])
+    said = verdict.record["targets"]
+    assert said["ms"]["holds"] and said["macs"]["holds"]
+    exact = counts.exact(ENTRY, verdict.genotype, size)["macs"]
+    assert said["macs"]["predicted"] == exact <= 60_000
+    none = hardware_cost.of_counts(ENTRY, size, "parameters", 10_000)._replace(aim=1.0)
+    with pytest.raises(dataset.TargetError, match="meets all targets at once"):
+        settled(measured, model, limits=[none])
+
+
+def test_networks_are_ranked_by_shared_weights_near_the_target(measured, model):
+    small = lambda networks: (networks == 2).sum(1) / 6
+    fewer, _ = settled(measured, model, score=lambda networks: 1 - small(networks))
+    more, _ = settled(measured, model, score=small)
+    count = lambda verdict: codes.of_genotype(ENTRY.space, verdict.genotype).tolist().count(2)
+    assert count(fewer) < count(more)
+
+
+def test_another_quantity_is_a_target_of_its_own_model(measured, model):
+    """Joules fall where milliseconds rise, so that both bind."""
+    networks = EVERY[np.random.default_rng(1).permutation(len(EVERY))[:120]]
+    energy = fit.fit(ENTRY.space, networks, 1 / true_ms(networks), quantity="energy_j")
+    least = float(np.quantile(1 / true_ms(EVERY), 0.2))
+    aim = hardware_cost.of_model(ENTRY, energy, least, name="energy")
+    verdict, _ = settled(measured, model, ms=0.2, limits=[aim])
+    said = verdict.record["targets"]
+    assert said["ms"]["holds"] and said["energy"]["predicted"] <= least
+    assert (
+        said["energy"]["interval"][0]
+        <= said["energy"]["predicted"]
+        <= said["energy"]["interval"][1]
+    )
+    line = constrained_selection.lines(verdict.record)[1]
+    assert line.startswith(f"target    {least:.4g} energy_j (energy); predicted ")
+    with pytest.raises(
+        dataset.TargetError, match="The target energy is 1e-06 energy_j and the che"
+    ):
+        hardware_cost.of_model(ENTRY, energy, 1e-6, name="energy")
+
+
+# --- measured beside the campaign's own
+
+
+def test_times_are_on_the_scale_of_the_campaign(measured, tmp_path):
+    """A device that is slower by 30 % today is slower for the anchors too."""
+    ms = dict(zip(measured.raw.labels, np.median(measured.raw.rounds_ms, 0), strict=True))
+
+    def prepare(program, calls):
+        if program.label in ms:
+            time = ms[program.label]
+        else:
+            network = codes.of_genotype(
+                ENTRY.space, registry.genotypes.from_json(program.architecture)
+            )
+            time = float(true_ms(network[None])[0])
+        facts = dict.fromkeys(sampling.FACTS, 1.0)
+        return sampling.Ready(program.label, lambda: 1.3 * time, None, 1, facts)
+
+    networks = EVERY[[6111, 1234]]
+    found = [codes.to_genotype(ENTRY, network) for network in networks]
+    protocol = campaign.Protocol(4, 5, warm_up=False)
+    times = recheck.measure(
+        measured, found, tmp_path / "round", prepare, device=DEVICE, protocol=protocol
+    )
+    assert times.slower == pytest.approx(1.3, rel=0.01)
+    assert times.latency_ms == pytest.approx(true_ms(networks), rel=0.01)
+    with pytest.raises(dataset.TargetError, match="--any-device"):
+        recheck.measure(
+            measured, found, tmp_path / "other", prepare, device=DEVICE | {"jax": "1"},
+            protocol=protocol,
+        )  # fmt: skip
+
+
+# --- the commands
+
+
+def refused(capsys, *words):
+    assert cli.main(words) == 2
+    _, err = capsys.readouterr()
+    assert err.count("\n") == 1 and err.startswith("jaxnas: "), err
+    return err
+
+
+def test_fit_predict_and_report(tmp_path, capsys):
+    folder = written(tmp_path / "mine", 16, noise=0.001)
+    assert cli.main(["latency", "fit", str(folder)]) == 0
+    model = str(folder / "model.json")
+    arch = isomorphism.to_arch(EVERY[6111])
+    assert cli.main(["latency", "predict", model, arch, "--json"]) == 0
+    text = capsys.readouterr().out
+    (row,) = json.loads(text[text.index("[\n") :])
+    assert row["latency_ms"] == pytest.approx(float(true_ms(EVERY[[6111]])[0]), rel=0.1)
+    assert row["low_ms"] < row["latency_ms"] < row["high_ms"]
+    assert cli.main(["latency", "report", str(folder)]) == 0
+    said = json.loads((folder / "report.json").read_text())
+    assert set(said["models"]) == {"ours", "macs", "table", "mlp", "trees"}
+    assert said["models"]["ours"]["spearman"] > 0.8
+    assert "| ours |" in (folder / "report.md").read_text()
+    assert (folder / "predicted.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_models_of_other_devices_help_from_the_command_line(tmp_path, capsys):
+    some = EVERY[np.random.default_rng(5).permutation(len(EVERY))[:200]]
+    other = fit.fit(ENTRY.space, some, 3 * true_ms(some), device="other")
+    predictor_file.save(tmp_path / "other.json", other)
+    rows = EVERY[np.random.default_rng(6).permutation(len(EVERY))[:10]]
+    lines = (f"{' '.join(map(str, n))},{ms},2" for n, ms in zip(rows, true_ms(rows), strict=True))
+    (tmp_path / "ten.csv").write_text("network,latency_ms,watts\n" + "\n".join(lines) + "\n")
+    words = ["latency", "fit", str(tmp_path / "ten.csv"), "--space", "nasbench201"]
+    helped = [*words, "--sources", str(tmp_path / "other.json"), "--out"]
+    assert cli.main([*helped, str(tmp_path / "new.json")]) == 0
+    assert "100% of the model knows them" in capsys.readouterr().out
+    predicted = predictor_file.load(tmp_path / "new.json").predict(EVERY)[0]
+    assert np.median(np.abs(predicted / true_ms(EVERY) - 1)) < 0.03
+    assert "no effect beside --column" in refused(
+        capsys, *helped, str(tmp_path / "x.json"), "--column", "watts"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (lambda f: None, "There is no"),
+        (lambda f: (f.mkdir(), (f / campaign_file.RAW).write_bytes(b"half")), "no readable .npz"),
+        (lambda f: written(f, 1), "two different ones are the least"),
+        (lambda f: written(f, space="darts"), "of another"),
+        (lambda f: written(f, space_sha256="other"), "the file has changed"),
+    ],
+)
+def test_a_campaign_that_is_none_is_refused_in_one_line(tmp_path, capsys, make, cause):
+    make(tmp_path / "mine")
+    assert cause in refused(capsys, "latency", "fit", str(tmp_path / "mine"))
+
+
+def test_a_campaign_without_networks_or_rounds_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    whole = raw(3)
+    campaign_file.write(
+        tmp_path / "a" / campaign_file.RAW, whole._replace(kinds=("reference", *["block"] * 3))
+    )
+    with pytest.raises(dataset.TargetError, match="no whole networks"):
+        dataset.campaign(tmp_path / "a")
+    empty = whole._replace(
+        rounds_ms=whole.rounds_ms[:0], chains_ms=whole.chains_ms[:0],
+        started_s=whole.started_s[:0], session=whole.session[:0],
+    )  # fmt: skip
+    campaign_file.write(tmp_path / "a" / campaign_file.RAW, empty)
+    with pytest.raises(dataset.TargetError, match="no rounds yet"):
+        dataset.campaign(tmp_path / "a")
+
+
+def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
+    of = raw(40)
+    rows = [genotype.from_json(text) for text in of.architectures[1:]]
+    bytes_ = 1e6 * true_ms(np.array([codes.of_genotype(ENTRY.space, each) for each in rows]))
+    facts = np.full_like(of.facts, np.nan)
+    facts[1:, sampling.FACTS.index("temp_bytes")] = bytes_
+    (tmp_path / "mine").mkdir()
+    campaign_file.write(tmp_path / "mine" / campaign_file.RAW, of._replace(facts=facts))
+    assert cli.main(["latency", "fit", str(tmp_path / "mine"), "--column", "temp_bytes"]) == 0
+    path = tmp_path / "mine" / "temp_bytes.json"
+    assert cli.main(["latency", "predict", str(path), isomorphism.to_arch(EVERY[6111])]) == 0
+    assert "temp_bytes  (90 %:" in capsys.readouterr().out
+    asked = SearchSettings(space="nasbench201", method="gdas", target_models=(f"{path}=1.2e5",))
+    goal = commands.open_goal(asked)
+    (aim,) = commands.found_aims(goal, asked, ENTRY, (8, 8, 1), 10)
+    assert (aim.name, aim.most) == ("temp_bytes", 1.2e5)
+    ((most, sha),) = commands.decisive(asked, goal)["target_models"].values()
+    assert most == 1.2e5 and len(sha) == 64
+
+    for name, cause in (("flops", "does not say flops"), ("watts", "no column 'watts'")):
+        assert cause in refused(capsys, "latency", "fit", str(tmp_path / "mine"), "--column", name)
+    table = tmp_path / "phone.csv"
+    lines = (f"{' '.join(map(str, row))},{i + 1}.5" for i, row in enumerate(EVERY[4000:4012]))
+    table.write_text("\n".join(["network,energy_mj", *lines]))
+    words = ["latency", "fit", str(table), "--space", "nasbench201", "--column"]
+    assert cli.main([*words, "energy_mj"]) == 0
+    assert predictor_file.load(tmp_path / "energy_mj.json").quantity == "energy_mj"
+    assert "and no 'energy_uj'" in refused(capsys, *words, "energy_uj")
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("search --target-models energy.json", "no FILE=MOST"),
+        ("search --target-models energy.json=0", "no FILE=MOST"),
+        ("search --target-models energy.json=5", "Cannot read energy.json"),
+        ("search --target-models ms.json=5", "two targets are called 'ms'"),
+        ("latency fit x.csv --space nasbench201 --cells 2", "--cells has no effect"),
+        ("latency fit x.csv", "does not say its space"),
+        ("latency fit mine --space darts", "have no effect"),
+        ("latency predict mine", "nothing to predict"),
+        ("latency guess", "there are measure, fit, predict, report"),
+        ("search --target-ms 1", "--target-ms needs --latency"),
+        ("search --target-ms 0 --latency x", "give more than 0"),
+        ("search --latency mine", "--latency has no effect"),
+        ("search --latency-weight 1", "--latency-weight needs --latency"),
+        ("search --latency-weight 0 --latency mine", "--latency-weight is 0"),
+        ("search --latency-form fbnet --target-ms 1 --latency x", "--latency-form has no effect"),
+        ("search --latency-weight 1 --latency mine --risk 1", "--risk has no effect"),
+        ("search --risk 1 --target-macs 1e5", "--risk has no effect"),
+        ("search --any-device", "--any-device has no effect"),
+        ("search --target-ms 0.1 --latency mine", "measured elsewhere"),
+        ("search --target-ms 0.1 --latency mine --any-device", "not darts"),
+        ("search --target-macs 1", "the cheapest network takes more"),
+        ("search --target-macs 1e5 --retrain.reductions 2", "cannot stand beside a target"),
+        ("search --target-macs 1e5 --select perturbation", "--select has no effect"),
+        ("search --space nasbench201 --target-macs 1", "the cheapest network takes more"),
+        ("search --space nasbench201 --method snas --target-macs 6e4", "use one of darts"),
+    ],
+)  # fmt: skip
+def test_flags_that_cannot_be_are_refused_in_one_line(tmp_path, capsys, monkeypatch, words, cause):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir or "")
+    if "mine" in words:
+        space = {"space": "nasbench201"}
+        written(tmp_path / "mine", **space)
+        cli.main(["latency", "fit", "mine", "--out", "model.json"])
+        capsys.readouterr()
+        words = words.replace("predict mine", "predict model.json")
+        if "darts" not in cause and "search" in words:
+            words += " --space nasbench201"
+    assert cause in refused(capsys, *words.split())
+
+
+def test_a_sweep_refuses_a_target_before_its_first_row(tmp_path, capsys):
+    written(tmp_path / "mine", space="nasbench201")
+    words = ["--latency", str(tmp_path / "mine"), "--targets-ms", "0.15", "99"]
+    assert sweep.cli([*words, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "every network takes less" in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_recipe_is_of_the_size_that_was_timed(measured, model):
+    goal = commands.Goal(measured, model)
+    assert commands.recipe(goal, Recipe()).features == 4
+    with pytest.raises(ValueError, match="--retrain.features is 8"):
+        commands.recipe(goal, Recipe(features=8))
+    settings = SearchSettings(
+        space="nasbench201", target_ms=0.15, retrain=Recipe(features=4, cells=1)
+    )
+    (aim,) = commands.found_aims(goal, settings, ENTRY, (8, 8, 1), 10)
+    assert aim.name == "ms"
+    with pytest.raises(ValueError, match="measure with --image 32 32 3"):
+        commands.found_aims(goal, settings, ENTRY, (32, 32, 3), 10)
+
+
+def test_a_mobile_search_takes_over_the_features_and_names_other_layers(tmp_path):
+    entry = registry.entry("mobile-proxyless", 2)
+    random = np.random.default_rng(0)
+    rows = np.stack([random.integers(0, n, 25) for n in genome.sizes(entry.space)], 1)
+    found = [codes.to_genotype(entry, row) for row in rows]
+    of = raw(space="mobile-proxyless", cells=2, image=[32, 32, 3], features=8)
+    of = of._replace(
+        labels=("reference", *map(programs.label, found)),
+        architectures=("{}", *map(programs.compact, found)),
+    )
+    (tmp_path / "mine").mkdir()
+    campaign_file.write(tmp_path / "mine" / campaign_file.RAW, of)
+    goal = commands.Goal(dataset.campaign(tmp_path / "mine"), None)
+    assert np.array_equal(goal.campaign.networks, rows)
+    recipe = commands.recipe(goal, Recipe())
+    assert (recipe.features, recipe.cells) == (8, None)
+    asked = dict(target_ms=0.2, latency=str(tmp_path / "mine"), any_device=True, method="gdas")
+    asked = SearchSettings(space="mobile-proxyless", **asked, cells=2)
+    assert commands.open_goal(asked).model.space == entry.space
+    with pytest.raises(ValueError, match="give --cells 2"):
+        commands.open_goal(dataclasses.replace(asked, cells=1))
+
+
+def test_a_run_without_a_target_is_recorded_as_before():
+    assert commands.decisive(SearchSettings(), None) == {}

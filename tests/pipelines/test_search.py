@@ -1,0 +1,166 @@
+"""The whole run: complete, honest about its numbers, and the same bytes however it was stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxnas import cli
+from jaxnas.spaces import genotype
+from tests import paths
+
+SCRIPT = paths.TESTS / "killable_search.py"
+TINY = (
+    *("search", "--limit", "100", "--epochs", "3", "--batch-size", "10", "--features", "2"),
+    *("--cells", "1", "--reductions", "--space", "darts-s2", "--random-cells", "1"),
+    *("--save-every-steps", "4", "--retrain.epochs", "2", "--retrain.batch-size", "20"),
+    *("--retrain.features", "2", "--retrain.cells", "1", "--retrain.reductions"),
+    *("--name", "tiny"),
+)
+
+
+@pytest.fixture(autouse=True)
+def one_cache(monkeypatch):
+    """Compiled programs go where the other tests have theirs."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+
+
+def process(kill: str, out: Path) -> subprocess.CompletedProcess:
+    root = SCRIPT.parent.parent
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), kill, *TINY, "--out", str(out)],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(folder, what was printed) of a run that nothing stopped."""
+    out = tmp_path_factory.mktemp("finished")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+    with patch.context():
+        done = process("none", out)
+    patch.undo()
+    assert done.returncode == 0, done.stderr
+    return out / "tiny", done.stdout
+
+
+def timeless(path: Path) -> list[dict]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
+
+
+def result(folder: Path, name: str) -> dict:
+    """What a retrained network came to, without the wall clock."""
+    found = json.loads((folder / "retrain" / name / "result.json").read_text())
+    found.pop("latency_ms", None)
+    return found
+
+
+def test_leaves_a_complete_folder(finished):
+    folder, _ = finished
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "settings.json", "metrics.jsonl", "gates.jsonl", "space.json", "tensorboard",
+        "checkpoints", "genotype.json", "summary.json", "report.html", "retrain",
+        "cell_normal.svg", "cell_normal.png", "cell_reduce.svg", "cell_reduce.png",
+    }  # fmt: skip
+    assert {path.name for path in (folder / "retrain").iterdir()} == {"found", "random-0"}
+    assert "Not everything is here" not in (folder / "report.html").read_text()
+
+
+def test_says_what_it_does_and_what_came_out(finished):
+    folder, printed = finished
+    summary = json.loads((folder / "summary.json").read_text())
+    found, (other,) = summary["found"], summary["random"]
+    for words in (
+        "jaxnas finds a cell for digits", "ETA", "normal cell", "cell_normal.svg",
+        f"{100 * found['top1']:.1f} % of 20 images", f"{100 * other['top1']:.1f} %",
+        f"{found['parameters']:,}", f"{found['macs']:,}", "ms an image on this device",
+        f"report: {folder / 'report.html'}",
+    ):  # fmt: skip
+        assert words in printed, words
+
+
+def test_compares_cells_of_the_same_size_trained_alike(finished):
+    folder, _ = finished
+    settings = [
+        json.loads((folder / "retrain" / name / "settings.json").read_text())
+        for name in ("found", "random-0")
+    ]
+    cells = [each["settings"].pop("genotype")["cells"] for each in settings]
+    assert settings[0] == settings[1]
+    assert cells[0] != cells[1]
+    for name, cell in cells[0].items():
+        assert len(cell["edges"]) == len(cells[1][name]["edges"])
+
+
+def test_killed_again_and_again_it_ends_in_the_same_bytes(finished, tmp_path):
+    whole, _ = finished
+    # In the order of a run: inside a save of the search, before its cell is drawn, within
+    # the random cell's training, before the report.
+    for kill in ("save:1", "picture:1", "chunk:3", "page:1"):
+        victim = process(kill, tmp_path)
+        assert victim.returncode == -signal.SIGKILL, (kill, victim.stdout, victim.stderr)
+    done = process("none", tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "tiny"
+    for name in ("genotype.json", "space.json", "gates.jsonl"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+    assert timeless(folder / "metrics.jsonl") == timeless(whole / "metrics.jsonl")
+    for name in ("found", "random-0"):
+        assert result(folder, name) == result(whole, name)  # with the digest of the weights
+    assert "search: done before" in done.stdout
+    assert "compiling" not in done.stdout
+
+
+def test_other_settings_are_refused_and_nothing_is_touched(finished, capsys):
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    argv = [*TINY, "--out", str(folder.parent), "--arch-learning-rate", "0.5"]
+    assert cli.main(argv) == 2
+    error = capsys.readouterr().err
+    assert "arch_learning_rate" in error
+    assert error.count("\n") == 1
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    after.pop(folder / "run.lock"), before.pop(folder / "run.lock")
+    assert after == before
+
+
+def test_the_command_that_it_tells_gives_the_same_settings(finished):
+    from jaxnas.cli import parse
+    from jaxnas.pipelines.settings import SearchSettings, flat
+
+    command = json.loads((finished[0] / "summary.json").read_text())["command"]
+    words = command.split()[2:]
+    parsed = [parse.parsed(SearchSettings, w, "x", "") for w in (words, TINY[1:])]
+    given = [{k: v for k, v in flat(each).items() if k != "out"} for each in parsed]
+    assert given[0] == given[1]
+
+
+def test_retrains_the_cell_of_a_run(finished, tmp_path, capsys):
+    folder, _ = finished
+    argv = (
+        f"retrain {folder} --limit 100 --epochs 2 --batch-size 20 --features 2 --cells 1 "
+        f"--reductions --ema 0.9 --out {tmp_path} --name again"
+    ).split()
+    assert cli.main(argv) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    assert "test accuracy" in printed
+    again = tmp_path / "again"
+    assert (again / "genotype.json").read_text() == (folder / "genotype.json").read_text()
+    genotype.from_json((again / "genotype.json").read_text())
+    found = json.loads((again / "summary.json").read_text())["found"]
+    assert {"top1", "top5", "loss", "ece", "reliability", "latency_ms"} <= found.keys()
+    assert cli.main([*argv, "--resume"]) == 0
+    assert "compiling" not in capsys.readouterr().out

@@ -1,0 +1,124 @@
+"""Gates choose as the papers' code does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.spaces import choices as spaces_choices
+from jaxnas.spaces import discretise
+from jaxnas.spaces.darts import genotypes as published
+from jaxnas.spaces.genotype import Cell
+
+TINY = {
+    "normal": spaces_choices.uniform(
+        spaces_choices.dag(2, 2), ("none", "skip_connect", "sep_conv_3x3")
+    )
+}
+
+
+def gates(rows):
+    return {"normal": np.array(rows, np.float32)}
+
+
+def edges(rows, **settings):
+    return discretise.strongest_pairs(TINY, gates(rows), **settings).cells["normal"].edges
+
+
+def test_keeps_the_two_strongest_edges_of_a_node_strongest_first():
+    rows = [[0, 0.1, 0.2], [0, 0.5, 0.3], [0, 0.6, 0], [0, 0, 0.1], [0, 0, 0.9]]
+    assert edges(rows) == (
+        (1, 2, "skip_connect"),
+        (0, 2, "sep_conv_3x3"),
+        (2, 3, "sep_conv_3x3"),
+        (0, 3, "skip_connect"),
+    )
+
+
+def test_none_is_neither_chosen_nor_makes_an_edge_strong():
+    rows = [[0.9, 0.06, 0.04]] * 2 + [[0.98, 0.01, 0.01], [0.5, 0.2, 0.3], [0.4, 0.1, 0.5]]
+    assert edges(rows) == (
+        (0, 2, "skip_connect"),
+        (1, 2, "skip_connect"),
+        (2, 3, "sep_conv_3x3"),
+        (1, 3, "sep_conv_3x3"),
+    )
+
+
+def test_ties_go_to_the_lower_source_and_the_first_candidate():
+    assert edges([[1 / 3, 1 / 3, 1 / 3]] * 5) == tuple(
+        (source, target, "skip_connect") for target in (2, 3) for source in (0, 1)
+    )
+
+
+def test_keeps_as_many_edges_as_asked():
+    assert len(edges(np.eye(5, 3), keep=1)) == 2
+    with pytest.raises(ValueError, match="2 edges enter node 2, of which 3"):
+        edges(np.eye(5, 3), keep=3)
+    with pytest.raises(ValueError, match="of which 0"):
+        edges(np.eye(5, 3), keep=0)
+
+
+def test_one_hot_gates_give_the_published_genotype_back():
+    """Up to the order within a node, which one-hot gates do not tell."""
+    wanted = published.PUBLISHED["DARTS_V2"]
+    choices = spaces_choices.darts()
+    hot = {
+        name: jnp.array(
+            [
+                [any(e == (s, t, op) for e in wanted.cells[name].edges) for op in ops]
+                for (s, t), ops in zip(choice.edges, choice.candidates, strict=True)
+            ],
+            float,
+        )
+        for name, choice in choices.items()
+    }
+    found = discretise.strongest_pairs(choices, hot)
+    for name, cell in wanted.cells.items():
+        assert sorted(found.cells[name].edges) == sorted(cell.edges)
+        assert found.cells[name][1:] == cell[1:]
+    assert found.space == "darts"
+
+
+def test_argmax_keeps_every_edge_and_none_too():
+    rows = np.zeros((6, 5))
+    for row, best in enumerate([3, 0, 1, 4, 2, 0]):
+        rows[row, best] = 1
+    found = discretise.argmax(spaces_choices.nasbench201(), {"cell": jnp.array(rows)})
+    assert found.cells["cell"] == Cell(
+        (
+            (0, 1, "nor_conv_3x3"), (0, 2, "none"), (1, 2, "skip_connect"),
+            (0, 3, "avg_pool_3x3"), (1, 3, "nor_conv_1x1"), (2, 3, "none"),
+        ),
+        1,
+        (3,),
+    )  # fmt: skip
+
+
+def test_edges_may_list_different_candidates():
+    key = jax.random.key(0)
+    choices = spaces_choices.s1()
+    found = discretise.strongest_pairs(
+        choices, {name: jax.random.uniform(key, c.shape) for name, c in choices.items()}
+    )
+    for name, choice in choices.items():
+        allowed = dict(zip(choice.edges, choice.candidates, strict=True))
+        assert all(op in allowed[s, t] for s, t, op in found.cells[name].edges)
+
+
+@pytest.mark.parametrize("chooses", [discretise.strongest_pairs, discretise.argmax])
+def test_refuses_gates_that_say_nothing(chooses):
+    with pytest.raises(ValueError, match="not finite"):
+        chooses(TINY, gates([[0, np.nan, 0]] * 5))
+    with pytest.raises(ValueError, match=r"\(4, 3\), expected \(5, 3\)"):
+        chooses(TINY, gates([[0, 1, 0]] * 4))
+    with pytest.raises(ValueError, match="missing"):
+        chooses(TINY, {})
+
+
+def test_refuses_an_edge_with_nothing_to_keep():
+    with pytest.raises(ValueError, match="only candidate"):
+        discretise.strongest_pairs(
+            {"normal": spaces_choices.uniform(spaces_choices.dag(2, 1), ("none",))},
+            gates([[1], [1]]),
+        )
