@@ -110,7 +110,7 @@ def of(options: argparse.Namespace) -> Case:
 
 def supernet(case: Case) -> Supernet:
     """The net of the case. Raises ValueError where jaxnas refuses its sizes."""
-    nets = importlib.import_module(f"jaxnas.nets.{case.space}")
+    nets = importlib.import_module(f"jaxnas.spaces.{case.space}.supernet")
     return nets.supernet(features=case.features, cells=case.cells, classes=CLASSES)
 
 

@@ -204,10 +204,11 @@ def run(words: Sequence[str]) -> int:
         return 0
     # jax takes seconds to import.
     if command == "measure":
-        from jaxnas.pipelines import latency_measure, latency_predict
+        from jaxnas.pipelines import latency_measure
 
         latency_measure.main(asked)
         return 0
+    from jaxnas.pipelines import latency_predict
 
     done = {
         "fit": latency_predict.fitted,

@@ -44,8 +44,8 @@ def own(space, weights, name, edge):
 )
 def test_runs_to_a_genotype(name, monkeypatch):
     # The search network of these programs is a toy without stacks of weights.
-    monkeypatch.setattr(registry.stacks, "own", own)
-    monkeypatch.setattr(registry.widen, "widened", lambda old_space, new_space, old, new, seed: new)
+    monkeypatch.setattr(registry.edge_stacks, "own", own)
+    monkeypatch.setattr(registry.net2wider, "widened", lambda old_space, new_space, old, new, seed: new)
     flags = {"epochs": EPOCHS.get(name, 3)}
     settings = selection.resolved(name, "quick", flags, SHORT.get(name, []))
     program = selection.make(name, run_of(), settings)

@@ -49,7 +49,7 @@ def test_a_folder_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
 
 def test_a_program_that_a_kill_cut_off_is_compiled_anew_without_a_word(tmp_path):
     code = (
-        "import jax; from jaxnas.run import cache; cache.enable(); "
+        "import jax; from jaxnas.run import compilation_cache as cache; cache.enable(); "
         "print(jax.jit(lambda x: 3 * x + 1)(2.0))"
     )
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}

@@ -128,7 +128,7 @@ def layer():
 
     def make(closing, training=True):
         norm = functools.partial(
-            nets.normalise.BatchNorm, affine=True, training=training, epsilon=1e-3
+            nets.batch_norm.BatchNorm, affine=True, training=training, epsilon=1e-3
         )
         return superkernel.SuperBottleneck(place, chain, norm, closing)
 
