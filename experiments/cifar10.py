@@ -21,7 +21,7 @@ import rich.console
 from jaxnas import run
 from jaxnas.cli import experiment
 from jaxnas.pipelines import genotypes, search, study
-from jaxnas.pipelines.settings import Place, Recipe, SearchSettings, Source, flags
+from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings, flags
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.report import formatting, html_page, markup, strip_plot, table
@@ -112,7 +112,7 @@ def asked(settings: Settings, name: str, seed: int) -> SearchSettings:
     return study.asked(
         name,
         full.set,
-        source=Source(data=full.data, data_dir=full.data_dir, limit=full.limit),
+        source=DataSettings(data=full.data, data_dir=full.data_dir, limit=full.limit),
         space="darts-no-none" if "select" in variant else "darts",
         preset="paper" if full.preset == "paper" else "quick",
         epochs=full.epochs,
@@ -123,7 +123,7 @@ def asked(settings: Settings, name: str, seed: int) -> SearchSettings:
         seed=seed,
         random_cells=0,  # random search is a method of the study
         retrain=Recipe(**recipe),
-        place=Place(out=full.out, name=f"{name}-seed{seed}"),
+        place=RunSettings(out=full.out, name=f"{name}-seed{seed}"),
     )
 
 
@@ -169,7 +169,7 @@ def row(folder: Path, planned: SearchSettings) -> study.Row:
 HEAD = ("method", "seeds", "test %", "parameters", "MACs", "latency ms", "skips", "search s")
 
 
-def summary(rows: Sequence[study.Row]) -> table.Table:
+def summary(rows: Sequence[study.Row]) -> table.TextTable:
     """A line a method, mean ± standard deviation over its seeds, the most accurate first."""
     lines = []
     for name in dict.fromkeys(row["method"] for row in rows):
@@ -188,7 +188,7 @@ def summary(rows: Sequence[study.Row]) -> table.Table:
                 ],
             )
         )  # fmt: skip
-    return table.Table(HEAD, [line for _, line in sorted(lines, key=lambda each: -each[0])])
+    return table.TextTable(HEAD, [line for _, line in sorted(lines, key=lambda each: -each[0])])
 
 
 def report(
@@ -220,8 +220,8 @@ def report(
         f"# Methods on CIFAR-10\n\n{notes}\n\n{table.markdown(whole)}\n```text\n{again}\n```\n",
     )
     for line in table.text(whole).splitlines():
-        progress.say(console, line)
-    progress.say(console, f"report: {page}")
+        progress.print_line(console, line)
+    progress.print_line(console, f"report: {page}")
 
 
 def cli(argv: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from experiments import nasbench201_tables as tables
 from experiments.nasbench201_tables import JUDGED
 from jaxnas import data, run
 from jaxnas.cli import experiment
-from jaxnas.core.stages import Finished
+from jaxnas.core.stages import StageResult
 from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.evaluators import rank_correlation
 from jaxnas.evaluators.nasbench201 import isomorphism
@@ -90,7 +90,7 @@ class Ground(NamedTuple):
     """What all rows share."""
 
     asked: Settings  # nothing left open
-    table: benchmark.Table
+    table: benchmark.TabularBenchmark
     entry: registry.Entry
     found: data.DataSet
     augment: data.augment.Augment
@@ -112,7 +112,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         for seed in settings.seeds
         for name in settings.methods
     }
-    with run.claim(ground.folder, _shared(ground), lambda line: progress.say(console, line)):
+    with run.claim(ground.folder, _shared(ground), lambda line: progress.print_line(console, line)):
         done = {(row["method"], row["seed"]): row for row in study.rows(ground.folder)}
         for key in (key for key in plan if key in done):
             if done[key]["settings"] != run.fingerprint(plan[key].record):
@@ -128,7 +128,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
             row = _row(ground, name, seed, plan[name, seed])
             study.add(ground.folder, row)
             done[name, seed] = row
-            progress.say(console, f"{name}, seed {seed}: {_said(row)}")
+            progress.print_line(console, f"{name}, seed {seed}: {_said(row)}")
         report(ground, settings, list(done.values()))
     return ground.folder
 
@@ -194,20 +194,20 @@ def _planned(ground: Ground, name: str, seed: int) -> Planned:
     }
     moving |= {f"set.{k}": v for k, v in chosen.items() if k not in plain}
     moving |= {"sample": ground.asked.sample}
-    return Planned(settings, run.describe(moving, ground.execution, ground.found.digest))
+    return Planned(settings, run.record(moving, ground.execution, ground.found.digest))
 
 
 def _shared(ground: Ground) -> dict[str, Any]:
     """The record of the study's folder: what no row may differ in."""
     names = ("preset", "features", "cells", "epochs", "batch_size", "sample")
     shared = {name: getattr(ground.asked, name) for name in names}
-    return run.describe(shared, ground.execution, ground.found.digest)
+    return run.record(shared, ground.execution, ground.found.digest)
 
 
 def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
     """Runs a row to its end, or what is left of it."""
     folder = ground.folder / f"{name}-seed{seed}"
-    say = lambda line: progress.say(ground.console, line)
+    say = lambda line: progress.print_line(ground.console, line)
     with run.claim(folder, planned.record, say) as folder:
         fresh = not (folder / "metrics.jsonl").exists()
         began = time.monotonic()
@@ -219,7 +219,7 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
             folder=folder,
             record=planned.record,
             execution=ground.execution,
-            saving=run.Saving(),
+            saving=run.SavePolicy(),
             console=ground.console,
         )
         wall_s = time.monotonic() - began
@@ -255,7 +255,7 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
 
 
 def order(
-    truth: benchmark.Table, finished: Finished, count: int
+    truth: benchmark.TabularBenchmark, finished: StageResult, count: int
 ) -> tuple[float | None, float | None]:
     """Kendall's tau-b and Spearman's rho of a supernet's validation accuracies with the truth.
 
@@ -274,7 +274,7 @@ def order(
     shut = ((0, 0), (0, 0), (0, choice.shape[1] - known))
     accuracy, _ = finished.evaluate({"cell": np.pad(isomorphism.to_gates(codes), shut)})
     rows = truth.row_of[isomorphism.number(codes)]
-    agreed = rank_correlation.agreement(
+    agreed = rank_correlation.rank_correlation(
         accuracy, truth.test[list(benchmark.SETS).index(JUDGED), -1, rows]
     )
     return agreed.kendall, agreed.spearman
@@ -327,8 +327,8 @@ def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> Non
         f"## Every row\n\n{table.markdown(alone)}\n```text\n{again}\n```\n",
     )
     for line in table.text(whole).splitlines():
-        progress.say(ground.console, line)
-    progress.say(ground.console, f"report: {page}")
+        progress.print_line(ground.console, line)
+    progress.print_line(ground.console, f"report: {page}")
 
 
 def _notes(ground: Ground) -> str:

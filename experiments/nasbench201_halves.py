@@ -16,7 +16,7 @@ def halves(found: data.DataSet, split: str | None, limit: int | None) -> data.Da
     Without a file the halves are those of `found`. Raises DataError for a file that does not
     say two equal halves of these images without a common one.
     """
-    images = data.whole(found)
+    images = data.merge_train(found)
     count = len(images.labels)
     if split is None:
         middle = len(found.train.labels)
@@ -31,7 +31,7 @@ def halves(found: data.DataSet, split: str | None, limit: int | None) -> data.Da
         train, valid = train[:limit], valid[:limit]
     order = np.concatenate([train, valid])
     return dataset.assemble(
-        dataset.Parts(
+        dataset.Splits(
             found.name,
             data.Images(images.inputs[order], images.labels[order]),
             found.test,

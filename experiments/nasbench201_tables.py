@@ -17,7 +17,7 @@ HEAD = (
 )  # fmt: skip
 
 
-def summary(truth: benchmark.Table, rows: Sequence[study.Row]) -> table.Table:
+def summary(truth: benchmark.TabularBenchmark, rows: Sequence[study.Row]) -> table.TextTable:
     """A line a method, mean ± standard deviation over its seeds, the most accurate first.
 
     Beside the methods, in brackets: the best cell of each data set, the cell of skips alone, and
@@ -49,16 +49,16 @@ def summary(truth: benchmark.Table, rows: Sequence[study.Row]) -> table.Table:
     lines.append((final[judged].max(), ["(optimum)", "–", *best]))
     lines.append((skips[JUDGED].test_200, ["(only skips)", "–", *fallen]))
     lines.append((final[judged].mean(), ["(all cells)", "–", *chance]))
-    return table.Table(HEAD, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
+    return table.TextTable(HEAD, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
 
 
-def only_skips(truth: benchmark.Table) -> Mapping[str, benchmark.Scores]:
+def only_skips(truth: benchmark.TabularBenchmark) -> Mapping[str, benchmark.Scores]:
     """What the cell of skips alone scores, by data set."""
     cell = np.full(len(isomorphism.EDGES), isomorphism.OPS.index(search_stages.SKIP), np.int8)
     return benchmark.query(truth, cell).sets
 
 
-def every(rows: Sequence[study.Row]) -> table.Table:
+def every(rows: Sequence[study.Row]) -> table.TextTable:
     """A line a row."""
     show = lambda value: "–" if value is None else f"{value:.2f}"
     head = (
@@ -72,4 +72,4 @@ def every(rows: Sequence[study.Row]) -> table.Table:
         )
         for row in rows
     ]  # fmt: skip
-    return table.Table(head, lines)
+    return table.TextTable(head, lines)

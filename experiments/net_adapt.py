@@ -27,7 +27,7 @@ from jaxnas.hardware import timing
 from jaxnas.nets import channel_groups as narrower
 from jaxnas.pipelines import genotypes, narrow, narrow_state, setup, study, training
 from jaxnas.pipelines.narrow_state import Kind
-from jaxnas.pipelines.settings import Place, Recipe, Source
+from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings.narrow import NarrowSettings
 from jaxnas.report import table
@@ -83,8 +83,8 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
             *("short_steps", "first", "multiple"),
         )
     }
-    record = run.describe(shared | {"genotype": label}, run.execution(1))
-    with run.claim(folder, record, lambda line: progress.say(console, line)):
+    record = run.record(shared | {"genotype": label}, run.execution(1))
+    with run.claim(folder, record, lambda line: progress.print_line(console, line)):
         done = {(row["method"], row["seed"]) for row in study.rows(folder)}
         is_done = lambda _, seed: all((name, seed) in done for name in (CUT, ADAPTED, FRESH))
         for _, seed in study.pairs([ADAPTED], settings.seeds, is_done, console):
@@ -98,7 +98,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
 def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Row]:
     genotype, _ = genotypes.named(settings.genotype)
     entry = registry.of_genotype(genotype)
-    source = Source(settings.data, data_dir=settings.data_dir, limit=settings.limit)
+    source = DataSettings(settings.data, data_dir=settings.data_dir, limit=settings.limit)
     recipe = Recipe(epochs=settings.epochs, features=settings.features)
     asked = NarrowSettings(
         settings.genotype,
@@ -110,7 +110,7 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
         first=settings.first,
         multiple=settings.multiple,
         tune_epochs=settings.tune_epochs,
-        place=Place(out=str(folder), name=f"adapted-{seed}"),
+        place=RunSettings(out=str(folder), name=f"adapted-{seed}"),
     )
     found = narrow.learnt(setup.load(source, 1 - asked.held_out))
     shape, classes = found.train.inputs.shape[1:], len(found.class_names)
@@ -151,7 +151,7 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     start = _cut(kind, of_small, training.trained(planned, learn, place / narrow.WHOLE))
     train = lambda recipe, name, **more: training.train(
         entry, genotype, recipe, seed, learn, folder=folder / f"{name.replace(' ', '-')}-{seed}",
-        title=name, saving=run.Saving(), mode=None, console=console, **more,
+        title=name, saving=run.SavePolicy(), mode=None, console=console, **more,
     )  # fmt: skip
     rows = {
         CUT: train(dataclasses.replace(less, epochs=settings.tune_epochs), CUT, start=start),
@@ -168,9 +168,9 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
 def _cut(kind: Kind, small: Kind, at: tuple[Weights, Stats]) -> tuple[Weights, Stats]:
     """Weights and statistics of the trained network, at the widths of the small one."""
     known, widths = kind.subject(kind.whole).parts, small.widths(small.whole)
-    kept = narrower.everything(known)
+    kept = narrower.all_channels(known)
     for name, part in known.items():
-        kept[name] = narrower.strongest(part, kept[name], at[0], widths[name])
+        kept[name] = narrower.largest_filters(part, kept[name], at[0], widths[name])
     return narrower.cut(known, kept, *at)
 
 
@@ -194,7 +194,7 @@ def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Consol
     head = ("seed",) + tuple(
         f"{name}, {what}" for name in (CUT, ADAPTED, FRESH) for what in ("%", "ms", "MACs")
     )
-    shown = table.Table(head, lines)
+    shown = table.TextTable(head, lines)
     ahead = lambda other: sum(three[1]["top1"] > three[other]["top1"] for three in every)
     said = (
         f"NetAdapt is more accurate than a uniform cut of the same network in {ahead(0)} of "
@@ -202,7 +202,7 @@ def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Consol
     )
     run.write_text(folder / "net_adapt.md", f"# NetAdapt\n\n{said}\n\n{table.markdown(shown)}")
     for line in (*table.text(shown).splitlines(), said, f"report: {folder / 'net_adapt.md'}"):
-        progress.say(console, line)
+        progress.print_line(console, line)
 
 
 def cli(argv: Sequence[str] | None = None) -> int:

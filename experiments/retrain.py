@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from jaxnas.cli import experiment
 from jaxnas.pipelines import retrain
-from jaxnas.pipelines.settings import Recipe, RetrainSettings, Source
+from jaxnas.pipelines.settings import DataSettings, Recipe, RetrainSettings
 
 PAPER = RetrainSettings(
-    genotype="DARTS_V2", source=Source(data="cifar10"), recipe=Recipe(preset="paper")
+    genotype="DARTS_V2", source=DataSettings(data="cifar10"), recipe=Recipe(preset="paper")
 )
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from jaxnas.cli import experiment
 from jaxnas.pipelines import search
-from jaxnas.pipelines.settings import Recipe, SearchSettings, Source
+from jaxnas.pipelines.settings import DataSettings, Recipe, SearchSettings
 
 PAPER = SearchSettings(
-    source=Source(data="cifar10"),
+    source=DataSettings(data="cifar10"),
     preset="paper",
     random_cells=0,
     retrain=Recipe(preset="paper"),

@@ -23,7 +23,7 @@ from jaxnas.hardware.measure import dataset
 from jaxnas.methods import selection
 from jaxnas.pipelines import constraints as targets
 from jaxnas.pipelines import search, study
-from jaxnas.pipelines.settings import Place, Recipe, SearchSettings, Source
+from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.report import figures, table
@@ -71,7 +71,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         refuse("--targets-ms names one target or more, each once.")
     for ms in settings.targets_ms:
         require("--targets-ms", ms, above=0)
-    campaign = dataset.campaign(Path(settings.latency))
+    campaign = dataset.load(Path(settings.latency))
     if campaign.settings.get("threads") is not None:
         # Before JAX opens its devices: rows without a target are timed as the campaign was, too.
         device.pin(campaign.settings["threads"])
@@ -87,8 +87,8 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         for name in ("data", "limit", "method", "epochs", "retrain_epochs")
     }
     names = [FREE, *(f"{ms:g} ms" for ms in settings.targets_ms)]
-    record = run.describe(shared, run.execution(1))
-    with run.claim(folder, record, lambda line: progress.say(console, line)):
+    record = run.record(shared, run.execution(1))
+    with run.claim(folder, record, lambda line: progress.print_line(console, line)):
         done = {(row["method"], row["seed"]) for row in study.rows(folder)}
         is_done = lambda name, seed: (name, seed) in done
         for name, seed in study.pairs(names, settings.seeds, is_done, console):
@@ -103,7 +103,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
 
 
 def _asked(
-    settings: Settings, campaign: dataset.Campaign, seed: int, **more: Any
+    settings: Settings, campaign: dataset.CampaignDataset, seed: int, **more: Any
 ) -> SearchSettings:
     """A search whose network is retrained at the size that the campaign timed."""
     size = campaign.size
@@ -113,7 +113,7 @@ def _asked(
     recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, **own)
     return SearchSettings(
         **{
-            "source": Source(settings.data, data_dir=settings.data_dir, limit=settings.limit),
+            "source": DataSettings(settings.data, data_dir=settings.data_dir, limit=settings.limit),
             "space": campaign.settings["space"], "method": settings.method,
             **({"cells": size.cells} if chain else {}),
             "epochs": settings.epochs, "seed": seed, "random_cells": 0, "retrain": recipe,
@@ -123,13 +123,15 @@ def _asked(
 
 
 def _row(settings, campaign, folder, name, ms, seed, console) -> study.Row:
-    where = Place(out=str(folder), name=f"{name.replace(' ', '')}-seed{seed}")
+    where = RunSettings(out=str(folder), name=f"{name.replace(' ', '')}-seed{seed}")
     given = {} if ms is None else {"target_ms": ms, "latency": settings.latency}
     done = search.main(_asked(settings, campaign, seed, place=where, **given), console)
     summary = json.loads((done / search.SUMMARY).read_text(encoding="utf-8"))
     found = {"method": name, "seed": seed, "target_ms": ms, "top1": summary["found"]["top1"]}
     if ms is None:
-        cell = dataflow.pruned(genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8")))
+        cell = dataflow.remove_dead_edges(
+            genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8"))
+        )
         times = targets.timed(campaign, [cell], done / targets.ROUNDS, console)
         return found | {
             "predicted_ms": None, "measured_ms": float(times.latency_ms[0]), "holds": None,
@@ -147,7 +149,7 @@ def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
     from jaxnas.pipelines.settings import recipe as recipes
 
     text = (folder / f"{FREE}-seed{seed}" / search.GENOTYPE).read_text(encoding="utf-8")
-    cell = dataflow.pruned(genotype_of(text))
+    cell = dataflow.remove_dead_edges(genotype_of(text))
     where = folder / f"{SCALED}-{ms:g}ms-seed{seed}"
     features, measured = width(campaign, cell, ms, where, console)
     asked = _asked(settings, campaign, seed)
@@ -158,7 +160,7 @@ def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
     recipe = recipes.resolved(recipe, family, shape, "retrain.")
     result = training.train(
         campaign.entry, cell, recipe, seed, found, folder=where / "retrain", title=where.name,
-        saving=run.Saving(), mode=asked.place.mode, console=console, timed=False,
+        saving=run.SavePolicy(), mode=asked.place.mode, console=console, timed=False,
     )  # fmt: skip
     return {
         "method": f"{SCALED} {ms:g} ms", "seed": seed, "target_ms": ms, "predicted_ms": None,
@@ -168,7 +170,7 @@ def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
 
 
 def width(
-    campaign: dataset.Campaign, cell: Genotype, ms: float, folder: Path, console
+    campaign: dataset.CampaignDataset, cell: Genotype, ms: float, folder: Path, console
 ) -> tuple[int, float]:
     """(channels, measured ms): the widest network that takes no longer, by bisection."""
     # Widths are even, those of a mobile stem multiples of 4.
@@ -220,7 +222,7 @@ def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Consol
             (row["method"], str(row["seed"]), number(target), number(row["predicted_ms"]))
             + (number(ms), off, f"{100 * row['top1']:.2f}", "yes" if best else "")
         )
-    shown = table.Table(HEAD, lines)
+    shown = table.TextTable(HEAD, lines)
     held = [row["holds"] for row in rows if row["holds"] is not None and "interval_ms" in row]
     said = f"{sum(held)} of {len(held)} searches hold their target within 5 %, measured."
     run.write_text(
@@ -229,7 +231,7 @@ def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Consol
     )
     _picture(folder, rows)
     for line in (*table.text(shown).splitlines(), said, f"report: {folder / 'targets.md'}"):
-        progress.say(console, line)
+        progress.print_line(console, line)
 
 
 def _picture(folder: Path, rows: Sequence[study.Row]) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core.stages import Finished, Found, Program, Stage
+from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import Batch, SearchState, Supernet
 from tests import toy
 
@@ -19,9 +19,9 @@ TRAIN, VALID = toy.batches(1, STEPS_PER_EPOCH), toy.batches(2, 2)
 class Ran(NamedTuple):
     """What a program asked for, what it was told and what it found."""
 
-    found: Found
+    found: Selection
     stages: list[Stage]
-    finished: list[Finished]
+    finished: list[StageResult]
     began: list[SearchState]
     traces: int  # of updates
 
@@ -114,7 +114,7 @@ def run(program: Program, make=dense, train: Batch = TRAIN, valid: Batch = VALID
             assert all(np.isfinite(value) for value in metrics.values())
         evaluate = functools.partial(judge, state.weights, state.stats, valid)
         batch = lambda i: toy.at(train, i % len(train.labels))
-        done = Finished(state, jax.device_get(gates_of(state)), evaluate, net, batch)
+        done = StageResult(state, jax.device_get(gates_of(state)), evaluate, net, batch)
         stages.append(stage)
         finished.append(done)
 

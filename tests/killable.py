@@ -26,7 +26,7 @@ from jaxnas.core.types import Batch, Choice, Search, Supernet
 from jaxnas.run import checkpoint, step_runner
 
 STEPS_PER_EPOCH, TOTAL_STEPS = 10, 40
-SAVING = run.Saving(every_steps=4, every_s=None)
+SAVING = run.SavePolicy(every_steps=4, every_s=None)
 
 
 def toy_search() -> Search:
@@ -89,16 +89,16 @@ def on_epoch_of(search: Search):
         skips = int((gates.argmax(-1) == 1).sum())
         entropy = float(-(gates * jnp.log(gates)).sum(-1).mean())
         measured = {"gates/entropy": entropy, "gates/skips/normal": skips, "gates/skips": skips}
-        return run.Epoch(measured, {"normal": gates.tolist()})
+        return run.EpochResult(measured, {"normal": gates.tolist()})
 
     return on_epoch
 
 
-def start(folder: Path, seed: int = 0, mode: str = "step", **changes) -> run.Outcome:
+def start(folder: Path, seed: int = 0, mode: str = "step", **changes) -> run.RunResult:
     """The whole run, as a command would do it."""
     search, (images, labels) = toy_search(), toy_data()
     execution = run.execution(STEPS_PER_EPOCH, mode, 3)
-    record = run.describe({"seed": seed, "rate": 0.1}, execution, "toy")
+    record = run.record({"seed": seed, "rate": 0.1}, execution, "toy")
     options = {"on_epoch": on_epoch_of(search), "saving": SAVING, "title": "toy"} | changes
     with run.claim(folder, record):
         return run.loop(
@@ -138,7 +138,7 @@ def plant(kill: str) -> dict:
     if where == "epoch":
         return {"on_epoch": die_at(number, on_epoch_of(toy_search()))}
     if where == "chunk":
-        step_runner.length_from = die_at(number, step_runner.length_from)
+        step_runner.chunk_length = die_at(number, step_runner.chunk_length)
     elif where == "save":
         # Orbax renames an item's folder when the item is whole: here the state is, the rest is not.
         handler = ocp.StandardCheckpointHandler
@@ -151,8 +151,8 @@ def plant(kill: str) -> dict:
 def main(folder: str, kill: str = "") -> None:
     changes = plant(kill) if kill else {}
     if nap_s := float(os.environ.get("KILLABLE_SLEEP_S", "0")):
-        length_from = step_runner.length_from
-        step_runner.length_from = lambda *a: (time.sleep(nap_s), length_from(*a))[1]
+        length_from = step_runner.chunk_length
+        step_runner.chunk_length = lambda *a: (time.sleep(nap_s), length_from(*a))[1]
     try:
         outcome = start(Path(folder), tensorboard=False, **changes)
     except run.Interrupted as stopped:

@@ -23,7 +23,7 @@ def found() -> list[Program]:
 
 def ready(sample):
     """`prepare` of a program that `sample(label)` times."""
-    return lambda program, calls: sampling.Ready(
+    return lambda program, calls: sampling.TimedProgram(
         program.label, lambda: sample(program.label), None, 1, dict.fromkeys(sampling.FACTS, 1.0)
     )
 

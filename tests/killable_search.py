@@ -17,7 +17,7 @@ from tests import killable
 
 PLACES = {
     "save": (ocp.StandardCheckpointHandler, "finalize"),
-    "chunk": (step_runner, "length_from"),
+    "chunk": (step_runner, "chunk_length"),
     "picture": (genotypes, "pictures"),
     "page": (run_page, "write"),
 }

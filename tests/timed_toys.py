@@ -6,7 +6,7 @@ from jaxnas.hardware import programs
 from jaxnas.hardware.programs import Program
 from jaxnas.spaces import genotype as genotypes
 
-SMALL = programs.Size(features=4, image=(8, 8, 3))
+SMALL = programs.NetworkSize(features=4, image=(8, 8, 3))
 
 
 def cell(text: str) -> genotypes.Genotype:

@@ -117,11 +117,11 @@ def supernet(case: Case) -> Supernet:
 def compile_step(case: Case) -> Compiled:
     """Traces, lowers and compiles the step as a run does, from shapes alone. See `trace_step`."""
     process.keep_freed_memory()
-    with process.without_collection():
+    with process.no_garbage_collection():
         search, traced, marks = trace_step(case)
         lowered = traced.lower()
         marks.append(time.perf_counter())
-        step = lowered.compile(step_runner.options())
+        step = lowered.compile(step_runner.compiler_options())
         marks.append(time.perf_counter())
     names = ("init_shapes_s", "trace_s", "lower_s", "compile_s")
     seconds = dict(zip(names, np.diff(marks).tolist(), strict=True))

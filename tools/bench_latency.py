@@ -30,7 +30,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 from jaxnas.hardware.predict import baselines, fit, metrics, transfer
-from jaxnas.hardware.predict.predictor import Model
+from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.hardware.tables import benchmarks
 
 OURS = "ours"
@@ -39,12 +39,12 @@ MODELS = (OURS, "macs", "table", "mlp", "trees")
 
 
 class Task(NamedTuple):
-    table: benchmarks.Table
+    table: benchmarks.BenchmarkLatencies
     device: str
     k: int
     draw: int
     models: tuple[str, ...]
-    sources: tuple[Model, ...] = ()  # of other devices, that help
+    sources: tuple[Predictor, ...] = ()  # of other devices, that help
 
 
 def main() -> None:
@@ -126,18 +126,20 @@ def bench(options: argparse.Namespace) -> dict:
     return result | {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def opened_table(path: pathlib.Path, cells: pathlib.Path | None) -> benchmarks.Table:
+def opened_table(path: pathlib.Path, cells: pathlib.Path | None) -> benchmarks.BenchmarkLatencies:
     """A table of many devices, or the networks of a campaign's folder as one of a single device."""
     if not path.is_dir():
         return benchmarks.read(path, cells)
     from jaxnas.hardware.measure import dataset
 
-    found = dataset.campaign(path)
+    found = dataset.load(path)
     ms = found.latency_ms[None]
-    return benchmarks.Table(found.entry.space, found.networks, (found.device,), ms, found.work)
+    return benchmarks.BenchmarkLatencies(
+        found.entry.space, found.networks, (found.device,), ms, found.work
+    )
 
 
-def source(table: benchmarks.Table, name: str) -> Model:
+def source(table: benchmarks.BenchmarkLatencies, name: str) -> Predictor:
     """A device's model, fitted to 900 of its networks: the few-shot split of HELP."""
     ms = table.column(name)
     measured = np.flatnonzero(np.isfinite(ms))

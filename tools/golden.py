@@ -112,7 +112,7 @@ def _supernet(values: Values) -> Errors:
         (ahead, _), grads = rule.rule(problem)(given.arch, given.weights)
         errors["unrolled_valid_loss"] = _error(ahead, values["unrolled_valid_loss"])
         errors[f"hypergrad_{name}"] = _arch_error(grads, values, f"hypergrad_{name}")
-    found = discretise.strongest_pairs(given.net.space, given.relax.gates(given.arch, None))
+    found = discretise.top_edges_per_node(given.net.space, given.relax.gates(given.arch, None))
     published = genotypes.from_darts(str(values["genotype"]))
     return errors | {"genotype": 0.0 if found == published else math.inf}
 

@@ -64,7 +64,7 @@ def of_supernet(space: Space, reductions: Sequence[int]) -> Names:
         outer = lambda e: choice.edges[e][0] < darts.INPUTS
         covers = {"edges_from_inputs": outer, "edges": lambda e: not outer(e)}
         rows = [e for e in range(len(choice.edges)) if i not in reductions or covers[loop](e)]
-        plan = mixed_edges.plan(choice, tuple(rows))
+        plan = mixed_edges.edge_loop(choice, tuple(rows))
         shared = op.endswith("_pool_3x3")  # a row a source, else a row an edge
         first = [s not in plan.sources[:n] for n, s in enumerate(plan.sources)]
         columns = dict(plan.columns)[op]

@@ -14,18 +14,18 @@ example: jaxnas check my_space.py
 
 
 @dataclasses.dataclass(frozen=True)
-class Check:
+class CheckSettings:
     file: tyro.conf.Positional[str]
     """A Python file that makes a space; docs/extending.md says how."""
 
 
 def run(words: Sequence[str]) -> int:
     """Reads the words and checks; gives 0 where all holds."""
-    asked = parse.parsed(Check, words, "jaxnas check", TEXT)
+    asked = parse.parsed(CheckSettings, words, "jaxnas check", TEXT)
     if asked is None:
         return 0
     from jaxnas.run import process
     from jaxnas.spaces import check
 
-    with process.without_optimisation():
+    with process.unoptimised():
         return check.run(asked.file)

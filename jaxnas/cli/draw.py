@@ -17,7 +17,7 @@ examples:
 
 
 @dataclasses.dataclass(frozen=True)
-class Draw:
+class DrawSettings:
     genotype: tyro.conf.Positional[str]
     """A genotype.json, a run folder, or a published name such as DARTS_V2."""
     out: str = "."
@@ -26,7 +26,7 @@ class Draw:
 
 def run(words: Sequence[str]) -> int:
     """Reads the words and draws. Raises GenotypeError, ValueError and OSError."""
-    asked = parse.parsed(Draw, words, "jaxnas draw", TEXT)
+    asked = parse.parsed(DrawSettings, words, "jaxnas draw", TEXT)
     if asked is not None:
         from jaxnas.pipelines import genotypes
 

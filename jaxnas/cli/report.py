@@ -14,14 +14,14 @@ example: jaxnas report runs/digits-darts-seed0
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class ReportSettings:
     run: tyro.conf.Positional[str]
     """A folder that jaxnas search or jaxnas retrain wrote."""
 
 
 def run(words: Sequence[str]) -> int:
     """Reads the words and writes the report. Raises ValueError and OSError."""
-    asked = parse.parsed(Report, words, "jaxnas report", TEXT)
+    asked = parse.parsed(ReportSettings, words, "jaxnas report", TEXT)
     if asked is not None:
         from jaxnas.report import run_page
 

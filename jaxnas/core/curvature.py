@@ -25,7 +25,7 @@ class Ritz(NamedTuple):
     errors: jax.Array  # f[k]
 
 
-def product(value: Value, at: Point, batches: Any, direction: Point) -> Point:
+def hessian_vector_product(value: Value, at: Point, batches: Any, direction: Point) -> Point:
     """The Hessian at a point times a direction, as a forward derivative of the gradient."""
 
     def one(batch) -> Point:
@@ -44,7 +44,7 @@ def hessian(value: Value, at: Point, batches: Any) -> jax.Array:
 
     def row(index) -> jax.Array:
         direction = restore(jnp.zeros_like(flat).at[index].set(1))
-        return ravel_pytree(product(value, at, batches, direction))[0]
+        return ravel_pytree(hessian_vector_product(value, at, batches, direction))[0]
 
     return jax.lax.map(row, jnp.arange(flat.size))
 
@@ -80,7 +80,7 @@ def lanczos(value: Value, at: Point, batches: Any, key: Key, iterations: int) ->
     def extend(index, carry):
         basis, diagonal, beside, scale = carry
         here = basis[index]
-        image = ravel_pytree(product(value, at, batches, restore(here)))[0]
+        image = ravel_pytree(hessian_vector_product(value, at, batches, restore(here)))[0]
         length = jnp.linalg.norm(image)
         scale = jnp.maximum(scale, length)
         rest = orthogonal(image, basis)

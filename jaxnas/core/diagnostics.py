@@ -46,7 +46,7 @@ class Accuracies(NamedTuple):
         return self.supernet - self.discrete
 
 
-class Agreement(NamedTuple):
+class HypergradientAgreement(NamedTuple):
     """Cosines between hypergradients, by pair of rules."""
 
     total: Mapping[tuple[str, str], Scalar]
@@ -158,7 +158,7 @@ def discrete_gates(space: Space, genotype: Genotype) -> Gates:
     return gates
 
 
-def discretisation(
+def discretisation_gap(
     net: Supernet, search: Search, state: SearchState, discrete: Gates, batches: Batch
 ) -> Accuracies:
     """Accuracy of the supernet at its own gates and at those of a genotype, nothing retrained.
@@ -194,7 +194,7 @@ def problem(
 
 def agreement(
     problem: Problem, arch: Arch, weights: Weights, rules: Mapping[str, Hypergradient]
-) -> Agreement:
+) -> HypergradientAgreement:
     """Cosines between the hypergradients of all pairs of rules, whole and implicit part alone.
 
     The implicit part is what comes by way of the weights; rules without one, as first order, have
@@ -214,7 +214,7 @@ def agreement(
     whole = {name: optax.tree.add(*both) for name, both in parts.items()}
     implicit = {name: both[1] for name, both in parts.items()}
     pairs = list(itertools.combinations(rules, 2))
-    return Agreement(
+    return HypergradientAgreement(
         {(a, b): cosine(whole[a], whole[b]) for a, b in pairs},
         {(a, b): cosine(implicit[a], implicit[b]) for a, b in pairs},
     )

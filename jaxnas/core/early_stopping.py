@@ -18,7 +18,7 @@ from jaxnas.core.types import Batch, Key, Scalar, Search, SearchState
 # (state, validation batch) -> f[]
 Eigenvalue = Callable[[SearchState, Batch], Scalar]
 # What `search.bilevel` measures.
-MEASURED = ("loss/train", "accuracy/train", "loss/valid", "accuracy/valid", "arch/active")
+METRICS = ("loss/train", "accuracy/train", "loss/valid", "accuracy/valid", "arch/active")
 
 
 class Rule(NamedTuple):
@@ -42,7 +42,7 @@ class Rule(NamedTuple):
         return self.window // 2 + self.delay
 
 
-class Watch(NamedTuple):
+class EarlyStoppingState(NamedTuple):
     """What was recorded on the way to the present weights."""
 
     step: Scalar  # i32[], steps on that way
@@ -55,7 +55,7 @@ class Watch(NamedTuple):
     measured: dict[str, Scalar]  # by the last step that was taken
 
 
-class End(NamedTuple):
+class StoppingPoint(NamedTuple):
     """Where the rule would have the search end."""
 
     record: Scalar  # i32[]
@@ -70,14 +70,14 @@ def local_average(eigenvalues: jax.Array, record: Scalar | int, window: int) -> 
     return jnp.sum(jnp.where(within, eigenvalues, 0)) / jnp.maximum(within.sum(), 1)
 
 
-def asks(rule: Rule, eigenvalues: jax.Array, record: Scalar | int) -> Scalar:
+def is_triggered(rule: Rule, eigenvalues: jax.Array, record: Scalar | int) -> Scalar:
     """bool[]: whether the rule asks to end at `record`, the last one of f32[records]."""
     now = local_average(eigenvalues, record, rule.window)
     before = local_average(eigenvalues, record - rule.delay, rule.window)
     return (rule.every * (record - rule.back) >= rule.start) & (now / before > rule.ratio)
 
 
-def stopping(
+def stop_early(
     base: Search, eigenvalue: Eigenvalue, rule: Rule, *, epochs: int, steps_per_epoch: int
 ) -> Search:
     """`base`, a bilevel search, which ends where the rule asks it to.
@@ -91,18 +91,18 @@ def stopping(
     skipped. Raises ValueError for a rule that is impossible or cannot ask within `epochs`.
     """
 
-    def react(asked: Scalar, state: SearchState, watch: Watch, end: End):
+    def react(asked: Scalar, state: SearchState, watch: EarlyStoppingState, end: StoppingPoint):
         state = state._replace(arch=_where(asked, end.kept, state.arch))
         return state, watch._replace(stopped=watch.stopped | asked)
 
-    return _watched(
+    return _with_rule(
         base, eigenvalue, rule, epochs, steps_per_epoch,
         keep=lambda state: state.arch, react=react,
         tell=lambda watch: {"arch/stopped": watch.stopped},
     )  # fmt: skip
 
 
-def returning(
+def roll_back(
     base: Search,
     eigenvalue: Eigenvalue,
     rule: Rule,
@@ -130,7 +130,7 @@ def returning(
     def keep(state: SearchState) -> dict[str, Any]:
         return {name: getattr(state, name) for name in parts}
 
-    def react(asked: Scalar, state: SearchState, watch: Watch, end: End):
+    def react(asked: Scalar, state: SearchState, watch: EarlyStoppingState, end: StoppingPoint):
         goes, returns = asked & (watch.returns < limit), watch.returns + 1
         there = change(state._replace(**end.kept), returns)
         state = state._replace(**_where(goes, keep(there), keep(state)))
@@ -139,13 +139,13 @@ def returning(
         )
         return state, _where(goes, again, watch)
 
-    return _watched(
+    return _with_rule(
         base, eigenvalue, rule, epochs, steps_per_epoch, keep=keep, react=react,
         tell=lambda watch: {"arch/returns": watch.returns},
     )  # fmt: skip
 
 
-def _watched(
+def _with_rule(
     base: Search,
     eigenvalue: Eigenvalue,
     rule: Rule,
@@ -153,8 +153,8 @@ def _watched(
     steps_per_epoch: int,
     *,
     keep: Callable[[SearchState], Any],
-    react: Callable[..., tuple[SearchState, Watch]],
-    tell: Callable[[Watch], dict[str, Scalar]],
+    react: Callable[..., tuple[SearchState, EarlyStoppingState]],
+    tell: Callable[[EarlyStoppingState], dict[str, Scalar]],
 ) -> Search:
     _check(rule, epochs)
     period, total = rule.every * steps_per_epoch, epochs * steps_per_epoch
@@ -162,7 +162,7 @@ def _watched(
     def inside(state: SearchState) -> SearchState:
         return state._replace(memory=state.memory["search"])
 
-    def outside(state: SearchState, watch: Watch) -> SearchState:
+    def outside(state: SearchState, watch: EarlyStoppingState) -> SearchState:
         return state._replace(memory={"search": state.memory, "watch": watch})
 
     def init(key: Key, inputs: jax.Array) -> SearchState:
@@ -170,15 +170,15 @@ def _watched(
         ring = jax.tree.map(
             lambda x: jnp.zeros((rule.back + 1, *jnp.shape(x)), jnp.result_type(x)), keep(state)
         )
-        watch = Watch(
+        watch = EarlyStoppingState(
             step=jnp.int32(0), count=jnp.int32(0),
             eigenvalues=jnp.zeros(-(-epochs // rule.every), jnp.float32), kept=ring,
             stopped=jnp.array(False), returns=jnp.int32(0), floor=jnp.int32(0),
-            measured={name: jnp.float32(0) for name in MEASURED},
+            measured={name: jnp.float32(0) for name in METRICS},
         )  # fmt: skip
         return outside(state, watch)
 
-    def record(valid: Batch, state: SearchState, watch: Watch):
+    def record(valid: Batch, state: SearchState, watch: EarlyStoppingState):
         count, depth = watch.count, rule.back + 1
         found = eigenvalue(state, valid).astype(jnp.float32)
         watch = watch._replace(
@@ -188,23 +188,23 @@ def _watched(
                 lambda ring, now: ring.at[count % depth].set(now), watch.kept, keep(state)
             ),
         )
-        asked = asks(rule, watch.eigenvalues, count) & (watch.step < total)
+        asked = is_triggered(rule, watch.eigenvalues, count) & (watch.step < total)
         # Where nothing is asked this may be no record: a value that nobody looks at.
         at = jnp.maximum(count - rule.back, watch.floor)
         kept = jax.tree.map(lambda ring: ring[at % depth], watch.kept)
-        end = End(at, at * period + steps_per_epoch, kept)
+        end = StoppingPoint(at, at * period + steps_per_epoch, kept)
         return react(asked, state, watch, end)
 
-    def take(state: SearchState, watch: Watch, train: Batch, valid: Batch):
+    def take(state: SearchState, watch: EarlyStoppingState, train: Batch, valid: Batch):
         state, measured = base.update(state, train, valid)
-        measured = {name: measured[name].astype(jnp.float32) for name in MEASURED}
+        measured = {name: measured[name].astype(jnp.float32) for name in METRICS}
         watch = watch._replace(step=watch.step + 1, measured=measured)
         due = watch.step % period == steps_per_epoch % period
         return jax.lax.cond(
             due, functools.partial(record, valid), lambda s, w: (s, w), state, watch
         )
 
-    def skip(state: SearchState, watch: Watch, train: Batch, valid: Batch):
+    def skip(state: SearchState, watch: EarlyStoppingState, train: Batch, valid: Batch):
         rests = watch.measured | {"arch/active": jnp.float32(0)}
         return state._replace(step=state.step + 1), watch._replace(measured=rests)
 

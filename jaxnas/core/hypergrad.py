@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas.core.types import Arch, Hypergradient, Judged, Problem, Scalar, Weights
+from jaxnas.core.types import Arch, Hypergradient, OuterGradient, Problem, Scalar, Weights
 
 
 def first_order() -> Hypergradient:
@@ -127,8 +127,8 @@ def _mixed_derivative(problem: Problem, arch: Arch, weights: Weights, u: Weights
 
 
 def _look_ahead(correction: Callable[..., Arch]) -> Hypergradient:
-    def rule(problem: Problem) -> Callable[[Arch, Weights], Judged]:
-        def judge(arch: Arch, weights: Weights) -> Judged:
+    def rule(problem: Problem) -> Callable[[Arch, Weights], OuterGradient]:
+        def judge(arch: Arch, weights: Weights) -> OuterGradient:
             grads = jax.grad(lambda w: problem.inner(arch, w)[0])(weights)
             ahead, pull_back = jax.vjp(lambda g: problem.descend(g, weights), grads)
             outer = jax.value_and_grad(problem.outer, argnums=(0, 1), has_aux=True)
@@ -142,8 +142,8 @@ def _look_ahead(correction: Callable[..., Arch]) -> Hypergradient:
 
 
 def _implicit(solve: Callable[..., Weights]) -> Hypergradient:
-    def rule(problem: Problem) -> Callable[[Arch, Weights], Judged]:
-        def judge(arch: Arch, weights: Weights) -> Judged:
+    def rule(problem: Problem) -> Callable[[Arch, Weights], OuterGradient]:
+        def judge(arch: Arch, weights: Weights) -> OuterGradient:
             outer = jax.value_and_grad(problem.outer, argnums=(0, 1), has_aux=True)
             value, (direct, v) = outer(arch, weights)
             slope = jax.grad(lambda w: problem.inner(arch, w)[0])

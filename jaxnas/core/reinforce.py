@@ -25,7 +25,7 @@ from jaxnas.core.types import (
 Reward = Callable[[Scalar, Gates], Scalar]
 
 
-def rewarded(
+def reinforce(
     search: Search,
     net: Supernet,
     relaxation: Relaxation,
@@ -77,7 +77,7 @@ def rewarded(
         before = jnp.where(baseline["seen"] > 0, baseline["value"], mean)
 
         def surprise(arch: Arch) -> Scalar:
-            chances = jax.vmap(lambda gates: log_chance(arch, gates))(gates)
+            chances = jax.vmap(lambda gates: log_probability(arch, gates))(gates)
             return -jnp.mean((rewards - before) * chances)
 
         updates, arch_opt = arch_tx.update(
@@ -107,7 +107,7 @@ def rewarded(
     return Search(init, update, search.gates)
 
 
-def log_chance(arch: Arch, gates: Gates) -> Scalar:
+def log_probability(arch: Arch, gates: Gates) -> Scalar:
     """The logarithm of the chance that softmaxes of the logits draw these one-hot gates."""
     chosen = jax.tree.map(lambda logits, g: jnp.sum(jax.nn.log_softmax(logits) * g), arch, gates)
     return sum(jax.tree.leaves(chosen))

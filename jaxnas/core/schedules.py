@@ -48,7 +48,7 @@ def cosine_power(
     return value
 
 
-def falling(start: float, end: float, epochs: int) -> optax.Schedule:
+def linear_decay(start: float, end: float, epochs: int) -> optax.Schedule:
     """epoch -> a line from `start` at epoch 0 to `end` at the last of `epochs`.
 
     For temperatures. Raises ValueError unless 0 < end <= start and epochs >= 2.

@@ -33,7 +33,7 @@ class Stage(NamedTuple):
     begin: Callable[[SearchState], SearchState] | None = None
 
 
-class Finished(NamedTuple):
+class StageResult(NamedTuple):
     """How a stage ended.
 
     `evaluate(gates)` takes gates with a leading axis, `f32[n, edges, candidates]` each, and
@@ -49,14 +49,14 @@ class Finished(NamedTuple):
     batch: Callable[[int], Batch]
 
 
-class Found(NamedTuple):
+class Selection(NamedTuple):
     """What is to be selected from: `gates` of `space`."""
 
     space: Space
     gates: Gates
 
 
-Program = Generator[Stage, Finished, Found]
+Program = Generator[Stage, StageResult, Selection]
 
 
 def one_stage(
@@ -64,4 +64,4 @@ def one_stage(
 ) -> Program:
     """The program of a method that is done after one search."""
     done = yield Stage("search", space, epochs, method, net or {})
-    return Found(space, done.gates)
+    return Selection(space, done.gates)

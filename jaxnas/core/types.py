@@ -113,7 +113,7 @@ class Problem(NamedTuple):
 
 
 # (outer loss, aux), d outer / d arch: as `jax.value_and_grad(outer, has_aux=True)` gives.
-Judged = tuple[tuple[Scalar, Any], Arch]
+OuterGradient = tuple[tuple[Scalar, Any], Arch]
 
 
 class Hypergradient(NamedTuple):
@@ -122,7 +122,7 @@ class Hypergradient(NamedTuple):
     At a step that is not active neither the rule nor the arch optimiser runs.
     """
 
-    rule: Callable[[Problem], Callable[[Arch, Weights], Judged]]
+    rule: Callable[[Problem], Callable[[Arch, Weights], OuterGradient]]
     active: Callable[[Scalar], jax.Array] | None = None  # None: at every step
 
 

@@ -7,38 +7,38 @@ batch(train, key, step)                           # jaxnas.types.Batch, under ji
 """
 
 from jaxnas.data import augment
-from jaxnas.data.dataset import DataSet, from_arrays, from_pairs, whole
+from jaxnas.data.dataset import DataSet, from_arrays, from_pairs, merge_train
 from jaxnas.data.images import DataError, Images
-from jaxnas.data.lazy_images import Records
+from jaxnas.data.lazy_images import LazyImages
 from jaxnas.data.load import load
 from jaxnas.data.on_device import (
-    Resident,
+    DeviceImages,
     draw,
-    finish,
+    finish_batch,
     make_batch,
     normalise,
-    resident,
     steps_per_epoch,
+    to_device,
 )
-from jaxnas.data.prefetch import ahead, stream
+from jaxnas.data.prefetch import prefetched, stream
 
 __all__ = [
     "DataError",
     "DataSet",
     "Images",
-    "Records",
-    "Resident",
-    "ahead",
+    "LazyImages",
+    "DeviceImages",
+    "prefetched",
     "augment",
     "draw",
-    "finish",
+    "finish_batch",
     "from_arrays",
     "from_pairs",
     "load",
     "make_batch",
     "normalise",
-    "resident",
+    "to_device",
     "steps_per_epoch",
     "stream",
-    "whole",
+    "merge_train",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxnas.data.images import DataError, Images
 
 
-def constants(
+def mean_and_std(
     train: Images, mean: Sequence[float] | None, std: Sequence[float] | None, name: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation a channel, in [0, 1] units: the given ones, else the images' own.

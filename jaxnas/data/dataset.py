@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnas.data import channel_statistics, lazy_images, splits
 from jaxnas.data.images import DataError, Images, as_images
-from jaxnas.data.lazy_images import Source
+from jaxnas.data.lazy_images import ImageSource
 
 
 class DataSet(NamedTuple):
@@ -23,12 +23,12 @@ class DataSet(NamedTuple):
     digest: str  # sha256 of all arrays, their shapes and the class names
 
 
-class Parts(NamedTuple):
+class Splits(NamedTuple):
     """What a reader finds, before it is cut."""
 
     name: str
-    train: Source
-    test: Source | None  # None: a sixth of `train` is held out
+    train: ImageSource
+    test: ImageSource | None  # None: a sixth of `train` is held out
     class_names: tuple[str, ...] | None  # None: the numbers that occur
 
 
@@ -52,7 +52,7 @@ def from_arrays(
     train = as_images(x_train, y_train, f"{name}, training part")
     test = None if x_test is None else as_images(x_test, y_test, f"{name}, test part")
     names = None if class_names is None else tuple(str(each) for each in class_names)
-    return assemble(Parts(name, train, test, names), **options)
+    return assemble(Splits(name, train, test, names), **options)
 
 
 def from_pairs(
@@ -76,7 +76,7 @@ def from_pairs(
 
 
 def assemble(
-    parts: Parts,
+    parts: Splits,
     *,
     train_fraction: float = 0.5,
     split_seed: int | None = None,
@@ -102,18 +102,18 @@ def assemble(
     splits.check_pairs(train.labels, names, name)
     if test is None:
         kept, held = splits.held_out(train.labels, len(train.labels) // 6, name)
-        train, test = lazy_images.pick(train, kept), lazy_images.pick(train, held)
+        train, test = lazy_images.take(train, kept), lazy_images.take(train, held)
     if limit is not None:
         if limit > len(train.labels):
             raise DataError(
                 f"limit is {limit} but {name} has {len(train.labels)} training images; "
                 "lower it or leave it out."
             )
-        train = lazy_images.pick(train, np.arange(limit))
-        test = lazy_images.pick(test, np.arange(min(limit // 5, len(test.labels))))
+        train = lazy_images.take(train, np.arange(limit))
+        test = lazy_images.take(test, np.arange(min(limit // 5, len(test.labels))))
     splits.check_pairs(train.labels, names, name)
-    first, second = splits.halves(train.labels, train_fraction, split_seed, name)
-    splits.check_halves(train.labels[first], names, name)
+    first, second = splits.split_train(train.labels, train_fraction, split_seed, name)
+    splits.check_split(train.labels[first], names, name)
     train = lazy_images.read(lazy_images.resized(train, image_size), f"{name}, training part")
     test = lazy_images.read(lazy_images.resized(test, image_size), f"{name}, test part")
     if train.inputs.shape[1:] != test.inputs.shape[1:]:
@@ -121,12 +121,12 @@ def assemble(
             f"{name}: training images are {train.inputs.shape[1:]} but test images are "
             f"{test.inputs.shape[1:]}; bring them to one size and channel count (image_size)."
         )
-    train, valid = lazy_images.pick(train, first), lazy_images.pick(train, second)
-    mean, std = channel_statistics.constants(train, mean, std, name)
+    train, valid = lazy_images.take(train, first), lazy_images.take(train, second)
+    mean, std = channel_statistics.mean_and_std(train, mean, std, name)
     return DataSet(name, train, valid, test, names, mean, std, _digest((train, valid, test), names))
 
 
-def whole(found: DataSet) -> Images:
+def merge_train(found: DataSet) -> Images:
     """Both halves together, to retrain on: all training images."""
     return Images(
         np.concatenate([found.train.inputs, found.valid.inputs]),
@@ -154,7 +154,7 @@ def _check_limit(limit: int | None, name: str) -> None:
         )
 
 
-def _class_names(parts: Parts) -> tuple[str, ...]:
+def _class_names(parts: Splits) -> tuple[str, ...]:
     """Every class is named and has images; the test set knows no other."""
     present = np.unique(parts.train.labels)
     names = parts.class_names

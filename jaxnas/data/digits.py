@@ -9,7 +9,7 @@ from jaxnas.data import dataset, lazy_images, splits
 from jaxnas.data.images import as_images
 
 
-def read() -> dataset.Parts:
+def read() -> dataset.Splits:
     """1,500 training and 297 test images; the test part is stratified and always the same."""
     from sklearn import datasets  # over a second to import, and not always needed
 
@@ -17,6 +17,6 @@ def read() -> dataset.Parts:
     images = as_images(np.asarray(found.images) / 16, found.target, "digits")
     kept, held = splits.held_out(images.labels, 297, "digits")
     names = tuple(str(name) for name in found.target_names)
-    return dataset.Parts(
-        "digits", lazy_images.pick(images, kept), lazy_images.pick(images, held), names
+    return dataset.Splits(
+        "digits", lazy_images.take(images, kept), lazy_images.take(images, held), names
     )

@@ -6,13 +6,13 @@ import numpy as np
 
 from jaxnas.data import dataset, image_io
 from jaxnas.data.images import DataError
-from jaxnas.data.lazy_images import Records
+from jaxnas.data.lazy_images import LazyImages
 
 TEST_NAMES = ("test", "val", "valid", "validation")
 Listing = list[tuple[pathlib.Path, int]]
 
 
-def read(root: pathlib.Path) -> dataset.Parts:
+def read(root: pathlib.Path) -> dataset.Splits:
     """root/train/<class>/* with root/test/<class>/*, or root/<class>/* with no test part.
 
     Where there is no `test` beside `train`, the first of val, valid, validation is the test part.
@@ -35,7 +35,7 @@ def read(root: pathlib.Path) -> dataset.Parts:
     colours = [image_io.is_colour(path) for listing in listings for path, _ in listing]
     channels = 3 if any(colours) else 1
     parts = [_records(listing, channels) for listing in listings]
-    return dataset.Parts(root.resolve().name, parts[0], parts[1] if test else None, names)
+    return dataset.Splits(root.resolve().name, parts[0], parts[1] if test else None, names)
 
 
 def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -62,6 +62,8 @@ def _listing(folder: pathlib.Path, names: tuple[str, ...]) -> Listing:
     return [(path, label) for _, label, path in sorted(turns)]
 
 
-def _records(listing: Listing, channels: int) -> Records:
+def _records(listing: Listing, channels: int) -> LazyImages:
     labels = np.array([label for _, label in listing], np.int32)
-    return Records(labels, lambda i: image_io.decode(listing[i][0], channels, str(listing[i][0])))
+    return LazyImages(
+        labels, lambda i: image_io.decode(listing[i][0], channels, str(listing[i][0]))
+    )

@@ -11,24 +11,24 @@ from jaxnas.data import image_io
 from jaxnas.data.images import DataError, Images
 
 
-class Records(NamedTuple):
+class LazyImages(NamedTuple):
     """`fetch(i)` reads image i as u8[H, W, C]; it must be safe to call from threads."""
 
     labels: np.ndarray  # i32[N]
     fetch: Callable[[int], np.ndarray]
 
 
-Source = Images | Records
+ImageSource = Images | LazyImages
 
 
-def pick(source: Source, indices: np.ndarray) -> Source:
+def take(source: ImageSource, indices: np.ndarray) -> ImageSource:
     """The images at `indices`, in that order; of records nothing is read yet."""
     if isinstance(source, Images):
         return Images(source.inputs[indices], source.labels[indices])
-    return Records(source.labels[indices], lambda i: source.fetch(int(indices[i])))
+    return LazyImages(source.labels[indices], lambda i: source.fetch(int(indices[i])))
 
 
-def resized(source: Source, size: int | None) -> Source:
+def resized(source: ImageSource, size: int | None) -> ImageSource:
     """Every image cut to its largest centred square, then scaled to size x size.
 
     A source of arrays that has this size already is returned as it is, and so is any
@@ -37,11 +37,11 @@ def resized(source: Source, size: int | None) -> Source:
     if size is None or (isinstance(source, Images) and source.inputs.shape[1:3] == (size, size)):
         return source
     if isinstance(source, Images):
-        return Records(source.labels, lambda i: image_io.resize(source.inputs[i], size))
-    return Records(source.labels, lambda i: image_io.resize(source.fetch(i), size))
+        return LazyImages(source.labels, lambda i: image_io.resize(source.inputs[i], size))
+    return LazyImages(source.labels, lambda i: image_io.resize(source.fetch(i), size))
 
 
-def read(source: Source, where: str) -> Images:
+def read(source: ImageSource, where: str) -> Images:
     """All images in memory.
 
     Raises DataError where sizes differ or where they would not fit this machine's memory.
@@ -49,7 +49,7 @@ def read(source: Source, where: str) -> Images:
     if isinstance(source, Images):
         return source
     count, first = len(source.labels), source.fetch(0)
-    _refuse_beyond_memory(count * first.nbytes, where)
+    _check_memory(count * first.nbytes, where)
     inputs = np.empty((count, *first.shape), np.uint8)
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, count, 1024):
@@ -64,7 +64,7 @@ def read(source: Source, where: str) -> Images:
     return Images(inputs, source.labels)
 
 
-def gather(source: Source, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def gather(source: ImageSource, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(u8[B, H, W, C], i32[B]) at `indices`."""
     if isinstance(source, Images):
         return source.inputs[indices], source.labels[indices]
@@ -78,7 +78,7 @@ def gather(source: Source, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.stack(images), source.labels[indices]
 
 
-def _refuse_beyond_memory(needed: int, where: str) -> None:
+def _check_memory(needed: int, where: str) -> None:
     # sysconf is not on Windows; there the allocation itself must tell.
     if not hasattr(os, "sysconf"):
         return

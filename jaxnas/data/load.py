@@ -36,7 +36,7 @@ def load(
     )
 
 
-def _parts(name: str, data_dir: str | None) -> dataset.Parts:
+def _parts(name: str, data_dir: str | None) -> dataset.Splits:
     path = pathlib.Path(os.path.expanduser(name))
     if data_dir is not None and (name == "digits" or path.suffix == ".npz"):
         raise DataError(f"data_dir is for TFDS sets and has no effect on {name}; leave it out.")

@@ -14,7 +14,7 @@ REQUIRED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test", "class_names")
 
 
-def read(path: pathlib.Path) -> dataset.Parts:
+def read(path: pathlib.Path) -> dataset.Splits:
     """x_train, y_train and, if there, x_test, y_test, class_names; see `images.as_images`.
 
     Raises DataError for a missing, broken or pickled file, and for missing or unknown keys.
@@ -34,7 +34,7 @@ def read(path: pathlib.Path) -> dataset.Parts:
     test = None
     if "x_test" in arrays:
         test = as_images(arrays["x_test"], arrays["y_test"], f"{path}, x_test and y_test")
-    return dataset.Parts(path.stem, train, test, _names(arrays.get("class_names"), path))
+    return dataset.Splits(path.stem, train, test, _names(arrays.get("class_names"), path))
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:

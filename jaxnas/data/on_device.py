@@ -12,14 +12,14 @@ from jaxnas.data.augment import Augment
 from jaxnas.data.images import DataError, Images
 
 
-class Resident(NamedTuple):
+class DeviceImages(NamedTuple):
     inputs: jax.Array  # u8[N, H, W, C]
     labels: jax.Array  # i32[N]
 
 
-def resident(images: Images) -> Resident:
+def to_device(images: Images) -> DeviceImages:
     """The images on the default device, still a byte a pixel."""
-    return Resident(jnp.asarray(images.inputs), jnp.asarray(images.labels))
+    return DeviceImages(jnp.asarray(images.inputs), jnp.asarray(images.labels))
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
@@ -36,7 +36,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def draw(
-    images: Resident, key: Key, step: Scalar | int, batch_size: int
+    images: DeviceImages, key: Key, step: Scalar | int, batch_size: int
 ) -> tuple[jax.Array, jax.Array]:
     """(u8[B, H, W, C], i32[B]) of a step, without replacement within an epoch.
 
@@ -56,7 +56,7 @@ def normalise(inputs: jax.Array, mean: Sequence[float], std: Sequence[float]) ->
     return (inputs.astype(jnp.float32) / 255 - jnp.float32(mean)) / jnp.float32(std)
 
 
-def finish(
+def finish_batch(
     mean: Sequence[float],
     std: Sequence[float],
     augment: Augment,
@@ -76,15 +76,15 @@ def make_batch(
     augment: Augment,
     batch_size: int,
     dtype: jax.typing.DTypeLike = jnp.float32,
-) -> Callable[[Resident, Key, Scalar], Batch]:
+) -> Callable[[DeviceImages, Key, Scalar], Batch]:
     """`batch(images, key, step)`, for jit, scan and vmap over keys.
 
     The images are an argument: closed over, XLA would compile all pixels into the program.
     Raises DataError while tracing where `batch_size` exceeds the set.
     """
-    last = finish(mean, std, augment, dtype)
+    last = finish_batch(mean, std, augment, dtype)
 
-    def batch(images: Resident, key: Key, step: Scalar) -> Batch:
+    def batch(images: DeviceImages, key: Key, step: Scalar) -> Batch:
         k_order, k_augment = jax.random.split(key)
         inputs, labels = draw(images, k_order, step, batch_size)
         return last(jax.random.fold_in(k_augment, step), inputs, labels)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from jaxnas.data import lazy_images, on_device
-from jaxnas.data.lazy_images import Source
+from jaxnas.data.lazy_images import ImageSource
 
 Pixels = tuple[np.ndarray, np.ndarray]  # u8[B, H, W, C], i32[B]
 
 
-def stream(source: Source, seed: int, batch_size: int) -> Callable[[int], Pixels]:
+def stream(source: ImageSource, seed: int, batch_size: int) -> Callable[[int], Pixels]:
     """`step -> (images, labels)` on the host, without replacement within an epoch.
 
     source: `Images` (a `np.memmap` will do) or `Records`. An incomplete last batch is dropped,
@@ -22,8 +22,13 @@ def stream(source: Source, seed: int, batch_size: int) -> Callable[[int], Pixels
     return lambda step: batches[int(step)]
 
 
-def ahead(
-    source: Source, seed: int, batch_size: int, start: int = 0, threads: int = 2, ready: int = 8
+def prefetched(
+    source: ImageSource,
+    seed: int,
+    batch_size: int,
+    start: int = 0,
+    threads: int = 2,
+    ready: int = 8,
 ) -> Iterator[Pixels]:
     """The batches of `stream` from step `start` on, for ever, read ahead by threads.
 
@@ -36,7 +41,7 @@ def ahead(
     return iter(_batches(source, seed, batch_size)[start:].to_iter_dataset(options))
 
 
-def _batches(source: Source, seed: int, batch_size: int) -> Any:
+def _batches(source: ImageSource, seed: int, batch_size: int) -> Any:
     """A grain.MapDataset of `Pixels`."""
     import grain  # half a second to import, and needed by streams alone
 

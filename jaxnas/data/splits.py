@@ -5,7 +5,7 @@ import numpy as np
 from jaxnas.data.images import DataError
 
 
-def halves(
+def split_train(
     labels: np.ndarray, train_fraction: float, split_seed: int | None, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the images in the training and in the validation half.
@@ -65,7 +65,7 @@ def check_pairs(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
         )
 
 
-def check_halves(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
+def check_split(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() < 1:
         raise DataError(

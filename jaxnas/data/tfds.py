@@ -11,13 +11,13 @@ import numpy as np
 
 from jaxnas.data import dataset, image_io
 from jaxnas.data.images import DataError
-from jaxnas.data.lazy_images import Records
+from jaxnas.data.lazy_images import LazyImages
 
 # A name with a namespace ("huggingface:mnist") would be looked up on the network.
 NAME = re.compile(r"[A-Za-z]\w*(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
 
 
-def read(name: str, data_dir: str | None) -> dataset.Parts:
+def read(name: str, data_dir: str | None) -> dataset.Splits:
     """Splits `train` and `test` (or `validation`, where test has no labels) by TFDS name.
 
     Order: by the record field `id` where there is one (CIFAR's is the place in the original
@@ -40,10 +40,10 @@ def read(name: str, data_dir: str | None) -> dataset.Parts:
     if test is not None and not np.isin(test.labels, used).all():
         raise DataError(f"{name}: the test part has a class that no training image bears.")
     renumber = [part and part._replace(labels=_ranks(part.labels, used)) for part in (train, test)]
-    return dataset.Parts(name, *renumber, tuple(names[label] for label in used))
+    return dataset.Splits(name, *renumber, tuple(names[label] for label in used))
 
 
-def records(name: str, split: str, data_dir: str | None = None) -> Records:
+def records(name: str, split: str, data_dir: str | None = None) -> LazyImages:
     """One split, its images unread: for `stream`, where a set does not fit into memory."""
     import tensorflow_datasets as tfds
 
@@ -70,7 +70,7 @@ def records(name: str, split: str, data_dir: str | None = None) -> Records:
     def fetch(i: int) -> np.ndarray:
         return image_io.decode(source[int(order[i])][image_key], channels, f"{name} {split}[{i}]")
 
-    return Records(labels[order], fetch)
+    return LazyImages(labels[order], fetch)
 
 
 def _builder(name: str, data_dir: str | None) -> Any:

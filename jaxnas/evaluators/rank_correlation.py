@@ -111,7 +111,7 @@ def _shapes(net: Supernet) -> dict[str, tuple[int, int]]:
     return {name: choice.shape for name, choice in net.space.items()}
 
 
-class Agreement(NamedTuple):
+class RankCorrelation(NamedTuple):
     """How a ranking by scores agrees with the truth; NaN where the scores are all equal."""
 
     kendall: float  # tau-b
@@ -119,9 +119,9 @@ class Agreement(NamedTuple):
     regret: Mapping[int, float]  # k -> truth of the best less that of the best among the top k
 
 
-def agreement(
+def rank_correlation(
     scores: np.ndarray, truth: np.ndarray, top: Sequence[int] = (1, 10, 100)
-) -> Agreement:
+) -> RankCorrelation:
     """Compares scores, f32[n], with the truth, f64[n]; in both, more is better.
 
     Equal scores are taken in the order given, so that the regret of a supernet that rates many
@@ -143,12 +143,12 @@ def agreement(
     reached = np.maximum.accumulate(truth[order])
     regret = {k: float(truth.max() - reached[k - 1]) for k in _tops(top, len(truth))}
     if np.ptp(scores) == 0 or np.ptp(truth) == 0:
-        return Agreement(float("nan"), float("nan"), regret)
+        return RankCorrelation(float("nan"), float("nan"), regret)
     kendall = float(scipy.stats.kendalltau(scores, truth).statistic)
-    return Agreement(kendall, float(scipy.stats.spearmanr(scores, truth).statistic), regret)
+    return RankCorrelation(kendall, float(scipy.stats.spearmanr(scores, truth).statistic), regret)
 
 
-def chance(truth: np.ndarray, top: Sequence[int] = (1, 10, 100)) -> dict[int, float]:
+def random_regret(truth: np.ndarray, top: Sequence[int] = (1, 10, 100)) -> dict[int, float]:
     """The mean top-k regret of a ranking at random, exactly: the null of `agreement`.
 
     The best of k among n is the i-th smallest with probability C(i-1, k-1) / C(n, k).

@@ -12,7 +12,7 @@ from jaxnas.core.types import Gates, Scalar
 from jaxnas.hardware import counts, expected, programs
 from jaxnas.hardware.measure.dataset import TargetError
 from jaxnas.hardware.predict import chain_features
-from jaxnas.hardware.predict.predictor import Model, margin, unit
+from jaxnas.hardware.predict.predictor import Predictor, margin, unit
 from jaxnas.spaces import genome, op_names, registry
 from jaxnas.spaces.choices import AUXILIARY_SKIP, NONE
 from jaxnas.spaces.darts.distribution import KEPT
@@ -28,8 +28,8 @@ class Aim(NamedTuple):
     expected: Callable[[Gates], Scalar]
     cost: Callable[[np.ndarray], np.ndarray]  # f64[N] of deployed networks i[N, positions]
     shares: Callable[[Gates], Gates]  # of a search's gates, what `expected` is of
-    model: Model | None = None  # that it is predicted by; None: it is counted
-    fixed: constraints.Fixed | None = None  # the form of its term; None: it is held
+    model: Predictor | None = None  # that it is predicted by; None: it is counted
+    fixed: constraints.FixedWeight | None = None  # the form of its term; None: it is held
 
     @property
     def limit(self) -> constraints.Limit:
@@ -38,7 +38,7 @@ class Aim(NamedTuple):
 
 
 def of_model(
-    entry: registry.Entry, model: Model, most: float, risk: float = 0.0, name: str = "ms"
+    entry: registry.Entry, model: Predictor, most: float, risk: float = 0.0, name: str = "ms"
 ) -> Aim:
     """A target in milliseconds, or of another quantity, as a model of the space predicts it.
 
@@ -58,7 +58,7 @@ def of_model(
     return Aim(name, most, aim, expect, cost, law.shares, model)
 
 
-def of_counts(entry: registry.Entry, size: programs.Size, name: str, most: float) -> Aim:
+def of_counts(entry: registry.Entry, size: programs.NetworkSize, name: str, most: float) -> Aim:
     """A target in MACs or parameters of the deployed network, counted exactly.
 
     Of gates the expectation of a small space is exact: its networks are counted without their dead
@@ -66,7 +66,7 @@ def of_counts(entry: registry.Entry, size: programs.Size, name: str, most: float
     """
     law, table = laws.of(entry), counts.counted(entry, size)[name]
     if genome.enumerable(entry.space) and laws.by_edges(entry):
-        every = np.concatenate(list(genome.everything(entry.space)))
+        every = np.concatenate(list(genome.enumerate_all(entry.space)))
         deployed = codes.pruned(entry, every)
         alive = table.of(deployed[lives(entry, deployed)])
         low, high = float(alive.min()), float(alive.max())
@@ -76,7 +76,7 @@ def of_counts(entry: registry.Entry, size: programs.Size, name: str, most: float
         expect = lambda gates: most * _contracted(law.rows(gates), whole)
     else:
         wide = max(genome.sizes(entry.space))
-        sums = Model(
+        sums = Predictor(
             entry.space, "", 1, 0.0, most, np.zeros(1), table.fixed, costs=table.each[:, :wide]
         )
         low, high = ends(entry, sums)
@@ -85,7 +85,7 @@ def of_counts(entry: registry.Entry, size: programs.Size, name: str, most: float
     return Aim(name, most, most, expect, table.of, law.shares)
 
 
-def ends(entry: registry.Entry, model: Model) -> tuple[float, float]:
+def ends(entry: registry.Entry, model: Predictor) -> tuple[float, float]:
     """What the cheapest and the dearest network of the space cost, as predicted.
 
     Exact but for models of cells of DARTS, where many networks are looked at and bettered.
@@ -94,7 +94,7 @@ def ends(entry: registry.Entry, model: Model) -> tuple[float, float]:
         of = _cells_ends if entry.pairs else _path
         return tuple(max(of(model, pick), model.least_ms) for pick in (np.min, np.max))
     if laws.by_edges(entry):
-        every = np.concatenate(list(genome.everything(entry.space)))
+        every = np.concatenate(list(genome.enumerate_all(entry.space)))
         every = np.unique(codes.pruned(entry, every), axis=0)
         ms = model.predict(every[lives(entry, every)])[0]
         return float(ms.min()), float(ms.max())
@@ -137,7 +137,7 @@ def _contracted(rows: list, table) -> Scalar:
     return table
 
 
-def _path(model: Model, pick: Callable) -> float:
+def _path(model: Predictor, pick: Callable) -> float:
     """The least or most that layers and pairs of neighbours come to (Viterbi)."""
     order, places = chain_features.order(model.space), genome.positions(model.space)
     worst = np.inf if pick is np.min else -np.inf
@@ -151,7 +151,7 @@ def _path(model: Model, pick: Callable) -> float:
     return float(model.constant + pick(best))
 
 
-def _cells_ends(model: Model, pick: Callable) -> float:
+def _cells_ends(model: Predictor, pick: Callable) -> float:
     """The least or most of two edges a node, where costs add up."""
     sign, nodes = (1 if pick is np.min else -1), {}
     for p, place in enumerate(genome.positions(model.space)):

@@ -28,7 +28,7 @@ class Additive(NamedTuple):
         return np.rint(self.fixed + np.where(networks >= 0, each, 0.0).sum(1))
 
 
-def counted(entry: registry.Entry, size: programs.Size) -> dict[str, Additive]:
+def counted(entry: registry.Entry, size: programs.NetworkSize) -> dict[str, Additive]:
     """Both quantities, by counting networks that differ in one place from a first one.
 
     The first has `none` everywhere, or the first candidates of a chain. Where all positions are
@@ -58,7 +58,7 @@ def counted(entry: registry.Entry, size: programs.Size) -> dict[str, Additive]:
     return {name: Additive(float(first[name]), each[name]) for name in QUANTITIES}
 
 
-def _solved(entry: registry.Entry, size: programs.Size) -> dict[str, Additive]:
+def _solved(entry: registry.Entry, size: programs.NetworkSize) -> dict[str, Additive]:
     """Both quantities from networks that together show every candidate wherever it is another.
 
     An edge of DARTS's cells matters by its cell and by whether it leaves an input, which a reducing
@@ -93,11 +93,11 @@ def _solved(entry: registry.Entry, size: programs.Size) -> dict[str, Additive]:
 
 
 def exact(
-    entry: registry.Entry, found: Genotype, size: programs.Size, *, whole: bool = False
+    entry: registry.Entry, found: Genotype, size: programs.NetworkSize, *, whole: bool = False
 ) -> dict[str, int]:
     """What a genotype's network has and does for one image, as it is deployed (or whole)."""
     net = entry.network(
-        found if whole else dataflow.pruned(found),
+        found if whole else dataflow.remove_dead_edges(found),
         features=size.features, cells=size.cells, classes=size.classes, reductions=None,
         auxiliary=False,
     )  # fmt: skip

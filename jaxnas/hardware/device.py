@@ -14,7 +14,7 @@ import jax
 IDENTITY = ("platform", "kind", "host_cpu", "jax", "jaxlib", "XLA_FLAGS", "threads", "precision")
 
 
-def here() -> dict[str, Any]:
+def this_device() -> dict[str, Any]:
     """The default device as JSON values; `threads` are those of the CPU's operations."""
     device = jax.devices()[0]
     return {
@@ -32,7 +32,7 @@ def here() -> dict[str, Any]:
     }
 
 
-def named(device: Mapping[str, Any]) -> str:
+def description(device: Mapping[str, Any]) -> str:
     """The device in a few words."""
     name = device["host_cpu"] if device["platform"] == "cpu" else device["kind"]
     count = device.get("threads")

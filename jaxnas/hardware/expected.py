@@ -12,14 +12,14 @@ import numpy as np
 
 from jaxnas.core.types import Gates, Scalar
 from jaxnas.hardware.predict import cell_features, chain_features
-from jaxnas.hardware.predict.predictor import Model
+from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces import distribution
 
 DRAWS = 16
 Expected = Callable[[Gates], Scalar]
 
 
-def expected(model: Model, law: distribution.Law | None = None) -> Expected:
+def expected(model: Predictor, law: distribution.ArchDistribution | None = None) -> Expected:
     """gates -> f32[] milliseconds: `contracted`, `summed` or `sampled`, as the model's form allows.
 
     One-hot gates give what `predict` says. Raises ValueError, while tracing, for gates of another
@@ -32,7 +32,7 @@ def expected(model: Model, law: distribution.Law | None = None) -> Expected:
     return sampled(model, DRAWS, law=law)
 
 
-def contracted(model: Model) -> Expected:
+def contracted(model: Predictor) -> Expected:
     """Exact for any predictor: the table of all networks, contracted with each edge's gates."""
     if model.table is None:
         raise ValueError("Only models of small spaces of cells have a table: use `expected`.")
@@ -47,7 +47,7 @@ def contracted(model: Model) -> Expected:
     return milliseconds
 
 
-def summed(model: Model, law: distribution.Law | None = None) -> Expected:
+def summed(model: Predictor, law: distribution.ArchDistribution | None = None) -> Expected:
     """Exact for costs that add up, and for what neighbours in a chain cost together."""
     if model.costs is None:
         raise ValueError("The model has no costs that add up: use `expected`.")
@@ -68,7 +68,7 @@ def summed(model: Model, law: distribution.Law | None = None) -> Expected:
 
 
 def sampled(
-    model: Model, count: int, seed: int = 0, law: distribution.Law | None = None
+    model: Predictor, count: int, seed: int = 0, law: distribution.ArchDistribution | None = None
 ) -> Expected:
     """The mean over `count` drawn networks, whose gradient is unbiased for independent draws.
 

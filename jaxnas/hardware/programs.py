@@ -37,7 +37,7 @@ class Program(NamedTuple):
     twin_of: str | None = None  # the label of a program that computes the same
 
 
-class Size(NamedTuple):
+class NetworkSize(NamedTuple):
     """The networks' common settings."""
 
     features: int = 16
@@ -78,14 +78,14 @@ def compact(genotype: Genotype) -> str:
 
 
 def of_genotype(
-    genotype: Genotype, entry: registry.Entry, size: Size, twin_of: str | None = None
+    genotype: Genotype, entry: registry.Entry, size: NetworkSize, twin_of: str | None = None
 ) -> Program:
     """The pruned network of a genotype; label and architecture are those of the whole one.
 
     Raises ValueError where the space makes no such network.
     """
     net = entry.network(
-        dataflow.pruned(genotype),
+        dataflow.remove_dead_edges(genotype),
         features=size.features,
         cells=size.cells,
         classes=size.classes,
@@ -101,7 +101,7 @@ def again(program: Program) -> Program:
     return program._replace(label=name, twin_of=program.twin_of or program.label)
 
 
-def operators(name: str, size: Size) -> list[Program]:
+def operators(name: str, size: NetworkSize) -> list[Program]:
     """Each operation of a space alone, at each size that its networks have it at.
 
     Stage s has `features * 2**s` channels and sides divided by `2**s`; in DARTS's spaces each
@@ -125,12 +125,12 @@ def operators(name: str, size: Size) -> list[Program]:
                     "features": features, "stride": stride, "height": height, "width": width,
                 }  # fmt: skip
                 title = f"{op} {features}x{height}x{width} /{stride}"
-                module = mixed_edges.known([op], made)[0][1](features, stride, norm)
+                module = mixed_edges.op_factories([op], made)[0][1](features, stride, norm)
                 found.append(module_alone(title, OPERATOR, said, module, x))
     return found
 
 
-def blocks(found: Iterable[Genotype], name: str, size: Size) -> list[Program]:
+def blocks(found: Iterable[Genotype], name: str, size: NetworkSize) -> list[Program]:
     """The pruned cells of genotypes alone, with the entry operations of their nodes.
 
     A NAS-Bench-201 cell stands at each of its three stages, the cells of other spaces at full
@@ -139,8 +139,8 @@ def blocks(found: Iterable[Genotype], name: str, size: Size) -> list[Program]:
     norm = batch_norm.norms(True, training=False).outside
     made, rows = registry.entry(name).derived, []
     for genotype in found:
-        for cell_name, cell in dataflow.pruned(genotype).cells.items():
-            known = mixed_edges.known(dict.fromkeys(op for _, _, op in cell.edges), made)
+        for cell_name, cell in dataflow.remove_dead_edges(genotype).cells.items():
+            known = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), made)
             said = {"format": "jaxnas block", "cell": cell_name} | {
                 "genotype": json.loads(genotypes.to_json(genotype))
             }
@@ -148,7 +148,7 @@ def blocks(found: Iterable[Genotype], name: str, size: Size) -> list[Program]:
             if name == "nasbench201":
                 for stage, (height, width) in enumerate(_sides(size)):
                     features = size.features * 2**stage
-                    module = nasbench201_network.DerivedCell(cell, known, features, norm)
+                    module = nasbench201_network.NASBench201Cell(cell, known, features, norm)
                     shape = {"features": features, "height": height, "width": width}
                     x = images_of(size.batch, height, width, features)
                     title = f"{at} {features}x{height}x{width}"
@@ -202,7 +202,7 @@ def filled(tree: Any, seed: int = 0) -> Any:
     return jax.tree_util.tree_map_with_path(value, tree)
 
 
-def refuse(programs: Sequence[Program]) -> None:
+def check(programs: Sequence[Program]) -> None:
     """Raises ValueError for no programs, equal labels, unknown kinds and lost twins."""
     if not programs:
         raise ValueError("There is nothing to measure: give at least one program.")
@@ -222,7 +222,7 @@ def refuse(programs: Sequence[Program]) -> None:
 STAGES = (0, 1, 2)
 
 
-def _sides(size: Size) -> list[tuple[int, int]]:
+def _sides(size: NetworkSize) -> list[tuple[int, int]]:
     height, width = size.image[:2]
     last = 2 ** STAGES[-1]
     if height % last or width % last:

@@ -13,7 +13,7 @@ from sklearn.isotonic import isotonic_regression
 
 from jaxnas.hardware import programs
 from jaxnas.hardware.measure import round_statistics, sampling
-from jaxnas.nets.channel_groups import Subject
+from jaxnas.nets.channel_groups import PrunableNetwork
 
 PROGRAMS = 60  # are timed, or as many as two widths a part make
 FEWEST, MOST = 2, 4  # widths of a part
@@ -22,7 +22,7 @@ ROUNDS = 11
 SHARE = 0.7  # of the milliseconds, at least, is what one table is good for
 
 
-class Table(NamedTuple):
+class WidthTable(NamedTuple):
     """Of each part: widths, the whole one last, and what they save, never less than a wider one."""
 
     whole_ms: float
@@ -30,7 +30,7 @@ class Table(NamedTuple):
     saved_ms: Mapping[str, np.ndarray]  # f64[W], the last is 0
 
 
-def measured(subject: Subject, image: tuple[int, int, int], multiple: int) -> Table:
+def measured(subject: PrunableNetwork, image: tuple[int, int, int], multiple: int) -> WidthTable:
     """Times a network and its narrower ones on this device, in turns; widths are multiples.
 
     Raises ValueError for an image that the network refuses.
@@ -58,7 +58,7 @@ def table(
     whole_ms: float,
     widths: Mapping[str, int],
     found: Mapping[str, list[tuple[int, float]]],
-) -> Table:
+) -> WidthTable:
     """The nearest savings of which none is negative and none is larger at a larger width.
 
     `found`: (width, milliseconds saved) of each part.
@@ -71,17 +71,17 @@ def table(
         if len(rising):
             nearest = np.maximum(isotonic_regression(nearest, increasing=False), 0.0)
         saved[name] = np.append(nearest, 0.0)
-    return Table(whole_ms, at, saved)
+    return WidthTable(whole_ms, at, saved)
 
 
-def milliseconds(table: Table, widths: Mapping[str, int]) -> float:
+def milliseconds(table: WidthTable, widths: Mapping[str, int]) -> float:
     """Of the network with these widths: between measured ones on a line, below them as there."""
     saved = sum(np.interp(widths[name], at, table.saved_ms[name])
                 for name, at in table.widths.items())  # fmt: skip
     return float(table.whole_ms - saved)
 
 
-def budget(table: Table, share: float) -> float:
+def budget(table: WidthTable, share: float) -> float:
     """Milliseconds to go to for a `share` of those of the whole network, as far as one table leads.
 
     Never below 0.7 of them, nor below half of what all parts together save.
@@ -90,7 +90,7 @@ def budget(table: Table, share: float) -> float:
     return table.whole_ms - min((1 - max(share, SHARE)) * table.whole_ms, most / 2)
 
 
-def _tried(subject: Subject, multiple: int) -> list[tuple[str, int, object]]:
+def _tried(subject: PrunableNetwork, multiple: int) -> list[tuple[str, int, object]]:
     """(part, width, what is left) wherever a part alone can be so narrow."""
     count = int(np.clip(PROGRAMS // max(len(subject.parts), 1), FEWEST, MOST))
     found = []

@@ -40,7 +40,7 @@ def darts_minus(
     fading = optax.linear_schedule(1.0, 0.0, epochs)
     return search.bilevel(
         net,
-        relax.helped(relax.softmax(), search.per_epoch(fading, steps_per_epoch)),
+        relax.with_auxiliary(relax.softmax(), search.per_epoch(fading, steps_per_epoch)),
         terms.cross_entropy(),
         **optimisers.adam_and_sgd(
             rate,

@@ -14,7 +14,7 @@ import numpy as np
 from jaxnas.core import search
 from jaxnas.core.gates import masking, relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.stages import Finished, Found, Program, Stage
+from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import Relaxation, Search, SearchState, Space, Supernet
 from jaxnas.methods import optimisers
 from jaxnas.methods.weights_only import weights_only
@@ -99,7 +99,7 @@ def _stages(
         raise ValueError(
             "arch_learning_rate has no effect where the architecture is empty: leave it out."
         )
-    kinds = masking.decided(relaxation)
+    kinds = masking.with_fixed_edges(relaxation)
     arch = kinds.init(jax.random.key(0), space) | {masking.FREE: done.state.arch}
     gates = {name: np.array(rows) for name, rows in done.gates.items()}
     rounds = _rounds(space, keep, np.random.default_rng(seed))
@@ -107,19 +107,19 @@ def _stages(
     for number, decisions in enumerate(rounds):
         for name, rows in decisions:
             for row in _decide(done, gates, name, rows, criterion, keep):
-                arch = masking.fix(arch, name, row, gates[name][row])
+                arch = masking.fix_edge(arch, name, row, gates[name][row])
         if method and number < len(rounds) - 1:
             begin = _going_on(done.state, arch, restarted=number == 0)
             label = f"tune-{number:02d}"
             done = yield Stage(label, space, tuning.interval, method, last.net, begin)
             arch = done.state.arch
             gates = {name: np.array(rows) for name, rows in done.gates.items()}
-    return Found(space, gates)
+    return Selection(space, gates)
 
 
 def _relayed(
     inner: Program, keep: int | None
-) -> Generator[Stage, Finished, tuple[Stage, Finished]]:
+) -> Generator[Stage, StageResult, tuple[Stage, StageResult]]:
     """Runs a program within another; gives its last stage and how that ended."""
     last = done = None
     while True:
@@ -159,7 +159,7 @@ def _rounds(space: Space, keep: int | None, rng: np.random.Generator) -> list[li
 
 
 def _decide(
-    done: Finished,
+    done: StageResult,
     gates: dict[str, np.ndarray],
     name: str,
     rows: list[int],
@@ -187,7 +187,7 @@ def _copies(gates: dict[str, np.ndarray], name: str, count: int) -> dict[str, np
     return {kind: np.repeat(rows[None], count, 0) for kind, rows in gates.items()}
 
 
-def _harm(done: Finished, gates: dict[str, np.ndarray], criterion: str) -> np.ndarray:
+def _harm(done: StageResult, gates: dict[str, np.ndarray], criterion: str) -> np.ndarray:
     """How bad the supernet is at each of the gates, f32[n]."""
     accuracy, loss = done.evaluate(jax.tree.map(jnp.asarray, gates))
     return np.asarray(loss) if criterion == "loss" else -np.asarray(accuracy)

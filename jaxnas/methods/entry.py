@@ -21,7 +21,7 @@ DECIDED = (
 )  # fmt: skip
 
 
-class Run(NamedTuple):
+class Context(NamedTuple):
     """What a program has to know of its run."""
 
     entry: registry.Entry
@@ -47,7 +47,7 @@ class Method(NamedTuple):
     """
 
     what: str
-    program: Callable[[Run, Settings], Program]
+    program: Callable[[Context, Settings], Program]
     defaults: Settings
     quick: Settings
     takes_order: bool = False
@@ -69,7 +69,7 @@ def search(
     """A method that is done after one search; `net` are settings of its supernet."""
     net = net or {}
 
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         own = {k: v for k, v in settings.items() if k not in net and k != "epochs"}
         if run.hypergrad is not None:
             own["hypergrad"] = run.hypergrad

@@ -14,7 +14,7 @@ import optax
 from jaxnas.core import hypergrad, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import constraints, terms
-from jaxnas.core.stages import Found, Program, Stage
+from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Gates, Search, Space, Supernet, Term
 from jaxnas.methods import judging, resting
 
@@ -45,11 +45,13 @@ def fbnet(
     `penalty` is added to the validation loss, `outer_objective` stands in its place:
     `latency_terms.fbnet`, say. Raises ValueError for settings that are impossible, and for both.
     """
-    active = resting.active(
+    active = resting.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
     rate = search.cosine_by_epoch(learning_rate, 0, epochs=epochs, steps_per_epoch=steps_per_epoch)
-    relaxed = relax.gumbel_softmax(search.per_epoch(cools(temperature, cooling), steps_per_epoch))
+    relaxed = relax.gumbel_softmax(
+        search.per_epoch(exponential_decay(temperature, cooling), steps_per_epoch)
+    )
     loss = terms.cross_entropy()
     return search.bilevel(
         net,
@@ -87,7 +89,7 @@ def best_of_samples(
         drawn = sampled(done.gates, samples, seed)
         accuracy, _ = done.evaluate(drawn)
         best = int(np.argmax(accuracy))
-        return Found(space, jax.tree.map(lambda gates: gates[best], drawn))
+        return Selection(space, jax.tree.map(lambda gates: gates[best], drawn))
 
     return stages()
 
@@ -103,7 +105,7 @@ def sampled(gates: Gates, samples: int, seed: int) -> Gates:
     return draws
 
 
-def cools(temperature: float, cooling: float) -> optax.Schedule:
+def exponential_decay(temperature: float, cooling: float) -> optax.Schedule:
     """epoch -> `temperature * cooling^epoch`. Raises ValueError unless 0 < cooling < 1 and above 0.
 
     From 5 by 0.956 it is 0.091 in the 90th epoch.

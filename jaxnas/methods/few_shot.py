@@ -17,7 +17,7 @@ import optax
 from jaxnas.core import search
 from jaxnas.core.gates import masking, relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.stages import Finished, Found, Program, Stage
+from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Space, Stats, Supernet, Weights
 from jaxnas.methods import optimisers
 
@@ -99,7 +99,7 @@ def few_shot(
 
     def grow(
         name: str, masks: Masks, split: frozenset, parent: SearchState | None
-    ) -> Generator[Stage, Finished, list[Leaf]]:
+    ) -> Generator[Stage, StageResult, list[Leaf]]:
         start, end = (0, *splits, epochs)[len(split) : len(split) + 2]
         begin = parent and functools.partial(_inherit, parent, masks)
         done = yield Stage(name, space, end - start, method, {}, begin)
@@ -117,7 +117,7 @@ def few_shot(
         masks = {name: np.ones(choice.shape, np.float32) for name, choice in space.items()}
         leaves = yield from grow("tree", masks, frozenset(), None)
         best = max(leaves, key=lambda leaf: leaf.accuracy)
-        return Found(space, best.gates)
+        return Selection(space, best.gates)
 
     return stages()
 
@@ -157,7 +157,9 @@ class Parting(NamedTuple):
     compiled: dict[str, Callable]  # the gradient, once the supernet is known
 
 
-def distances(space: Space, name: str, edge: int, parting: Parting, done: Finished) -> np.ndarray:
+def distances(
+    space: Space, name: str, edge: int, parting: Parting, done: StageResult
+) -> np.ndarray:
     """f[candidates, candidates]: 1 - cosine of the gradients that a candidate alone on `edge` gives
     to the weights shared with the others, the mean over batches; all other edges as they are.
 
@@ -199,7 +201,7 @@ def _gradient(
 
 
 def _best_split(
-    space: Space, split: frozenset, parting: Parting, done: Finished
+    space: Space, split: frozenset, parting: Parting, done: StageResult
 ) -> tuple[tuple[str, int], Groups]:
     """The edge, not yet split, with the highest score, and its groups."""
     edges = [(name, edge) for name, choice in space.items() for edge in range(len(choice.edges))]

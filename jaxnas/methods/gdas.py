@@ -34,7 +34,7 @@ def gdas(
     rate = search.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
-    cooling = schedules.falling(temperature, min_temperature, epochs)
+    cooling = schedules.linear_decay(temperature, min_temperature, epochs)
     relaxation = relax.gumbel_hard(search.per_epoch(cooling, steps_per_epoch))
     loss = terms.cross_entropy()
     return search.bilevel(

@@ -15,7 +15,7 @@ WANTED = {
 }
 
 
-def told(
+def parse(
     method: str, defaults: Mapping[str, Any], flags: Mapping[str, Any], words: Sequence[str]
 ) -> dict[str, Any]:
     """`defaults` changed by `flags`, those that are not None, and by words.

@@ -15,7 +15,7 @@ import optax
 from jaxnas.core import hypergrad, search
 from jaxnas.core.gates import masking, relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.stages import Found, Program, Stage
+from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Gates, Search, Space, Supernet
 from jaxnas.methods import optimisers
 from jaxnas.spaces import discretise
@@ -109,7 +109,9 @@ def p_darts(
             if number < len(keep):
                 remaining, _ = masking.pruned(remaining, done.gates, keep[number])
         gates = {name: np.array(rows) for name, rows in done.gates.items()}
-        return Found(remaining, gates if skips is None else limit_skips(remaining, gates, skips))
+        return Selection(
+            remaining, gates if skips is None else limit_skips(remaining, gates, skips)
+        )
 
     return stages()
 
@@ -140,7 +142,7 @@ def limit_skips(space: Space, gates: Gates, most: int, kind: str = "normal") -> 
     choice = space[kind]
     rows = np.array(gates[kind])
     while True:
-        cell = discretise.strongest_pairs(space, {**gates, kind: rows}).cells[kind]
+        cell = discretise.top_edges_per_node(space, {**gates, kind: rows}).cells[kind]
         edges = [choice.edges.index((s, t)) for s, t, op in cell.edges if op == SKIP]
         if len(edges) <= most:
             return {**gates, kind: rows}

@@ -7,7 +7,7 @@ from typing import Any
 from jaxnas.core import hypergrad, search
 from jaxnas.core.gates import masking, relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.stages import Finished, Found, Program, Stage
+from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import Relaxation, Search, SearchState, Space, Supernet
 from jaxnas.methods import optimisers
 
@@ -107,12 +107,12 @@ def progressive_dr_nas(
                 into = functools.partial(widen, remaining, smaller, seed=seed)
                 begin = functools.partial(_go_on, done, columns, into)
                 remaining = smaller
-        return Found(remaining, done.gates)
+        return Selection(remaining, done.gates)
 
     return stages()
 
 
-def _go_on(done: Finished, columns, widen, fresh: SearchState) -> SearchState:
+def _go_on(done: StageResult, columns, widen, fresh: SearchState) -> SearchState:
     old = done.state
     weights, stats = widen(old=(old.weights, old.stats), new=(fresh.weights, fresh.stats))
     arch = masking.pruned_arch(old.arch, columns)

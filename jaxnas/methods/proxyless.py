@@ -48,7 +48,7 @@ def proxyless(
     Settings as in mit-han-lab/proxylessnas search/imagenet_arch_search.py (batch 256). Raises
     ValueError for settings that are impossible, and for both of penalty and objective.
     """
-    active = resting.active(
+    active = resting.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
     # Without momentum: what was not drawn stays where it is.
@@ -60,7 +60,7 @@ def proxyless(
         relaxed,
         loss,
         outer_objective=judging.one_of(outer_objective, constraints.outer(loss, penalty, relaxed)),
-        arch_tx=optax.chain(adam, binary.unmoved_rest()) if two else adam,
+        arch_tx=optax.chain(adam, binary.rescale_unsampled()) if two else adam,
         weight_tx=_sgd(
             _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch),
             weight_decay,
@@ -91,7 +91,7 @@ def proxyless_reinforce(
     the baseline are from memory of the paper's code. Raises ValueError as `proxyless` and
     `reinforce.rewarded`.
     """
-    active = resting.active(
+    active = resting.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
     rate = _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch)
@@ -105,7 +105,7 @@ def proxyless_reinforce(
             {"arch": "arch", "weights": "weights"},
         ),
     )
-    return reinforce.rewarded(
+    return reinforce.reinforce(
         training,
         net,
         drawn,

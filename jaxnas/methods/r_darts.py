@@ -51,7 +51,7 @@ def r_darts(
         weight_decay=weight_decay, clip_norm=clip_norm, arch_learning_rate=arch_learning_rate,
         arch_weight_decay=arch_weight_decay,
     )  # fmt: skip
-    return early_stopping.stopping(
+    return early_stopping.stop_early(
         base, _eigenvalue(net, base, arch_weight_decay, iterations), rule,
         epochs=epochs, steps_per_epoch=steps_per_epoch,
     )  # fmt: skip
@@ -114,7 +114,7 @@ def r_darts_adaptive(
         new = jnp.minimum(weight_decay * factor**returns, max_weight_decay).astype(old.dtype)
         return state._replace(weight_opt=optax.tree.set(state.weight_opt, weight_decay=new))
 
-    return early_stopping.returning(
+    return early_stopping.roll_back(
         base, _eigenvalue(net, base, arch_weight_decay, iterations), rule,
         epochs=epochs, steps_per_epoch=steps_per_epoch, change=regularise,
         # Rounding must not count as one more factor.

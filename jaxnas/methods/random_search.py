@@ -12,14 +12,14 @@ import numpy as np
 import optax
 
 from jaxnas.core.gates import masking
-from jaxnas.core.stages import Found, Program, Stage
+from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Gates, Search, SearchState, Space, Supernet
 from jaxnas.methods.weights_only import weights_only
 
 
 def trained_alone(net: Supernet, *, epochs: int, steps_per_epoch: int, **settings) -> Search:
     """Trains the cell that the architecture says: gates as given, by `weights_only`."""
-    relaxation = masking.as_given()
+    relaxation = masking.identity()
     return weights_only(net, relaxation, epochs=epochs, steps_per_epoch=steps_per_epoch, **settings)
 
 
@@ -55,7 +55,7 @@ def random_search(
             done = yield Stage(name, space, epochs // cells, method, net, begin)
             accuracy, loss = done.evaluate(jax.tree.map(lambda row: row[None], gates))
             results.append((float(accuracy[0]), -float(loss[0])))
-        return Found(space, drawn[results.index(max(results))])
+        return Selection(space, drawn[results.index(max(results))])
 
     return stages()
 

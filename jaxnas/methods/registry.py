@@ -35,7 +35,7 @@ from jaxnas.methods import (
     spos,
     weights_only,
 )
-from jaxnas.methods.entry import Method, Run, Settings
+from jaxnas.methods.entry import Context, Method, Settings
 from jaxnas.nets import edge_stacks, net2wider, skip_dropout
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import discretise
@@ -124,7 +124,7 @@ def _fair_darts() -> Method:
     threshold = inspect.signature(discretise.above_threshold).parameters["threshold"].default
     quick = {"threshold": 0.5, "arch_learning_rate": 0.03}
 
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         if run.family != "darts" and settings["threshold"] not in (threshold, quick["threshold"]):
             raise ValueError(
                 "The setting threshold has no effect on NAS-Bench-201, whose edges all keep their "
@@ -144,7 +144,7 @@ def _fair_darts() -> Method:
 def _darts_minus() -> Method:
     method = entry.search("DARTS-: an auxiliary skip that fades", darts_minus.darts_minus)
 
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         own = {k: v for k, v in settings.items() if k != "epochs"}
         skip = run.entry.candidates["skip_connect"]
         return stages.one_stage(
@@ -158,7 +158,7 @@ def _darts_minus() -> Method:
 
 
 def _p_darts() -> Method:
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         table = run.entry.candidates
         return p_darts.p_darts(
             run.entry.space,
@@ -174,9 +174,9 @@ def _p_darts() -> Method:
 
 
 def _progressive_dr_nas() -> Method:
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         return progressive_dr_nas.progressive_dr_nas(
-            run.entry.space, widen=net2wider.widened, seed=run.seed, **settings
+            run.entry.space, widen=net2wider.widen, seed=run.seed, **settings
         )
 
     defaults = entry.defaults(progressive_dr_nas.progressive_dr_nas)
@@ -197,8 +197,8 @@ def _hypercuboid() -> Method:
 
 
 def _few_shot() -> Method:
-    def make(run: Run, settings: Settings) -> Program:
-        return few_shot.few_shot(run.entry.space, own=edge_stacks.own, **settings)
+    def make(run: Context, settings: Settings) -> Program:
+        return few_shot.few_shot(run.entry.space, own=edge_stacks.edge_mask, **settings)
 
     defaults = entry.defaults(few_shot.few_shot) | entry.defaults(few_shot.masked_darts)
     quick = {"splits": (4, 8), "batches": 4}
@@ -207,7 +207,7 @@ def _few_shot() -> Method:
 
 
 def _spos() -> Method:
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         return spos.best_of_samples(run.entry.space, keep=run.keep, seed=run.seed, **settings)
 
     defaults = entry.defaults(spos.best_of_samples) | entry.defaults(spos.spos)
@@ -215,7 +215,7 @@ def _spos() -> Method:
 
 
 def _random() -> Method:
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         return random_search.random_search(
             run.entry.space, keep=run.keep, seed=run.seed, **settings
         )
@@ -230,7 +230,7 @@ def _random() -> Method:
 def _proxyless() -> Method:
     method = entry.search("ProxylessNAS: binary gates, one candidate a layer", proxyless.proxyless)
 
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         proxyless.relaxation(settings["mode"])  # refuses an unknown mode
         own = {k: v for k, v in settings.items() if k != "epochs"}
         return stages.one_stage(
@@ -244,7 +244,7 @@ def _proxyless() -> Method:
 
 
 def _fbnet() -> Method:
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         return fbnet.best_of_samples(
             run.entry.space, seed=run.seed, penalty=run.penalty, **settings
         )
@@ -265,7 +265,7 @@ def _single_path() -> Method:
     }
     defaults = entry.defaults(single_path.single_path) | of_table
 
-    def make(run: Run, settings: Settings) -> Program:
+    def make(run: Context, settings: Settings) -> Program:
         own = {k: v for k, v in settings.items() if k not in ("epochs", *of_table)}
         if run.penalty is None:
             table = superkernel_latency.read(settings["table"])

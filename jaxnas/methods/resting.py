@@ -7,7 +7,7 @@ import jax
 from jaxnas.core.types import Scalar
 
 
-def active(
+def arch_active(
     *, epochs: int, warm_up: int, steps_per_epoch: int, period: int
 ) -> Callable[[Scalar], jax.Array]:
     """step -> whether the architecture moves: once in `period` steps after `warm_up` epochs.

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from jaxnas.core.stages import Program
 from jaxnas.methods import darts_pt, overrides, registry
-from jaxnas.methods.entry import Method, Run, Settings
+from jaxnas.methods.entry import Context, Method, Settings
 
 Preset = Literal["quick", "paper"]
 
@@ -45,14 +45,14 @@ def resolved(
         own |= PT
         quick |= QUICK_PT
     settings = own | (quick if preset == "quick" else {})
-    settings = overrides.told(name, settings, flags, words)
+    settings = overrides.parse(name, settings, flags, words)
     if "min_learning_rate" in method.defaults:
         share = method.defaults["min_learning_rate"] / method.defaults["learning_rate"]
         settings["min_learning_rate"] = share * settings["learning_rate"]
     return settings
 
 
-def make(name: str, run: Run, settings: Settings, perturbation: bool = False) -> Program:
+def make(name: str, run: Context, settings: Settings, perturbation: bool = False) -> Program:
     """The program of a method with resolved settings. Raises ValueError for impossible ones."""
     method = of(name)
     if run.family not in method.families:

@@ -33,7 +33,7 @@ def snas(
     rate = search.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
-    cooling = schedules.falling(temperature, min_temperature, epochs)
+    cooling = schedules.linear_decay(temperature, min_temperature, epochs)
     txs = optimisers.adam_and_sgd(
         rate,
         weight_decay=weight_decay,

@@ -9,7 +9,7 @@ import functools
 import jax
 
 from jaxnas.core.gates import masking
-from jaxnas.core.stages import Found, Program, Stage
+from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Search, Space, Supernet
 from jaxnas.methods.weights_only import weights_only
 
@@ -73,6 +73,6 @@ def best_of_samples(
         cells = jax.vmap(lambda key: paths.gates({}, None, key=key, step=0))(keys)
         accuracy, _ = done.evaluate(cells)
         best = int(accuracy.argmax())
-        return Found(space, jax.tree.map(lambda gates: gates[best], cells))
+        return Selection(space, jax.tree.map(lambda gates: gates[best], cells))
 
     return stages()

@@ -14,14 +14,14 @@ import numpy as np
 
 from jaxnas.core.types import Network, Stats, Weights
 
-Kept = Mapping[str, np.ndarray]  # bool[channels] a part
+ChannelMasks = Mapping[str, np.ndarray]  # bool[channels] a part
 # Two convolutions that make the first and the second half of the channels: FactorizedReduce.
 HALVES: Mapping[str, Literal[0, 1]] = {"even": 0, "odd": 1}
 TRIED = 2, 3, 5, 7
 _NOT_ALONE = "Channels of {} do not go one by one with those of {}: this network is not narrowed."
 
 
-class Place(NamedTuple):
+class ChannelSlice(NamedTuple):
     """Where channels lie: along an axis of all leaves below a path.
 
     There they stand `times` one after the other (a concatenation), or one half of them does.
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     half: Literal[0, 1] | None = None
 
 
-class Part(NamedTuple):
+class ChannelGroup(NamedTuple):
     """Channels that go together: all that an addition joins.
 
     `filters` are the kernels that make them (their norm ranks channels). Where halves are made
@@ -41,15 +41,15 @@ class Part(NamedTuple):
     """
 
     width: int
-    filters: tuple[Place, ...]
-    places: tuple[Place, ...]
+    filters: tuple[ChannelSlice, ...]
+    places: tuple[ChannelSlice, ...]
 
     @property
     def halved(self) -> bool:
         return any(place.half is not None for place in self.places)
 
 
-class Subject(NamedTuple):
+class PrunableNetwork(NamedTuple):
     """A network that can be narrowed.
 
     `left(kept)` says what the channels that are kept leave, None where that cannot be;
@@ -57,14 +57,14 @@ class Subject(NamedTuple):
     """
 
     net: Network
-    parts: Mapping[str, Part]
-    left: Callable[[Kept], Any | None]
+    parts: Mapping[str, ChannelGroup]
+    left: Callable[[ChannelMasks], Any | None]
     network: Callable[[Any], Network]
 
 
-def parts_by_shape(
+def groups_by_shape(
     shapes: Callable[[Mapping[str, int]], tuple[Any, Any]], widths: Mapping[str, int]
-) -> dict[str, Part]:
+) -> dict[str, ChannelGroup]:
     """The parts of a network whose widths are given by name, from the shapes of its leaves.
 
     `shapes(widths)` are (weights, statistics) of a network. A part lies wherever an axis grows as
@@ -92,25 +92,27 @@ def parts_by_shape(
                 places.append(place)
                 made = path[-1] == "kernel" and len(shape) in (2, 4) and axis == len(shape) - 1
                 filters += [place] if made and place.times == 1 else []
-        found[name] = Part(width, tuple(filters), tuple(places))
+        found[name] = ChannelGroup(width, tuple(filters), tuple(places))
     return found
 
 
-def _place(name: str, path: tuple[str, ...], axis: int, size: int, width: int) -> Place:
+def _place(name: str, path: tuple[str, ...], axis: int, size: int, width: int) -> ChannelSlice:
     if size % width == 0:
-        return Place(path, axis, size // width)
+        return ChannelSlice(path, axis, size // width)
     half = next((HALVES[module] for module in path if module in HALVES), None)
     if 2 * size == width and half is not None:
-        return Place(path, axis, half=half)
+        return ChannelSlice(path, axis, half=half)
     raise ValueError(_NOT_ALONE.format("/".join(path), name))
 
 
-def everything(known: Mapping[str, Part]) -> dict[str, np.ndarray]:
+def all_channels(known: Mapping[str, ChannelGroup]) -> dict[str, np.ndarray]:
     """All channels of all parts."""
     return {name: np.ones(part.width, bool) for name, part in known.items()}
 
 
-def strongest(part: Part, kept: np.ndarray, weights: Weights, width: int) -> np.ndarray | None:
+def largest_filters(
+    part: ChannelGroup, kept: np.ndarray, weights: Weights, width: int
+) -> np.ndarray | None:
     """bool[channels]: those `width` of the kept ones whose filters have the largest L2 norms.
 
     NetAdapt, https://arxiv.org/abs/1804.03230. Ties go to the first. None for an odd width of
@@ -118,7 +120,7 @@ def strongest(part: Part, kept: np.ndarray, weights: Weights, width: int) -> np.
     """
     squares = np.zeros(part.width)
     for place in part.filters:
-        kernel = np.asarray(at(weights, place.path), np.float64)
+        kernel = np.asarray(leaf_at(weights, place.path), np.float64)
         norms = np.square(kernel).reshape(-1, kernel.shape[-1]).sum(0)
         middle = part.width // 2
         ours = {None: slice(None), 0: slice(None, middle), 1: slice(middle, None)}[place.half]
@@ -137,12 +139,14 @@ def _first(ranks: np.ndarray, count: int) -> np.ndarray:
     return found
 
 
-def masks(known: Mapping[str, Part], kept: Kept, weights: Weights) -> Weights:
+def weight_masks(
+    known: Mapping[str, ChannelGroup], kept: ChannelMasks, weights: Weights
+) -> Weights:
     """1 at the weights that are left, else 0; of the shapes of `weights`."""
 
     def of(path, leaf):
         found = np.ones(leaf.shape, np.float32)
-        for part, place in touching(known, _names(path)):
+        for part, place in groups_of_leaf(known, _names(path)):
             shape = [1] * leaf.ndim
             shape[place.axis] = -1
             found = found * _along(kept[part], place).reshape(shape)
@@ -152,25 +156,27 @@ def masks(known: Mapping[str, Part], kept: Kept, weights: Weights) -> Weights:
 
 
 def cut(
-    known: Mapping[str, Part], kept: Kept, weights: Weights, stats: Stats
+    known: Mapping[str, ChannelGroup], kept: ChannelMasks, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
     """The weights and statistics of the network without the channels that go."""
 
     def of(path, leaf):
         # On the host: every shape would be a program of its own.
         left = np.asarray(leaf)
-        for part, place in touching(known, _names(path)):
+        for part, place in groups_of_leaf(known, _names(path)):
             left = np.compress(_along(kept[part], place), left, axis=place.axis)
         return jnp.asarray(left)
 
     return tuple(jax.tree_util.tree_map_with_path(of, tree) for tree in (weights, stats))
 
 
-def _along(kept: np.ndarray, place: Place) -> np.ndarray:
+def _along(kept: np.ndarray, place: ChannelSlice) -> np.ndarray:
     return np.tile(kept, place.times) if place.half is None else np.split(kept, 2)[place.half]
 
 
-def touching(known: Mapping[str, Part], path: tuple[str, ...]) -> list[tuple[str, Place]]:
+def groups_of_leaf(
+    known: Mapping[str, ChannelGroup], path: tuple[str, ...]
+) -> list[tuple[str, ChannelSlice]]:
     """The parts that a leaf has channels of, and where."""
     return [
         (name, place)
@@ -189,7 +195,7 @@ def _names(path) -> tuple[str, ...]:
     return tuple(key.key for key in path)
 
 
-def at(tree: Any, path: tuple[str, ...]) -> Any:
+def leaf_at(tree: Any, path: tuple[str, ...]) -> Any:
     """What lies at a path."""
     for name in path:
         tree = tree[name]

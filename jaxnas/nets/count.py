@@ -116,8 +116,8 @@ def _run(run, *arguments, apart: str = "") -> tuple[Any, int]:
         # stands in there by itself.
         if isinstance(module, mixed_edges.MixedEdges):
             total = before + _macs_of_edges(module, *arguments)
-        elif isinstance(module, nasbench201.Stage):
-            cell = nasbench201.SearchCell(*module.settings).clone(parent=None)
+        elif isinstance(module, nasbench201.CellStage):
+            cell = nasbench201.NASBench201SearchCell(*module.settings).clone(parent=None)
             total = before + module.cells * _macs_of_module(cell, *arguments)
         else:
             kernel = module.variables.get("params", {}).get("kernel")

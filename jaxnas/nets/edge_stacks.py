@@ -20,7 +20,7 @@ class Loop(NamedTuple):
 
     path: tuple[str, ...]
     kind: str  # the choice
-    plan: mixed_edges.Plan
+    plan: mixed_edges.EdgeLoop
     axis: int  # of the rows
 
 
@@ -38,18 +38,18 @@ def loops(space: Space, *trees: Mapping[str, Any]) -> list[Loop]:
     return found
 
 
-def plans(choice: Choice, reduces: bool) -> dict[str, mixed_edges.Plan]:
+def plans(choice: Choice, reduces: bool) -> dict[str, mixed_edges.EdgeLoop]:
     """The loops of a search cell by the names of their stacks: see `darts.Inside`."""
     every = tuple(range(len(choice.edges)))
     if not reduces:
-        return {"edges": mixed_edges.plan(choice, every)}
+        return {"edges": mixed_edges.edge_loop(choice, every)}
     outer = tuple(e for e in every if choice.edges[e][0] < darts.INPUTS)
     inner = tuple(e for e in every if choice.edges[e][0] >= darts.INPUTS)
     rows = {"edges_from_inputs": outer, "edges": inner}
-    return {name: mixed_edges.plan(choice, edges) for name, edges in rows.items() if edges}
+    return {name: mixed_edges.edge_loop(choice, edges) for name, edges in rows.items() if edges}
 
 
-def row(plan: mixed_edges.Plan, op: str, edge: int, has_weights: bool) -> int | None:
+def row_of_edge(plan: mixed_edges.EdgeLoop, op: str, edge: int, has_weights: bool) -> int | None:
     """The row of an edge in the stack of `op`; None where the edge has no such candidate.
 
     A stack has a row for each edge that has the candidate; without weights, for each source.
@@ -63,7 +63,7 @@ def row(plan: mixed_edges.Plan, op: str, edge: int, has_weights: bool) -> int | 
     return list(dict.fromkeys(plan.sources)).index(plan.sources[at])
 
 
-def own(space: Space, weights: Weights, name: str, edge: int) -> Weights:
+def edge_mask(space: Space, weights: Weights, name: str, edge: int) -> Weights:
     """1 at the weights of the candidates of one edge of the choice `name`, else 0.
 
     In all cells of that kind; a tree that broadcasts to the weights.
@@ -73,16 +73,16 @@ def own(space: Space, weights: Weights, name: str, edge: int) -> Weights:
         if loop.kind != name or edge not in loop.plan.edges:
             continue
         for op, stack in _at(weights, loop.path).items():
-            at = row(loop.plan, op, edge, has_weights=True)
+            at = row_of_edge(loop.plan, op, edge, has_weights=True)
             mark = lambda leaf, at=at, axis=loop.axis: _mark(leaf, at, axis)
-            marks = put(marks, (*loop.path, op), jax.tree.map(mark, stack))
+            marks = replace_leaf(marks, (*loop.path, op), jax.tree.map(mark, stack))
     return marks
 
 
-def put(tree: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+def replace_leaf(tree: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
     """`tree` with another value at `path`."""
     first, *rest = path
-    return {**tree, first: put(tree[first], tuple(rest), value) if rest else value}
+    return {**tree, first: replace_leaf(tree[first], tuple(rest), value) if rest else value}
 
 
 def _mark(leaf: jax.Array, at: int | None, axis: int) -> jax.Array:

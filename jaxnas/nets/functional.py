@@ -40,12 +40,12 @@ def supernet(
     return Supernet(space, init, apply, infer)
 
 
-def halving(cells: int) -> tuple[int, int]:
+def default_reductions(cells: int) -> tuple[int, int]:
     """The cells, or layers, that halve the image where nothing else is said."""
     return cells // 3, 2 * cells // 3
 
 
-def refuse_sizes(cells: int, features: int, classes: int) -> None:
+def check_sizes(cells: int, features: int, classes: int) -> None:
     """Raises ValueError for a network that cannot be."""
     if cells < 1 or features < 2 or classes < 2:
         raise ValueError(
@@ -54,7 +54,7 @@ def refuse_sizes(cells: int, features: int, classes: int) -> None:
         )
 
 
-def refuse_reductions(reductions: Sequence[int], cells: int) -> None:
+def check_reductions(reductions: Sequence[int], cells: int) -> None:
     """Raises ValueError for a reduction that is no cell."""
     beyond = [r for r in reductions if not 0 <= r < cells]
     if beyond:

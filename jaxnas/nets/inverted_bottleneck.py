@@ -50,7 +50,7 @@ class Depthwise(nn.Module):
     def __call__(self, x):
         shape = (self.size, self.size, x.shape[-1])
         kernel = self.param("kernel", he_normal(self.size**2), shape, x.dtype)
-        return look_around(x, kernel, self.stride, self.padding)
+        return depthwise_convolution(x, kernel, self.stride, self.padding)
 
 
 class Stem(nn.Module):
@@ -111,7 +111,7 @@ class Bottleneck(nn.Module):
         return x + y if layer.residual else y
 
 
-class Front(nn.Module):
+class MobileStem(nn.Module):
     """Stem convolution, normalisation, activation."""
 
     chain: Chain
@@ -124,7 +124,7 @@ class Front(nn.Module):
         return ACTIVATIONS[chain.outer_activation](self.norm(name="norm")(x))
 
 
-class Back(nn.Module):
+class MobileHead(nn.Module):
     """1x1 convolution, mean over the pixels, linear layers; logits. Dropout where `dropping`."""
 
     chain: Chain
@@ -153,13 +153,13 @@ class MobileNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        norm = normaliser(self.chain, batch_norm.norms(True, self.training).outside)
-        x = Front(self.chain, norm, name="front")(x)
+        norm = chain_norm(self.chain, batch_norm.norms(True, self.training).outside)
+        x = MobileStem(self.chain, norm, name="front")(x)
         for i, (layer, name) in enumerate(zip(chains.layers(self.chain), self.chosen, strict=True)):
             if name != chains.SKIP:
                 what = chains.block(name)
                 x = Bottleneck(layer, what, self.chain, norm, name=f"layer_{i}")(x)
-        return Back(self.chain, self.classes, norm, self.training, name="back")(x)
+        return MobileHead(self.chain, self.classes, norm, self.training, name="back")(x)
 
 
 def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network:
@@ -171,12 +171,12 @@ def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network
     ValueError for a chain that cannot be, and at `init` for images too small for its halvings.
     """
     chosen = chains.operations(chain, genotype)
-    refuse_classes(classes)
+    check_classes(classes)
     make = functools.partial(MobileNetwork, chain, chosen, classes)
     trained, used = make(training=True), make(training=False)
 
     def init(key, inputs):
-        chains.refuse_image(chain, *inputs.shape[1:3])
+        chains.check_image(chain, *inputs.shape[1:3])
         k_weights, k_dropout = jax.random.split(key)
         sample = jnp.zeros((1, *inputs.shape[1:]), inputs.dtype)
         variables = trained.init({"params": k_weights, "dropout": k_dropout}, sample)
@@ -195,18 +195,18 @@ def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network
     return Network(init, apply, infer)
 
 
-def refuse_classes(classes: int) -> None:
+def check_classes(classes: int) -> None:
     """Raises ValueError below two classes."""
     if classes < 2:
         raise ValueError(f"A network tells at least 2 classes apart, not {classes}.")
 
 
-def normaliser(chain: Chain, norm: Norm) -> Norm:
+def chain_norm(chain: Chain, norm: Norm) -> Norm:
     """`norm` with the chain's decay and epsilon."""
     return functools.partial(norm, decay=chain.decay, epsilon=chain.epsilon)
 
 
-def look_around(x: jax.Array, kernel: jax.Array, stride: int, padding: str) -> jax.Array:
+def depthwise_convolution(x: jax.Array, kernel: jax.Array, stride: int, padding: str) -> jax.Array:
     """Depthwise convolution of `[B, H, W, C]` by `[k, k, C]`."""
     return padded(lambda x: lowering.depthwise(x, kernel, stride, 1), x, stride, padding)
 

@@ -36,7 +36,7 @@ class Mixture(NamedTuple):
     remat: bool = True
 
 
-def refuse(mixture: Mixture, features: int) -> None:
+def check_mixture(mixture: Mixture, features: int) -> None:
     """Raises ValueError for a mixture that cannot be, of cells that begin with `features`."""
     if mixture.execute not in ("all", "selected", "surrogate"):
         raise ValueError(
@@ -49,7 +49,7 @@ def refuse(mixture: Mixture, features: int) -> None:
         )
 
 
-class Plan(NamedTuple):
+class EdgeLoop(NamedTuple):
     """Which edges of a choice one loop covers, in the order it takes them (static)."""
 
     sources: tuple[int, ...]
@@ -65,12 +65,12 @@ class Candidates(NamedTuple):
     shared: tuple[tuple[str, nn.Module], ...]
 
 
-def plan(choice: Choice, edges: tuple[int, ...]) -> Plan:
+def edge_loop(choice: Choice, edges: tuple[int, ...]) -> EdgeLoop:
     """The loop over `edges` (rows of the choice), by source."""
     order = tuple(sorted(edges, key=lambda e: choice.edges[e]))
     names = dict.fromkeys(n for e in order for n in choice.candidates[e] if n != NONE)
     column = lambda e, n: choice.candidates[e].index(n) if n in choice.candidates[e] else -1
-    return Plan(
+    return EdgeLoop(
         tuple(choice.edges[e][0] for e in order),
         tuple(choice.edges[e][1] for e in order),
         tuple((n, tuple(column(e, n) for e in order)) for n in names),
@@ -88,7 +88,7 @@ class MixedEdges(nn.Module):
     https://arxiv.org/abs/1907.05737).
     """
 
-    plan: Plan
+    plan: EdgeLoop
     candidates: tuple[tuple[str, OpFactory], ...]
     features: int
     stride: int
@@ -134,7 +134,7 @@ class MixedEdges(nn.Module):
                 self.put_variable(kind, name, tree)
 
 
-def _rows(plan: Plan, own, shared, weights, stats):
+def _rows(plan: EdgeLoop, own, shared, weights, stats):
     """What each step of the loop takes: its nodes, its gates' columns, its weights and statistics.
 
     Stacks are in the order of the loop, one row for each edge that has the candidate; of
@@ -164,7 +164,7 @@ def _take(tree, row):
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _sweep(
     candidates: Candidates,
-    plan: Plan,
+    plan: EdgeLoop,
     mixture: Mixture,
     stride: int,
     weights,
@@ -226,7 +226,7 @@ def _sweep(
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _sweep_selected(
     candidates: Candidates,
-    plan: Plan,
+    plan: EdgeLoop,
     mixture: Mixture,
     stride: int,
     weights,
@@ -329,7 +329,7 @@ def _apply_all(ops, weights: Mapping, stats: Mapping, x):
     return values, {name: moved for name, (_, moved) in done.items() if moved}
 
 
-def known(names: Iterable[str], ops: Ops) -> tuple[tuple[str, OpFactory], ...]:
+def op_factories(names: Iterable[str], ops: Ops) -> tuple[tuple[str, OpFactory], ...]:
     """(name, factory) of every named candidate but `none`.
 
     Raises ValueError for a name without an op.

@@ -18,7 +18,7 @@ from jaxnas.nets import edge_stacks
 Trees = tuple[Weights, Stats]
 
 
-def widened(old_space: Space, new_space: Space, old: Trees, new: Trees, seed: int) -> Trees:
+def widen(old_space: Space, new_space: Space, old: Trees, new: Trees, seed: int) -> Trees:
     """(weights, statistics) of the new supernet with the old one's values.
 
     `new` says the shapes and is made anew; the spaces have the same edges, the new one some of
@@ -43,7 +43,7 @@ def widened(old_space: Space, new_space: Space, old: Trees, new: Trees, seed: in
         for n, tree in enumerate(trees):
             if tree:
                 kept = {op: found[n] for op, found in ops.items() if op in wide[n]}
-                made[n] = edge_stacks.put(made[n], loop.path, kept)
+                made[n] = edge_stacks.replace_leaf(made[n], loop.path, kept)
     return tuple(_same(found, target) for found, target in zip(made, new, strict=True))
 
 
@@ -54,7 +54,9 @@ def _rows(
     if op not in _at(weights, new.path):
         return tree  # without weights a row is a source's, and the sources are the same
     edges = [e for e, c in zip(new.plan.edges, dict(new.plan.columns)[op], strict=True) if c >= 0]
-    rows = np.array([edge_stacks.row(old.plan, op, edge, has_weights=True) for edge in edges])
+    rows = np.array(
+        [edge_stacks.row_of_edge(old.plan, op, edge, has_weights=True) for edge in edges]
+    )
     return jax.tree.map(lambda leaf: jnp.take(leaf, rows, axis=new.axis), tree)
 
 

@@ -49,7 +49,7 @@ class SecondStem(nn.Module):
         return self.norm(name="norm")(x)
 
 
-def refuse_image(height: int, width: int, halvings: int, imagenet: bool) -> None:
+def check_image(height: int, width: int, halvings: int, imagenet: bool) -> None:
     """Raises ValueError for sides that the stems do not divide or reductions shrink below one."""
     divisor = IMAGENET_DIVISOR if imagenet else 1
     if height % divisor or width % divisor:

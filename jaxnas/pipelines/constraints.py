@@ -14,14 +14,14 @@ import numpy as np
 import rich.console
 
 from jaxnas.core.objectives import constraints
-from jaxnas.core.stages import Finished
+from jaxnas.core.stages import StageResult
 from jaxnas.core.types import Gates
 from jaxnas.hardware import cost, device, programs
 from jaxnas.hardware.cost import Aim
 from jaxnas.hardware.measure import campaign, dataset, recheck, remote, sampling
-from jaxnas.hardware.measure.dataset import Campaign
+from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.predict import predictor_file
-from jaxnas.hardware.predict.predictor import Model
+from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.methods import selection
 from jaxnas.pipelines import latency, search_stages
 from jaxnas.pipelines.settings import Recipe, SearchSettings
@@ -42,9 +42,9 @@ FLAGS = (
 class Goal(NamedTuple):
     """What was asked for, and the campaign and models it rests on, if any."""
 
-    campaign: Campaign | None
-    model: Model | None
-    others: Mapping[str, tuple[Model, float, str]] = {}  # with the most, and the file's SHA-256
+    campaign: CampaignDataset | None
+    model: Predictor | None
+    others: Mapping[str, tuple[Predictor, float, str]] = {}  # with the most, and the file's SHA-256
 
 
 def wanted(settings: SearchSettings) -> bool:
@@ -87,7 +87,7 @@ def open_goal(settings: SearchSettings) -> Goal | None:
     others = _others(settings.target_models)
     if settings.latency is None:
         return Goal(None, None, others)
-    found = dataset.campaign(Path(settings.latency))
+    found = dataset.load(Path(settings.latency))
     entry = registry.measured(settings.space, settings.cells)
     same_file = entry.digest is not None and entry.digest == found.entry.digest
     if found.settings["space"] != settings.space and not same_file:
@@ -127,7 +127,7 @@ def _refuse_reductions(settings: SearchSettings) -> None:
             )
 
 
-def _others(words: Sequence[str]) -> dict[str, tuple[Model, float, str]]:
+def _others(words: Sequence[str]) -> dict[str, tuple[Predictor, float, str]]:
     """The models of --target-models by the names of their files."""
     found = {}
     for word in words:
@@ -180,7 +180,7 @@ def found_aims(
     """
     if goal is None:
         return []
-    size = programs.Size(
+    size = programs.NetworkSize(
         settings.retrain.features, settings.retrain.cells, classes, tuple(image), 1
     )
     found = []
@@ -211,7 +211,7 @@ def _by_ms(goal: Goal, settings: SearchSettings, entry: registry.Entry) -> Aim:
     if settings.latency_weight is None:
         return found
     form = settings.latency_form or "add-linear"
-    return found._replace(fixed=constraints.Fixed(form, settings.latency_weight))
+    return found._replace(fixed=constraints.FixedWeight(form, settings.latency_weight))
 
 
 def settled(
@@ -246,7 +246,7 @@ def settled(
         model=goal.model,
         campaign=goal.campaign,
         measure=again,
-        note=lambda line: progress.say(console, line),
+        note=lambda line: progress.print_line(console, line),
     )
     run_folder.write_text(folder / RECORD, json.dumps(verdict.record, indent=2) + "\n")
     if verdict.model is not None:
@@ -254,7 +254,7 @@ def settled(
     return verdict.genotype
 
 
-def chances(settings: SearchSettings, entry: registry.Entry, finished: Finished) -> Gates:
+def chances(settings: SearchSettings, entry: registry.Entry, finished: StageResult) -> Gates:
     """The probabilities that a search ended with: its gates, unless they are hard."""
     shares = selection.of(settings.method).shares
     return finished.gates if shares is None else shares(entry.space, finished.state)
@@ -267,7 +267,9 @@ def remembered(settings: SearchSettings) -> list[constraints.Limit]:
     """
     fixed = None
     if settings.latency_weight is not None:
-        fixed = constraints.Fixed(settings.latency_form or "add-linear", settings.latency_weight)
+        fixed = constraints.FixedWeight(
+            settings.latency_form or "add-linear", settings.latency_weight
+        )
     named = [name for flag, name in COUNTED.items() if getattr(settings, flag) is not None]
     constant = lambda gates: jnp.float32(2.0)
     found = [constraints.Limit(name, 2.0, constant) for name in (*settings.target_models, *named)]
@@ -285,7 +287,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"Cannot read {path} ({error}): give the run another --name.") from error
 
 
-def decisive(settings: SearchSettings, goal: Goal | None) -> dict[str, Any]:
+def fingerprinted(settings: SearchSettings, goal: Goal | None) -> dict[str, Any]:
     """What a target adds to the settings of a run: nothing where there is none."""
     named = {flag: getattr(settings, flag) for flag in FLAGS if getattr(settings, flag)}
     if goal is not None and goal.campaign is not None:
@@ -296,14 +298,14 @@ def decisive(settings: SearchSettings, goal: Goal | None) -> dict[str, Any]:
 
 
 def timed(
-    old: Campaign,
+    old: CampaignDataset,
     found: Sequence[Genotype],
     folder: Path,
     console: rich.console.Console,
     *,
     seed: int = 0,
-    size: programs.Size | None = None,
-) -> recheck.Times:
+    size: programs.NetworkSize | None = None,
+) -> recheck.RecheckedTimes:
     """Genotypes timed by the campaign's protocol, on its scale: see `beside.measure`."""
     words = old.settings.get("command")
     if words is None:
@@ -320,15 +322,15 @@ def timed(
         )
         rounds = latency.REMOTE_ROUNDS
     protocol = campaign.Protocol(*rounds, seed=seed, warm_up=words is None)
-    return recheck.measure(
+    return recheck.recheck(
         old, found, folder, prepare, device=_here(old), protocol=protocol, console=console,
         size=size,
     )  # fmt: skip
 
 
-def _here(old: Campaign) -> Mapping[str, Any]:
+def _here(old: CampaignDataset) -> Mapping[str, Any]:
     """The device as a campaign of the same settings would record it now."""
-    here = device.here()
+    here = device.this_device()
     command = old.settings.get("command")
     if command is None:
         return here

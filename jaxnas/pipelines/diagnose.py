@@ -46,7 +46,7 @@ SPACE, METHOD = "space_sha256", "set."
 
 
 @dataclasses.dataclass(frozen=True)
-class Diagnose:
+class DiagnoseSettings:
     run: tyro.conf.Positional[str]
     """A folder that jaxnas search wrote, finished or stopped."""
     batches: int = 2
@@ -78,7 +78,7 @@ class Searched(NamedTuple):
 
 def run(words: Sequence[str]) -> int:
     """Reads the words and measures. Raises ValueError and OSError."""
-    asked = parse.parsed(Diagnose, words, "jaxnas diagnose", TEXT)
+    asked = parse.parsed(DiagnoseSettings, words, "jaxnas diagnose", TEXT)
     if asked is not None:
         require("--batches", asked.batches, least=1)
         require("--iterations", asked.iterations, least=1)
@@ -121,7 +121,7 @@ def searched(folder: Path) -> Searched:
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
     image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
-    like = runs.begin(search.init, jax.random.key(0), image)
+    like = runs.init_compiled(search.init, jax.random.key(0), image)
     state, _ = checkpoint.read(folder / "checkpoints", like, runs.fingerprint(record))
     select = lambda gates: asked.select(stage.space, jax.device_get(gates))
     rate = chosen["learning_rate"]
@@ -178,7 +178,7 @@ def _unflat(default: Any, left: dict[str, Any], prefix: str = "") -> Any:
     return dataclasses.replace(default, **values)
 
 
-def measure(searched: Searched, asked: Diagnose) -> dict[str, Any]:
+def measure(searched: Searched, asked: DiagnoseSettings) -> dict[str, Any]:
     """All figures, as diagnostics.json has them; None where one is not defined.
 
     Raises ValueError for more batches than a half has.
@@ -188,7 +188,9 @@ def measure(searched: Searched, asked: Diagnose) -> dict[str, Any]:
     gates = search.gates(state)
     genotype = searched.select(gates)
     discrete = searched.opened(genotype)
-    right = _jit(lambda s, b: diagnostics.discretisation(net, search, s, discrete, b))(state, valid)
+    right = _jit(lambda s, b: diagnostics.discretisation_gap(net, search, s, discrete, b))(
+        state, valid
+    )
     steps_per_epoch = data.steps_per_epoch(len(searched.found.train.labels), searched.batch_size)
     # Where gates are drawn blindly there is no architecture to derive by.
     derives = bool(jax.tree.leaves(state.arch))
@@ -228,11 +230,11 @@ def _batches(searched: Searched, count: int) -> tuple[Batch, Batch]:
     keys = jax.random.split(jax.random.key(searched.seed))
     stack = jax.jit(jax.vmap(draw, (None, None, 0)))
     steps = jnp.arange(count)
-    train, valid = (stack(data.resident(h), k, steps) for h, k in zip(halves, keys, strict=True))
+    train, valid = (stack(data.to_device(h), k, steps) for h, k in zip(halves, keys, strict=True))
     return train, valid
 
 
-def _arch(searched: Searched, valid: Batch, asked: Diagnose) -> dict[str, Any]:
+def _arch(searched: Searched, valid: Batch, asked: DiagnoseSettings) -> dict[str, Any]:
     net, search, state = searched.net, searched.search, searched.state
     if asked.exact_hessian:
         matrix = _jit(lambda s, b: diagnostics.arch_hessian(net, search, s, b))(state, valid)
@@ -244,7 +246,7 @@ def _arch(searched: Searched, valid: Batch, asked: Diagnose) -> dict[str, Any]:
     return _ends(_jit(lanczos)(state, valid)) | {"exact": False, "iterations": asked.iterations}
 
 
-def _weights(searched: Searched, valid: Batch, asked: Diagnose) -> dict[str, Any]:
+def _weights(searched: Searched, valid: Batch, asked: DiagnoseSettings) -> dict[str, Any]:
     net, search, state = searched.net, searched.search, searched.state
     key = jax.random.fold_in(jax.random.key(searched.seed), 2)
     lanczos = lambda s, b: diagnostics.weight_eigenvalues(net, search, s, b, key, asked.iterations)
@@ -274,7 +276,7 @@ def _hypergradients(searched: Searched, train: Batch, valid: Batch) -> dict[str,
     }
 
     @_jit
-    def agree(state: SearchState, train: Batch, valid: Batch) -> diagnostics.Agreement:
+    def agree(state: SearchState, train: Batch, valid: Batch) -> diagnostics.HypergradientAgreement:
         problem = diagnostics.problem(net, search, state, train, valid, rate)
         return diagnostics.agreement(problem, state.arch, state.weights, rules)
 
@@ -291,7 +293,7 @@ def _hypergradients(searched: Searched, train: Batch, valid: Batch) -> dict[str,
 
 
 def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    return jax.jit(function, compiler_options=step_runner.options())
+    return jax.jit(function, compiler_options=step_runner.compiler_options())
 
 
 def table(measured: Mapping[str, Any]) -> str:

@@ -75,7 +75,7 @@ Platform = Literal["cpu", "cuda", "rocm", "tpu"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Measure:
+class MeasureSettings:
     space: str = "nasbench201"
     """A space by name, or a file *.py that defines one."""
     networks: int | None = None
@@ -120,7 +120,7 @@ class Measure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Fit:
+class FitSettings:
     measured: tyro.conf.Positional[str]
     """The folder of a campaign, or a table *.csv (docs/latency.md)."""
     out: str | None = None
@@ -141,7 +141,7 @@ class Fit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Predict:
+class PredictSettings:
     model: tyro.conf.Positional[str]
     """The file of a fit."""
     networks: tyro.conf.Positional[tuple[str, ...]]
@@ -153,7 +153,7 @@ class Predict:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class ReportPredictorSettings:
     measured: tyro.conf.Positional[str]
     """The folder of a campaign, or a table *.csv (docs/latency.md)."""
     out: str | None = None
@@ -171,7 +171,7 @@ class Report:
 
 
 @dataclasses.dataclass(frozen=True)
-class Check:
+class CheckTableSettings:
     table: tyro.conf.Positional[str]
     """A table *.csv."""
     space: str | None = None
@@ -190,11 +190,11 @@ def run(words: Sequence[str]) -> int:
         return 0
     command, *rest = words
     kinds = {
-        "measure": (Measure, MEASURE),
-        "fit": (Fit, FIT),
-        "predict": (Predict, PREDICT),
-        "report": (Report, REPORT),
-        "check": (Check, CHECK),
+        "measure": (MeasureSettings, MEASURE),
+        "fit": (FitSettings, FIT),
+        "predict": (PredictSettings, PREDICT),
+        "report": (ReportPredictorSettings, REPORT),
+        "check": (CheckTableSettings, CHECK),
     }
     if command not in kinds:
         raise UsageError(f"No command 'latency {command}': there are {', '.join(kinds)}.")
@@ -204,11 +204,10 @@ def run(words: Sequence[str]) -> int:
         return 0
     # jax takes seconds to import.
     if command == "measure":
-        from jaxnas.pipelines import latency_measure
+        from jaxnas.pipelines import latency_measure, latency_predict
 
         latency_measure.main(asked)
         return 0
-    from jaxnas.pipelines import latency_predict
 
     done = {
         "fit": latency_predict.fitted,

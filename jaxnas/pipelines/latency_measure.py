@@ -21,10 +21,10 @@ from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.mobile import sizing
 
 # What may change between two sessions of a campaign.
-UNDECISIVE = ("out", "name", "rounds", "budget_minutes", "timeout_s")
+NOT_FINGERPRINTED = ("out", "name", "rounds", "budget_minutes", "timeout_s")
 
 
-def main(asked: latency.Measure, console: rich.console.Console | None = None) -> Path:
+def main(asked: latency.MeasureSettings, console: rich.console.Console | None = None) -> Path:
     """Measures what the settings ask for, or goes on with it; gives the campaign's folder.
 
     Raises ValueError for settings that are impossible or have no effect, and what
@@ -40,7 +40,7 @@ def main(asked: latency.Measure, console: rich.console.Console | None = None) ->
     given = [genotypes.named(text)[0] for text in asked.genotypes]
     found = chosen(asked, entry, given)
     compilation_cache.enable()
-    here = device.here()
+    here = device.this_device()
     if words is None and asked.threads is not None and here["platform"] != "cpu":
         refuse(f"--threads has no effect on {here['platform']}: leave it out.")
     folder = Path(asked.out).expanduser() / (asked.name or name(asked))
@@ -64,30 +64,34 @@ def main(asked: latency.Measure, console: rich.console.Console | None = None) ->
     protocol = campaign.Protocol(
         min(least, most), most, asked.budget_minutes, asked.seed, warm_up=words is None
     )
-    progress.say(console, f"measure: {len(found)} programs; everything goes to {folder}")
+    progress.print_line(console, f"measure: {len(found)} programs; everything goes to {folder}")
     result = campaign.measure_all(
-        found, folder, prepare, device=here, settings=decisive(asked, entry, given),
+        found, folder, prepare, device=here, settings=fingerprinted(asked, entry, given),
         protocol=protocol, console=console,
     )  # fmt: skip
     for line in telling.lines(result):
-        progress.say(console, line)
-    progress.say(console, f"table     {folder / 'latency.csv'}")
+        progress.print_line(console, line)
+    progress.print_line(console, f"table     {folder / 'latency.csv'}")
     return folder
 
 
-def chosen(asked: latency.Measure, entry: registry.Entry, given: list[Genotype]) -> list[Program]:
+def chosen(
+    asked: latency.MeasureSettings, entry: registry.Entry, given: list[Genotype]
+) -> list[Program]:
     """The reference, networks with their twins, then their cells, then operations.
 
     Raises ValueError where the space has no such networks, or makes them of no such images.
     """
-    size = programs.Size(asked.features, asked.cells, asked.classes, asked.image, asked.batch)
+    size = programs.NetworkSize(
+        asked.features, asked.cells, asked.classes, asked.image, asked.batch
+    )
     found = [programs.reference()]
     count = asked.networks or (latency.MOST if asked.budget_minutes else latency.NETWORKS)
     networks = given
     if not given and asked.kinds != (OPERATOR,):
         networks = design.networks(entry.space, entry.select, count, asked.seed)
     if NETWORK in asked.kinds:
-        for choice in design.with_twins(networks, None if given else entry.space):
+        for choice in design.with_replicates(networks, None if given else entry.space):
             if choice.again:
                 # Its twin is the program before it.
                 found.append(programs.again(found[-1]))
@@ -104,13 +108,13 @@ def chosen(asked: latency.Measure, entry: registry.Entry, given: list[Genotype])
             found += (mobile_programs if chain else programs).operators(asked.space, size)
     if NETWORK not in asked.kinds:
         # The noise is measured here too, and early, since a budget may cut.
-        pairs = max(2, min(design.TWINS, len(found) // 5))
+        pairs = max(2, min(design.REPLICATES, len(found) // 5))
         twins = [each for p in found[1 : 1 + pairs] for each in (p, programs.again(p))]
         found = [found[0], *twins, *found[1 + pairs :]]
     return found
 
 
-def resolved(asked: latency.Measure) -> latency.Measure:
+def resolved(asked: latency.MeasureSettings) -> latency.MeasureSettings:
     """The settings with the sizes that their space has by default."""
     single = asked.space == "nasbench201" or asked.space in sizing.CHAINS
     cells = latency.STAGE_CELLS if single else latency.CELLS
@@ -122,7 +126,7 @@ def resolved(asked: latency.Measure) -> latency.Measure:
     )
 
 
-def check(asked: latency.Measure) -> None:
+def check(asked: latency.MeasureSettings) -> None:
     """Raises ValueError for settings that are impossible or have no effect."""
     for flag, least in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
         require(f"--{flag}", getattr(asked, flag), least=least)
@@ -158,7 +162,7 @@ def check(asked: latency.Measure) -> None:
         refuse(f"--name is {asked.name!r}: a name has no slash; say where by --out.")
 
 
-def name(asked: latency.Measure) -> str:
+def name(asked: latency.MeasureSettings) -> str:
     """The folder of a campaign that was given no name."""
     space = Path(asked.space).stem if asked.space.endswith(".py") else asked.space
     height, width, _ = asked.image
@@ -168,11 +172,11 @@ def name(asked: latency.Measure) -> str:
     return "-".join([*parts, f"seed{asked.seed}"])
 
 
-def decisive(
-    asked: latency.Measure, entry: registry.Entry, given: list[Genotype]
+def fingerprinted(
+    asked: latency.MeasureSettings, entry: registry.Entry, given: list[Genotype]
 ) -> dict[str, Any]:
     """All settings that decide what is measured, by the names of their flags."""
-    table = {name: value for name, value in flat(asked).items() if name not in UNDECISIVE}
+    table = {name: value for name, value in flat(asked).items() if name not in NOT_FINGERPRINTED}
     texts = "\n".join(map(programs.compact, given))
     digest = hashlib.sha256(texts.encode()).hexdigest() if given else None
     plain = {f.name: f.default for f in dataclasses.fields(asked)}

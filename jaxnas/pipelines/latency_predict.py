@@ -14,7 +14,7 @@ from jaxnas.core.types import Space
 from jaxnas.hardware.measure import campaign_file, dataset, round_statistics
 from jaxnas.hardware.predict import cross_validation, fit, predictor_file, transfer, validation
 from jaxnas.hardware.predict.metrics import Quality
-from jaxnas.hardware.predict.predictor import LATENCY, Model, margin, unit
+from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
 from jaxnas.hardware.tables import csv_table, layer_table, network_table
 from jaxnas.pipelines import genotypes, latency
 from jaxnas.pipelines.settings.limits import refuse
@@ -42,7 +42,7 @@ class Rows(NamedTuple):
     unsampled: int = 0  # programs of the campaign that were never timed
 
 
-def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> Path:
+def fitted(asked: latency.FitSettings, console: rich.console.Console | None = None) -> Path:
     """Writes the model of what was measured; gives its file. Raises ValueError."""
     console = console or rich.console.Console()
     rows = read(asked)
@@ -51,24 +51,24 @@ def fitted(asked: latency.Fit, console: rich.console.Console | None = None) -> P
         known = _sources(asked.sources, rows)
         found, share = transfer.fit(*measured, known, device=rows.device, work=rows.work)
         helped = f"{share:.0%} of the model knows them" if share else "dropped: they do not help"
-        progress.say(console, f"fit: models of {len(known)} other devices, {helped}")
+        progress.print_line(console, f"fit: models of {len(known)} other devices, {helped}")
     else:
         found = fit.fit(*measured, device=rows.device, work=rows.work, quantity=rows.quantity)
     own = MODEL if rows.quantity == LATENCY else f"{rows.quantity}.json"
     out = _folder(asked.measured) / own if asked.out is None else Path(asked.out).expanduser()
     predictor_file.save(out, found)
     if rows.unsampled:
-        progress.say(console, f"fit: {rows.unsampled} programs have no time yet: left out")
-    progress.say(
+        progress.print_line(console, f"fit: {rows.unsampled} programs have no time yet: left out")
+    progress.print_line(
         console,
         f"fit: {found.networks} networks of {found.device or 'an unnamed device'}; 90 % of those "
         f"left out are within {margin(found):.1%} of what is predicted",
     )
-    progress.say(console, f"model: {out}")
+    progress.print_line(console, f"model: {out}")
     return out
 
 
-def _sources(files: Sequence[str], rows: Rows) -> list[Model]:
+def _sources(files: Sequence[str], rows: Rows) -> list[Predictor]:
     """Models of other devices. Raises ValueError where they are of another quantity."""
     if rows.quantity != LATENCY:
         refuse("--sources has no effect beside --column: devices share latency only; leave it out.")
@@ -79,7 +79,7 @@ def _sources(files: Sequence[str], rows: Rows) -> list[Model]:
     return found
 
 
-def predicted(asked: latency.Predict, console: rich.console.Console | None = None) -> None:
+def predicted(asked: latency.PredictSettings, console: rich.console.Console | None = None) -> None:
     """Prints milliseconds and interval of each network. Raises ValueError."""
     console = console or rich.console.Console()
     if not asked.networks:
@@ -95,10 +95,12 @@ def predicted(asked: latency.Predict, console: rich.console.Console | None = Non
         print(json.dumps([dict(zip(keys, row, strict=True)) for row in each], indent=2))
         return
     for name, ms, low, high in each:
-        progress.say(console, f"{ms:.4g} {of}  (90 %: {low:.4g} to {high:.4g} {of})  {name}")
+        progress.print_line(console, f"{ms:.4g} {of}  (90 %: {low:.4g} to {high:.4g} {of})  {name}")
 
 
-def reported(asked: latency.Report, console: rich.console.Console | None = None) -> Path:
+def reported(
+    asked: latency.ReportPredictorSettings, console: rich.console.Console | None = None
+) -> Path:
     """Judges our model and the baselines on networks held out; gives the folder of the report.
 
     Raises ValueError.
@@ -108,7 +110,7 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
     what, before = "latency", ""
     if rows.quantity != LATENCY:
         what, before = rows.quantity, f"{rows.quantity}-"
-    judged, ms, ours = cross_validation.crossed(
+    judged, ms, ours = cross_validation.cross_validate(
         rows.space, rows.networks, rows.values, work=rows.work, quantity=rows.quantity
     )
     out = _folder(asked.measured) if asked.out is None else Path(asked.out).expanduser()
@@ -118,7 +120,7 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
         f"{len(ms)} networks of {rows.device or 'an unnamed device'}, each predicted from other "
         f"{1 - 1 / cross_validation.FOLDS:.0%} of them"
     )
-    shown = table.Table(HEAD, [(name, *_figures(found)) for name, found in judged.items()])
+    shown = table.TextTable(HEAD, [(name, *_figures(found)) for name, found in judged.items()])
     best = rows.ceiling
     ceiling = "" if best is None else (
         f"ceiling: a perfect model would score Spearman {best.spearman:.3f}, {best.within5:.0%} "
@@ -139,12 +141,12 @@ def reported(asked: latency.Report, console: rich.console.Console | None = None)
     device = rows.device or "unnamed device"
     latency_plot.predicted_against_measured(picture, ms, ours, device, unit(rows.quantity))
     for line in (title, *table.text(shown).splitlines(), *([ceiling] if ceiling else [])):
-        progress.say(console, line)
-    progress.say(console, f"report: {page}; plot: {picture}")
+        progress.print_line(console, line)
+    progress.print_line(console, f"report: {page}; plot: {picture}")
     return out
 
 
-def checked(asked: latency.Check, console: rich.console.Console | None = None) -> None:
+def checked(asked: latency.CheckTableSettings, console: rich.console.Console | None = None) -> None:
     """Says what a table from elsewhere holds and which of its times cannot be right.
 
     Raises ValueError for what is no table, and for one that a fit would refuse.
@@ -162,10 +164,10 @@ def checked(asked: latency.Check, console: rich.console.Console | None = None) -
     else:
         lines = _layers_checked(given, space, asked.space)
     for line in list(lines):
-        progress.say(console, line)
+        progress.print_line(console, line)
 
 
-def read(asked: latency.Fit | latency.Report) -> Rows:
+def read(asked: latency.FitSettings | latency.ReportPredictorSettings) -> Rows:
     """What a campaign's folder, or a table (.csv, with its space), has measured.
 
     Raises ValueError for neither, and for flags without effect.
@@ -184,7 +186,7 @@ def read(asked: latency.Fit | latency.Report) -> Rows:
             "--space, --cells and --device have no effect on a campaign, which says all: leave "
             "them out."
         )
-    campaign = dataset.campaign(path)
+    campaign = dataset.load(path)
     raw, space, device = campaign.raw, campaign.entry.space, campaign.device
     left = len(campaign.unsampled)
     if quantity != LATENCY:
@@ -214,7 +216,9 @@ def _spaceless(path: Path) -> str:
     return f"{path} does not say its space: give --space."
 
 
-def _layers_checked(given: csv_table.Table, space: Space | None, name: str | None) -> Iterator[str]:
+def _layers_checked(
+    given: csv_table.LatencyTable, space: Space | None, name: str | None
+) -> Iterator[str]:
     found = layer_table.read(given)
     ms, places = list(found.entries.values()), {where for where, _ in found.entries}
     yield (
@@ -233,13 +237,13 @@ def _layers_checked(given: csv_table.Table, space: Space | None, name: str | Non
 
 
 def _networks_checked(
-    given: csv_table.Table, space: Space | None, device: str | None
+    given: csv_table.LatencyTable, space: Space | None, device: str | None
 ) -> Iterator[str]:
     if space is None:
         refuse(f"{given.path} is of whole networks and does not say their space: give --space.")
     for each in [device] if device else network_table.devices(given) or [None]:
         found = network_table.measured(given, space, device=each)
-        different, ms = validation.accepted(space, found.networks, found.latency_ms)
+        different, ms = validation.validated(space, found.networks, found.latency_ms)
         yield (
             f"table of whole networks, {found.device or 'an unnamed device'}: {len(different)} "
             f"networks in {len(found.networks)} rows, {min(ms):.3g} to {max(ms):.3g} ms"
@@ -273,7 +277,7 @@ def _figures(found: Quality) -> list[str]:
     return [format(v, shown.get(name, ".0f")) for name, v in found._asdict().items()]
 
 
-def _network(model: Model, text: str) -> tuple[np.ndarray, str]:
+def _network(model: Predictor, text: str) -> tuple[np.ndarray, str]:
     """(i[positions], name) of what `genotypes.named` takes, or of NAS-Bench-201's own string."""
     if text.startswith("|"):
         return codes.of_genotype(model.space, genotype.from_nasbench201(text)), text

@@ -15,7 +15,7 @@ from jaxnas import data, run
 from jaxnas.cli import parse
 from jaxnas.core.types import Batch
 from jaxnas.hardware import timing, width_table
-from jaxnas.nets.channel_groups import Subject
+from jaxnas.nets.channel_groups import PrunableNetwork
 from jaxnas.pipelines import genotypes as given
 from jaxnas.pipelines import narrow_state, setup, training
 from jaxnas.pipelines.narrow_state import Kept, Kind, Trained
@@ -58,7 +58,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     what `data.load`, `run.claim`, `run.loop` and `net_adapt.network` raise.
     """
     console = console or rich.console.Console()
-    note = lambda text="": progress.say(console, text)
+    note = lambda text="": progress.print_line(console, text)
     settings_of.check(settings)
     genotype, label = given.named(settings.genotype)
     if registry.family_of(genotype) == "darts" and genotype.space not in registry.CELLS:
@@ -72,7 +72,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     found = setup.load(settings.source, 1 - settings.held_out)
     shape = found.train.inputs.shape[1:]
     recipe = recipes.resolved(settings.recipe, registry.family_of(genotype), shape)
-    training.refuse(entry, genotype, recipe, found)
+    training.check(entry, genotype, recipe, found)
     kind = narrow_state.kind_of(genotype, recipe, found)
     refuse_multiple(settings.multiple, kind)
     if settings.macs is not None:
@@ -86,7 +86,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     own += ("multiple", "tune_epochs", "seed")
     asked = {name: getattr(settings, name) for name in own}
     asked |= flat(recipe) | {"genotype": json.loads(genotypes.to_json(genotype))}
-    record = run.describe(asked, run.execution(1), found.digest)
+    record = run.record(asked, run.execution(1), found.digest)
     with run.claim(folder, record, note):
         summary = _run(folder, kind, genotype, recipe, settings, found, console)
         again = command("jaxnas narrow", settings, NarrowSettings(""))
@@ -123,7 +123,7 @@ def _run(
         planned = training.plan(entry, genotype, recipe, seed, learn, mode=mode)
         trained = Trained(kind.whole, *training.trained(planned, learn, folder / WHOLE))
         at = Kept(trained, [], False)
-    note = lambda text: progress.say(console, text)
+    note = lambda text: progress.print_line(console, text)
     for each in _narrowed(at, kind, settings, recipe, learn, found, note):
         narrow_state.keep(folder, kind, at := each)
     narrowed, steps, _ = at
@@ -256,7 +256,11 @@ def _narrowed(
 
 
 def _milliseconds(
-    kind: Kind, subject: Subject, shape: tuple[int, int, int], settings: NarrowSettings, ms: float
+    kind: Kind,
+    subject: PrunableNetwork,
+    shape: tuple[int, int, int],
+    settings: NarrowSettings,
+    ms: float,
 ) -> tuple[Callable[[Any], float], float]:
     """(what is left -> milliseconds, how many of them to go to first). Raises BudgetError."""
     table = width_table.measured(subject, shape, settings.multiple)
@@ -271,7 +275,7 @@ def _batches(
 ) -> Callable[[int], Batch]:
     augment = training.augmentation(recipe, learn)
     draw = jax.jit(data.make_batch(learn.mean, learn.std, augment, recipe.batch_size))
-    images, key = data.resident(learn.train), jax.random.key(settings.seed)
+    images, key = data.to_device(learn.train), jax.random.key(settings.seed)
     return lambda i: draw(images, key, i)
 
 
@@ -287,7 +291,7 @@ def _report(folder: Path, summary: dict[str, Any]) -> list[str]:
          formatting.milliseconds(row["latency_ms"]))
         for name, row in (("whole", summary["whole"]), ("narrowed, tuned", summary["tuned"]))
     ]  # fmt: skip
-    shown = table.Table(("network", "test accuracy", "parameters", "MACs", "latency"), rows)
+    shown = table.TextTable(("network", "test accuracy", "parameters", "MACs", "latency"), rows)
     line = said(summary)
     _picture(folder, summary)
     run.write_text(

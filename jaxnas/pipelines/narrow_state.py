@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxnas import data, run
 from jaxnas.core.types import Network, Stats, Weights
-from jaxnas.nets.channel_groups import Subject
+from jaxnas.nets.channel_groups import PrunableNetwork
 from jaxnas.pipelines.settings import Recipe
 from jaxnas.run import checkpoint
 from jaxnas.spaces import pruned_file, pruning, registry
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
 
     whole: Any
     network: Callable[[Any], Network]
-    subject: Callable[[Any], Subject]
+    subject: Callable[[Any], PrunableNetwork]
     macs: Callable[[Any], int]
     least: Callable[[int], Any | None]
     widths: Callable[[Any], Mapping[str, int]]
@@ -101,7 +101,7 @@ def kind_of(genotype: Genotype, recipe: Recipe, found: data.DataSet) -> Kind:
         image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
         return pruning.subject(network, named._replace(widths=widths), image)
 
-    about = pruned_file.Narrowed(genotype, named.widths, recipe.cells, recipe.reductions)
+    about = pruned_file.PrunedNetwork(genotype, named.widths, recipe.cells, recipe.reductions)
     return Kind(
         named.widths,
         network,
@@ -115,7 +115,7 @@ def kind_of(genotype: Genotype, recipe: Recipe, found: data.DataSet) -> Kind:
     )
 
 
-def _narrowest(subject: Subject, multiple: int) -> Any | None:
+def _narrowest(subject: PrunableNetwork, multiple: int) -> Any | None:
     return subject.left(
         {name: np.arange(part.width) < multiple for name, part in subject.parts.items()}
     )
@@ -128,7 +128,7 @@ def keep(folder: Path, kind: Kind, kept: Kept) -> None:
     where = folder / WEIGHTS / name[:16]
     # A narrowing that was stopped while it was written is written anew.
     shutil.rmtree(where, ignore_errors=True)
-    with checkpoint.opened(where, name) as store:
+    with checkpoint.open_store(where, name) as store:
         store.save(0, (kept.trained.weights, kept.trained.stats))
     steps = [step._asdict() for step in kept.steps]
     said = {"left": text, "steps": steps, "done": kept.done}
@@ -155,6 +155,6 @@ def kept(folder: Path, kind: Kind, found: data.DataSet) -> Kept | None:
             "made again."
         ) from error
     image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
-    like = run.begin(kind.network(left).init, jax.random.key(0), image)
+    like = run.init_compiled(kind.network(left).init, jax.random.key(0), image)
     (weights, stats), _ = checkpoint.read(folder / WEIGHTS / name[:16], like, name)
     return Kept(Trained(left, weights, stats), steps, done)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import tyro.conf
 
-from jaxnas.cli import parse
 from jaxnas.cli.errors import UsageError
+from jaxnas.cli import parse
 
 if TYPE_CHECKING:
-    from jaxnas.evaluators.nasbench201 import Entry, Table
+    from jaxnas.evaluators.nasbench201 import BenchmarkEntry, TabularBenchmark
 
 USAGE = """What a cell of NAS-Bench-201 really scores.
 
@@ -41,7 +41,7 @@ example: jaxnas oracle build export.csv nb201.npz
 
 
 @dataclasses.dataclass(frozen=True)
-class Query:
+class QuerySettings:
     cell: tyro.conf.Positional[str]
     """An index, a text such as '|none~0|+...', a genotype.json, or a run folder."""
     table: str | None = None
@@ -51,7 +51,7 @@ class Query:
 
 
 @dataclasses.dataclass(frozen=True)
-class Build:
+class BuildSettings:
     export: tyro.conf.Positional[str]
     """A .csv or .jsonl that was written as docs/oracle.md says."""
     out: tyro.conf.Positional[str]
@@ -71,7 +71,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _query(words: Sequence[str]) -> int:
-    asked = parse.parsed(Query, words, "jaxnas oracle query", QUERY)
+    asked = parse.parsed(QuerySettings, words, "jaxnas oracle query", QUERY)
     if asked is not None:
         from jaxnas.evaluators import nasbench201 as benchmark
 
@@ -82,7 +82,7 @@ def _query(words: Sequence[str]) -> int:
 
 
 def _build(words: Sequence[str]) -> int:
-    asked = parse.parsed(Build, words, "jaxnas oracle build", BUILD)
+    asked = parse.parsed(BuildSettings, words, "jaxnas oracle build", BUILD)
     if asked is not None:
         from jaxnas.evaluators import nasbench201 as benchmark
 
@@ -94,7 +94,7 @@ def _build(words: Sequence[str]) -> int:
     return 0
 
 
-def _entry(table: "Table", text: str) -> "Entry":
+def _entry(table: "TabularBenchmark", text: str) -> "BenchmarkEntry":
     """The entry of a cell as the command is given it."""
     from jaxnas.evaluators import nasbench201 as benchmark
     from jaxnas.pipelines import genotypes
@@ -105,13 +105,13 @@ def _entry(table: "Table", text: str) -> "Entry":
     return benchmark.query(table, text if "~" in text else genotypes.named(text)[0])
 
 
-def as_json(entry: "Entry") -> dict:
+def as_json(entry: "BenchmarkEntry") -> dict:
     """An entry as JSON has it: the names of its fields."""
     sets = {name: scores._asdict() for name, scores in entry.sets.items()}
     return entry._asdict() | {"sets": sets}
 
 
-def lines(entry: "Entry") -> list[str]:
+def lines(entry: "BenchmarkEntry") -> list[str]:
     """An entry in words, a line a figure and a column a data set."""
     from jaxnas.evaluators.nasbench201 import isomorphism
 

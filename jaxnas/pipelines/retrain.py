@@ -27,7 +27,7 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     what is no genotype, and what `data.load`, `run.claim` and `run.loop` raise.
     """
     console = console or rich.console.Console()
-    note = lambda text="": progress.say(console, text)
+    note = lambda text="": progress.print_line(console, text)
     retrains.check(settings)
     genotype, label = genotypes.named(settings.genotype)
     name = f"{setup.label(settings.source.data)}-retrain-{setup.label(label)}"
@@ -38,7 +38,7 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     shape = found.train.inputs.shape[1:]
     family = registry.family_of(genotype)
     recipe = recipes.resolved(settings.recipe, family, shape)
-    training.refuse(entry, genotype, recipe, found)
+    training.check(entry, genotype, recipe, found)
     size = count.size(training.network(entry, genotype, recipe, len(found.class_names)), shape)
     cells = f"{recipe.cells} cells, " if recipe.cells else ""
     note(f"jaxnas trains the network of {label} on {found.name}: {setup.images(found)}")

@@ -17,7 +17,7 @@ from jaxnas.nets import count
 from jaxnas.pipelines import constraints, genotypes, search_stages, setup, training
 from jaxnas.pipelines import oracle as oracle_lines
 from jaxnas.pipelines import summary as pipelines_summary
-from jaxnas.pipelines.settings import Place, SearchSettings, command, flat
+from jaxnas.pipelines.settings import RunSettings, SearchSettings, command, flat
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.report import run_page
@@ -30,8 +30,8 @@ from jaxnas.strategies import constrained_selection
 GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
 # The words of --set are recorded as the settings that they give.
 # Targets are recorded where there are some.
-UNDECISIVE = [
-    *(field.name for field in dataclasses.fields(Place)), "set", "table", *constraints.FLAGS
+NOT_FINGERPRINTED = [
+    *(field.name for field in dataclasses.fields(RunSettings)), "set", "table", *constraints.FLAGS
 ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     `run.claim` and `run.loop` raise.
     """
     console = console or rich.console.Console()
-    note = lambda text="": progress.say(console, text)
+    note = lambda text="": progress.print_line(console, text)
     settings = searches.resolved(asked)
     goal = constraints.open_goal(settings)
     chosen = search_stages.method_settings(settings)
@@ -67,13 +67,13 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     limits = [aim.limit for aim in aims]
     # Refuses what cannot be, before all else.
     search_stages.refuse(settings, entry, found, limits)
-    training.refuse(entry, search_stages.random_cells(entry, 0), recipe, found)
+    training.check(entry, search_stages.random_cells(entry, 0), recipe, found)
     net = search_stages.supernet(settings, entry, len(found.class_names))
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)
     decisive = moving(settings) | {f"set.{k}": v for k, v in chosen.items() if k not in plain}
-    decisive |= {"space_sha256": entry.digest} | constraints.decisive(settings, goal)
-    record = run.describe(decisive, execution, found.digest)
+    decisive |= {"space_sha256": entry.digest} | constraints.fingerprinted(settings, goal)
+    record = run.record(decisive, execution, found.digest)
 
     truth = truths(settings)
     note(f"jaxnas finds a cell for {found.name}: {setup.images(found)}")
@@ -142,7 +142,7 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
     return folder
 
 
-def truths(settings: SearchSettings) -> Callable[[Genotype], benchmark.Entry] | None:
+def truths(settings: SearchSettings) -> Callable[[Genotype], benchmark.BenchmarkEntry] | None:
     """What a cell of NAS-Bench-201 really scores, where there is a table of it.
 
     Raises OracleError for a table that was named and cannot be read.
@@ -204,4 +204,4 @@ def what(settings: SearchSettings, parameters: int, steps_per_epoch: int) -> str
 
 def moving(settings: SearchSettings) -> dict[str, Any]:
     """All settings that move the result, by the names of their flags."""
-    return {name: value for name, value in flat(settings).items() if name not in UNDECISIVE}
+    return {name: value for name, value in flat(settings).items() if name not in NOT_FINGERPRINTED}

@@ -13,7 +13,7 @@ import rich.console
 from jaxnas import data, run
 from jaxnas.core import hypergrad
 from jaxnas.core.objectives import constraints
-from jaxnas.core.stages import Finished, Program, Stage
+from jaxnas.core.stages import Program, Stage, StageResult
 from jaxnas.core.types import Batch, Gates, Hypergradient, Search, SearchState, Space, Supernet
 from jaxnas.evaluators import rank_correlation
 from jaxnas.evaluators import supernet as evaluators_supernet
@@ -48,8 +48,8 @@ class Learned(NamedTuple):
     """What a search ended with: its genotype, and how its last stage ended."""
 
     genotype: Genotype
-    outcome: run.Outcome
-    finished: Finished
+    outcome: run.RunResult
+    finished: StageResult
 
 
 def asked(
@@ -64,7 +64,7 @@ def asked(
     the method refuses.
     """
     reward = constraints.reward(limits)
-    about = methods_entry.Run(
+    about = methods_entry.Context(
         entry,
         searches.family(settings.space),
         data.steps_per_epoch(images, settings.batch_size),
@@ -156,7 +156,7 @@ class Host(NamedTuple):
     folder: Path
     record: Mapping[str, Any]
     execution: run.Execution
-    saving: run.Saving
+    saving: run.SavePolicy
     console: rich.console.Console
     limits: Sequence[constraints.Limit] = ()
 
@@ -166,7 +166,7 @@ class Made(NamedTuple):
 
     net: Supernet
     search: Search
-    work: run.Chunks
+    work: run.StepRunner
     accuracy: Callable[..., float]
     evaluate: Callable[..., tuple[np.ndarray, np.ndarray]]
     stage: Stage  # the first of them; kept, as it is known by the identity of its parts
@@ -181,7 +181,7 @@ def search(
     folder: Path,
     record: Mapping[str, Any],
     execution: run.Execution,
-    saving: run.Saving,
+    saving: run.SavePolicy,
     console: rich.console.Console,
     limits: Sequence[constraints.Limit] = (),
 ) -> Learned:
@@ -199,8 +199,8 @@ def search(
         found,
         data.make_batch(found.mean, found.std, augment, size),
         data.make_batch(found.mean, found.std, data.augment.none(), size),
-        data.resident(found.train),
-        data.resident(found.valid),
+        data.to_device(found.train),
+        data.to_device(found.valid),
         program.select,
         entry,
         folder,
@@ -223,7 +223,7 @@ def search(
 
 def _stage(
     host: Host, stage: Stage, number: int, made: dict[Any, Made]
-) -> tuple[Finished, run.Outcome]:
+) -> tuple[StageResult, run.RunResult]:
     """Runs one stage, or takes up what is left of it."""
     key = jax.random.key(host.settings.seed)
     if number:
@@ -234,7 +234,7 @@ def _stage(
         made[same] = _made(host, stage)
     net, search, work, accuracy, evaluate, _ = made[same]
     images = jnp.zeros((1, *host.found.train.inputs.shape[1:]), jnp.float32)
-    state = run.begin(search.init, key, images)
+    state = run.init_compiled(search.init, key, images)
     if stage.begin is not None:
         state = stage.begin(state)
 
@@ -244,12 +244,12 @@ def _stage(
         for limit in host.limits
     }
 
-    def on_epoch(state: SearchState) -> run.Epoch:
+    def on_epoch(state: SearchState) -> run.EpochResult:
         gates = jax.device_get(search.gates(state))
         metrics = {"accuracy/supernet": accuracy(state, host.train, host.valid)}
         metrics |= gate_metrics(stage.space, gates, host.entry.select(stage.space, gates))
         metrics |= {f"expected/{name}": float(cost(gates)) for name, cost in told.items()}
-        return run.Epoch(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
+        return run.EpochResult(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
     steps_per_epoch = data.steps_per_epoch(len(host.found.train.labels), host.settings.batch_size)
     folder = host.folder if number == 0 else host.folder / "stages" / stage.name
@@ -273,7 +273,7 @@ def _stage(
     shaken, k_batch = jax.jit(host.shaken), jax.random.fold_in(key, BATCHES)
     batch = lambda i: shaken(host.train, k_batch, jnp.int32(i))
     judge = lambda gates: evaluate(outcome.state, gates, host.valid)
-    return Finished(outcome.state, gates, judge, net, batch), outcome
+    return StageResult(outcome.state, gates, judge, net, batch), outcome
 
 
 def _made(host: Host, stage: Stage) -> Made:
@@ -307,7 +307,7 @@ def _made(host: Host, stage: Stage) -> Made:
     return Made(
         net,
         search,
-        run.chunks_of(update, (host.train, host.valid), host.execution.mode),
+        run.make_runner(update, (host.train, host.valid), host.execution.mode),
         accuracy,
         rank_correlation.evaluator(net, valid, valid_steps),
         stage,

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 from jaxnas import data, run
-from jaxnas.pipelines.settings import Place, Source
+from jaxnas.pipelines.settings import DataSettings, RunSettings
 
 
 def load(
-    source: Source, train_fraction: float = 0.5, split_seed: int | None = None
+    source: DataSettings, train_fraction: float = 0.5, split_seed: int | None = None
 ) -> data.DataSet:
     """The data set that a source names. Raises DataError."""
     return data.load(
@@ -38,7 +38,7 @@ def label(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem.removesuffix(".npz")).strip("-") or "run"
 
 
-def folder(place: Place, name: str) -> Path:
+def folder(place: RunSettings, name: str) -> Path:
     """The run's folder. Raises RunError where `--resume` finds nothing to go on with."""
     chosen = Path(place.out).expanduser() / (place.name or name)
     if place.resume and not (chosen / "settings.json").exists():
@@ -49,6 +49,6 @@ def folder(place: Place, name: str) -> Path:
     return chosen
 
 
-def saving(place: Place) -> run.Saving:
+def saving(place: RunSettings) -> run.SavePolicy:
     """When checkpoints are written, and how many stay."""
-    return run.Saving(place.save_every_steps, place.save_every_s, place.keep)
+    return run.SavePolicy(place.save_every_steps, place.save_every_s, place.keep)

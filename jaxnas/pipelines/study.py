@@ -96,10 +96,10 @@ def pairs(
     for number, (name, seed) in enumerate(every, 1):
         label = f"row {number} of {len(every)}: {name}, seed {seed}"
         if done(name, seed):
-            progress.say(console, f"{label}: done before")
+            progress.print_line(console, f"{label}: done before")
             continue
         left = [other for other, s in every[number - 1 :] if not done(other, s)]
-        progress.say(console, f"{label}; {_left(left, taken)}")
+        progress.print_line(console, f"{label}; {_left(left, taken)}")
         began = time.monotonic()
         yield name, seed
         taken[name].append(time.monotonic() - began)

@@ -131,7 +131,7 @@ def network(entry: registry.Entry, genotype: Genotype, recipe: Recipe, classes: 
     )
 
 
-def refuse(entry: registry.Entry, genotype: Genotype, recipe: Recipe, found: data.DataSet) -> None:
+def check(entry: registry.Entry, genotype: Genotype, recipe: Recipe, found: data.DataSet) -> None:
     """Raises ValueError where a resolved recipe cannot train a genotype on these images.
 
     Nothing is computed: call it before a search whose cell is to be trained so.
@@ -144,7 +144,7 @@ def refuse(entry: registry.Entry, genotype: Genotype, recipe: Recipe, found: dat
     data.steps_per_epoch(len(found.train.labels) + len(found.valid.labels), recipe.batch_size)
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """A training that may have been begun before."""
 
     net: Network
@@ -163,10 +163,10 @@ def plan(
     *,
     mode: str | None = None,
     start: tuple[Weights, Stats] | None = None,
-) -> Plan:
+) -> TrainingPlan:
     """How a resolved recipe trains a genotype, from `start` or from weights drawn by `seed`."""
     net = network(entry, genotype, recipe, len(found.class_names))
-    steps_per_epoch = data.steps_per_epoch(len(data.whole(found).labels), recipe.batch_size)
+    steps_per_epoch = data.steps_per_epoch(len(data.merge_train(found).labels), recipe.batch_size)
     execution = run.execution(steps_per_epoch, mode)
     settings = flat(recipe) | {
         "data": found.name,
@@ -176,8 +176,10 @@ def plan(
     }
     if start is not None:
         settings["start"] = checkpoint.digest(start)
-    record = run.describe(settings, execution, found.digest)
-    return Plan(net, trainer(net, recipe, steps_per_epoch), steps_per_epoch, execution, record)
+    record = run.record(settings, execution, found.digest)
+    return TrainingPlan(
+        net, trainer(net, recipe, steps_per_epoch), steps_per_epoch, execution, record
+    )
 
 
 def train(
@@ -189,7 +191,7 @@ def train(
     *,
     folder: Path,
     title: str,
-    saving: run.Saving,
+    saving: run.SavePolicy,
     mode: str | None,
     console: rich.console.Console,
     timed: bool = True,
@@ -202,14 +204,14 @@ def train(
     read. `start` are weights and statistics to begin with in the place of random ones. Raises
     what `run.claim` and `run.loop` raise.
     """
-    images, shape = data.whole(found), found.train.inputs.shape[1:]
+    images, shape = data.merge_train(found), found.train.inputs.shape[1:]
     planned = plan(entry, genotype, recipe, seed, found, mode=mode, start=start)
     net, training, steps_per_epoch, execution, record = planned
     with run.claim(folder, record) as folder:
         if (folder / RESULT).exists():
             return _read(folder / RESULT)
         k_init, k_images = jax.random.split(jax.random.key(seed))
-        state = run.begin(training.init, k_init, jnp.zeros((1, *shape), jnp.float32))
+        state = run.init_compiled(training.init, k_init, jnp.zeros((1, *shape), jnp.float32))
         if start is not None:
             state = state._replace(weights=start[0], stats=start[1])
         batch = data.make_batch(
@@ -223,7 +225,7 @@ def train(
             total_steps=recipe.epochs * steps_per_epoch,
             steps_per_epoch=steps_per_epoch,
             execution=execution,
-            operands=(data.resident(images), k_images),
+            operands=(data.to_device(images), k_images),
             saving=saving,
             title=title,
             figures=FIGURES,
@@ -241,10 +243,10 @@ def train(
         return result
 
 
-def trained(planned: Plan, found: data.DataSet, folder: Path) -> tuple[Weights, Stats]:
+def trained(planned: TrainingPlan, found: data.DataSet, folder: Path) -> tuple[Weights, Stats]:
     """The weights that `train` tested in the end, and the statistics. Raises CheckpointError."""
     image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
-    like = run.begin(planned.training.init, jax.random.key(0), image)
+    like = run.init_compiled(planned.training.init, jax.random.key(0), image)
     fingerprint = run.fingerprint(planned.record)
     state, _ = checkpoint.read(folder / "checkpoints", like, fingerprint)
     return planned.training.tested(state), state.stats

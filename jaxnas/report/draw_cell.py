@@ -13,14 +13,14 @@ _TITLE = 26
 _FONT = 10.5
 
 
-class Family(NamedTuple):
+class OpFamily(NamedTuple):
     """Operations that share a colour."""
 
     name: str
     colour: str  # of `canvas.COLOURS`; its pale side is `colour-soft`
 
 
-def family(op: str) -> Family:
+def family(op: str) -> OpFamily:
     """The family of an operation, by its name."""
     for pattern, name, colour in (
         (r"none|zero", "none", "faint"),
@@ -31,8 +31,8 @@ def family(op: str) -> Family:
         (r".*conv", "convolution", "teal"),
     ):
         if re.match(pattern, op):
-            return Family(name, colour)
-    return Family("other", "rose")
+            return OpFamily(name, colour)
+    return OpFamily("other", "rose")
 
 
 def label(op: str) -> str:

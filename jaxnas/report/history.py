@@ -32,7 +32,7 @@ class Point(NamedTuple):
     value: float
 
 
-def charts(run: run_reader.Run, missing: list[str]) -> str:
+def charts(run: run_reader.RunContents, missing: list[str]) -> str:
     """A chart for each prefix of metric names, as `loss` of `loss/train`."""
     groups: dict[str, dict[str, dict[float, Point]]] = {}
     for entry in run.metrics:
@@ -86,7 +86,7 @@ def _chart(prefix: str, group: Mapping[str, list[Point]]) -> str:
     return markup.figure(picture, "curve-" + re.sub(r"[^A-Za-z0-9]+", "-", prefix), left_out)
 
 
-def heat_maps(run: run_reader.Run, missing: list[str]) -> str:
+def heat_maps(run: run_reader.RunContents, missing: list[str]) -> str:
     """A heat map for each cell whose gates were recorded."""
     figures = []
     for index, (name, choice) in enumerate(run.space.items() if run.gates else ()):
@@ -107,7 +107,7 @@ def heat_maps(run: run_reader.Run, missing: list[str]) -> str:
     return "".join(figures)
 
 
-def _moments(run: run_reader.Run, name: str, shape: tuple[int, int]):
+def _moments(run: run_reader.RunContents, name: str, shape: tuple[int, int]):
     """The gates f32[T, edges, candidates] of a cell, their epochs or steps, and which."""
     kept = []
     # A resumed run may tell a step twice: the later telling counts.

@@ -9,7 +9,7 @@ import numpy as np
 from jaxnas.report import curves, formatting, markup, run_reader
 
 
-def headline(run: run_reader.Run) -> str:
+def headline(run: run_reader.RunContents) -> str:
     """The numbers that matter most, as tiles."""
     found, top1, random = _found(run), *_results(run)
     digits = _digits(run)
@@ -58,7 +58,7 @@ def headline(run: run_reader.Run) -> str:
     return f'<dl class="tiles" aria-label="Headline numbers">{cards}</dl>'
 
 
-def comparison(run: run_reader.Run, missing: list[str]) -> str:
+def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
     """The found cell beside the random ones: words, a chart, a table."""
     top1, random = _results(run)
     if top1 is None or not random:
@@ -98,7 +98,7 @@ def comparison(run: run_reader.Run, missing: list[str]) -> str:
     )
 
 
-def calibration(run: run_reader.Run, missing: list[str]) -> str:
+def calibration(run: run_reader.RunContents, missing: list[str]) -> str:
     """The reliability diagram, and how to read it."""
     found = _found(run)
     table, ece = found.get("reliability"), formatting.fraction(found.get("ece"))
@@ -120,12 +120,12 @@ def calibration(run: run_reader.Run, missing: list[str]) -> str:
     return f'<div class="grid">{markup.figure(picture, "calibration")}<div>{words}</div></div>'
 
 
-def _found(run: run_reader.Run) -> Mapping[str, Any]:
+def _found(run: run_reader.RunContents) -> Mapping[str, Any]:
     found = run.summary.get("found")
     return found if isinstance(found, dict) else {}
 
 
-def _results(run: run_reader.Run) -> tuple[float | None, list[float]]:
+def _results(run: run_reader.RunContents) -> tuple[float | None, list[float]]:
     """The found cell's top-1 and those of the random cells."""
     values = [formatting.fraction(entry.get("top1")) for entry in _random(run)]
     return formatting.fraction(_found(run).get("top1")), [
@@ -133,12 +133,12 @@ def _results(run: run_reader.Run) -> tuple[float | None, list[float]]:
     ]
 
 
-def _random(run: run_reader.Run) -> list[Mapping[str, Any]]:
+def _random(run: run_reader.RunContents) -> list[Mapping[str, Any]]:
     entries = run.summary.get("random")
     return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
 
 
-def _digits(run: run_reader.Run) -> int:
+def _digits(run: run_reader.RunContents) -> int:
     table = _found(run).get("reliability")
     counts = table.get("count") if isinstance(table, dict) else None
     if not isinstance(counts, list):

@@ -34,13 +34,15 @@ def write(run_folder: str | Path) -> Path:
     return report_figures.save_text(_page(run, sections, missing), target / "report.html")
 
 
-def _page(run: run_reader.Run, sections: list[tuple[str, str, str]], missing: list[str]) -> str:
+def _page(
+    run: run_reader.RunContents, sections: list[tuple[str, str, str]], missing: list[str]
+) -> str:
     kind = "Architecture search" if run.searched else "Training of a found cell"
     lead = f"{results.headline(run)}\n{_missing(missing)}"
     return html_page.html(kind, run.name, _chips(run), lead, sections)
 
 
-def _chips(run: run_reader.Run) -> str:
+def _chips(run: run_reader.RunContents) -> str:
     flat = dict(_flat(run.settings))
     chips = []
     for wanted in ("method", "space", "data", "seed", "device"):
@@ -61,7 +63,7 @@ def _missing(missing: list[str]) -> str:
     )
 
 
-def _cells(run: run_reader.Run, target: Path, missing: list[str]) -> str:
+def _cells(run: run_reader.RunContents, target: Path, missing: list[str]) -> str:
     if run.genotype is None:
         return ""
     figures = []
@@ -88,7 +90,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def _settings(run: run_reader.Run) -> str:
+def _settings(run: run_reader.RunContents) -> str:
     rows = "".join(
         f'<tr><th scope="row">{markup.text(key)}</th><td>{markup.text(value)}</td></tr>'
         for key, value in _flat(run.settings)
@@ -102,7 +104,7 @@ def _settings(run: run_reader.Run) -> str:
     )
 
 
-def _reproduce(run: run_reader.Run, missing: list[str]) -> str:
+def _reproduce(run: run_reader.RunContents, missing: list[str]) -> str:
     parts = []
     for key, words in (
         ("command", "The same search again, from nothing:"),

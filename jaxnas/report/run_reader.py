@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jaxnas.spaces import genotype
 
 
-class Run(NamedTuple):
+class RunContents(NamedTuple):
     name: str
     settings: Mapping[str, Any]
     metrics: tuple[Mapping[str, Any], ...]  # one an entry of metrics.jsonl
@@ -20,7 +20,7 @@ class Run(NamedTuple):
     searched: bool  # else a given genotype was trained, which has neither gates nor a space
 
 
-def read(folder: Path) -> Run:
+def read(folder: Path) -> RunContents:
     """Reads a run folder; raises ValueError only where there is no such folder.
 
     Half a last line of a .jsonl file, as a killed process leaves it, is skipped.
@@ -39,7 +39,9 @@ def read(folder: Path) -> Run:
     found = _genotype(folder / "genotype.json", missing)
     summary = _table(folder / "summary.json", "the test results", missing)
     name = folder.resolve().name
-    return Run(name, settings, metrics, gates, space, found, summary, tuple(missing), searched)
+    return RunContents(
+        name, settings, metrics, gates, space, found, summary, tuple(missing), searched
+    )
 
 
 def read_genotype(path: Path) -> genotype.Genotype:

@@ -6,14 +6,14 @@ from typing import NamedTuple
 from jaxnas.report import markup
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     """`rows` of as many texts as `head` has; the first of each is its name."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-def checked(table: Table) -> Table:
+def check(table: TextTable) -> TextTable:
     """`table`, or ValueError where a row has not as many texts as the head."""
     for row in table.rows:
         if len(row) != len(table.head):
@@ -24,30 +24,30 @@ def checked(table: Table) -> Table:
     return table
 
 
-def text(table: Table) -> str:
+def text(table: TextTable) -> str:
     """Columns side by side: names to the left, figures to the right."""
-    lines = [table.head, *checked(table).rows]
+    lines = [table.head, *check(table).rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = ([name.ljust, *(each.rjust for each in rest)] for name, *rest in lines)
     rows = ("  ".join(a(w) for a, w in zip(row, widths, strict=True)) for row in aligned)
     return "".join(f"{row.rstrip()}\n" for row in rows)
 
 
-def markdown(table: Table) -> str:
+def markdown(table: TextTable) -> str:
     """The table in GitHub's Markdown."""
     row = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
     rule = "|---" + "|---:" * (len(table.head) - 1) + "|\n"
-    return row(table.head) + rule + "".join(map(row, checked(table).rows))
+    return row(table.head) + rule + "".join(map(row, check(table).rows))
 
 
-def html(table: Table, caption: str) -> str:
+def html(table: TextTable, caption: str) -> str:
     """The table for a page; it scrolls where it does not fit."""
     head = "".join(f'<th scope="col">{markup.text(cell)}</th>' for cell in table.head)
     body = "".join(
         f'<tr><th scope="row">{markup.text(name)}</th>'
         + "".join(f"<td>{markup.text(cell)}</td>" for cell in rest)
         + "</tr>"
-        for name, *rest in checked(table).rows
+        for name, *rest in check(table).rows
     )
     return (
         f'<div class="scroll" tabindex="0"><table><caption>{markup.text(caption)}</caption>'

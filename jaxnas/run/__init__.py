@@ -1,30 +1,29 @@
 """The host side of a run: one loop, for a search as for the training of a network."""
 
 from jaxnas.run import compilation_cache, memory, process
-from jaxnas.run.beginning import begin
-from jaxnas.run.checkpoint_policy import Saving
+from jaxnas.run.beginning import init_compiled
+from jaxnas.run.checkpoint_policy import SavePolicy
 from jaxnas.run.health import NonFiniteError
-from jaxnas.run.loop import Epoch, Outcome, loop
-from jaxnas.run.provenance import describe, fingerprint
+from jaxnas.run.loop import EpochResult, RunResult, loop
+from jaxnas.run.provenance import fingerprint, record
 from jaxnas.run.run_folder import RunError, claim, write_text
 from jaxnas.run.signals import Interrupted
-from jaxnas.run.step_runner import Chunks, Execution, execution
-from jaxnas.run.step_runner import chunks as chunks_of
+from jaxnas.run.step_runner import Execution, StepRunner, execution, make_runner
 
 __all__ = [
-    "Chunks",
-    "Epoch",
+    "StepRunner",
+    "EpochResult",
     "Execution",
     "Interrupted",
     "NonFiniteError",
-    "Outcome",
+    "RunResult",
     "RunError",
-    "Saving",
-    "begin",
-    "chunks_of",
+    "SavePolicy",
+    "init_compiled",
+    "make_runner",
     "claim",
     "compilation_cache",
-    "describe",
+    "record",
     "execution",
     "fingerprint",
     "loop",

@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 
-HASTE = {"xla_backend_optimization_level": 0}  # random draws compile ten times faster so
+UNOPTIMISED_INIT = {"xla_backend_optimization_level": 0}  # random draws compile ten times faster so
 
 
-def begin(init: Callable[..., Any], *arguments: Any) -> Any:
+def init_compiled(init: Callable[..., Any], *arguments: Any) -> Any:
     """`init(*arguments)`, compiled; on the CPU without optimisation."""
-    hasty = HASTE if jax.default_backend() == "cpu" else None
+    hasty = UNOPTIMISED_INIT if jax.default_backend() == "cpu" else None
     return jax.jit(init).lower(*arguments).compile(hasty)(*arguments)

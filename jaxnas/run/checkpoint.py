@@ -33,17 +33,17 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be written, read, or used here."""
 
 
-class Keep(NamedTuple):
+class PreservationPolicy(NamedTuple):
     """Which checkpoints stay: the latest few, and every one at a multiple of `every_steps`."""
 
     latest: int = 2
     every_steps: int | None = None
 
 
-LATEST = Keep()
+LATEST = PreservationPolicy()
 
 
-class Store(NamedTuple):
+class CheckpointStore(NamedTuple):
     """An open folder of checkpoints.
 
     `save(step, state)` returns when all is on disk. `restore(like)` gives `(state, step)` of
@@ -57,9 +57,12 @@ class Store(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(
-    folder: Path, fingerprint: str, keep: Keep = LATEST, note: Callable[[str], None] = print
-) -> Iterator[Store]:
+def open_store(
+    folder: Path,
+    fingerprint: str,
+    keep: PreservationPolicy = LATEST,
+    note: Callable[[str], None] = print,
+) -> Iterator[CheckpointStore]:
     """A store to write to, held by one process.
 
     `fingerprint` names the settings the states belong to; `note` is told of each damaged
@@ -77,7 +80,7 @@ def opened(
         cleanup_tmp_directories=True,
     )
     with _manager(folder, options) as manager:
-        yield Store(
+        yield CheckpointStore(
             save=lambda step, state: _save(manager, folder, fingerprint, step, state),
             restore=lambda like: _restore(manager, folder, fingerprint, like, note, move=True),
             steps=lambda: sorted(manager.all_steps()),
@@ -96,7 +99,7 @@ def read(folder: Path, like: State, fingerprint: str | None = None) -> tuple[Sta
     # Orbax's own `read_only` logs three warnings; a manager that saves nothing writes nothing.
     options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
     with _manager(folder, options) as manager:
-        found = _restore(manager, folder, fingerprint, like, _refuse, move=False)
+        found = _restore(manager, folder, fingerprint, like, _raise_unusable, move=False)
     if found is None:
         raise CheckpointError(f"There are no checkpoints in {folder}: run the command that saves.")
     return found
@@ -252,7 +255,7 @@ def _free(path: Path) -> Path:
     return taken
 
 
-def _refuse(message: str) -> None:
+def _raise_unusable(message: str) -> None:
     raise CheckpointError(f"{message} Run the command that saved it again: it starts before it.")
 
 

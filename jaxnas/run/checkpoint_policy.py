@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jaxnas.run import checkpoint
 
 
-class Saving(NamedTuple):
+class SavePolicy(NamedTuple):
     """By steps, by seconds, or both; always at a chunk's end.
 
     The last step is saved too, and the step at which the run was asked to stop. With
@@ -19,10 +19,10 @@ class Saving(NamedTuple):
     keep_epochs: int | None = None
 
 
-EVERY_MINUTE = Saving()
+EVERY_MINUTE = SavePolicy()
 
 
-def checked(saving: Saving) -> Saving:
+def check(saving: SavePolicy) -> SavePolicy:
     """`saving`, or ValueError for a number that is not positive."""
     for name, value in saving._asdict().items():
         if value is not None and value <= 0:
@@ -30,13 +30,17 @@ def checked(saving: Saving) -> Saving:
     return saving
 
 
-def kept(saving: Saving, steps_per_epoch: int) -> checkpoint.Keep:
+def in_steps(saving: SavePolicy, steps_per_epoch: int) -> checkpoint.PreservationPolicy:
     """The same policy, in steps."""
     epochs = saving.keep_epochs
-    return checkpoint.Keep(saving.keep, None if epochs is None else epochs * steps_per_epoch)
+    return checkpoint.PreservationPolicy(
+        saving.keep, None if epochs is None else epochs * steps_per_epoch
+    )
 
 
-def is_due(saving: Saving, keep: checkpoint.Keep, step: int, last: int, last_s: float) -> bool:
+def is_due(
+    saving: SavePolicy, keep: checkpoint.PreservationPolicy, step: int, last: int, last_s: float
+) -> bool:
     """Whether to save at `step`, after a save at step `last` and monotonic time `last_s`."""
     if keep.every_steps is not None and step % keep.every_steps == 0:
         return True

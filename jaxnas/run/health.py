@@ -38,7 +38,7 @@ def first_bad_loss(rows: list[Mapping[str, float]]) -> tuple[int, str] | None:
     return None
 
 
-def unsound_leaves(state: Any) -> frozenset[str]:
+def non_finite_leaves(state: Any) -> frozenset[str]:
     """Paths of the leaves that hold a NaN or an infinity."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return frozenset(
@@ -48,7 +48,7 @@ def unsound_leaves(state: Any) -> frozenset[str]:
     )
 
 
-def collapse_watch(
+def warn_on_collapse(
     limits: Mapping[str, float], note: Callable[[str], None]
 ) -> Callable[[Mapping[str, float]], None]:
     """Warns, once each time, when `gates/skips/CELL` reaches the limit of its cell."""

@@ -26,14 +26,14 @@ from jaxnas.run.run_folder import RunError
 State = Any  # a pytree with a field `step`, i32[]
 
 
-class Epoch(NamedTuple):
+class EpochResult(NamedTuple):
     """What a caller measured at the end of an epoch, and a line for `gates.jsonl`."""
 
     metrics: Mapping[str, float] = {}
     gates: Mapping[str, Any] | None = None
 
 
-class Outcome(NamedTuple):
+class RunResult(NamedTuple):
     """How a run ended. The figures of this process are None where it took no step."""
 
     state: State
@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
 
 
 def loop(
-    update: step_runner.Update | step_runner.Chunks,
+    update: step_runner.Update | step_runner.StepRunner,
     state: State,
     *,
     folder: Path,
@@ -53,14 +53,14 @@ def loop(
     steps_per_epoch: int,
     execution: step_runner.Execution,
     operands: tuple = (),
-    on_epoch: Callable[[State], Epoch] | None = None,
-    saving: checkpoint_policy.Saving = checkpoint_policy.EVERY_MINUTE,
+    on_epoch: Callable[[State], EpochResult] | None = None,
+    saving: checkpoint_policy.SavePolicy = checkpoint_policy.EVERY_MINUTE,
     skip_limits: Mapping[str, float] | None = None,
     tensorboard: bool = True,
     title: str = "run",
     figures: tuple[tuple[str, str, str], ...] = progress.SHOWN,
     console: rich.console.Console | None = None,
-) -> Outcome:
+) -> RunResult:
     """Takes `state` from the last checkpoint in `folder`, or from step 0, to `total_steps`.
 
     `update(state, *operands) -> (state, {name: scalar})` is pure; it finds its batch by
@@ -80,36 +80,36 @@ def loop(
     ValueError if the numbers of steps make no run, or `update` changes shapes.
     """
     folder = Path(folder).absolute()
-    keep = checkpoint_policy.kept(
-        checkpoint_policy.checked(saving), _checked(steps_per_epoch, total_steps)
+    keep = checkpoint_policy.in_steps(
+        checkpoint_policy.check(saving), _checked(steps_per_epoch, total_steps)
     )
     if skip_limits and on_epoch is None:
         raise ValueError("Skip limits have no effect without `on_epoch`, which counts skips.")
-    state = step_runner.owned(state)
+    state = step_runner.own_copy(state)
     if int(state.step):
         raise ValueError(f"A run is given its state at step 0, not {int(state.step)}.")
     console = console or rich.console.Console()
     process.keep_freed_memory()
-    ready = isinstance(update, step_runner.Chunks)
+    ready = isinstance(update, step_runner.StepRunner)
     if ready and operands:
         raise ValueError("Operands have no effect on chunks, which were made with their own.")
-    work = update if ready else step_runner.chunks(update, operands, execution.mode)
+    work = update if ready else step_runner.make_runner(update, operands, execution.mode)
     compile_s = needed_bytes = None
     spent_s = 0.0
 
     with contextlib.ExitStack() as stack:
-        enter, note = stack.enter_context, lambda text: progress.say(console, text)
+        enter, note = stack.enter_context, lambda text: progress.print_line(console, text)
         stop = enter(signals.stop_requests(note))
         # Infinities that a state begins with, as of a running minimum, are no failure.
-        infinite = health.unsound_leaves(state)
+        infinite = health.non_finite_leaves(state)
         fingerprint = provenance.fingerprint(record)
-        store = enter(checkpoint.opened(folder / "checkpoints", fingerprint, keep, note))
+        store = enter(checkpoint.open_store(folder / "checkpoints", fingerprint, keep, note))
         state, start = store.restore(state) or (state, 0)
         if start:
             note(f"{title}: goes on after step {start} of {total_steps}")
-        written = enter(metric_writer.opened(folder, start, tensorboard))
-        show = enter(progress.shown(title, start, total_steps, steps_per_epoch, figures, console))
-        watch = health.collapse_watch(skip_limits or {}, note)
+        written = enter(metric_writer.open_writer(folder, start, tensorboard))
+        show = enter(progress.show(title, start, total_steps, steps_per_epoch, figures, console))
+        watch = health.warn_on_collapse(skip_limits or {}, note)
         step = saved = start
         saved_s = time.monotonic()
 
@@ -117,7 +117,7 @@ def loop(
             nonlocal saved, saved_s
             if step == saved:
                 return
-            for leaf in sorted(health.unsound_leaves(state) - infinite):
+            for leaf in sorted(health.non_finite_leaves(state) - infinite):
                 raise health.NonFiniteError(f"The state's {leaf}", step, saved or None, folder)
             written.sync()
             store.save(step, state)
@@ -133,7 +133,7 @@ def loop(
                 )
 
         while step < total_steps:
-            length = step_runner.length_from(
+            length = step_runner.chunk_length(
                 step, total_steps, steps_per_epoch, execution.chunk_steps
             )
             with _memory_errors():
@@ -173,11 +173,13 @@ def loop(
                 save()
             stop_if_asked()
     steps = step - start
-    return Outcome(state, start, 1e3 * spent_s / steps if steps else None, compile_s, needed_bytes)
+    return RunResult(
+        state, start, 1e3 * spent_s / steps if steps else None, compile_s, needed_bytes
+    )
 
 
 def _report(
-    epoch: Epoch, place: dict[str, int], written: metric_writer.Journal
+    epoch: EpochResult, place: dict[str, int], written: metric_writer.MetricWriter
 ) -> dict[str, float]:
     line = place | {name: float(value) for name, value in epoch.metrics.items()}
     written.measured([line])

@@ -13,7 +13,7 @@ from jaxnas.run import tensorboard as run_tensorboard
 Line = Mapping[str, Any]
 
 
-class Journal(NamedTuple):
+class MetricWriter(NamedTuple):
     """`measured(lines)` takes metric lines, `gates(line)` one of gates; `sync` before a save."""
 
     measured: Callable[[list[Line]], None]
@@ -22,18 +22,18 @@ class Journal(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(folder: Path, step: int, tensorboard: bool) -> Iterator[Journal]:
+def open_writer(folder: Path, step: int, tensorboard: bool) -> Iterator[MetricWriter]:
     """The journal of a run that goes on after `step`: what was written beyond it is cut off.
 
     Files: `metrics.jsonl`, `gates.jsonl`, `tensorboard/`. Raises RunError, also from its
     functions, if the disk refuses.
     """
     with contextlib.ExitStack() as stack:
-        lines = stack.enter_context(metrics.opened(folder / "metrics.jsonl", step))
-        gates = stack.enter_context(metrics.opened(folder / "gates.jsonl", step))
+        lines = stack.enter_context(metrics.open_lines(folder / "metrics.jsonl", step))
+        gates = stack.enter_context(metrics.open_lines(folder / "gates.jsonl", step))
         draw = None
         if tensorboard:
-            draw = stack.enter_context(run_tensorboard.opened(folder / "tensorboard", step))
+            draw = stack.enter_context(run_tensorboard.open_writer(folder / "tensorboard", step))
 
         def measured(new: list[Line]) -> None:
             lines.write(new)
@@ -44,7 +44,7 @@ def opened(folder: Path, step: int, tensorboard: bool) -> Iterator[Journal]:
             lines.sync()
             gates.sync()
 
-        yield Journal(measured, lambda line: gates.write([line]), sync)
+        yield MetricWriter(measured, lambda line: gates.write([line]), sync)
 
 
 def step_lines(

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 from jaxnas.run import run_folder
 
 
-class Lines(NamedTuple):
+class JsonLines(NamedTuple):
     """An open file of JSON lines; `write` leaves them with the kernel, `sync` with the disk."""
 
     write: Callable[[Iterable[Mapping[str, Any]]], None]
@@ -23,7 +23,7 @@ class Lines(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: Path, step: int) -> Iterator[Lines]:
+def open_lines(path: Path, step: int) -> Iterator[JsonLines]:
     """Appends to a file whose lines beyond `step` are cut off first.
 
     Raises RunError, also from `write` and `sync`, if the disk refuses.
@@ -41,7 +41,7 @@ def opened(path: Path, step: int) -> Iterator[Lines]:
             with run_folder.writing(path):
                 os.fsync(file.fileno())
 
-        yield Lines(write, sync)
+        yield JsonLines(write, sync)
 
 
 def _length(path: Path, step: int) -> int:

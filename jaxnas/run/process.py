@@ -28,7 +28,7 @@ def keep_freed_memory() -> bool:
 
 
 @contextlib.contextmanager
-def without_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """No garbage is collected meanwhile: tracing makes millions of objects that all live."""
     was_on = gc.isenabled()
     gc.disable()
@@ -40,7 +40,7 @@ def without_collection() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def without_optimisation() -> Iterator[None]:
+def unoptimised() -> Iterator[None]:
     """Programs are compiled as fast as XLA can, for what runs each of them once or twice."""
     before = jax.config.values[UNOPTIMISED]
     jax.config.update(UNOPTIMISED, True)

@@ -35,7 +35,7 @@ class Progress(NamedTuple):
 
 
 @contextlib.contextmanager
-def shown(
+def show(
     title: str,
     step: int,
     total_steps: int,
@@ -65,7 +65,7 @@ def shown(
                 means.sums.clear()
                 means.counts.clear()
 
-        yield Progress(lambda text: say(console, text), compiling, moved)
+        yield Progress(lambda text: print_line(console, text), compiling, moved)
 
 
 def duration(seconds: float) -> str:
@@ -75,7 +75,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def say(console: rich.console.Console, text: str) -> None:
+def print_line(console: rich.console.Console, text: str) -> None:
     """One plain line, neither wrapped nor coloured."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -111,7 +111,7 @@ def _live(title, step, total_steps, console):
                 yield
             finally:
                 bars.remove_task(task)
-            say(console, f"{title}: compiled in {time.monotonic() - began:.1f} s")
+            print_line(console, f"{title}: compiled in {time.monotonic() - began:.1f} s")
 
         yield compiling, lambda step, words, _: bars.update(bar, completed=step, words=words)
 
@@ -123,15 +123,15 @@ def _plain(title, step, total_steps, console):
     @contextlib.contextmanager
     def compiling():
         began = time.monotonic()
-        say(console, f"{title}: compiling (the next step waits for this) ...")
+        print_line(console, f"{title}: compiling (the next step waits for this) ...")
         yield
-        say(console, f"{title}: compiled in {time.monotonic() - began:.1f} s")
+        print_line(console, f"{title}: compiled in {time.monotonic() - began:.1f} s")
 
     def put(step, words, ends_epoch):
         nonlocal last_s
         silent_s = time.monotonic() - last_s
         if silent_s >= EVERY_S or (ends_epoch and silent_s >= EPOCHS_S) or step == total_steps:
             last_s = time.monotonic()
-            say(console, f"{title}: step {step}/{total_steps}  {words}")
+            print_line(console, f"{title}: step {step}/{total_steps}  {words}")
 
     yield compiling, put

@@ -17,7 +17,7 @@ from jaxnas.run.step_runner import Execution
 PACKAGES = ("jaxnas", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
-def describe(
+def record(
     settings: Mapping[str, Any], execution: Execution, data_digest: str | None = None
 ) -> dict[str, Any]:
     """The record of a run, as `settings.json` keeps it.
@@ -40,12 +40,12 @@ def describe(
 
 def fingerprint(record: Mapping[str, Any]) -> str:
     """SHA-256 of what determines the result on a given machine: all but the environment."""
-    return hashlib.sha256(json.dumps(_decisive(record), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_fingerprinted(record), sort_keys=True).encode()).hexdigest()
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The settings in which two records differ, each as `name (OLD there, NEW now)`."""
-    old, new = (_flat(_decisive(record)) for record in (old, new))
+    old, new = (_flat(_fingerprinted(record)) for record in (old, new))
     absent = "absent"
     return [
         f"{name} ({old.get(name, absent)} there, {new.get(name, absent)} now)"
@@ -54,7 +54,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _decisive(record: Mapping[str, Any]) -> dict[str, Any]:
+def _fingerprinted(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: record.get(name) for name in ("settings", "data", "execution")}
 
 

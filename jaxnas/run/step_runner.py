@@ -13,7 +13,7 @@ from jaxnas.run import process
 State = Any
 Update = Callable[..., tuple[State, dict[str, jax.Array]]]  # (state, *operands)
 
-BREATH_S = 1.0  # after so long a stepped chunk gives the host its turn
+MAX_CHUNK_S = 1.0  # after so long a stepped chunk gives the host its turn
 
 
 class Execution(NamedTuple):
@@ -27,7 +27,7 @@ class Execution(NamedTuple):
     chunk_steps: int
 
 
-class Chunks(NamedTuple):
+class StepRunner(NamedTuple):
     """`run(state, steps, enough) -> (state, steps done, {name: f32[steps done]})`.
 
     `state` is donated. A stepped chunk ends early, after a step, where `enough()` says so.
@@ -62,7 +62,7 @@ def execution(
     return Execution(mode, min(chunk_steps, steps_per_epoch))
 
 
-def options() -> dict[str, int]:
+def compiler_options() -> dict[str, int]:
     """XLA's options for the program of a step on this backend.
 
     On the CPU LLVM's first level, a quarter less compilation for steps that are no slower, and
@@ -74,13 +74,13 @@ def options() -> dict[str, int]:
     return {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
 
 
-def length_from(step: int, total_steps: int, steps_per_epoch: int, chunk_steps: int) -> int:
+def chunk_length(step: int, total_steps: int, steps_per_epoch: int, chunk_steps: int) -> int:
     """Steps to the next boundary of the grid, which is laid anew from each epoch's start."""
     within = step % steps_per_epoch
     return min(chunk_steps - within % chunk_steps, steps_per_epoch - within, total_steps - step)
 
 
-def chunks(update: Update, operands: tuple, mode: str) -> Chunks:
+def make_runner(update: Update, operands: tuple, mode: str) -> StepRunner:
     """The chunks of `update(state, *operands) -> (state, metrics)`, compiled when first run.
 
     Raises ValueError if `update` gives back a state of other shapes or dtypes, or a metric
@@ -109,8 +109,8 @@ def chunks(update: Update, operands: tuple, mode: str) -> Chunks:
             # The state comes back as it was laid out, else the next call would not take it.
             layouts = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
             jitted = jax.jit(program, donate_argnums=0, out_shardings=layouts)
-            with process.without_collection():
-                programs[length] = jitted.lower(state, *operands).compile(options())
+            with process.no_garbage_collection():
+                programs[length] = jitted.lower(state, *operands).compile(compiler_options())
         return programs[length]
 
     def scan(state, steps, enough):
@@ -119,7 +119,7 @@ def chunks(update: Update, operands: tuple, mode: str) -> Chunks:
         return state, steps, jax.device_get(measured)
 
     def step_by_step(state, steps, enough):
-        program, rows, until = compiled(state, steps), [], time.monotonic() + BREATH_S
+        program, rows, until = compiled(state, steps), [], time.monotonic() + MAX_CHUNK_S
         for _ in range(steps):
             state, measured = program(state, *operands)
             rows.append(measured)
@@ -131,7 +131,7 @@ def chunks(update: Update, operands: tuple, mode: str) -> Chunks:
         host = jax.device_get(rows)
         return state, len(rows), {name: np.stack([row[name] for row in host]) for name in host[0]}
 
-    return Chunks(
+    return StepRunner(
         scan if mode == "scan" else step_by_step,
         compiled,
         lambda steps: length_of(steps) in programs,
@@ -142,7 +142,7 @@ def _arrived(state: State) -> None:
     jax.block_until_ready(state.step)
 
 
-def owned(state: State) -> State:
+def own_copy(state: State) -> State:
     """A copy to donate: no buffer of it is shared, and no dtype of it is weak."""
     return jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype, copy=True), _arrays(state))
 

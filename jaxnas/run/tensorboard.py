@@ -10,7 +10,7 @@ from jaxnas.run.run_folder import writing
 
 
 @contextlib.contextmanager
-def opened(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str, Any]]], None]]:
+def open_writer(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str, Any]]], None]]:
     """A function that writes metric lines as scalars; a reader drops those beyond `step`.
 
     We write through tensorboardX's event file and not its SummaryWriter, whose thread dies on

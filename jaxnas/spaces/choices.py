@@ -121,7 +121,7 @@ def hypercuboid(
     return {f"layer_{n}": uniform(edges, candidates) for n in range(layers)}
 
 
-def steps(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...]:
+def transitions(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...]:
     """Of each layer of a `hypercuboid` its ways on: `op:from-to`, and where its gates, laid flat,
     have the gate of that.
 
@@ -144,13 +144,13 @@ def steps(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...]:
     return tuple(found)
 
 
-def paths(grid: Space, widths: Sequence[int]) -> Space:
+def as_chain(grid: Space, widths: Sequence[int]) -> Space:
     """The paths through a `hypercuboid` as a chain: one choice a layer, of how and how wide.
 
     Layer n is the edge (n, n + 1), whose candidates are its `steps`; those of the last layer, which
     are fewer, stand in the choice `last`, all others in `grid`. Raises ValueError as `steps`.
     """
-    rows = [tuple(ways) for ways in steps(grid, widths)]
+    rows = [tuple(ways) for ways in transitions(grid, widths)]
     edges = tuple((n, n + 1) for n in range(len(rows)))
     found = {"grid": Choice(edges[:-1], tuple(rows[:-1])), "last": Choice(edges[-1:], (rows[-1],))}
     return {name: choice for name, choice in found.items() if choice.edges}

@@ -13,20 +13,22 @@ from jaxnas.spaces.genotype import Cell, Genotype
 NOISE = "noise"  # makes an image out of nothing
 
 
-def pruned(genotype: Genotype) -> Genotype:
+def remove_dead_edges(genotype: Genotype) -> Genotype:
     """The genotype with `none` on every dead edge: edges and their order stay."""
-    return genotype._replace(cells={name: _pruned(c) for name, c in genotype.cells.items()})
-
-
-def lives(genotype: Genotype) -> bool:
-    """Whether something of its inputs (or noise) reaches the output of every cell."""
-    return all(
-        any(op != NONE and target in cell.concat for _, target, op in cell.edges)
-        for cell in pruned(genotype).cells.values()
+    return genotype._replace(
+        cells={name: _without_dead_edges(c) for name, c in genotype.cells.items()}
     )
 
 
-def _pruned(cell: Cell) -> Cell:
+def is_connected(genotype: Genotype) -> bool:
+    """Whether something of its inputs (or noise) reaches the output of every cell."""
+    return all(
+        any(op != NONE and target in cell.concat for _, target, op in cell.edges)
+        for cell in remove_dead_edges(genotype).cells.values()
+    )
+
+
+def _without_dead_edges(cell: Cell) -> Cell:
     filled = set(range(cell.inputs))
     for source, target, op in sorted(cell.edges, key=lambda edge: edge[1]):
         if op != NONE and (source in filled or op == NOISE):
@@ -40,7 +42,7 @@ def _pruned(cell: Cell) -> Cell:
     return cell._replace(edges=edges)
 
 
-def twin(genotype: Genotype, space: Space | None = None) -> Genotype | None:
+def isomorph(genotype: Genotype, space: Space | None = None) -> Genotype | None:
     """Another genotype that computes the same, or None where there is none so simple.
 
     Two neighbouring nodes without an operation between them change places. In NAS-Bench-201:

@@ -10,7 +10,9 @@ from jaxnas.spaces.choices import AUXILIARY_SKIP, NONE
 from jaxnas.spaces.genotype import Cell, Genotype
 
 
-def strongest_pairs(space: Space, gates: Gates, keep: int = 2, *, name: str = "darts") -> Genotype:
+def top_edges_per_node(
+    space: Space, gates: Gates, keep: int = 2, *, name: str = "darts"
+) -> Genotype:
     """Each node keeps its `keep` strongest edges, each edge its strongest candidate.
 
     An edge is as strong as its strongest candidate; `none` and an auxiliary skip count for
@@ -39,7 +41,7 @@ def strongest_pairs(space: Space, gates: Gates, keep: int = 2, *, name: str = "d
     return _each(space, gates, name, cell)
 
 
-def argmax(space: Space, gates: Gates, *, name: str = "nasbench201") -> Genotype:
+def argmax_per_edge(space: Space, gates: Gates, *, name: str = "nasbench201") -> Genotype:
     """Every edge keeps its strongest candidate, `none` as well; the last node is the output.
 
     An auxiliary skip is never kept. Ties go to the candidate listed first. NAS-Bench-201, https://arxiv.org/abs/2001.00326
@@ -74,7 +76,7 @@ def above_threshold(
     """
     if not 0 < threshold < 1:
         raise ValueError(f"The threshold of a gate is {threshold}: choose it between 0 and 1.")
-    by_name = strongest_pairs(space, gates, keep, name=name)
+    by_name = top_edges_per_node(space, gates, keep, name=name)
 
     def cell(key: str, found: Cell) -> Cell:
         choice, rows = space[key], np.asarray(gates[key])
@@ -110,7 +112,7 @@ def strongest_path(
     """
     _each(space, gates, name, lambda choice, rows: None)
     rows = []
-    for key, ways in zip(space, spaces.steps(space, widths), strict=True):
+    for key, ways in zip(space, spaces.transitions(space, widths), strict=True):
         taken = np.asarray(gates[key], float).reshape(-1)[list(ways.values())]
         with np.errstate(divide="ignore"):
             rows.append(dict(zip(ways, np.log(np.maximum(taken, 0.0)), strict=True)))

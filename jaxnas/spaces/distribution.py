@@ -30,7 +30,7 @@ class Chances(NamedTuple):
     behind: list[Array]
 
 
-class Law(NamedTuple):
+class ArchDistribution(NamedTuple):
     """D draws, the d-th of `sizes[d]` outcomes, say a network i[positions] as `latency.layout`."""
 
     sizes: tuple[int, ...]
@@ -42,7 +42,7 @@ class Law(NamedTuple):
     chances: Callable[[Gates], Chances]
 
 
-def edges(space: Space) -> Law:
+def edges(space: Space) -> ArchDistribution:
     """Every edge takes a candidate by its own gates: chains, and cells that keep all edges."""
 
     def rows(gates: Gates) -> list[Array]:
@@ -54,7 +54,7 @@ def edges(space: Space) -> Law:
         behind = [jnp.outer(found[i], found[j]) for i, j in zip(order, order[1:], strict=False)]
         return Chances(found, behind)
 
-    return Law(
+    return ArchDistribution(
         genome.sizes(space),
         constraints.normalised,
         rows,

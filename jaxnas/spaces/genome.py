@@ -50,7 +50,7 @@ def enumerable(space: Space) -> bool:
     return not is_chain(space) and math.prod(sizes(space)) <= ENUMERABLE
 
 
-def everything(space: Space, chunk: int = 16384) -> Iterator[np.ndarray]:
+def enumerate_all(space: Space, chunk: int = 16384) -> Iterator[np.ndarray]:
     """All networks of an enumerable space in the order of a table's axes, i[chunk, positions]."""
     shape = sizes(space)
     for start in range(0, math.prod(shape), chunk):
@@ -58,7 +58,7 @@ def everything(space: Space, chunk: int = 16384) -> Iterator[np.ndarray]:
         yield np.stack(np.unravel_index(index, shape), 1)
 
 
-def chance(space: Space, count: int, seed: int = 0) -> np.ndarray:
+def sample_uniform(space: Space, count: int, seed: int = 0) -> np.ndarray:
     """Random networks, every candidate equally likely, i[count, positions]."""
     drawn = np.random.default_rng(seed).random((count, len(sizes(space))))
     return (drawn * np.array(sizes(space))).astype(int)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnas.hardware import programs
-from jaxnas.hardware.programs import OPERATOR, Program, Size
+from jaxnas.hardware.programs import OPERATOR, NetworkSize, Program
 from jaxnas.nets import batch_norm, count, functional, stems
 from jaxnas.spaces import genome, registry
 from jaxnas.spaces.hypercuboid import supernet as hypercuboid
@@ -23,7 +23,7 @@ class Step(NamedTuple):
     stride: int
 
 
-def operators(size: Size) -> list[Program]:
+def operators(size: NetworkSize) -> list[Program]:
     """Each candidate of each layer alone, those of equal sizes once.
 
     `size.cells` are the layers. Raises ValueError for images that become smaller than a pixel.
@@ -44,7 +44,7 @@ def operators(size: Size) -> list[Program]:
     return list(found.values())
 
 
-def work_of(size: Size) -> np.ndarray:
+def work_of(size: NetworkSize) -> np.ndarray:
     """f64[layers, candidates, work.QUANTITIES] of the space of `catalogue.measured`, an image each.
 
     The stem, which is as wide as the first layer's candidate expects, counts with it. Missing
@@ -65,12 +65,12 @@ def work_of(size: Size) -> np.ndarray:
     return np.array([row + [nothing] * (wide - len(row)) for row in rows])
 
 
-def _layers(size: Size) -> Iterator[list[Step]]:
+def _layers(size: NetworkSize) -> Iterator[list[Step]]:
     """The candidates of each layer, in the order of the space of `catalogue.measured`."""
     entry = registry.measured(registry.GRID, size.cells)
-    halved = functional.halving(size.cells)
+    halved = functional.default_reductions(size.cells)
     height, width, _ = size.image
-    stems.refuse_image(height, width, len(set(halved)), imagenet=False)
+    stems.check_image(height, width, len(set(halved)), imagenet=False)
     norm = batch_norm.norms(True, training=False).outside
     for position in sorted(genome.positions(entry.space), key=lambda each: each.edge):
         stride = 2 if position.edge[0] in halved else 1

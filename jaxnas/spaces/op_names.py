@@ -32,7 +32,7 @@ def numbers(name: str) -> dict[str, float]:
     return found | (dict(zip(STEP, map(float, widths.groups()), strict=True)) if widths else {})
 
 
-def grows(names: Sequence[str]) -> np.ndarray:
+def dominates(names: Sequence[str]) -> np.ndarray:
     """bool[O, O]: whether `names[j]` does all that `names[i]` does, and more.
 
     Two names that differ in numbers alone, none of them smaller. More groups are less work per

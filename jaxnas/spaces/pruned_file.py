@@ -11,11 +11,11 @@ from jaxnas.spaces import genotype, registry
 from jaxnas.spaces.genotype import Genotype
 
 
-class NarrowedError(ValueError):
+class PrunedFileError(ValueError):
     """A text that says no narrowed network: the message is one line."""
 
 
-class Narrowed(NamedTuple):
+class PrunedNetwork(NamedTuple):
     """A genotype and the channels of each part, as `nets.cell_narrow.named` orders them."""
 
     genotype: Genotype
@@ -24,7 +24,7 @@ class Narrowed(NamedTuple):
     reductions: tuple[int, ...] | None
 
 
-def network(found: Narrowed, classes: int) -> Network:
+def network(found: PrunedNetwork, classes: int) -> Network:
     """Its network. Raises as `catalogue.of_genotype` and the networks of the space do."""
     return registry.of_genotype(found.genotype).network(
         found.genotype, features=2, cells=found.cells, classes=classes,
@@ -32,33 +32,33 @@ def network(found: Narrowed, classes: int) -> Network:
     )  # fmt: skip
 
 
-def to_json(found: Narrowed) -> str:
+def to_json(found: PrunedNetwork) -> str:
     """The narrowed network, field by field."""
     fields = found._asdict() | {"genotype": json.loads(genotype.to_json(found.genotype))}
     return json.dumps({"jaxnas_narrowed": 1} | fields, indent=1) + "\n"
 
 
-def from_json(text: str) -> Narrowed:
+def from_json(text: str) -> PrunedNetwork:
     """The narrowed network of `to_json`, exactly. Raises NarrowedError."""
     try:
         fields = json.loads(text)
         if fields.pop("jaxnas_narrowed") != 1:
-            raise NarrowedError("It is of another version of jaxnas: narrow it anew.")
+            raise PrunedFileError("It is of another version of jaxnas: narrow it anew.")
         fields["genotype"] = genotype.from_json(json.dumps(fields["genotype"]))
         fields["widths"] = tuple(map(_whole, fields["widths"]))
         if fields["reductions"] is not None:
             fields["reductions"] = tuple(map(_whole, fields["reductions"]))
-        found = Narrowed(**fields)
+        found = PrunedNetwork(**fields)
         network(found, classes=2)
-    except NarrowedError:
+    except PrunedFileError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise NarrowedError(f"This is no narrowed network of jaxnas: {reason}.") from error
+        raise PrunedFileError(f"This is no narrowed network of jaxnas: {reason}.") from error
     return found
 
 
 def _whole(number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
-        raise NarrowedError(f"{number!r} is no number of channels.")
+        raise PrunedFileError(f"{number!r} is no number of channels.")
     return number

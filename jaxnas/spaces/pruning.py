@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxnas.core.types import Network
 from jaxnas.nets import channel_groups, count, functional
-from jaxnas.nets.channel_groups import Kept, Subject
+from jaxnas.nets.channel_groups import ChannelMasks, PrunableNetwork
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.hypercuboid import supernet as hypercuboid
@@ -29,7 +29,9 @@ class Named(NamedTuple):
     unequal: tuple[tuple[int, int], ...] = ()
 
 
-def subject(network: Callable[[Widths], Network], named: Named, image: jax.Array) -> Subject:
+def subject(
+    network: Callable[[Widths], Network], named: Named, image: jax.Array
+) -> PrunableNetwork:
     """`network(widths)` with the parts of `named`; `image` is a batch, of which shapes are taken.
 
     Parts are found from shapes, so that they hold for a user's operations, too. Raises ValueError
@@ -39,16 +41,20 @@ def subject(network: Callable[[Widths], Network], named: Named, image: jax.Array
     widths_of = lambda by_name: tuple(by_name[name] for name in named.names)
     shapes = lambda by_name: jax.eval_shape(network(widths_of(by_name)).init, key, image)
 
-    def left(kept: Kept) -> Widths | None:
+    def left(kept: ChannelMasks) -> Widths | None:
         widths = widths_of({name: int(channels.sum()) for name, channels in kept.items()})
         vanishes = any(widths[i] == widths[j] for i, j in named.unequal)
         return None if vanishes or min(widths) < 2 else widths
 
-    known = channel_groups.parts_by_shape(shapes, dict(zip(named.names, named.widths, strict=True)))
-    return Subject(network(named.widths), known, left, network)
+    known = channel_groups.groups_by_shape(
+        shapes, dict(zip(named.names, named.widths, strict=True))
+    )
+    return PrunableNetwork(network(named.widths), known, left, network)
 
 
-def counter(subject: Subject, named: Named, image: tuple[int, int, int]) -> Callable[[Widths], int]:
+def counter(
+    subject: PrunableNetwork, named: Named, image: tuple[int, int, int]
+) -> Callable[[Widths], int]:
     """Widths -> multiply-accumulates, without tracing a network for each.
 
     A kernel's are its size times the pixels that it makes, and its axes shrink as its parts do.
@@ -58,9 +64,9 @@ def counter(subject: Subject, named: Named, image: tuple[int, int, int]) -> Call
     images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
     weights, _ = jax.eval_shape(subject.net.init, key, images)
     kernels = [
-        (path, channel_groups.at(weights, path).shape, times) for path, times in pixels.items()
+        (path, channel_groups.leaf_at(weights, path).shape, times) for path, times in pixels.items()
     ]
-    touching = {path: channel_groups.touching(subject.parts, path) for path in pixels}
+    touching = {path: channel_groups.groups_of_leaf(subject.parts, path) for path in pixels}
 
     def macs(widths: Widths) -> int:
         left, total = dict(zip(named.names, widths, strict=True)), 0
@@ -87,7 +93,7 @@ def named(
     if family == "nasbench201":
         widths = nasbench201_network.widths_of(features)
         return Named(widths, tuple(f"stage_{i}" for i in range(len(widths))))
-    halved = functional.halving(cells) if reductions is None else reductions
+    halved = functional.default_reductions(cells) if reductions is None else reductions
     widths = darts_network.widths_of(features, cells, halved)
     return Named(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
 

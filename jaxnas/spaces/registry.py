@@ -66,7 +66,12 @@ def entry(name: str, cells: int | None = None) -> Entry:
     if name == "nasbench201":
         known = ops.nasbench201(affine=False), ops.nasbench201(affine=True)
         return Entry(
-            spaces.nasbench201(), *known, _benchmark, discretise.argmax, _benchmark_network, None
+            spaces.nasbench201(),
+            *known,
+            _benchmark,
+            discretise.argmax_per_edge,
+            _benchmark_network,
+            None,
         )
     made = {
         "darts": spaces.darts,
@@ -94,7 +99,7 @@ def _cells(
         candidates,
         derived,
         functools.partial(darts.supernet, candidates=candidates),
-        functools.partial(discretise.strongest_pairs, name=name),
+        functools.partial(discretise.top_edges_per_node, name=name),
         functools.partial(darts_network.cifar, candidates=derived),
         digest,
         pairs=True,
@@ -110,7 +115,7 @@ def measured(name: str, cells: int | None = None) -> Entry:
     found = entry(name, cells)
     if name != GRID:
         return found
-    chain = spaces.paths(found.space, WIDTHS)
+    chain = spaces.as_chain(found.space, WIDTHS)
     return found._replace(space=chain, select=discretise.connected, searched=found.space)
 
 
@@ -272,7 +277,7 @@ def _grid_supernet(
         space,
         widths=[features * width for width in WIDTHS],
         classes=classes,
-        reductions=functional.halving(len(space)) if reductions is None else reductions,
+        reductions=functional.default_reductions(len(space)) if reductions is None else reductions,
         remat=remat,
     )
 
@@ -293,7 +298,7 @@ def _grid_network(
         raise ValueError(f"The path has {_layers(genotype)} layers, not {cells}: it says so.")
     if widths is not None:
         genotype, features = hypercuboid.rewidened(genotype, widths), 1
-    halved = functional.halving(_layers(genotype)) if reductions is None else reductions
+    halved = functional.default_reductions(_layers(genotype)) if reductions is None else reductions
     return hypercuboid.network(genotype, features=features, classes=classes, reductions=halved)
 
 

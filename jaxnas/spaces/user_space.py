@@ -16,16 +16,16 @@ from jaxnas.core.types import Space
 from jaxnas.nets import ops
 
 
-class CustomError(ValueError):
+class UserSpaceError(ValueError):
     """A file that defines no space: the message is one line."""
 
 
-class Custom(NamedTuple):
+class UserSpace(NamedTuple):
     space: Space
     candidates: ops.Ops
 
 
-def load(path: str) -> Custom:
+def load(path: str) -> UserSpace:
     """Runs the file at `path` and takes `SPACE` and `CANDIDATES` from it.
 
     Whatever the file does at import is done: read it before you load a stranger's. Raises
@@ -33,17 +33,19 @@ def load(path: str) -> Custom:
     """
     found = vars(_run(pathlib.Path(path)))
     if "SPACE" not in found:
-        raise CustomError(f"{path} sets no SPACE: give it one, as docs/extending.md shows.")
+        raise UserSpaceError(f"{path} sets no SPACE: give it one, as docs/extending.md shows.")
     space, candidates = found["SPACE"], found.get("CANDIDATES", ops.DARTS)
     for name, value in (("SPACE", space), ("CANDIDATES", candidates)):
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise CustomError(f"{path}: {name} is {type(value).__name__}, not a mapping by names.")
-    return Custom(space, candidates)
+            raise UserSpaceError(
+                f"{path}: {name} is {type(value).__name__}, not a mapping by names."
+            )
+    return UserSpace(space, candidates)
 
 
 def _run(path: pathlib.Path) -> ModuleType:
     if path.suffix != ".py" or not path.is_file():
-        raise CustomError(f"{path} is no file of Python: give the path of one, as my_space.py.")
+        raise UserSpaceError(f"{path} is no file of Python: give the path of one, as my_space.py.")
     # Registered, since dataclasses (and thus Linen modules) look their own module up.
     name = f"jaxnas_custom_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -54,5 +56,5 @@ def _run(path: pathlib.Path) -> ModuleType:
     except Exception as error:  # whatever a user's own code may raise
         del sys.modules[name]
         reason = " ".join(str(error).split()) or "no reason given"
-        raise CustomError(f"{path} stops with {type(error).__name__}: {reason}") from error
+        raise UserSpaceError(f"{path} stops with {type(error).__name__}: {reason}") from error
     return module

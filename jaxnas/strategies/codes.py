@@ -58,7 +58,7 @@ def pruned(entry: registry.Entry, networks: np.ndarray) -> np.ndarray:
                 for i in [at[name, (s, t)]]
             )
             cells[name] = Cell(edges, cell.inputs, cell.concat)
-        left = dataflow.pruned(plan._replace(cells=cells))
+        left = dataflow.remove_dead_edges(plan._replace(cells=cells))
         ops = {(name, (s, t)): op for name, cell in left.cells.items() for s, t, op in cell.edges}
         return [p.candidates.index(ops[p.choice, p.edge]) for p in positions]
 

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.core.stages import Finished
+from jaxnas.core.stages import StageResult
 from jaxnas.hardware.cost import Aim
-from jaxnas.hardware.measure.dataset import Campaign, TargetError
-from jaxnas.hardware.measure.recheck import Times
+from jaxnas.hardware.measure.dataset import CampaignDataset, TargetError
+from jaxnas.hardware.measure.recheck import RecheckedTimes
 from jaxnas.hardware.predict import fit
-from jaxnas.hardware.predict.predictor import Model, unit
+from jaxnas.hardware.predict.predictor import Predictor, unit
 from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.strategies import codes, laws
@@ -20,13 +20,13 @@ HOLDS, REFIT = 0.05, 0.03  # relative: a target holds; a model is fitted again b
 SEEN = 0.005  # a device that is faster or slower by more is said to be
 JUDGED, TIMED, ROUNDS = 32, 4, 25  # by shared weights; measured in a round; rounds at most
 
-Measure = Callable[[Sequence[Genotype], int], Times]  # (networks, number of the round)
+Measure = Callable[[Sequence[Genotype], int], RecheckedTimes]  # (networks, number of the round)
 
 
 class Verdict(NamedTuple):
     genotype: Genotype  # as it is deployed
     record: dict[str, Any]  # JSON
-    model: Model | None  # fitted to all that was measured
+    model: Predictor | None  # fitted to all that was measured
 
 
 class Known(NamedTuple):
@@ -41,10 +41,10 @@ def settle(
     entry: registry.Entry,
     aims: Sequence[Aim],
     pool: Pool,
-    finished: Finished,
+    finished: StageResult,
     *,
-    model: Model | None = None,
-    campaign: Campaign | None = None,
+    model: Predictor | None = None,
+    campaign: CampaignDataset | None = None,
     measure: Measure | None = None,
     note: Callable[[str], None] = lambda line: None,
 ) -> Verdict:
@@ -107,7 +107,7 @@ def settle(
 
 
 def alone(
-    entry: registry.Entry, found: Genotype, model: Model, measure: Measure | None = None
+    entry: registry.Entry, found: Genotype, model: Predictor, measure: Measure | None = None
 ) -> dict[str, Any]:
     """The record of a network that no target chose: predicted, and measured where that can be."""
     network = codes.of_genotype(entry.space, found)[None]
@@ -153,7 +153,7 @@ def shortlist(pool: Pool, aims: Sequence[Aim], known: Known) -> list[int]:
 def judge(
     entry: registry.Entry,
     pool: Pool,
-    finished: Finished,
+    finished: StageResult,
     rows: Sequence[int],
     accuracy: dict[int, float],
 ) -> None:
@@ -167,7 +167,7 @@ def judge(
 
 
 def _as_measured(
-    entry: registry.Entry, campaign: Campaign | None, pool: Pool, known: Known
+    entry: registry.Entry, campaign: CampaignDataset | None, pool: Pool, known: Known
 ) -> None:
     """Writes what the campaign measured in the place of predictions, wherever it did."""
     if campaign is None:
@@ -186,7 +186,7 @@ def _near(ms: np.ndarray, aim: Aim) -> np.ndarray:
     return (ms <= aim.aim) & (ms >= (1 - HOLDS) * aim.aim)
 
 
-def _again(campaign: Campaign, pool: Pool, known: Known) -> Model:
+def _again(campaign: CampaignDataset, pool: Pool, known: Known) -> Predictor:
     rows = list(known.measured)
     return fit.fit(
         campaign.entry.space,

@@ -14,7 +14,7 @@ SOME = 8000  # networks that stand for a space too large to look through
 STARTS = 4  # of a descent
 
 
-def of(entry: registry.Entry) -> distribution.Law:
+def of(entry: registry.Entry) -> distribution.ArchDistribution:
     """The law of a space: paths through the hypercuboid, DARTS's cells, all others."""
     if entry.searched is not None:
         return hypercuboid_distribution.steps(entry.searched, registry.WIDTHS)
@@ -53,12 +53,14 @@ def bettered(entry: registry.Entry, cost: Callable[[np.ndarray], np.ndarray]) ->
     return min(lowest, float(cost(some(entry)).min()))
 
 
-def _random(law: distribution.Law, seed: int) -> np.ndarray:
+def _random(law: distribution.ArchDistribution, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     return np.stack([random.integers(0, size, SOME) for size in law.sizes], 1)
 
 
-def _neighbours(law: distribution.Law, one: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _neighbours(
+    law: distribution.ArchDistribution, one: np.ndarray, others: np.ndarray
+) -> np.ndarray:
     """i[moves, D]: every outcome of every draw, what has no say taken from each of the others."""
     idle = ~law.told(one[None])[0]
     starts = [np.where(idle, other, one) for other in others]

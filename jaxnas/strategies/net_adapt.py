@@ -16,7 +16,7 @@ import optax
 
 from jaxnas.core.types import Batch, Scalar, Stats, Weights
 from jaxnas.nets import channel_groups
-from jaxnas.nets.channel_groups import Kept, Subject
+from jaxnas.nets.channel_groups import ChannelMasks, PrunableNetwork
 
 # Below this share of the first cost a step is no step.
 LEAST_SHARE = 1e-4
@@ -126,7 +126,7 @@ def _proposals(net: Any, how: Narrowing, goal: float, multiple: int) -> list[tup
 class Narrow(NamedTuple):
     """A network on the way: zeros stand where channels went."""
 
-    kept: Kept
+    kept: ChannelMasks
     weights: Weights
     stats: Stats
 
@@ -141,7 +141,7 @@ class Fitted(NamedTuple):
 
 
 def network(
-    subject: Subject,
+    subject: PrunableNetwork,
     weights: Weights,
     stats: Stats,
     *,
@@ -189,11 +189,11 @@ def network(
         return right, _entropy(logits, batch)
 
     def zeroed(state: Narrow) -> tuple[Narrow, Weights]:
-        left = channel_groups.masks(known, state.kept, state.weights)
+        left = channel_groups.weight_masks(known, state.kept, state.weights)
         return state._replace(weights=jax.tree.map(jnp.multiply, state.weights, left)), left
 
     def narrowed(state: Narrow, part: str, width: int) -> Narrow | None:
-        kept = channel_groups.strongest(known[part], state.kept[part], state.weights, width)
+        kept = channel_groups.largest_filters(known[part], state.kept[part], state.weights, width)
         if kept is None:
             return None
         other = state._replace(kept={**state.kept, part: kept})
@@ -221,7 +221,7 @@ def network(
         tuned=tuned,
         score=score,
     )
-    start = Narrow(channel_groups.everything(known), weights, stats)
+    start = Narrow(channel_groups.all_channels(known), weights, stats)
     # Before hours are spent on it: with two channels less wherever that can be.
     tried = start
     for name, part in known.items():
@@ -242,7 +242,7 @@ def network(
     return Fitted(subject.left(state.kept), *slim, list(map(accuracy, taken)))
 
 
-def _cut(subject: Subject, state: Narrow, valid: Batch) -> tuple[Weights, Stats]:
+def _cut(subject: PrunableNetwork, state: Narrow, valid: Batch) -> tuple[Weights, Stats]:
     """The weights and statistics of what is left. Raises ValueError where it is another network."""
     slim = channel_groups.cut(subject.parts, state.kept, state.weights, state.stats)
     less = subject.network(subject.left(state.kept))

@@ -29,7 +29,7 @@ def pool(entry: registry.Entry, gates: Gates, seed: int = 0) -> Pool:
     rows = [np.maximum(np.asarray(row, float), LEAST) for row in law.rows(shares)]
     rows = [row / row.sum() for row in rows]
     if laws.by_edges(entry) and genome.enumerable(entry.space):
-        every = np.concatenate(list(genome.everything(entry.space)))
+        every = np.concatenate(list(genome.enumerate_all(entry.space)))
     else:
         every = _drawn(rows, seed)
     each = np.stack([np.log(row)[every[:, d]] for d, row in enumerate(rows)], 1)

@@ -16,7 +16,7 @@ from jaxnas.methods import darts
 from jaxnas.pipelines import diagnose as command
 from jaxnas.pipelines import search as search_command
 from jaxnas.pipelines import search_stages, setup
-from jaxnas.pipelines.settings import Recipe, SearchSettings, Source
+from jaxnas.pipelines.settings import DataSettings, Recipe, SearchSettings
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.run import checkpoint, step_runner
 from jaxnas.spaces import discretise, registry
@@ -212,8 +212,8 @@ def test_selecting_from_gates_of_a_genotype_gives_it_back():
     space = toy.supernet().space
     random = np.random.default_rng(0)
     gates = {name: random.random(choice.shape) for name, choice in space.items()}
-    found = discretise.argmax(space, gates)
-    assert discretise.argmax(space, diagnostics.discrete_gates(space, found)) == found
+    found = discretise.argmax_per_edge(space, gates)
+    assert discretise.argmax_per_edge(space, diagnostics.discrete_gates(space, found)) == found
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_refuses_a_genotype_of_another_space(edge, message):
 def test_the_discretisation_gap_is_lost_by_selecting(found):
     net, search, state, batches = found
     hard = diagnostics.discrete_gates(net.space, chosen(net))
-    measured = toy.jit(lambda s, b: diagnostics.discretisation(net, search, s, hard, b))(
+    measured = toy.jit(lambda s, b: diagnostics.discretisation_gap(net, search, s, hard, b))(
         state, batches
     )
 
@@ -249,7 +249,7 @@ def test_the_discretisation_gap_is_lost_by_selecting(found):
 def test_there_is_no_gap_where_the_gates_are_already_discrete(found):
     net, search, state, batches = found
     hard = diagnostics.discrete_gates(net.space, chosen(net))
-    measured = diagnostics.discretisation(
+    measured = diagnostics.discretisation_gap(
         net, search._replace(gates=lambda s: hard), state, hard, batches
     )
     assert measured.gap == 0
@@ -321,7 +321,7 @@ def test_refuses_a_cosine_of_one():
 
 # The command.
 
-RUN = SearchSettings(Source(limit=120), epochs=2, batch_size=10, features=2, cells=1)
+RUN = SearchSettings(DataSettings(limit=120), epochs=2, batch_size=10, features=2, cells=1)
 # What is quick to compile.
 SPACE = """from jaxnas import space
 SPACE = space.darts(1, ("none", "skip_connect"))
@@ -332,7 +332,9 @@ SPACE = space.darts(1, ("none", "skip_connect"))
 def folder(made, tmp_path, monkeypatch):
     """A copy of a run folder, measured by programs that are compiled in haste."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-    monkeypatch.setattr(step_runner, "options", lambda: {"xla_backend_optimization_level": 0})
+    monkeypatch.setattr(
+        step_runner, "compiler_options", lambda: {"xla_backend_optimization_level": 0}
+    )
     return shutil.copytree(made, tmp_path / "run")
 
 
@@ -350,15 +352,15 @@ def made(tmp_path_factory):
     )
     found = setup.load(settings.source, settings.train_fraction, settings.split_seed)
     decisive = search_command.moving(settings) | {"space_sha256": entry.digest} | chosen
-    record = run.describe(decisive, run.execution(6), found.digest)
+    record = run.record(decisive, run.execution(6), found.digest)
     made = tmp_path / "run"
     with run.claim(made, record):
         pass
     stage = next(search_stages.asked(settings, entry, 60).program)
     net = search_stages.supernet(settings, entry, 10, stage)
     search = stage.method(net, epochs=2, steps_per_epoch=6)
-    state = run.begin(search.init, jax.random.key(5), jnp.zeros((1, 8, 8, 1)))
-    with checkpoint.opened(made / "checkpoints", run.fingerprint(record)) as store:
+    state = run.init_compiled(search.init, jax.random.key(5), jnp.zeros((1, 8, 8, 1)))
+    with checkpoint.open_store(made / "checkpoints", run.fingerprint(record)) as store:
         store.save(3, state._replace(step=jnp.int32(3)))
     return made
 

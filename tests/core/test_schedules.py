@@ -46,7 +46,7 @@ def test_the_first_power_is_the_plain_cosine(x64):
 
 @pytest.mark.parametrize(("epoch", "golden"), [(0, 10.0), (1, 9.96024), (125, 5.03012), (249, 0.1)])
 def test_temperatures_of_gdas_fall_in_a_line(epoch, golden):
-    assert float(schedules.falling(10.0, 0.1, 250)(epoch)) == pytest.approx(golden, rel=1e-6)
+    assert float(schedules.linear_decay(10.0, 0.1, 250)(epoch)) == pytest.approx(golden, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,6 @@ def test_refuses_an_annealing_that_cannot_be(settings, cause):
 @pytest.mark.parametrize("ends", [(0.0, 0.0), (1.0, 0.0), (0.1, 1.0), (1.0, -1.0)])
 def test_refuses_temperatures_that_do_not_fall_or_end_at_zero(ends):
     with pytest.raises(ValueError, match="temperature"):
-        schedules.falling(*ends, epochs=10)
+        schedules.linear_decay(*ends, epochs=10)
     with pytest.raises(ValueError, match="two epochs"):
-        schedules.falling(1.0, 0.1, epochs=1)
+        schedules.linear_decay(1.0, 0.1, epochs=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.gates import masking, relax
-from jaxnas.core.stages import Finished, Found, Stage, one_stage
+from jaxnas.core.stages import Selection, Stage, StageResult, one_stage
 from jaxnas.core.types import Choice
 from jaxnas.methods import darts, random_search
 from jaxnas.spaces import choices as spaces
@@ -45,7 +45,7 @@ def test_a_masked_softmax_is_the_softmax_of_what_is_open():
 
 
 def test_a_mask_keeps_what_an_edge_brings_and_shares_what_was_lost():
-    relaxation = masking.masked(masking.as_given())
+    relaxation = masking.masked(masking.identity())
     arch = relaxation.init(KEY, SPACE)
     arch["free"]["reduce"] = jnp.array([[0.3, 0.1], [0.0, 0.7]])
     arch["mask"]["reduce"] = jnp.array([[0.0, 1.0], [1.0, 0.0]])
@@ -56,11 +56,11 @@ def test_a_mask_keeps_what_an_edge_brings_and_shares_what_was_lost():
 
 
 def test_decided_edges_stand_still_and_the_others_follow_their_logits():
-    relaxation = masking.decided(relax.softmax())
+    relaxation = masking.with_fixed_edges(relax.softmax())
     arch = relaxation.init(KEY, SPACE) | {"free": LOGITS}
     assert jnp.array_equal(gates_of(relaxation, arch)["normal"], jax.nn.softmax(LOGITS["normal"]))
-    arch = masking.fix(arch, "normal", 1, np.array([0.0, 1.0, 0.0]))
-    arch = masking.fix(arch, "normal", 3, np.zeros(3))
+    arch = masking.fix_edge(arch, "normal", 1, np.array([0.0, 1.0, 0.0]))
+    arch = masking.fix_edge(arch, "normal", 3, np.zeros(3))
     gates = gates_of(relaxation, arch)
     assert gates["normal"][1].tolist() == [0, 1, 0]
     assert gates["normal"][3].tolist() == [0, 0, 0]
@@ -71,8 +71,8 @@ def test_decided_edges_stand_still_and_the_others_follow_their_logits():
 
 
 def test_expected_gates_are_restricted_as_those_of_a_step_are():
-    relaxation = masking.decided(relax.dirichlet())
-    arch = masking.fix(relaxation.init(KEY, SPACE), "reduce", 0, np.array([1.0, 0.0]))
+    relaxation = masking.with_fixed_edges(relax.dirichlet())
+    arch = masking.fix_edge(relaxation.init(KEY, SPACE), "reduce", 0, np.array([1.0, 0.0]))
     expected = relaxation.expected(arch, None, step=0)["reduce"]
     assert expected[0].tolist() == [1, 0]
     np.testing.assert_allclose(expected[1], 0.5, atol=1e-3)
@@ -126,8 +126,8 @@ def test_a_program_of_one_stage_finds_what_the_search_found():
     program = one_stage(SPACE, 2, darts.darts, {"partial": 4})
     assert next(program) == Stage("search", SPACE, 2, darts.darts, {"partial": 4}, None)
     with pytest.raises(StopIteration) as end:
-        program.send(Finished(None, LOGITS, None, None, None))
-    assert end.value.value == Found(SPACE, LOGITS)
+        program.send(StageResult(None, LOGITS, None, None, None))
+    assert end.value.value == Selection(SPACE, LOGITS)
 
 
 def test_random_search_trains_every_cell_alone_and_keeps_the_best():
@@ -143,7 +143,7 @@ def test_random_search_trains_every_cell_alone_and_keeps_the_best():
     accuracy = [done.evaluate(jax.tree.map(lambda g: g[None], done.gates)) for done in ran.finished]
     best = min(range(3), key=lambda n: (-accuracy[n][0][0], accuracy[n][1][0]))
     assert all(np.array_equal(ran.found.gates[name], cells[best][name]) for name in SPACE)
-    genotype = discretise.strongest_pairs(ran.found.space, ran.found.gates, keep=1)
+    genotype = discretise.top_edges_per_node(ran.found.space, ran.found.gates, keep=1)
     assert all(len(cell.edges) == len(cell.concat) for cell in genotype.cells.values())
 
 

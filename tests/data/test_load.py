@@ -97,16 +97,16 @@ def test_halves_are_by_index_as_in_the_paper_unless_seeded():
 
 def test_seeded_halves_are_stratified_disjoint_and_differ_by_seed():
     labels = np.sort(np.arange(60) % 3)
-    first, second = splits.halves(labels, 0.5, 7, "set")
+    first, second = splits.split_train(labels, 0.5, 7, "set")
     assert np.bincount(labels[first]).tolist() == [10, 10, 10]
     assert sorted([*first, *second]) == list(range(60))
-    assert not np.array_equal(first, splits.halves(labels, 0.5, 8, "set")[0])
-    np.testing.assert_array_equal(first, splits.halves(labels, 0.5, 7, "set")[0])
+    assert not np.array_equal(first, splits.split_train(labels, 0.5, 8, "set")[0])
+    np.testing.assert_array_equal(first, splits.split_train(labels, 0.5, 7, "set")[0])
 
 
 def test_whole_is_the_training_set_in_its_order():
     given = arrays()
-    whole = data.whole(data.from_arrays(**given))
+    whole = data.merge_train(data.from_arrays(**given))
     np.testing.assert_array_equal(whole.inputs, given["x_train"])
     np.testing.assert_array_equal(whole.labels, given["y_train"])
 
@@ -114,7 +114,7 @@ def test_whole_is_the_training_set_in_its_order():
 def test_limit_takes_the_first_training_images_and_a_fifth_as_many_test_images():
     given = arrays()
     found = data.from_arrays(**given, limit=20)
-    np.testing.assert_array_equal(data.whole(found).inputs, given["x_train"][:20])
+    np.testing.assert_array_equal(data.merge_train(found).inputs, given["x_train"][:20])
     np.testing.assert_array_equal(found.test.inputs, given["x_test"][:4])
 
 
@@ -190,8 +190,8 @@ def test_arrays_without_a_test_part_give_up_a_stratified_sixth():
     found = data.from_arrays(given["x_train"], given["y_train"])
     assert np.bincount(found.test.labels).tolist() in ([1, 1, 2], [1, 2, 1], [2, 1, 1])
     held = set(map(bytes, found.test.inputs))
-    assert not held & set(map(bytes, data.whole(found).inputs))
-    assert len(data.whole(found).labels) == 20
+    assert not held & set(map(bytes, data.merge_train(found).inputs))
+    assert len(data.merge_train(found).labels) == 20
 
 
 def test_pairs_from_iterators_equal_the_arrays_they_make():
@@ -209,7 +209,7 @@ def test_pairs_from_an_endless_iterator_stop_at_the_limit():
             step += 1
 
     found = data.from_pairs(forever(), forever(), limit=20)
-    assert len(data.whole(found).labels) == 20 and len(found.test.labels) == 4
+    assert len(data.merge_train(found).labels) == 20 and len(found.test.labels) == 4
 
 
 def test_pairs_of_nothing_or_of_several_sizes_are_refused():
@@ -336,16 +336,16 @@ def test_folder_with_train_and_test_is_read_by_class(tmp_path):
     root = painted(tmp_path / "pets", classes("train/", 6) | classes("test/", 2))
     found = data.load(str(root))
     assert found.name == "pets" and found.class_names == ("cat", "dog")
-    assert data.whole(found).labels.tolist() == [0, 1] * 6
+    assert data.merge_train(found).labels.tolist() == [0, 1] * 6
     with PIL.Image.open(root / "train/dog/1.png") as image:
-        np.testing.assert_array_equal(data.whole(found).inputs[3], np.asarray(image))
+        np.testing.assert_array_equal(data.merge_train(found).inputs[3], np.asarray(image))
     assert found.test.labels.tolist() == [0, 1] * 2
 
 
 def test_folder_of_classes_alone_holds_out_a_test_part(tmp_path):
     found = data.load(str(painted(tmp_path, classes("", 9) | {".cache/x.png": ("L", (2, 2))})))
     assert np.bincount(found.test.labels).tolist() in ([1, 2], [2, 1])
-    assert np.bincount(data.whole(found).labels).sum() == 15
+    assert np.bincount(data.merge_train(found).labels).sum() == 15
 
 
 def test_folder_of_grey_pictures_stays_grey_and_one_colour_makes_all_colour(tmp_path):
@@ -440,7 +440,7 @@ def test_folder_with_a_single_image_of_a_class_is_refused(tmp_path):
 
 
 def test_a_set_larger_than_memory_is_refused_before_it_is_read():
-    huge = data.Records(np.zeros(10**7, np.int32), lambda i: np.zeros((1024, 1024, 3), np.uint8))
+    huge = data.LazyImages(np.zeros(10**7, np.int32), lambda i: np.zeros((1024, 1024, 3), np.uint8))
     with refused("31457.3 GB of pixels but this machine has .*stream it"):
         lazy_images.read(huge, "huge")
 

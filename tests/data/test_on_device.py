@@ -12,11 +12,11 @@ COUNT, BATCH = 11, 3
 KEY = jax.random.key(5)
 
 
-def numbered(count: int = COUNT, size: int = 8, channels: int = 3) -> data.Resident:
+def numbered(count: int = COUNT, size: int = 8, channels: int = 3) -> data.DeviceImages:
     """Image i holds i everywhere, and its label is i."""
     numbers = np.arange(count)
     inputs = np.broadcast_to(numbers[:, None, None, None], (count, size, size, channels))
-    return data.resident(data.Images(inputs.astype(np.uint8), numbers.astype(np.int32)))
+    return data.to_device(data.Images(inputs.astype(np.uint8), numbers.astype(np.int32)))
 
 
 def drawn(key: jax.Array, steps: range) -> np.ndarray:
@@ -66,10 +66,10 @@ def shaken() -> augment.Augment:
     return augment.chain(augment.pad_crop(2), augment.flip(), augment.cutout(3))
 
 
-def photos(count: int = COUNT) -> data.Resident:
+def photos(count: int = COUNT) -> data.DeviceImages:
     random = np.random.default_rng(0)
     inputs = random.integers(0, 256, (count, 8, 8, 3), np.uint8)
-    return data.resident(data.Images(inputs, np.arange(count, dtype=np.int32)))
+    return data.to_device(data.Images(inputs, np.arange(count, dtype=np.int32)))
 
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -111,7 +111,9 @@ def test_make_batch_keeps_the_pixels_out_of_the_program():
 
 
 def test_make_batch_augments_the_same_image_differently_at_every_step():
-    same = data.Resident(jnp.broadcast_to(photos().inputs[:1], (COUNT, 8, 8, 3)), photos().labels)
+    same = data.DeviceImages(
+        jnp.broadcast_to(photos().inputs[:1], (COUNT, 8, 8, 3)), photos().labels
+    )
     batch = jax.jit(data.make_batch(MEAN, STD, augment.pad_crop(3), COUNT))
     seen = {np.asarray(batch(same, KEY, step).inputs).tobytes() for step in range(5)}
     assert len(seen) == 5
@@ -155,7 +157,7 @@ def test_pad_crop_cuts_a_window_of_the_framed_image_at_every_place():
 
 
 def test_pad_crop_pads_with_black_as_the_paper_does():
-    dark = data.finish(MEAN, STD, augment.pad_crop(3, augment.black(MEAN, STD)))
+    dark = data.finish_batch(MEAN, STD, augment.pad_crop(3, augment.black(MEAN, STD)))
     blank = jnp.zeros((16, 8, 8, 3), jnp.uint8)
     batch = dark(KEY, blank, jnp.zeros(16, jnp.int32))
     np.testing.assert_allclose(

@@ -97,14 +97,14 @@ def rows(labels: list[int], named: bool = False, start: int = 0) -> list[tuple]:
 def test_records_come_in_the_order_of_their_id(tmp_path):
     write(tmp_path, {"train": rows([0, 1] * 6, named=True), "test": rows([0, 1], named=True)})
     found = data.load("tiny", data_dir=tmp_path)
-    assert data.whole(found).inputs[:, 0, 0, 0].tolist() == list(range(12))
-    assert data.whole(found).labels.tolist() == [0, 1] * 6
+    assert data.merge_train(found).inputs[:, 0, 0, 0].tolist() == list(range(12))
+    assert data.merge_train(found).labels.tolist() == [0, 1] * 6
 
 
 def test_records_without_an_id_stay_as_stored(tmp_path):
     write(tmp_path, {"train": rows([0, 1] * 6), "test": rows([0, 1], start=100)})
     found = data.load("tiny", data_dir=tmp_path)
-    assert data.whole(found).inputs[:, 0, 0, 0].tolist() == list(range(12))
+    assert data.merge_train(found).inputs[:, 0, 0, 0].tolist() == list(range(12))
     assert found.test.inputs[:, 0, 0, 0].tolist() == [100, 101]
 
 
@@ -124,7 +124,7 @@ def test_validation_stands_in_for_a_test_split_without_labels(tmp_path):
 def test_a_set_without_test_split_holds_out_a_sixth(tmp_path):
     write(tmp_path, {"train": rows([0, 1] * 9)})
     found = data.load("tiny", data_dir=tmp_path)
-    assert (len(data.whole(found).labels), len(found.test.labels)) == (15, 3)
+    assert (len(data.merge_train(found).labels), len(found.test.labels)) == (15, 3)
 
 
 def test_images_of_several_sizes_need_image_size(tmp_path):
@@ -185,8 +185,8 @@ def test_cifar10_comes_in_its_original_order_without_network_or_tensorflow(monke
     monkeypatch.setattr(socket, "socket", None)
     found = data.load("cifar10", data_dir=SHARED / "tfds", limit=300)
     with np.load(SHARED / "cifar10_mini.npz", allow_pickle=False) as published:
-        np.testing.assert_array_equal(data.whole(found).inputs, published["x_train"][:300])
-        np.testing.assert_array_equal(data.whole(found).labels, published["y_train"][:300])
+        np.testing.assert_array_equal(data.merge_train(found).inputs, published["x_train"][:300])
+        np.testing.assert_array_equal(data.merge_train(found).labels, published["y_train"][:300])
         np.testing.assert_array_equal(found.test.inputs, published["x_test"][:60])
     assert found.class_names[:3] == ("airplane", "automobile", "bird")
     assert "tensorflow" not in sys.modules

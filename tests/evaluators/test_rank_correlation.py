@@ -172,17 +172,17 @@ def test_refuses_gates_of_another_space(change):
 
 def test_agrees_wholly_with_itself_and_not_at_all_with_its_reverse():
     truth = np.array([3.0, 1.0, 2.0, 5.0, 4.0])
-    with_itself = rank_correlation.agreement(10 * truth, truth, top=(1, 3))
+    with_itself = rank_correlation.rank_correlation(10 * truth, truth, top=(1, 3))
     assert with_itself[:2] == pytest.approx((1, 1))
     assert with_itself.regret == {1: 0, 3: 0}
-    reverse = rank_correlation.agreement(-truth, truth, top=(1, 3))
+    reverse = rank_correlation.rank_correlation(-truth, truth, top=(1, 3))
     assert reverse[:2] == pytest.approx((-1, -1))
     assert reverse.regret == {1: 4, 3: 2}
 
 
 def test_gives_tau_and_rho_of_an_example_worked_out_by_hand():
     # Of the 6 pairs one, (3, 4), is the wrong way: tau = (5 - 1) / 6, rho = 1 - 6 * 2 / (4 * 15).
-    found = rank_correlation.agreement(
+    found = rank_correlation.rank_correlation(
         np.array([1, 2, 4, 3]), np.array([10.0, 20, 30, 40]), top=(1, 2, 9)
     )
     assert found.kendall == pytest.approx(2 / 3)
@@ -191,12 +191,14 @@ def test_gives_tau_and_rho_of_an_example_worked_out_by_hand():
 
 
 def test_takes_equal_scores_in_the_order_given():
-    found = rank_correlation.agreement(np.array([1.0, 1, 0]), np.array([1.0, 3, 2]), top=(1, 2))
+    found = rank_correlation.rank_correlation(
+        np.array([1.0, 1, 0]), np.array([1.0, 3, 2]), top=(1, 2)
+    )
     assert found.regret == {1: 2, 2: 0}
 
 
 def test_has_no_correlation_where_all_scores_are_equal():
-    found = rank_correlation.agreement(np.zeros(4), np.arange(4.0), top=(1,))
+    found = rank_correlation.rank_correlation(np.zeros(4), np.arange(4.0), top=(1,))
     assert np.isnan(found.kendall)
     assert np.isnan(found.spearman)
     assert found.regret == {1: 3}
@@ -205,7 +207,7 @@ def test_has_no_correlation_where_all_scores_are_equal():
 def test_random_rankings_agree_as_chance_says():
     rng = np.random.default_rng(0)
     truth, repeats, top = rng.normal(size=60) ** 3, 400, (1, 5, 60)
-    found = [rank_correlation.agreement(rng.random(60), truth, top) for _ in range(repeats)]
+    found = [rank_correlation.rank_correlation(rng.random(60), truth, top) for _ in range(repeats)]
     n = len(truth)
     # The null's standard deviations: Kendall 1938, and 1 / sqrt(n - 1).
     for name, deviation in (
@@ -215,7 +217,7 @@ def test_random_rankings_agree_as_chance_says():
         values = np.array([getattr(one, name) for one in found])
         assert abs(values.mean()) < 4 * deviation / np.sqrt(repeats)
         assert values.std() == pytest.approx(deviation, rel=0.15)
-    expected = rank_correlation.chance(truth, top)
+    expected = rank_correlation.random_regret(truth, top)
     for k in top:
         regrets = np.array([one.regret[k] for one in found])
         error = 4 * regrets.std() / np.sqrt(repeats) + 1e-9
@@ -225,7 +227,7 @@ def test_random_rankings_agree_as_chance_says():
 def test_chance_of_few_cells_is_a_mean_over_all_draws():
     # Pairs of (0, 1, 3, 7): the best is 1 once, 3 twice, 7 three times.
     truth = [3.0, 0, 7, 1]
-    assert rank_correlation.chance(truth, (1, 2, 4, 5)) == pytest.approx(
+    assert rank_correlation.random_regret(truth, (1, 2, 4, 5)) == pytest.approx(
         {1: 7 - 11 / 4, 2: 7 - (1 + 2 * 3 + 3 * 7) / 6, 4: 0}
     )
 
@@ -243,4 +245,4 @@ def test_chance_of_few_cells_is_a_mean_over_all_draws():
 )
 def test_refuses_what_has_no_order(scores, truth, top, cause):
     with pytest.raises(ValueError, match=cause):
-        rank_correlation.agreement(scores, truth, top)
+        rank_correlation.rank_correlation(scores, truth, top)

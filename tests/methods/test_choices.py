@@ -116,11 +116,11 @@ def test_an_auxiliary_skip_is_never_selected():
     gates = {"cell": np.full(helped["cell"].shape, 0.1)}
     gates["cell"][:, -1] = 1.0
     gates["cell"][:, 3] = 0.5
-    genotype = discretise.argmax(helped, gates)
+    genotype = discretise.argmax_per_edge(helped, gates)
     assert {op for _, _, op in genotype.cells["cell"].edges} == {"nor_conv_3x3"}
     helped = spaces_choices.with_auxiliary_skip(spaces_choices.s2())
     gates = {n: np.ones(c.shape) * [0.2, 0.5, 1.0] for n, c in helped.items()}
-    genotype = discretise.strongest_pairs(helped, gates)
+    genotype = discretise.top_edges_per_node(helped, gates)
     assert {op for c in genotype.cells.values() for _, _, op in c.edges} == {"sep_conv_3x3"}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.gates import masking, relax
-from jaxnas.core.stages import Finished, Found, Stage, one_stage
+from jaxnas.core.stages import Selection, Stage, StageResult, one_stage
 from jaxnas.core.types import Choice, Supernet
 from jaxnas.methods import darts, darts_pt, pc_darts
 from jaxnas.spaces import choices as spaces
@@ -66,12 +66,14 @@ def test_argmax_picks_the_skip_and_perturbation_the_convolution(criterion):
         jax.random.key(0), batch.inputs
     )
     gates = {"cell": np.array([[0.9, 0.1]])}
-    done = Finished(state, gates, evaluate, net, None)
+    done = StageResult(state, gates, evaluate, net, None)
     inner = one_stage(net.space, 1, darts.darts)
     program = darts_pt.perturbation(inner, tuning=None, criterion=criterion, keep=None, seed=0)
     found = ended(program, done)
-    assert discretise.argmax(net.space, gates).cells["cell"].edges == ((0, 1, "skip_connect"),)
-    assert discretise.argmax(*found).cells["cell"].edges == ((0, 1, "convolution"),)
+    assert discretise.argmax_per_edge(net.space, gates).cells["cell"].edges == (
+        (0, 1, "skip_connect"),
+    )
+    assert discretise.argmax_per_edge(*found).cells["cell"].edges == ((0, 1, "convolution"),)
 
 
 def told(space, worth, log=None):
@@ -88,7 +90,7 @@ def told(space, worth, log=None):
     state = darts.darts(drive.dense(space), steps_per_epoch=1).init(
         jax.random.key(0), drive.TRAIN.inputs[0]
     )
-    return Finished(state._replace(arch=arch), uniform, evaluate, None, None)
+    return StageResult(state._replace(arch=arch), uniform, evaluate, None, None)
 
 
 @pytest.mark.parametrize("criterion", ["accuracy", "loss"])
@@ -158,7 +160,7 @@ def test_tuning_goes_on_between_rounds_in_one_compiled_program(ran):
         targets = [t for _, t in choice.edges]
         opened = [int(found[name].sum(1)[np.array(targets) == t].sum()) for t in set(targets)]
         assert opened == [2] * len(opened)
-    assert len(discretise.strongest_pairs(*ran.found).cells["normal"].edges) == 4
+    assert len(discretise.top_edges_per_node(*ran.found).cells["normal"].edges) == 4
 
     tuned = ran.finished[1:]
     fixed = [int(done.state.arch["is_fixed"]["normal"].sum()) for done in tuned]
@@ -250,5 +252,5 @@ def test_what_was_found_before_is_not_what_is_found():
     space = {"cell": SPACE["reduce"]}
     done = told(space, {"cell": np.array([[0.0, 1.0], [1.0, 0.0]])})
     found = ended(darts_pt.perturbation(searched(space), tuning=None, seed=0), done)
-    assert isinstance(found, Found)
+    assert isinstance(found, Selection)
     np.testing.assert_array_equal(found.gates["cell"], [[0, 1], [1, 0]])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.stages import Finished
+from jaxnas.core.stages import StageResult
 from jaxnas.core.types import Batch, Choice, SearchState, Supernet
 from jaxnas.methods import few_shot
 from jaxnas.nets import edge_stacks
@@ -90,7 +90,7 @@ def opposed_finished(net, labels):
     state = SearchState(None, None, {}, weights, {}, None, None, None)
     gates = {"cell": np.full((2, 3), 1 / 3, np.float32)}
     inputs = jax.random.normal(jax.random.key(0), (4, 2, 2, 2))
-    return Finished(state, gates, None, net, lambda i: Batch(inputs + i, labels))
+    return StageResult(state, gates, None, net, lambda i: Batch(inputs + i, labels))
 
 
 def test_distances_are_one_less_cosine_of_shared_gradients_alone():
@@ -219,7 +219,7 @@ def test_own_marks_the_weights_that_stand_still_where_an_edge_is_closed(kind):
         found = slope(weights, gates)
         marks = jax.tree.map(
             lambda mark, leaf: np.broadcast_to(np.asarray(mark) > 0, leaf.shape),
-            edge_stacks.own(net.space, weights, name, edge),
+            edge_stacks.edge_mask(net.space, weights, name, edge),
             weights,
         )
         assert sum(mark.sum() for mark in jax.tree.leaves(marks)) == count

@@ -54,7 +54,7 @@ def test_stages_grow_deeper_and_lose_the_least_open_candidates():
     logits = [began.arch["normal"] for began in ran.began]
     assert all(np.abs(logit).max() < 0.01 for logit in logits)
     assert ran.found.space == ran.stages[-1].space
-    assert discretise.strongest_pairs(*ran.found).cells["normal"].edges
+    assert discretise.top_edges_per_node(*ran.found).cells["normal"].edges
 
 
 def test_the_architecture_rests_at_first_and_its_gradient_is_clipped():
@@ -147,7 +147,7 @@ def test_skips_are_limited_from_the_weakest_and_the_cell_selected_anew():
     gates = {name: np.array(rows) for name in space}
     skips = lambda gates: sorted(
         e[:2]
-        for e in discretise.strongest_pairs(space, gates).cells["normal"].edges
+        for e in discretise.top_edges_per_node(space, gates).cells["normal"].edges
         if e[2][0] == "s"
     )
     assert skips(gates) == [(0, 2), (1, 2), (1, 3), (2, 3)]
@@ -160,7 +160,7 @@ def test_skips_are_limited_from_the_weakest_and_the_cell_selected_anew():
     # Selected anew, a node may turn to another edge.
     gates["normal"][2] = [0.0, 0.0, 0.45]
     edges = (
-        discretise.strongest_pairs(space, p_darts.limit_skips(space, gates, 2))
+        discretise.top_edges_per_node(space, p_darts.limit_skips(space, gates, 2))
         .cells["normal"]
         .edges
     )
@@ -277,7 +277,7 @@ def test_with_fewer_candidates_and_as_many_channels_the_function_stays(kind):
     images = jax.random.normal(KEY, (2, 8, 8, 3))
     before, after = make(old_space), make(space)
     old = trees(before, 1, images)
-    weights, stats = net2wider.widened(old_space, space, old, trees(after, 2, images), 0)
+    weights, stats = net2wider.widen(old_space, space, old, trees(after, 2, images), 0)
     gates = {name: jnp.full(choice.shape, 0.4) for name, choice in space.items()}
     is_kept = lambda name, choice: jnp.array(
         [[n in space[name].candidates[e] for n in row] for e, row in enumerate(choice.candidates)]
@@ -326,7 +326,7 @@ def test_a_widened_supernet_fits_and_does_not_shrink():
         space, features=12, cells=2, reductions=(1,), classes=3, partial=partial
     )
     narrow, wide = trees(make(old_space, 6), 1, images), trees(make(space, 4), 2, images)
-    weights, stats = net2wider.widened(old_space, space, narrow, wide, 0)
+    weights, stats = net2wider.widen(old_space, space, narrow, wide, 0)
     chex.assert_trees_all_equal_shapes((weights, stats), wide)
     for cell in ("cell_0", "cell_1"):
         loop = "edges" if cell == "cell_0" else "edges_from_inputs"
@@ -338,7 +338,7 @@ def test_a_widened_supernet_fits_and_does_not_shrink():
     np.testing.assert_array_equal(weights["stem"]["convolution"]["kernel"],
                                   narrow[0]["stem"]["convolution"]["kernel"])  # fmt: skip
     with pytest.raises(ValueError, match="not widened to"):
-        net2wider.widened(old_space, old_space, trees(make(old_space, 4), 1, images), narrow, 0)
+        net2wider.widen(old_space, old_space, trees(make(old_space, 4), 1, images), narrow, 0)
     other = darts.supernet(space, features=12, cells=2, reductions=(1,), classes=5, partial=4)
     with pytest.raises(ValueError, match="differ by more"):
-        net2wider.widened(old_space, space, narrow, trees(other, 2, images), 0)
+        net2wider.widen(old_space, space, narrow, trees(other, 2, images), 0)

@@ -17,7 +17,7 @@ from jaxnas.core.types import Batch, Forward
 from jaxnas.methods import fbnet, proxyless
 from jaxnas.nets import mixed_layer
 from jaxnas.spaces.mobile import supernet as mobile_supernet
-from jaxnas.spaces.mobile.chain import SKIP, Chain, Stage
+from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage
 from tests import toy
 from tests.mobile_toys import jit
 
@@ -82,7 +82,7 @@ def test_two_paths_are_unbiased_where_they_claim_to_be():
 
 
 def test_what_was_not_drawn_keeps_its_chances():
-    tx = optax.chain(optax.adam(0.1, b1=0.0), binary.unmoved_rest())
+    tx = optax.chain(optax.adam(0.1, b1=0.0), binary.rescale_unsampled())
     arch = {"layers": jnp.stack([jnp.asarray(LOGITS), jnp.zeros(3)])}
     gradient = {"layers": jnp.array([[0.3, 0.0, -0.3], [0.0, 0.0, 0.0]])}
     updates, _ = tx.update(gradient, tx.init(arch), arch)
@@ -95,7 +95,7 @@ def test_what_was_not_drawn_keeps_its_chances():
 
 @functools.cache
 def net(execute, candidates=MANY[:2], features=4, remat=False, repeats=2):
-    stages = (Stage((*candidates, SKIP), features, repeats, 1),)
+    stages = (ChainStage((*candidates, SKIP), features, repeats, 1),)
     chain = Chain("one", features, 1, stages, 8)
     return mobile_supernet.mixed(
         chain, classes=3, remat=remat, mixture=mixed_layer.mixture(execute)
@@ -326,7 +326,7 @@ def test_the_slope_of_rewards_is_that_of_their_mean():
     chances = jax.nn.softmax(logits)
     for baseline in (0.0, 0.5):
         slopes = jax.vmap(
-            lambda g: jax.grad(lambda x: reinforce.log_chance({"a": x[None]}, {"a": g[None]}))(
+            lambda g: jax.grad(lambda x: reinforce.log_probability({"a": x[None]}, {"a": g[None]}))(
                 logits
             )
         )(jnp.eye(3))

@@ -40,7 +40,7 @@ def defined(eigenvalues, rule):
 )
 def test_the_rule_is_the_definition(rule):
     random = np.random.default_rng(0)
-    asked = toy.jit(jax.vmap(lambda e, r: early_stopping.asks(rule, e, r), (None, 0)))
+    asked = toy.jit(jax.vmap(lambda e, r: early_stopping.is_triggered(rule, e, r), (None, 0)))
     found = []
     for _ in range(40):
         steps = random.normal(0.02, 0.12, 25)
@@ -60,11 +60,11 @@ def test_partial_windows_are_means_of_three_and_four():
 
 def test_the_papers_rule_first_asks_after_epoch_22_and_returns_epoch_10():
     rule, growing = early_stopping.Rule(), jnp.float32(1.5) ** jnp.arange(25)
-    asked = [bool(early_stopping.asks(rule, growing, record)) for record in range(25)]
+    asked = [bool(early_stopping.is_triggered(rule, growing, record)) for record in range(25)]
     assert asked.index(True) * rule.every == 22
     assert (asked.index(True) - rule.back) * rule.every == 10
     flat = jnp.ones(25).at[7:].set(1.3)
-    assert not any(early_stopping.asks(rule, flat, record) for record in range(25))
+    assert not any(early_stopping.is_triggered(rule, flat, record) for record in range(25))
 
 
 def scripted(eigenvalues):
@@ -95,7 +95,7 @@ RISING = [1.0, 1.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0]
 def test_stops_with_the_architecture_of_the_record_and_rests():
     at, back_at = defined(RISING, QUICK)
     assert (at, back_at) == (4, 1)
-    search = early_stopping.stopping(
+    search = early_stopping.stop_early(
         base(), scripted(RISING), QUICK, epochs=EPOCHS, steps_per_epoch=STEPS
     )
     states, metrics = run(search, STEPS * EPOCHS)
@@ -114,7 +114,7 @@ def test_stops_with_the_architecture_of_the_record_and_rests():
 
 
 def test_nothing_is_done_to_a_search_that_never_rises():
-    search = early_stopping.stopping(
+    search = early_stopping.stop_early(
         base(), scripted([1.0] * EPOCHS), QUICK, epochs=EPOCHS, steps_per_epoch=STEPS
     )
     found, expected = run(search, STEPS * EPOCHS)[0][-1], run(base(), STEPS * EPOCHS)[0][-1]
@@ -126,7 +126,7 @@ def test_nothing_is_done_to_a_search_that_never_rises():
 def test_the_last_epoch_has_no_say():
     late = [1.0] * (EPOCHS - 1) + [100.0]
     assert defined(late, QUICK)[0] == EPOCHS - 1
-    search = early_stopping.stopping(
+    search = early_stopping.stop_early(
         base(), scripted(late), QUICK, epochs=EPOCHS, steps_per_epoch=STEPS
     )
     state = run(search, STEPS * EPOCHS)[0][-1]

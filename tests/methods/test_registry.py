@@ -32,7 +32,7 @@ def entry():
 
 
 def run_of(order=None):
-    return methods_entry.Run(entry(), "darts", drive.STEPS_PER_EPOCH, 0, order)
+    return methods_entry.Context(entry(), "darts", drive.STEPS_PER_EPOCH, 0, order)
 
 
 def own(space, weights, name, edge):
@@ -45,16 +45,18 @@ def own(space, weights, name, edge):
 def test_runs_to_a_genotype(name, monkeypatch):
     # The search network of these programs is a toy without stacks of weights.
     monkeypatch.setattr(registry.edge_stacks, "own", own)
-    monkeypatch.setattr(registry.net2wider, "widened", lambda old_space, new_space, old, new, seed: new)
+    monkeypatch.setattr(
+        registry.net2wider, "widened", lambda old_space, new_space, old, new, seed: new
+    )
     flags = {"epochs": EPOCHS.get(name, 3)}
     settings = selection.resolved(name, "quick", flags, SHORT.get(name, []))
     program = selection.make(name, run_of(), settings)
     ran = drive.run(program, lambda space, **net: drive.dense(space))
-    choose = selection.of(name).select or discretise.strongest_pairs
+    choose = selection.of(name).select or discretise.top_edges_per_node
     found = choose(
         ran.found.space,
         ran.found.gates,
-        **({"threshold": 0.01} if choose is not discretise.strongest_pairs else {}),
+        **({"threshold": 0.01} if choose is not discretise.top_edges_per_node else {}),
     )
     assert {len(cell.edges) for cell in found.cells.values()} == {4}
     ops = {op for cell in found.cells.values() for _, _, op in cell.edges}

@@ -14,7 +14,7 @@ from experiments import targets as sweep
 from jaxnas import cli
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import constraints, cost_terms
-from jaxnas.core.stages import Finished
+from jaxnas.core.stages import StageResult
 from jaxnas.core.types import Batch, Choice, Forward
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.hardware import cost as hardware_cost
@@ -70,7 +70,7 @@ def written(folder, *arguments, **settings):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    return dataset.campaign(written(tmp_path_factory.mktemp("campaign"), noise=0.001))
+    return dataset.load(written(tmp_path_factory.mktemp("campaign"), noise=0.001))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def forward(arch):
 
 
 def test_the_penalty_is_its_formula():
-    term = constraints.one_sided(limit(), relax.softmax(), width=0.1, start=3.0)
+    term = constraints.lagrangian(limit(), relax.softmax(), width=0.1, start=3.0)
     arch = {"a": jnp.array([[0.3, -0.2]])}
     share = 1 / (1 + math.exp(-0.5))
     excess = math.log((share + 4 * (1 - share)) / 2)
@@ -107,9 +107,9 @@ def test_the_penalty_is_its_formula():
 
 def test_the_slope_far_above_is_the_weight_and_far_below_nothing():
     def slope(most):
-        term = constraints.one_sided(limit(most), relax.softmax(), start=2.0)
+        term = constraints.lagrangian(limit(most), relax.softmax(), start=2.0)
         value = lambda logit: term.value(
-            constraints.Held(jnp.float32(2.0), {}), forward({"a": jnp.array([[0.0, logit]])})
+            constraints.Multiplier(jnp.float32(2.0), {}), forward({"a": jnp.array([[0.0, logit]])})
         )
         expected = lambda logit: jnp.log(1 + 3 * jax.nn.sigmoid(logit))
         return float(jax.grad(value)(0.4) / jax.grad(expected)(0.4))
@@ -119,7 +119,7 @@ def test_the_slope_far_above_is_the_weight_and_far_below_nothing():
 
 
 def test_the_weight_grows_above_the_target_falls_below_it_and_rests_with_the_architecture():
-    term = constraints.one_sided(limit(), relax.softmax(), rate=0.1)
+    term = constraints.lagrangian(limit(), relax.softmax(), rate=0.1)
     start, slow, fast = ({"a": jnp.array([[0.0, x]])} for x in (0.0, 5.0, -5.0))
     memory = term.init(start, {})
     assert term.update(memory, start, {}, 0).weight == 1.0
@@ -134,7 +134,7 @@ def test_the_weight_grows_above_the_target_falls_below_it_and_rests_with_the_arc
 
 def test_dual_ascent_ends_at_the_target():
     """A loss that always wants the slow candidate more meets a weight that keeps growing."""
-    term = constraints.one_sided(limit(), relax.softmax(), rate=0.2)
+    term = constraints.lagrangian(limit(), relax.softmax(), rate=0.2)
     expected = lambda arch: limit().expected(jax.tree.map(jax.nn.softmax, arch))
 
     def step(carry, _):
@@ -188,7 +188,7 @@ def test_a_method_with_a_penalty_moves_towards_the_target(method):
 )
 @pytest.mark.parametrize("logit", [-1.0, 1.0])
 def test_a_fixed_weight_enters_the_loss_in_its_published_form(form, expected, logit):
-    fixed = limit()._replace(fixed=constraints.Fixed(form, 0.5))
+    fixed = limit()._replace(fixed=constraints.FixedWeight(form, 0.5))
     arch = {"a": jnp.array([[0.0, logit]])}
     loss = constraints.terms.stateless(lambda f: 3.0)
     objective = constraints.outer(loss, constraints.penalty([fixed]), relax.softmax())
@@ -199,7 +199,7 @@ def test_a_fixed_weight_enters_the_loss_in_its_published_form(form, expected, lo
 
 @pytest.mark.parametrize("form", ["mul-log", "fbnet"])
 def test_a_logarithm_of_less_than_a_millisecond_is_refused(form):
-    fixed = limit()._replace(most=0.9, fixed=constraints.Fixed(form, 0.5))
+    fixed = limit()._replace(most=0.9, fixed=constraints.FixedWeight(form, 0.5))
     loss = constraints.terms.stateless(lambda f: 3.0)
     with pytest.raises(ValueError, match="above 1 ms"):
         constraints.outer(loss, constraints.penalty([fixed]), relax.softmax())
@@ -214,7 +214,7 @@ def test_a_logarithm_of_less_than_a_millisecond_is_refused(form):
     ],
 )
 def test_a_reward_is_the_published_one(form, expected):
-    fixed = constraints.Fixed(form, 0.5)
+    fixed = constraints.FixedWeight(form, 0.5)
     twice = constraints.Limit("ms", 3.0, lambda gates: jnp.float32(6), fixed)
     found = constraints.reward([twice])
     assert float(found(0.8, {})) == float(expected(0.8, {})) != 0.8
@@ -224,7 +224,7 @@ def test_a_reward_is_the_published_one(form, expected):
 
 
 def test_a_fixed_form_stands_beside_a_limit_that_is_held():
-    both = [limit()._replace(fixed=constraints.Fixed("add-linear", 0.5)), limit()]
+    both = [limit()._replace(fixed=constraints.FixedWeight("add-linear", 0.5)), limit()]
     arch = {"a": jnp.array([[0.0, 1.0]])}
     loss = constraints.terms.stateless(lambda f: 3.0)
     parts = [
@@ -234,14 +234,14 @@ def test_a_fixed_form_stands_beside_a_limit_that_is_held():
     whole, fixed, held = (p.value(p.init(arch, {}), forward(arch)) for p in parts)
     assert float(whole) == pytest.approx(float(fixed + held - 3.0), rel=1e-6)
     with pytest.raises(ValueError, match="there are add-linear, one-sided"):
-        strange = limit()._replace(fixed=constraints.Fixed("linear", 0.5))
+        strange = limit()._replace(fixed=constraints.FixedWeight("linear", 0.5))
         constraints.outer(loss, constraints.penalty([strange]), relax.softmax())
 
 
 def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, model):
     network = EVERY[6111]
     found = codes.to_genotype(ENTRY, network)
-    timed = lambda networks, number: recheck.Times(true_ms(network[None]), 1.0, ())
+    timed = lambda networks, number: recheck.RecheckedTimes(true_ms(network[None]), 1.0, ())
     record = constrained_selection.alone(ENTRY, found, model, timed)
     said = record["targets"]["ms"]
     assert said["measured"] == float(true_ms(network[None])[0])
@@ -258,14 +258,14 @@ def test_no_target_no_penalty():
     with pytest.raises(ValueError, match="Without a target"):
         constraints.penalty([])
     with pytest.raises(ValueError, match="above 0"):
-        constraints.one_sided(limit(0.0), relax.softmax())
+        constraints.lagrangian(limit(0.0), relax.softmax())
 
 
 # --- what networks cost
 
 
 def test_counts_are_those_of_the_benchmark():
-    size = programs.Size(16, 5, 10, (32, 32, 3))
+    size = programs.NetworkSize(16, 5, 10, (32, 32, 3))
     table = counts.counted(ENTRY, size)
     some = isomorphism.sample(50, 0)
     assert (table["macs"].of(some.astype(int)) == cost.macs(some, 10, 32)).all()
@@ -273,7 +273,7 @@ def test_counts_are_those_of_the_benchmark():
 
 
 def test_macs_to_expect_are_the_mean_over_all_deployed_networks():
-    size = programs.Size(4, 1, 10, (8, 8, 1))
+    size = programs.NetworkSize(4, 1, 10, (8, 8, 1))
     aim = hardware_cost.of_counts(ENTRY, size, "macs", 60_000)
     gates = gates_of()
     shares = np.prod([gates["cell"][p][EVERY[:, p]] for p in range(6)], 0)
@@ -370,7 +370,7 @@ def test_all_networks_are_in_the_pool_with_the_probability_of_what_they_deploy()
 def finished(score):
     """A supernet whose accuracy at one-hot gates is `score(networks)`."""
     evaluate = lambda gates: (score(gates["cell"].argmax(-1)), np.zeros(len(gates["cell"])))
-    return Finished(None, gates_of(), evaluate, None, None)
+    return StageResult(None, gates_of(), evaluate, None, None)
 
 
 def more_convolutions(networks):
@@ -386,7 +386,7 @@ def settled(
     def timed(found, number):
         rounds.append(len(found))
         networks = np.array([codes.of_genotype(ENTRY.space, each) for each in found])
-        return recheck.Times(scale * true_ms(networks), slower, ())
+        return recheck.RecheckedTimes(scale * true_ms(networks), slower, ())
 
     found = [aim or hardware_cost.of_model(ENTRY, model, ms), *limits]
     verdict = constrained_selection.settle(
@@ -430,7 +430,7 @@ def test_measuring_ends_where_none_nearer_is_known(measured, model):
     every = pool.pool(ENTRY, gates_of())
     far = aim.cost(every.networks) < 0.7 * aim.aim
     few = pool.Pool(every.networks[far], every.log_probability[far])
-    timed = lambda found, number: recheck.Times(
+    timed = lambda found, number: recheck.RecheckedTimes(
         true_ms(np.array([codes.of_genotype(ENTRY.space, each) for each in found])), 1.0, ()
     )
     verdict = constrained_selection.settle(
@@ -485,7 +485,7 @@ def test_without_measuring_the_prediction_is_said_to_be_one(measured, model):
 
 
 def test_several_targets_hold_at_once_and_a_counted_one_exactly(measured, model):
-    size = programs.Size(4, 1, 10, (8, 8, 1))
+    size = programs.NetworkSize(4, 1, 10, (8, 8, 1))
     macs = hardware_cost.of_counts(ENTRY, size, "macs", 60_000)
     verdict, _ = settled(measured, model, limits=[macs])
     said = verdict.record["targets"]
@@ -543,18 +543,18 @@ def test_times_are_on_the_scale_of_the_campaign(measured, tmp_path):
             )
             time = float(true_ms(network[None])[0])
         facts = dict.fromkeys(sampling.FACTS, 1.0)
-        return sampling.Ready(program.label, lambda: 1.3 * time, None, 1, facts)
+        return sampling.TimedProgram(program.label, lambda: 1.3 * time, None, 1, facts)
 
     networks = EVERY[[6111, 1234]]
     found = [codes.to_genotype(ENTRY, network) for network in networks]
     protocol = campaign.Protocol(4, 5, warm_up=False)
-    times = recheck.measure(
+    times = recheck.recheck(
         measured, found, tmp_path / "round", prepare, device=DEVICE, protocol=protocol
     )
     assert times.slower == pytest.approx(1.3, rel=0.01)
     assert times.latency_ms == pytest.approx(true_ms(networks), rel=0.01)
     with pytest.raises(dataset.TargetError, match="--any-device"):
-        recheck.measure(
+        recheck.recheck(
             measured, found, tmp_path / "other", prepare, device=DEVICE | {"jax": "1"},
             protocol=protocol,
         )  # fmt: skip
@@ -628,14 +628,14 @@ def test_a_campaign_without_networks_or_rounds_is_refused(tmp_path):
         tmp_path / "a" / campaign_file.RAW, whole._replace(kinds=("reference", *["block"] * 3))
     )
     with pytest.raises(dataset.TargetError, match="no whole networks"):
-        dataset.campaign(tmp_path / "a")
+        dataset.load(tmp_path / "a")
     empty = whole._replace(
         rounds_ms=whole.rounds_ms[:0], chains_ms=whole.chains_ms[:0],
         started_s=whole.started_s[:0], session=whole.session[:0],
     )  # fmt: skip
     campaign_file.write(tmp_path / "a" / campaign_file.RAW, empty)
     with pytest.raises(dataset.TargetError, match="no rounds yet"):
-        dataset.campaign(tmp_path / "a")
+        dataset.load(tmp_path / "a")
 
 
 def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
@@ -654,7 +654,7 @@ def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
     goal = commands.open_goal(asked)
     (aim,) = commands.found_aims(goal, asked, ENTRY, (8, 8, 1), 10)
     assert (aim.name, aim.most) == ("temp_bytes", 1.2e5)
-    ((most, sha),) = commands.decisive(asked, goal)["target_models"].values()
+    ((most, sha),) = commands.fingerprinted(asked, goal)["target_models"].values()
     assert most == 1.2e5 and len(sha) == 64
 
     for name, cause in (("flops", "does not say flops"), ("watts", "no column 'watts'")):
@@ -747,7 +747,7 @@ def test_a_mobile_search_takes_over_the_features_and_names_other_layers(tmp_path
     )
     (tmp_path / "mine").mkdir()
     campaign_file.write(tmp_path / "mine" / campaign_file.RAW, of)
-    goal = commands.Goal(dataset.campaign(tmp_path / "mine"), None)
+    goal = commands.Goal(dataset.load(tmp_path / "mine"), None)
     assert np.array_equal(goal.campaign.networks, rows)
     recipe = commands.recipe(goal, Recipe())
     assert (recipe.features, recipe.cells) == (8, None)
@@ -759,4 +759,4 @@ def test_a_mobile_search_takes_over_the_features_and_names_other_layers(tmp_path
 
 
 def test_a_run_without_a_target_is_recorded_as_before():
-    assert commands.decisive(SearchSettings(), None) == {}
+    assert commands.fingerprinted(SearchSettings(), None) == {}

@@ -15,7 +15,7 @@ from jaxnas.evaluators.nasbench201 import isomorphism as oracle
 from jaxnas.hardware import timing, width_table
 from jaxnas.nets import count
 from jaxnas.pipelines import narrow, narrow_state, setup
-from jaxnas.pipelines.settings import Recipe, Source
+from jaxnas.pipelines.settings import DataSettings, Recipe
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings.narrow import NarrowSettings
 from jaxnas.spaces import genotype as genotypes
@@ -61,7 +61,9 @@ def test_what_is_left_is_judged_after_the_tuning(asked, tuned, holds):
 
 def test_a_narrowing_goes_on_after_the_last_budget(genotype, tmp_path):
     """What was kept before it was done is taken up, and its weights with it."""
-    settings = NarrowSettings(str(genotype), recipe=Recipe(features=8), source=Source(limit=300))
+    settings = NarrowSettings(
+        str(genotype), recipe=Recipe(features=8), source=DataSettings(limit=300)
+    )
     found = setup.load(settings.source, 0.8)
     recipe = recipes.resolved(settings.recipe, "mobile", (8, 8, 1))
     kind = narrow_state.kind_of(genotypes.from_json(genotype.read_text()), recipe, found)
@@ -178,7 +180,7 @@ def test_a_target_in_milliseconds_is_gone_to_by_tables(cell, tmp_path, capsys, m
 
 def test_a_uniform_cut_has_the_shapes_of_the_narrower_network(genotype, cell):
     """Of a mobile network and of a cell: what NetAdapt is compared with."""
-    found = setup.load(Source(limit=300), 0.8)
+    found = setup.load(DataSettings(limit=300), 0.8)
     for path, family in ((genotype, "mobile"), (cell, "nasbench201")):
         of = lambda features, path=path, family=family: narrow_state.kind_of(
             genotypes.from_json(path.read_text()),

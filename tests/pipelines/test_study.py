@@ -209,7 +209,7 @@ def found(count=20):
 
 
 def test_halves_are_the_first_images_of_each_list(tmp_path):
-    whole = data.whole(found())
+    whole = data.merge_train(found())
     train, valid = [7, 2, 4, 9, 1, 3], [0, 5, 6, 8, 11, 10]
     path = halves_file(tmp_path / "split.npz", train=train, valid=valid)
     for limit in (None, 4):
@@ -222,7 +222,7 @@ def test_halves_are_the_first_images_of_each_list(tmp_path):
 
 
 def test_halves_of_any_sizes_are_cut_where_the_lists_end(tmp_path):
-    images = data.whole(found()).inputs
+    images = data.merge_train(found()).inputs
     for train in range(4, 13):
         for valid in range(1, 8):
             lists = {"train": np.arange(train), "valid": np.arange(train, train + valid)}
@@ -313,7 +313,7 @@ def test_the_table_begins_with_the_best():
 
 
 def test_a_table_is_the_same_as_text_as_markdown_and_as_html():
-    made = table.Table(("name", "a|b"), [("x", "1.00"), ("<long>", "–")])
+    made = table.TextTable(("name", "a|b"), [("x", "1.00"), ("<long>", "–")])
     assert table.text(made) == "name     a|b\nx       1.00\n<long>     –\n"
     assert table.markdown(made).splitlines()[:3] == [
         "| name | a\\|b |",

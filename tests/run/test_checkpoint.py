@@ -42,14 +42,14 @@ def state(step: int = 3, features: int = 400, dtype=jnp.float32) -> State:
 
 
 def save(folder, *steps, fingerprint="a", keep=checkpoint.LATEST, notes=None):
-    with checkpoint.opened(folder, fingerprint, keep, _note(notes)) as store:
+    with checkpoint.open_store(folder, fingerprint, keep, _note(notes)) as store:
         for step in steps:
             store.save(step, state(step))
         return store.steps()
 
 
 def restore(folder, like, fingerprint="a", notes=None):
-    with checkpoint.opened(folder, fingerprint, note=_note(notes)) as store:
+    with checkpoint.open_store(folder, fingerprint, note=_note(notes)) as store:
         return store.restore(like)
 
 
@@ -70,7 +70,7 @@ def test_restores_every_leaf_to_the_byte(tmp_path):
 
 
 def test_restores_a_state_that_is_one_array(tmp_path):
-    with checkpoint.opened(tmp_path, "a") as store:
+    with checkpoint.open_store(tmp_path, "a") as store:
         assert store.restore(jnp.zeros(3)) is None
         store.save(1, jnp.arange(3.0))
         assert store.restore(jnp.zeros(3))[0].tolist() == [0, 1, 2]
@@ -170,7 +170,7 @@ def test_reads_without_touching(tmp_path):
 
 
 def test_keeps_by_policy(tmp_path):
-    keep = checkpoint.Keep(latest=2, every_steps=10)
+    keep = checkpoint.PreservationPolicy(latest=2, every_steps=10)
     assert save(tmp_path, 4, 8, 10, 12, 16, 20, 24, 28, keep=keep) == [10, 20, 24, 28]
 
 
@@ -197,7 +197,7 @@ def files_of_at_most(size: int):
 
 
 def test_a_full_disk_is_seen_before(tmp_path, monkeypatch):
-    with checkpoint.opened(tmp_path, "a") as store:
+    with checkpoint.open_store(tmp_path, "a") as store:
         store.save(3, state(3))
         free = shutil.disk_usage(tmp_path)._replace(free=1000)
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
@@ -211,7 +211,7 @@ def test_a_full_disk_is_seen_before(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_disk_that_refuses_leaves_the_earlier_checkpoint(tmp_path):
-    with checkpoint.opened(tmp_path, "a") as store:
+    with checkpoint.open_store(tmp_path, "a") as store:
         store.save(3, state(3))
         with files_of_at_most(100), pytest.raises(checkpoint.CheckpointError) as refusal:
             store.save(5, state(5))

@@ -104,7 +104,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, unbroken, number):
             signal.raise_signal(number)
         return on_epoch(state)
 
-    saving = run.Saving(every_s=None)
+    saving = run.SavePolicy(every_s=None)
     before = signal.getsignal(number)
     with pytest.raises(run.Interrupted, match="after step .* of 40.*same command") as stop:
         start(tmp_path, on_epoch=signalled, saving=saving)
@@ -177,7 +177,7 @@ def test_what_a_resting_architecture_measures_means_nothing(tmp_path):
 
 def test_warns_once_when_a_cell_collapses(tmp_path):
     def on_epoch(state):
-        return run.Epoch({"gates/skips/normal": int(state.step) // 10})
+        return run.EpochResult({"gates/skips/normal": int(state.step) // 10})
 
     console = quiet()
     start(tmp_path, on_epoch=on_epoch, skip_limits={"normal": 2}, console=console)
@@ -187,7 +187,7 @@ def test_warns_once_when_a_cell_collapses(tmp_path):
 
 
 def test_keeps_every_nth_epoch(tmp_path):
-    start(tmp_path, saving=run.Saving(every_s=None, keep=1, keep_epochs=2))
+    start(tmp_path, saving=run.SavePolicy(every_s=None, keep=1, keep_epochs=2))
     steps = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}
     assert steps == {20, 40}
 
@@ -263,7 +263,7 @@ def test_memory_that_is_not_there_is_one_clear_error(tmp_path):
     [
         ({"skip_limits": {"normal": 2}, "on_epoch": None}, "no effect without"),
         ({"skip_limits": {"reduce": 2}}, "gates/skips/reduce is not measured"),
-        ({"saving": run.Saving(keep=0)}, "keep must be positive"),
+        ({"saving": run.SavePolicy(keep=0)}, "keep must be positive"),
         ({"mode": "map"}, "'scan' or 'step', not 'map'"),
         ({"update": lambda s, *_: (s, {})}, "must add 1 to"),
         ({"update": lambda s, *_: (s._replace(key=s.step), {})}, "turns .key from"),
@@ -286,7 +286,7 @@ def test_the_grid_does_not_depend_on_where_a_run_was_stopped(total, per_epoch, c
     def boundaries(step):
         found = []
         while step < total:
-            step += step_runner.length_from(step, total, per_epoch, chunk)
+            step += step_runner.chunk_length(step, total, per_epoch, chunk)
             found.append(step)
         return found
 

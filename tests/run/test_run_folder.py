@@ -15,7 +15,7 @@ EXECUTION = run.Execution("step", 5)
 
 def record(**changes):
     settings = {"seed": 0, "arch": {"rate": 3e-4, "betas": (0.5, 0.999)}} | changes
-    return run.describe(settings, EXECUTION, "digest")
+    return run.record(settings, EXECUTION, "digest")
 
 
 @contextlib.contextmanager
@@ -56,8 +56,8 @@ def test_a_lock_without_its_process_is_no_lock(tmp_path):
         (record(seed=1), r"seed \(0 there, 1 now\)"),
         (record(arch={"rate": 6e-4, "betas": (0.5, 0.999)}), r"arch.rate \(0.0003 there, 0.0006"),
         (record(cells=3), r"cells \(absent there, 3 now\)"),
-        (run.describe(record()["settings"], EXECUTION, "d2"), r"data \(\"digest\" there, \"d2\""),
-        (run.describe(record()["settings"], EXECUTION._replace(mode="scan"), "digest"), "mode"),
+        (run.record(record()["settings"], EXECUTION, "d2"), r"data \(\"digest\" there, \"d2\""),
+        (run.record(record()["settings"], EXECUTION._replace(mode="scan"), "digest"), "mode"),
     ],
 )
 def test_refuses_other_settings_by_name(tmp_path, other, named):
@@ -151,7 +151,7 @@ def test_cuts_lines_beyond_the_step_and_torn_ones(tmp_path, tail):
     path = tmp_path / "metrics.jsonl"
     whole = b'{"step": 1}\n{"step": 2}\n{"step": 2, "epoch": 1}\n'
     path.write_bytes(whole + tail)
-    with metrics.opened(path, 2) as lines:
+    with metrics.open_lines(path, 2) as lines:
         lines.write([{"step": 3, "loss/train": float("inf"), "gates": [[1.0, float("nan")]]}])
         lines.sync()
     expected = whole + b'{"step": 3, "loss/train": null, "gates": [[1.0, null]]}\n'

@@ -22,7 +22,7 @@ def gates(rows):
 
 
 def edges(rows, **settings):
-    return discretise.strongest_pairs(TINY, gates(rows), **settings).cells["normal"].edges
+    return discretise.top_edges_per_node(TINY, gates(rows), **settings).cells["normal"].edges
 
 
 def test_keeps_the_two_strongest_edges_of_a_node_strongest_first():
@@ -73,7 +73,7 @@ def test_one_hot_gates_give_the_published_genotype_back():
         )
         for name, choice in choices.items()
     }
-    found = discretise.strongest_pairs(choices, hot)
+    found = discretise.top_edges_per_node(choices, hot)
     for name, cell in wanted.cells.items():
         assert sorted(found.cells[name].edges) == sorted(cell.edges)
         assert found.cells[name][1:] == cell[1:]
@@ -84,7 +84,7 @@ def test_argmax_keeps_every_edge_and_none_too():
     rows = np.zeros((6, 5))
     for row, best in enumerate([3, 0, 1, 4, 2, 0]):
         rows[row, best] = 1
-    found = discretise.argmax(spaces_choices.nasbench201(), {"cell": jnp.array(rows)})
+    found = discretise.argmax_per_edge(spaces_choices.nasbench201(), {"cell": jnp.array(rows)})
     assert found.cells["cell"] == Cell(
         (
             (0, 1, "nor_conv_3x3"), (0, 2, "none"), (1, 2, "skip_connect"),
@@ -98,7 +98,7 @@ def test_argmax_keeps_every_edge_and_none_too():
 def test_edges_may_list_different_candidates():
     key = jax.random.key(0)
     choices = spaces_choices.s1()
-    found = discretise.strongest_pairs(
+    found = discretise.top_edges_per_node(
         choices, {name: jax.random.uniform(key, c.shape) for name, c in choices.items()}
     )
     for name, choice in choices.items():
@@ -106,7 +106,7 @@ def test_edges_may_list_different_candidates():
         assert all(op in allowed[s, t] for s, t, op in found.cells[name].edges)
 
 
-@pytest.mark.parametrize("chooses", [discretise.strongest_pairs, discretise.argmax])
+@pytest.mark.parametrize("chooses", [discretise.top_edges_per_node, discretise.argmax_per_edge])
 def test_refuses_gates_that_say_nothing(chooses):
     with pytest.raises(ValueError, match="not finite"):
         chooses(TINY, gates([[0, np.nan, 0]] * 5))
@@ -118,7 +118,7 @@ def test_refuses_gates_that_say_nothing(chooses):
 
 def test_refuses_an_edge_with_nothing_to_keep():
     with pytest.raises(ValueError, match="only candidate"):
-        discretise.strongest_pairs(
+        discretise.top_edges_per_node(
             {"normal": spaces_choices.uniform(spaces_choices.dag(2, 1), ("none",))},
             gates([[1], [1]]),
         )

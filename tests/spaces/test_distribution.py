@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.stages import Finished
+from jaxnas.core.stages import StageResult
 from jaxnas.hardware import cost, counts, expected, programs
 from jaxnas.hardware.measure import dataset
 from jaxnas.hardware.predict import fit
-from jaxnas.hardware.predict.predictor import Model
+from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import discretise, registry
 from jaxnas.spaces.darts import distribution as darts_distribution
@@ -21,11 +21,12 @@ from jaxnas.strategies import codes, constrained_selection, laws, pool
 # One cell whose last node has three edges, none of them to be `none`.
 SMALL = {"normal": spaces.uniform(spaces.dag(2, 2), ("none", "skip_connect", "sep_conv_3x3"))}
 PAIRS = registry.entry("darts")._replace(
-    space=SMALL, select=lambda space, gates: discretise.strongest_pairs(space, gates, name="mine")
+    space=SMALL,
+    select=lambda space, gates: discretise.top_edges_per_node(space, gates, name="mine"),
 )
 GRID = registry.measured("hypercuboid", 2)
 SMALL_GRID = GRID._replace(
-    space=spaces.paths(spaces.hypercuboid(2, 3), registry.WIDTHS),
+    space=spaces.as_chain(spaces.hypercuboid(2, 3), registry.WIDTHS),
     searched=spaces.hypercuboid(2, 3),
 )
 BOTH = pytest.mark.parametrize("entry", [PAIRS, SMALL_GRID], ids=["pairs", "steps"])
@@ -103,7 +104,7 @@ def fitted(entry):
 def summed_up(entry):
     """A model of costs that add up over cells."""
     random = np.random.default_rng(1).random((5, 3))
-    return Model(SMALL, "", 1, 0.0, 1.0, np.zeros(1), 0.5, costs=random)
+    return Predictor(SMALL, "", 1, 0.0, 1.0, np.zeros(1), 0.5, costs=random)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_the_pool_knows_how_likely_each_network_is(entry):
 @pytest.mark.parametrize(("name", "cells"), [("darts-s1", 3), ("hypercuboid", 2)])
 def test_counts_of_a_few_networks_tell_those_of_all(name, cells):
     entry = registry.measured(name, cells if name == "hypercuboid" else None)
-    size = programs.Size(4, cells, 10, (8, 8, 1))
+    size = programs.NetworkSize(4, cells, 10, (8, 8, 1))
     table = counts.counted(entry, size)
     for network in np.random.default_rng(1).permutation(laws.some(entry, seed=5))[:5]:
         exact = counts.exact(entry, codes.to_genotype(entry, network), size, whole=True)
@@ -166,12 +167,12 @@ def test_counts_of_a_few_networks_tell_those_of_all(name, cells):
 
 
 def test_cells_of_darts_are_held_to_macs_and_a_target_out_of_range_is_refused():
-    entry, size = registry.entry("darts-s1"), programs.Size(4, 3, 10, (8, 8, 1))
+    entry, size = registry.entry("darts-s1"), programs.NetworkSize(4, 3, 10, (8, 8, 1))
     aim = cost.of_counts(entry, size, "macs", 1e5)
     some = pool.pool(entry, gates_of(entry))
     assert len(some.networks) > 5000
     score = lambda gates: (gates["normal"].sum((1, 2)) / 8, np.zeros(len(gates["normal"])))
-    finished = Finished(None, gates_of(entry), score, None, None)
+    finished = StageResult(None, gates_of(entry), score, None, None)
     verdict = constrained_selection.settle(entry, [aim], some, finished)
     said = verdict.record["targets"]["macs"]
     assert said["holds"] and 0.95e5 <= said["predicted"] <= 1e5

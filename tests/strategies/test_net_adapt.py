@@ -22,7 +22,7 @@ from jaxnas.spaces.genotype import Cell
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import pruning as mobile_pruning
 from jaxnas.spaces.mobile import zoo
-from jaxnas.spaces.mobile.chain import SKIP, Chain, Stage
+from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage
 from jaxnas.strategies import net_adapt
 from tests.mobile_toys import jit
 from tests.toy import begun
@@ -33,7 +33,11 @@ CHAIN = Chain(
     "tiny",
     8,
     1,
-    (Stage(("k3_e1",), 4, 1, 1), Stage(SEARCHED, 8, 3, 2), Stage(SEARCHED, 12, 1, 1)),
+    (
+        ChainStage(("k3_e1",), 4, 1, 1),
+        ChainStage(SEARCHED, 8, 3, 2),
+        ChainStage(SEARCHED, 12, 1, 1),
+    ),
     24,
 )
 GENOTYPE = chains.genotype(CHAIN, ["k3_e3", "k5_e3", SKIP, "k3_e3"])
@@ -88,11 +92,11 @@ def test_a_fixed_chain_counts_as_its_network_does(chain):
 
 def test_zeros_compute_what_the_narrower_network_does():
     weights, stats = trained()
-    kept = channel_groups.everything(KNOWN)
+    kept = channel_groups.all_channels(KNOWN)
     for part, width in (("hidden_1", 7), ("features_2", 5), ("head", 20), ("features_0", 6)):
-        kept[part] = channel_groups.strongest(KNOWN[part], kept[part], weights, width)
+        kept[part] = channel_groups.largest_filters(KNOWN[part], kept[part], weights, width)
     chain = mobile_pruning.chain_of(WHOLE, kept)
-    masked = jax.tree.map(jnp.multiply, weights, channel_groups.masks(KNOWN, kept, weights))
+    masked = jax.tree.map(jnp.multiply, weights, channel_groups.weight_masks(KNOWN, kept, weights))
     expected = jit(network(WHOLE).infer)(masked, stats, batch(0).inputs)
     less, fewer = channel_groups.cut(KNOWN, kept, masked, stats)
     net = network(chain)
@@ -105,24 +109,24 @@ def test_zeros_compute_what_the_narrower_network_does():
 
 
 def test_the_weakest_channels_go():
-    part = channel_groups.Part(
-        4, (channel_groups.Place(("a",), -1), channel_groups.Place(("b",), -1)), ()
+    part = channel_groups.ChannelGroup(
+        4, (channel_groups.ChannelSlice(("a",), -1), channel_groups.ChannelSlice(("b",), -1)), ()
     )
     weights = {"a": np.array([[1.0, 5.0, 2.0, 0.1]]), "b": np.array([[3.0, 0.0, 0.0, 0.1]])}
-    left = channel_groups.strongest(part, np.ones(4, bool), weights, 2)
+    left = channel_groups.largest_filters(part, np.ones(4, bool), weights, 2)
     assert left.tolist() == [True, True, False, False]
-    left = channel_groups.strongest(part, np.array([False, True, True, True]), weights, 2)
+    left = channel_groups.largest_filters(part, np.array([False, True, True, True]), weights, 2)
     assert left.tolist() == [False, True, True, False]
 
 
 def test_widths_that_would_change_the_network_are_not_proposed():
     """As many channels inside as enter would have no first convolution; two stages of equal
     features would be added."""
-    kept = channel_groups.everything(KNOWN)
+    kept = channel_groups.all_channels(KNOWN)
     entering = int(kept["features_1"].sum())
     kept["hidden_1"] = np.arange(len(kept["hidden_1"])) < entering
     assert mobile_pruning.chain_of(WHOLE, kept) is None
-    kept = channel_groups.everything(KNOWN)
+    kept = channel_groups.all_channels(KNOWN)
     last = sorted((p for p in kept if p.startswith("features")), key=lambda p: len(kept[p]))[-1]
     before = chains.layers(WHOLE)[-1].inputs
     kept[last] = np.arange(len(kept[last])) < before
@@ -132,7 +136,7 @@ def test_widths_that_would_change_the_network_are_not_proposed():
 @pytest.mark.parametrize("multiple", [1, 4, 8])
 def test_no_narrowing_is_cheaper_than_the_least(multiple):
     """Every part at its narrowest, one width after the other where that is a chain at all."""
-    kept = channel_groups.everything(KNOWN)
+    kept = channel_groups.all_channels(KNOWN)
     for name, part in KNOWN.items():
         widths = range(multiple, part.width, multiple)
         tried = ({**kept, name: np.arange(part.width) < width} for width in widths)
@@ -200,17 +204,19 @@ def test_a_chain_that_is_not_chosen_yet_is_refused():
 
 def test_channels_in_groups_and_those_that_are_squeezed_stay():
     stages = [("k3_e1", 4), ("k3_e2", 8), ("k3_e2_g2", 12), ("k3_e3", 6), ("k3_e2_se", 10)]
-    chain = WHOLE._replace(stages=tuple(Stage((op,), width, 1, 1) for op, width in stages))
+    chain = WHOLE._replace(stages=tuple(ChainStage((op,), width, 1, 1) for op, width in stages))
     subject = mobile_pruning.subject(chain, CLASSES)
     # features_2 enter the groups, 3 leave them, 4 are squeezed; hidden_2 and hidden_4 are theirs.
     assert sorted(subject.parts) == [
         "features_0", "features_1", "features_5", "head", "hidden_1", "hidden_3"
     ]  # fmt: skip
     weights, stats = noisy(subject.net, batch(0).inputs)
-    kept = channel_groups.everything(subject.parts)
+    kept = channel_groups.all_channels(subject.parts)
     for name, part in subject.parts.items():
-        kept[name] = channel_groups.strongest(part, kept[name], weights, part.width - 1)
-    masked = jax.tree.map(jnp.multiply, weights, channel_groups.masks(subject.parts, kept, weights))
+        kept[name] = channel_groups.largest_filters(part, kept[name], weights, part.width - 1)
+    masked = jax.tree.map(
+        jnp.multiply, weights, channel_groups.weight_masks(subject.parts, kept, weights)
+    )
     expected = jit(subject.net.infer)(masked, stats, batch(0).inputs)
     less = subject.network(subject.left(kept))
     found = jit(less.infer)(
@@ -278,15 +284,17 @@ def test_cells_and_paths_without_channels_that_are_zero_compute_the_same(found):
     named, subject = narrowable(found)
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), jnp.float32)
     weights, stats = noisy(subject.net, images)
-    kept = channel_groups.everything(subject.parts)
+    kept = channel_groups.all_channels(subject.parts)
     for name, part in subject.parts.items():
-        kept[name] = channel_groups.strongest(part, kept[name], weights, part.width - 2)
+        kept[name] = channel_groups.largest_filters(part, kept[name], weights, part.width - 2)
     widths = subject.left(kept)
     assert widths == tuple(width - 2 for width in named.widths)
     macs = pruning.counter(subject, named, (16, 16, 3))
     for each in (named.widths, widths):
         assert macs(each) == count.macs(subject.network(each), (16, 16, 3))
-    masked = jax.tree.map(jnp.multiply, weights, channel_groups.masks(subject.parts, kept, weights))
+    masked = jax.tree.map(
+        jnp.multiply, weights, channel_groups.weight_masks(subject.parts, kept, weights)
+    )
     expected = jit(subject.net.infer)(masked, stats, images)
     cut = channel_groups.cut(subject.parts, kept, masked, stats)
     less = subject.network(widths)
@@ -305,7 +313,7 @@ def test_a_pool_that_keeps_its_width_passes_the_same_channels_on():
     named, subject = narrowable(PATH)
     assert named.names == ("stem", "layer_0", "layer_0", "layer_2", "layer_3")
     assert named.unequal == ((2, 3),)
-    kept = channel_groups.everything(subject.parts)
+    kept = channel_groups.all_channels(subject.parts)
     kept["layer_2"] = np.arange(16) < 8
     assert subject.left(kept) is None  # its convolution would vanish
     kept["layer_2"] = np.arange(16) < 7
@@ -317,8 +325,8 @@ def test_channels_that_are_made_in_halves_stay_in_halves():
     assert {name for name, part in subject.parts.items() if part.halved} >= {"cell_1", "cell_2"}
     part = subject.parts["cell_1"]
     weights, _ = noisy(subject.net, jnp.zeros((2, 32, 32, 3)))
-    assert channel_groups.strongest(part, np.ones(8, bool), weights, 5) is None
-    left = channel_groups.strongest(part, np.ones(8, bool), weights, 4)
+    assert channel_groups.largest_filters(part, np.ones(8, bool), weights, 5) is None
+    left = channel_groups.largest_filters(part, np.ones(8, bool), weights, 4)
     assert left[:4].sum() == left[4:].sum() == 2
 
 
@@ -362,7 +370,7 @@ def test_a_network_that_mixes_channels_unseen_is_refused():
 
 
 def test_a_narrowed_network_is_read_as_it_was_written():
-    found = pruned_file.Narrowed(AMOEBA, (8, 6, 10, 12), 3, None)
+    found = pruned_file.PrunedNetwork(AMOEBA, (8, 6, 10, 12), 3, None)
     assert pruned_file.from_json(pruned_file.to_json(found)) == found
     net = pruned_file.network(found, CLASSES)
     weights, _ = jax.eval_shape(net.init, jax.random.key(0), batch(0).inputs)
@@ -372,7 +380,7 @@ def test_a_narrowed_network_is_read_as_it_was_written():
                   good.replace("12", "1.5"), good.replace("12", "12, 12"),
                   good.replace("12", "1"), good.replace("12", "true"),
                   good.replace("max_pool_3x3", "mystery")):  # fmt: skip
-        with pytest.raises(pruned_file.NarrowedError) as caught:
+        with pytest.raises(pruned_file.PrunedFileError) as caught:
             pruned_file.from_json(wrong)
         assert "\n" not in str(caught.value)
 

@@ -87,7 +87,7 @@ def _drawn(draw: Callable[..., jax.Array], scale: float, draws: int | None = Non
     return Relaxation(relax.softmax(scale).init, gates, expected)
 
 
-def unmoved_rest() -> optax.GradientTransformation:
+def rescale_unsampled() -> optax.GradientTransformation:
     """Logits that move keep the sum of their exponentials: the others keep their probabilities.
 
     To be chained after an optimiser that leaves a logit without gradient where it is, such as Adam

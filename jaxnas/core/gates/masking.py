@@ -37,7 +37,7 @@ def masked(relaxation: Relaxation) -> Relaxation:
     return _around(relaxation, init, lambda arch, gates: jax.tree.map(within, arch["mask"], gates))
 
 
-def decided(relaxation: Relaxation) -> Relaxation:
+def with_fixed_edges(relaxation: Relaxation) -> Relaxation:
     """The gates of `relaxation` on edges that are not yet decided, on the others fixed ones.
 
     The architecture is `{"free": that of relaxation, "fixed": {name: f32[edges, candidates]},
@@ -56,7 +56,7 @@ def decided(relaxation: Relaxation) -> Relaxation:
     return _around(relaxation, init, overlay)
 
 
-def fix(arch: Arch, name: str, edge: int, row: np.ndarray) -> Arch:
+def fix_edge(arch: Arch, name: str, edge: int, row: np.ndarray) -> Arch:
     """A `decided` architecture with the gates of one more edge fixed at `row`, f32[candidates]."""
     fixed = arch["fixed"] | {name: arch["fixed"][name].at[edge].set(row)}
     flags = arch["is_fixed"] | {name: arch["is_fixed"][name].at[edge].set(1)}
@@ -76,7 +76,7 @@ def uniform(space: Space) -> Relaxation:
     return Relaxation(lambda key, space: {}, lambda arch, weights, **_: shares)
 
 
-def as_given() -> Relaxation:
+def identity() -> Relaxation:
     """The architecture is the gates, `{name: f32[edges, candidates]}`, at first closed."""
 
     def init(key: Key, space: Space) -> Arch:

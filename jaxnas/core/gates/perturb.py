@@ -21,7 +21,7 @@ def random(radius: optax.Schedule) -> Perturb:
     """Adds uniform noise within `radius(step)`, then projects. SmoothDARTS-RS, eq. 3."""
 
     def perturb(loss: Loss, gates: Gates, *, key: Key, step: Scalar) -> Gates:
-        return project(_shaken(gates, key, radius(step)))
+        return project(_with_noise(gates, key, radius(step)))
 
     return perturb
 
@@ -49,7 +49,7 @@ def adversarial(radius: optax.Schedule, steps: int = 7) -> Perturb:
             stride = 2 * reach / steps
             return within(jax.tree.map(lambda a, s: a + stride * jnp.sign(s), at, slope))
 
-        start = project(_shaken(gates, key, reach))
+        start = project(_with_noise(gates, key, reach))
         found = jax.lax.fori_loop(0, steps, climb, start)
         rose = loss(found) > loss(gates)
         return jax.tree.map(lambda f, g: jnp.where(rose, f, g), found, gates)
@@ -72,6 +72,6 @@ def project(gates: Gates) -> Gates:
     return jax.tree.map(of_choice, gates)
 
 
-def _shaken(gates: Gates, key: Key, radius: jax.Array) -> Gates:
+def _with_noise(gates: Gates, key: Key, radius: jax.Array) -> Gates:
     noise = optax.tree.random_like(key, gates, jax.random.uniform)
     return jax.tree.map(lambda g, u: g + radius * (2 * u - 1), gates, noise)

@@ -170,7 +170,7 @@ def joint_softmax(scale: float = 1e-3) -> Relaxation:
     return Relaxation(_normal(0.0, scale), gates)
 
 
-def helped(relaxation: Relaxation, help_at: optax.Schedule) -> Relaxation:
+def with_auxiliary(relaxation: Relaxation, help_at: optax.Schedule) -> Relaxation:
     """`relaxation` of all candidates but the last, whose gate is `help_at(step)`.
 
     The last candidate has no logit; it is expected to be closed. DARTS-, eq. 7,

@@ -34,7 +34,7 @@ WIDTH, RATE, START = 0.05, 0.05, 1.0
 RANGE = 1e-3, 1e3  # of the weight
 
 
-class Fixed(NamedTuple):
+class FixedWeight(NamedTuple):
     """A published form of a term, and its weight, which stays what it is."""
 
     form: str  # of ADDED, MULTIPLIED or REWARDED
@@ -52,18 +52,18 @@ class Limit(NamedTuple):
     name: str  # with its unit: "ms", "macs", "parameters"
     most: float
     expected: Callable[[Gates], Scalar]  # above 0; gates are probabilities
-    fixed: Fixed | None = None  # None: held by a weight that adapts
+    fixed: FixedWeight | None = None  # None: held by a weight that adapts
     shares: Callable[[Gates], Gates] = normalised  # gates as the probabilities that it expects
 
 
-class Held(NamedTuple):
+class Multiplier(NamedTuple):
     """The memory of `one_sided`."""
 
     weight: Scalar  # f32[]
     arch: Arch  # at the last step
 
 
-def one_sided(
+def lagrangian(
     limit: Limit,
     relaxation: Relaxation,
     *,
@@ -92,18 +92,18 @@ def one_sided(
         gates = limit.shares(expected(relaxation, arch, weights, step))
         return jnp.log(limit.expected(gates) / limit.most)
 
-    def init(arch: Arch, weights: Weights) -> Held:
-        return Held(jnp.float32(start), arch)
+    def init(arch: Arch, weights: Weights) -> Multiplier:
+        return Multiplier(jnp.float32(start), arch)
 
-    def value(memory: Held, forward: Forward) -> Scalar:
+    def value(memory: Multiplier, forward: Forward) -> Scalar:
         above = width * jax.nn.softplus(excess(forward.arch, forward.weights, forward.step) / width)
         return jax.lax.stop_gradient(memory.weight) * above
 
-    def update(memory: Held, arch: Arch, weights: Weights, step) -> Held:
+    def update(memory: Multiplier, arch: Arch, weights: Weights, step) -> Multiplier:
         pairs = zip(jax.tree.leaves(memory.arch), jax.tree.leaves(arch), strict=True)
         moved = jnp.any(jnp.stack([jnp.any(old != new) for old, new in pairs]))
         grown = memory.weight * jnp.exp(rate * jnp.clip(excess(arch, weights, step), -1, 1))
-        return Held(jnp.where(moved, jnp.clip(grown, *RANGE), memory.weight), arch)
+        return Multiplier(jnp.where(moved, jnp.clip(grown, *RANGE), memory.weight), arch)
 
     return Term(init, value, update)
 
@@ -120,7 +120,9 @@ def penalty(limits: Sequence[Limit]) -> Penalty:
         for limit in (limit for limit in limits if limit.fixed):
             loss = _fixed(limit, loss, relaxation)
         held = {
-            each.name: one_sided(each, relaxation, start=start) for each in limits if not each.fixed
+            each.name: lagrangian(each, relaxation, start=start)
+            for each in limits
+            if not each.fixed
         }
         return terms.total(loss=loss, target=terms.total(**held)) if held else loss
 

@@ -2,11 +2,23 @@
 
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.evaluators.nasbench201.build import build
-from jaxnas.evaluators.nasbench201.isomorphism import OracleError
-from jaxnas.evaluators.nasbench201.query import Entry, Scores, query, rank, regret, verdict
-from jaxnas.evaluators.nasbench201.table import SETS, Table, load, locate
+from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
+from jaxnas.evaluators.nasbench201.query import BenchmarkEntry, Scores, query, rank, regret, verdict
+from jaxnas.evaluators.nasbench201.table import SETS, TabularBenchmark, load, locate
 
 __all__ = [
-    "SETS", "Entry", "OracleError", "Scores", "Table", "build", "cost", "isomorphism", "load",
-    "locate", "query", "rank", "regret", "verdict",
-]  # fmt: skip
+    "SETS",
+    "BenchmarkEntry",
+    "BenchmarkError",
+    "Scores",
+    "TabularBenchmark",
+    "build",
+    "cost",
+    "isomorphism",
+    "load",
+    "locate",
+    "query",
+    "rank",
+    "regret",
+    "verdict",
+]

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from jaxnas.evaluators.nasbench201 import cost, isomorphism, table
-from jaxnas.evaluators.nasbench201.isomorphism import OracleError
-from jaxnas.evaluators.nasbench201.table import ACCURACIES, KEYS, MACS, SETS, Table
+from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
+from jaxnas.evaluators.nasbench201.table import ACCURACIES, KEYS, MACS, SETS, TabularBenchmark
 from jaxnas.spaces.genotype import GenotypeError
 
 COLUMNS = ("index", "arch", "n_seeds", *ACCURACIES)
 
 
-def build(export: Path | str, out: Path | str) -> Table:
+def build(export: Path | str, out: Path | str) -> TabularBenchmark:
     """Writes the table of an export, a .csv with a header or a .jsonl; gives the table.
 
     An export has one line a cell with COLUMNS, in any order; docs/oracle.md has the few lines that
@@ -28,27 +28,29 @@ def build(export: Path | str, out: Path | str) -> Table:
     """
     export, out = Path(export), Path(out)
     if out.suffix != ".npz":
-        raise OracleError(f"{out} would hold a table: give it a name that ends in .npz.")
+        raise BenchmarkError(f"{out} would hold a table: give it a name that ends in .npz.")
     if not export.is_file():
-        raise OracleError(f"No export {export}: docs/oracle.md says how one is written.")
+        raise BenchmarkError(f"No export {export}: docs/oracle.md says how one is written.")
     rows: dict[int, list] = {}
     seen: set[bytes] = set()
     for line, row in _lines(export):
         index, *values = _values(f"{export}, line {line}", row)
         if index in rows or values[0].tobytes() in seen:
             twice = f"the index {index}" if index in rows else f"the cell {row['arch']}"
-            raise OracleError(f"{export}, line {line}: {twice} stands twice; write each cell once.")
+            raise BenchmarkError(
+                f"{export}, line {line}: {twice} stands twice; write each cell once."
+            )
         rows[index] = values
         seen.add(values[0].tobytes())
     if set(rows) != set(range(isomorphism.COUNT)):
-        raise OracleError(
+        raise BenchmarkError(
             f"{export} has {len(rows):,} cells, not the indices 0 to {isomorphism.COUNT - 1}: "
             "let the export run to its end."
         )
     return _write(out, [rows[index] for index in range(isomorphism.COUNT)])
 
 
-def _write(out: Path, rows: list[list]) -> Table:
+def _write(out: Path, rows: list[list]) -> TabularBenchmark:
     codes = np.array([row[0] for row in rows])
     arrays = {
         "index": np.arange(isomorphism.COUNT),
@@ -88,23 +90,27 @@ def _lines(export: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 for number, text in enumerate(file, 1):
                     yield number, json.loads(text)
             else:
-                raise OracleError(f"{export} is neither a .csv nor a .jsonl: rename the export.")
+                raise BenchmarkError(f"{export} is neither a .csv nor a .jsonl: rename the export.")
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
         cause = (str(error) or type(error).__name__).splitlines()[0]
-        raise OracleError(f"{export} cannot be read ({cause}): write the export again.") from error
+        raise BenchmarkError(
+            f"{export} cannot be read ({cause}): write the export again."
+        ) from error
 
 
 def _values(where: str, row: Mapping[str, Any]) -> list:
     """index, code, seeds, accuracies of a row."""
     if not isinstance(row, dict):
-        raise OracleError(f"{where}: it is {type(row).__name__}, not an object of columns.")
+        raise BenchmarkError(f"{where}: it is {type(row).__name__}, not an object of columns.")
     missing = [key for key in COLUMNS if row.get(key) in (None, "")]
     if missing:
-        raise OracleError(f"{where}: {missing[0]} is missing; an export has {', '.join(COLUMNS)}.")
+        raise BenchmarkError(
+            f"{where}: {missing[0]} is missing; an export has {', '.join(COLUMNS)}."
+        )
     try:
         code = isomorphism.from_arch(row["arch"])
-    except (OracleError, GenotypeError) as error:
-        raise OracleError(f"{where}: {error}") from error
+    except (BenchmarkError, GenotypeError) as error:
+        raise BenchmarkError(f"{where}: {error}") from error
     return [
         _number(where, row, "index", int, 0, isomorphism.COUNT - 1),
         code,
@@ -124,7 +130,7 @@ def _number(
         number = None
     if isinstance(number, bool) or not isinstance(number, (int, kind)):
         what = "a whole number" if kind is int else "a number"
-        raise OracleError(f"{where}: {key} is {str(value)[:40]!r}, not {what}.")
+        raise BenchmarkError(f"{where}: {key} is {str(value)[:40]!r}, not {what}.")
     if not least <= number <= most:
-        raise OracleError(f"{where}: {key} is {number}, not from {least} to {most}.")
+        raise BenchmarkError(f"{where}: {key} is {number}, not from {least} to {most}.")
     return number

@@ -15,7 +15,7 @@ FEATURES, CELLS = (16, 32, 64), 5
 KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}  # positions of the kernel
 
 
-class DataSet(NamedTuple):
+class BenchmarkSet(NamedTuple):
     """What a data set makes of the network: a classifier, and the size of the images."""
 
     key: str  # in the names of the table's arrays
@@ -24,9 +24,9 @@ class DataSet(NamedTuple):
 
 
 SETS = {
-    "cifar10": DataSet("c10", 10, 32),
-    "cifar100": DataSet("c100", 100, 32),
-    "imagenet16-120": DataSet("in16", 120, 16),
+    "cifar10": BenchmarkSet("c10", 10, 32),
+    "cifar100": BenchmarkSet("c100", 100, 32),
+    "imagenet16-120": BenchmarkSet("in16", 120, 16),
 }
 
 

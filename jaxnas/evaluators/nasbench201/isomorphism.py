@@ -16,7 +16,7 @@ COUNT = len(OPS) ** len(EDGES)  # 15,625
 POWERS = len(OPS) ** np.arange(len(EDGES))[::-1]
 
 
-class OracleError(ValueError):
+class BenchmarkError(ValueError):
     """No cell of NAS-Bench-201, or no table of it: the message is one line."""
 
 
@@ -31,7 +31,7 @@ def sample(count: int, seed: int) -> np.ndarray:
     Raises OracleError for a count that is not from 1 to 15,625.
     """
     if not 1 <= count <= COUNT:
-        raise OracleError(f"{count} cells cannot be drawn: ask for 1 to {COUNT:,}.")
+        raise BenchmarkError(f"{count} cells cannot be drawn: ask for 1 to {COUNT:,}.")
     return every()[np.random.default_rng(seed).choice(COUNT, count, replace=False)]
 
 
@@ -66,7 +66,7 @@ def from_genotype(found: Genotype) -> np.ndarray:
     The name of its space does not matter: a space of one's own may find cells of this one.
     """
     if set(found.cells) != {"cell"}:
-        raise OracleError(
+        raise BenchmarkError(
             f"The genotype has the cells {', '.join(found.cells)}, which NAS-Bench-201 has not: "
             "give one that was found in the space nasbench201."
         )
@@ -75,7 +75,7 @@ def from_genotype(found: Genotype) -> np.ndarray:
     strange = [op for op in named.values() if op not in OPS]
     if strange or set(named) != set(EDGES):
         wrong = f"the operation {strange[0]!r}" if strange else f"{len(named)} edges"
-        raise OracleError(
+        raise BenchmarkError(
             f"NAS-Bench-201 has no cell with {wrong}: it has {len(EDGES)} edges with "
             f"{', '.join(OPS)}."
         )
@@ -101,7 +101,7 @@ def from_gates(gates: np.ndarray) -> np.ndarray:
     gates = np.asarray(gates)
     codes = gates.argmax(-1).astype(np.int8) if gates.shape[-2:] == CHOICE.shape else None
     if codes is None or not (to_gates(codes) == gates).all():
-        raise OracleError(
+        raise BenchmarkError(
             f"Gates {gates.shape} are not the one-hot [..., {len(EDGES)}, {len(OPS)}] of a cell: "
             "select a cell from them first."
         )

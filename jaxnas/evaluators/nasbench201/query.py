@@ -7,8 +7,8 @@ import numpy as np
 
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.evaluators.nasbench201.cost import SETS
-from jaxnas.evaluators.nasbench201.isomorphism import OracleError
-from jaxnas.evaluators.nasbench201.table import EPOCHS, Table
+from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
+from jaxnas.evaluators.nasbench201.table import EPOCHS, TabularBenchmark
 from jaxnas.spaces.genotype import Genotype
 
 
@@ -25,7 +25,7 @@ class Scores(NamedTuple):
     macs: int  # of one image
 
 
-class Entry(NamedTuple):
+class BenchmarkEntry(NamedTuple):
     """A cell in the table."""
 
     index: int
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
     sets: Mapping[str, Scores]  # by cifar10, cifar100, imagenet16-120
 
 
-def query(table: Table, cell: int | str | Genotype | np.ndarray) -> Entry:
+def query(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> BenchmarkEntry:
     """All that is known of a cell: an index, the API's text, a genotype or a code, i8[6].
 
     Raises OracleError, or GenotypeError for a text, where there is no such cell.
@@ -59,12 +59,12 @@ def query(table: Table, cell: int | str | Genotype | np.ndarray) -> Entry:
             macs=int(cost.macs(code, of.classes, of.side)),
         )
     same_as, seeds = int(table.same_as[row]), int(table.seeds[row])
-    return Entry(
+    return BenchmarkEntry(
         row, isomorphism.to_arch(code), str(isomorphism.to_digits(code)), same_as, seeds, sets
     )
 
 
-def verdict(table: Table, found: Genotype) -> Entry:
+def verdict(table: TabularBenchmark, found: Genotype) -> BenchmarkEntry:
     """What a search found, judged: `query` for a genotype, called at a search's end."""
     return query(table, found)
 
@@ -79,21 +79,21 @@ def regret(truth: np.ndarray, score: np.ndarray | float) -> np.ndarray:
     return np.max(truth) - score
 
 
-def _row(table: Table, cell: int | str | Genotype | np.ndarray) -> int:
+def _row(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> int:
     if isinstance(cell, Genotype):
         cell = isomorphism.from_genotype(cell)
     elif isinstance(cell, str):
         cell = isomorphism.from_arch(cell)
     if isinstance(cell, int | np.integer):
         if not 0 <= cell < isomorphism.COUNT:
-            raise OracleError(f"No cell {cell}: indices run from 0 to {isomorphism.COUNT - 1}.")
+            raise BenchmarkError(f"No cell {cell}: indices run from 0 to {isomorphism.COUNT - 1}.")
         return int(cell)
     code = np.asarray(cell)
     if (
         code.shape != (len(isomorphism.EDGES),)
         or not np.isin(code, range(len(isomorphism.OPS))).all()
     ):
-        raise OracleError(
+        raise BenchmarkError(
             f"{cell!r} is no code of a cell: give {len(isomorphism.EDGES)} numbers from 0 to "
             f"{len(isomorphism.OPS) - 1}."
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.evaluators.nasbench201.cost import SETS
-from jaxnas.evaluators.nasbench201.isomorphism import OracleError
+from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
 
 VARIABLE = "JAXNAS_NASBENCH201"
 EPOCHS = (12, 200)  # of the two trainings of every cell
@@ -26,7 +26,7 @@ KEYS = ("index", "code", "arch", "iso_rep", "n_seeds", *ACCURACIES, *PARAMETERS,
 MACS_TOLERANCE = 1e-4  # in millions: the benchmark's counter adds the classifier's 10 biases
 
 
-class Table(NamedTuple):
+class TabularBenchmark(NamedTuple):
     """One row a cell, in the benchmark's order: a row is what the benchmark calls an index."""
 
     codes: np.ndarray  # i8[15625, 6]
@@ -44,14 +44,14 @@ def locate(path: str | None, environ: Mapping[str, str] = os.environ) -> Path:
     """
     name = path or environ.get(VARIABLE)
     if not name:
-        raise OracleError(
+        raise BenchmarkError(
             f"Where is the table of NAS-Bench-201? Give --table FILE or set {VARIABLE}; "
             "docs/oracle.md says how the file is made."
         )
     return Path(name).expanduser()
 
 
-def load(path: Path | str) -> Table:
+def load(path: Path | str) -> TabularBenchmark:
     """Reads and checks a table; docs/oracle.md has the format. Nothing is unpickled.
 
     Raises OracleError for a file that is missing, broken or of something else, and for rows that
@@ -84,7 +84,7 @@ def load(path: Path | str) -> Table:
         [[arrays[f"{s.key}_{split}_{e}ep"] for e in EPOCHS] for s in SETS.values()], np.float64
     )
     row_of = np.argsort(isomorphism.number(codes))
-    return Table(codes, row_of, same_as, arrays["n_seeds"], of("valid"), of("test"))
+    return TabularBenchmark(codes, row_of, same_as, arrays["n_seeds"], of("valid"), of("test"))
 
 
 def _kinds() -> dict[str, str]:
@@ -118,7 +118,9 @@ def _check_costs(arrays: Mapping[str, np.ndarray], codes: np.ndarray, refuse) ->
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise OracleError(f"No table {path}: check the path; docs/oracle.md says how one is made.")
+        raise BenchmarkError(
+            f"No table {path}: check the path; docs/oracle.md says how one is made."
+        )
     broken = (OSError, ValueError, EOFError, KeyError, OverflowError, NotImplementedError)
     try:
         # np.load leaves a file that it opens itself open where the archive is broken.
@@ -131,17 +133,17 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                 if missing:
                     _refuse(path, f"{len(missing)} of its arrays are missing, first {missing[0]}")
                 return {key: archive[key] for key in KEYS}
-    except OracleError:
+    except BenchmarkError:
         raise
     except (*broken, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         cause = (str(error) or type(error).__name__).splitlines()[0]
-        raise OracleError(
+        raise BenchmarkError(
             f"{path}: no readable .npz file ({cause}); copy it again, or make it by "
             "jaxnas oracle build."
         ) from error
 
 
 def _refuse(path: Path, cause: str):
-    raise OracleError(
+    raise BenchmarkError(
         f"{path} is no table of NAS-Bench-201: {cause}. Make one by jaxnas oracle build."
     )

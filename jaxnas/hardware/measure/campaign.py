@@ -17,7 +17,7 @@ from jaxnas.hardware import programs
 from jaxnas.hardware.measure import campaign_file, sampling, session, summary, telling
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.measure.campaign_file import Raw
-from jaxnas.hardware.measure.sampling import Ready
+from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.measure.stopping import Protocol
 from jaxnas.hardware.programs import Program
 from jaxnas.run import progress, signals
@@ -30,7 +30,7 @@ class CampaignError(ValueError):
 def measure_all(
     found: Sequence[Program],
     folder: Path,
-    prepare: Callable[[Program, int | None], Ready],
+    prepare: Callable[[Program, int | None], TimedProgram],
     *,
     device: Mapping[str, Any],
     settings: Mapping[str, Any],
@@ -54,10 +54,10 @@ def measure_all(
     for a broken file, Interrupted, and what `prepare` and the samples raise; whatever was
     measured by then is in the folder.
     """
-    programs.refuse(found)
-    protocols.refuse(protocol)
+    programs.check(found)
+    protocols.check(protocol)
     console = console or rich.console.Console()
-    note = lambda text: progress.say(console, text)
+    note = lambda text: progress.print_line(console, text)
     record = {"settings": json.loads(json.dumps(dict(settings))), "environment": {}}
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(run.claim(folder, record, note))
@@ -66,8 +66,8 @@ def measure_all(
         raw = _begun(path, device)
         if raw is not None:
             found = _same(path, raw, found)
-            note(f"measure: goes on {session.where(raw)}")
-        if raw is None or not protocols.enough(raw, protocol):
+            note(f"measure: goes on {session.progress_text(raw)}")
+        if raw is None or not protocols.is_converged(raw, protocol):
             began = time.monotonic()
             spent_s = 0.0 if raw is None else raw.header["spent_s"]
             passed = lambda: spent_s + time.monotonic() - began
@@ -76,7 +76,7 @@ def measure_all(
             raw = raw or _empty(found, ready, device, settings)
             if protocol.warm_up and not sampling.steady(ready[0]):
                 note(f"measure: {found[0].label} does not settle within 1 %: the device is busy")
-            raw = session.go_on(raw, path, ready, asked, protocol, passed, console)
+            raw = session.run_rounds(raw, path, ready, asked, protocol, passed, console)
         return _written(folder, raw)
 
 
@@ -107,12 +107,12 @@ def _same(path: Path, raw: Raw, found: Sequence[Program]) -> list[Program]:
 
 def _prepared(
     found: Sequence[Program],
-    prepare: Callable[[Program, int | None], Ready],
+    prepare: Callable[[Program, int | None], TimedProgram],
     asked: Callable[[], int | None],
     protocol: Protocol,
     raw: Raw | None,
     console: rich.console.Console,
-) -> list[Ready]:
+) -> list[TimedProgram]:
     """Every program ready to be timed; of a new campaign of few minutes, the first of them."""
     began, ready = time.monotonic(), []
     with telling.stage("prepare", len(found), console) as moved:
@@ -136,12 +136,14 @@ def _prepared(
             left_s = (time.monotonic() - began) / len(ready) * (len(found) - len(ready))
             moved(len(ready), left_s, program.kind)
     if len(ready) < len(found):
-        progress.say(console, f"prepare: half the minutes are spent: {len(ready)} programs it is")
+        progress.print_line(
+            console, f"prepare: half the minutes are spent: {len(ready)} programs it is"
+        )
     return ready
 
 
 def _empty(
-    found: Sequence[Program], ready: Sequence[Ready], device: Mapping, settings: Mapping
+    found: Sequence[Program], ready: Sequence[TimedProgram], device: Mapping, settings: Mapping
 ) -> Raw:
     labels = tuple(p.label for p in found)
     chains = len(found) if any(r.chain is not None for r in ready) else 0

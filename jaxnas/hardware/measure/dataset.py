@@ -12,7 +12,7 @@ from jaxnas.hardware import programs
 from jaxnas.hardware.measure import campaign_file, round_statistics, sampling
 from jaxnas.hardware.measure.campaign_file import Raw
 from jaxnas.hardware.predict import fit
-from jaxnas.hardware.predict.predictor import Model
+from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces import genotype, layers, registry
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.mobile import sizing, workload
@@ -28,7 +28,7 @@ class TargetError(ValueError):
 LEAST = 2  # networks that a model is fitted to
 
 
-class Campaign(NamedTuple):
+class CampaignDataset(NamedTuple):
     """The networks of a campaign. What it timed beside them is in `raw`.
 
     Programs that have no valid sample yet are in neither.
@@ -39,7 +39,7 @@ class Campaign(NamedTuple):
     raw: Raw
     settings: Mapping[str, Any]
     entry: registry.Entry
-    size: programs.Size
+    size: programs.NetworkSize
     genotypes: tuple[Genotype, ...]
     networks: np.ndarray  # i64[N, positions]
     latency_ms: np.ndarray  # f64[N]
@@ -49,10 +49,10 @@ class Campaign(NamedTuple):
     @property
     def device(self) -> str:
         """The device in a few words."""
-        return hardware.named(self.raw.header["device"])
+        return hardware.description(self.raw.header["device"])
 
 
-def campaign(folder: Path) -> Campaign:
+def load(folder: Path) -> CampaignDataset:
     """The campaign in a folder. Raises FileError or TargetError, one line each.
 
     A campaign that was stopped counts as far as it went. Programs that are no networks are left
@@ -88,18 +88,18 @@ def campaign(folder: Path) -> Campaign:
     except GenotypeError as error:
         raise TargetError(f"{path} has a network that is none ({error}): measure again.") from error
     networks = np.array([codes.of_genotype(entry.space, each) for each in found])
-    size = programs.Size(
+    size = programs.NetworkSize(
         **{name: settings[name] for name in SIZES} | {"image": tuple(settings["image"])}
     )
     ms = round_statistics.summarise(raw.rounds_ms).latency_ms[rows]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     known = _work(settings["space"], size)
-    return Campaign(
+    return CampaignDataset(
         path, digest, raw, settings, entry, size, found, networks, ms, known, unsampled
     )  # fmt: skip
 
 
-def _work(space: str, size: programs.Size) -> np.ndarray | None:
+def _work(space: str, size: programs.NetworkSize) -> np.ndarray | None:
     if space == registry.GRID:
         return layers.work_of(size)
     if space not in sizing.CHAINS:
@@ -109,7 +109,7 @@ def _work(space: str, size: programs.Size) -> np.ndarray | None:
     return workload.of_chain(sizing.for_image(chain, height, width), height, width)
 
 
-def facts(found: Campaign, name: str) -> np.ndarray:
+def facts(found: CampaignDataset, name: str) -> np.ndarray:
     """f64[N] of what the compiler says of the networks: one of `measure.FACTS`.
 
     Raises TargetError for another name, and where the device's compiler does not say it.
@@ -126,7 +126,7 @@ def facts(found: Campaign, name: str) -> np.ndarray:
     return values
 
 
-def fitted(found: Campaign) -> Model:
+def fitted(found: CampaignDataset) -> Predictor:
     """The latency model of a campaign. Raises FitError as `fit.fit`."""
     return fit.fit(
         found.entry.space, found.networks, found.latency_ms, device=found.device, work=found.work

@@ -15,13 +15,13 @@ from jaxnas.spaces.choices import NONE
 from jaxnas.spaces.genotype import Genotype
 
 POOL = 3000  # genotypes that the design chooses among
-TWINS = 10  # pairs of equal programs in a campaign; fewer where it has fewer than 50 networks
+REPLICATES = 10  # pairs of equal programs in a campaign; fewer where it has fewer than 50 networks
 DUE = 5, 10, 30, 50  # networks that have one pair more among them, wherever a budget cuts
 
 Select = Callable[[Space, Gates], Genotype]
 
 
-class Choice(NamedTuple):
+class DesignPoint(NamedTuple):
     genotype: Genotype
     twin_of: Genotype | None = None
     again: bool = False  # the twin is the same program, compiled again
@@ -41,7 +41,7 @@ def networks(space: Space, select: Select, count: int, seed: int = 0) -> list[Ge
     if count < 1:
         raise ValueError(f"{count} networks are nothing to measure: give 1 or more.")
     chosen = anchors(space, select)[:count]
-    pool = [g for g in _pool(space, select, seed) if dataflow.lives(g)]
+    pool = [g for g in _pool(space, select, seed) if dataflow.is_connected(g)]
     taken = {_key(g) for g in chosen}
     pool = list({k: g for g in pool if (k := _key(g)) not in taken}.values())
     if len(chosen) + len(pool) < count:
@@ -89,30 +89,30 @@ def anchors(space: Space, select: Select) -> list[Genotype]:
     return list({_key(g): g for g in found}.values())
 
 
-def with_twins(
+def with_replicates(
     found: Sequence[Genotype], space: Space | None = None, pairs: int | None = None
-) -> list[Choice]:
+) -> list[DesignPoint]:
     """The genotypes, some of them followed by a twin each.
 
     `pairs`: by default one in five, at least 2 and at most 10. Those are the first that have a
     twin (`prune.twin`) which is not chosen already; where that leaves the first 5, 10, 30 or 50
     networks without 1, 2, 3 or 4 pairs, or all with too few, some are measured a second time.
     """
-    wanted = min(TWINS, max(2, len(found) // 5)) if pairs is None else pairs
+    wanted = min(REPLICATES, max(2, len(found) // 5)) if pairs is None else pairs
     taken, twins = {_text(g) for g in found}, {}
     for i, genotype in enumerate(found):
         if len(twins) == wanted:
             break
-        other = dataflow.twin(genotype, space)
+        other = dataflow.isomorph(genotype, space)
         if other is not None and _text(other) not in taken:
-            twins[i] = Choice(other, genotype)
+            twins[i] = DesignPoint(other, genotype)
             taken.add(_text(other))
-        elif len(twins) < sum(i + 1 >= due for due in DUE) and dataflow.lives(genotype):
-            twins[i] = Choice(genotype, genotype, again=True)
+        elif len(twins) < sum(i + 1 >= due for due in DUE) and dataflow.is_connected(genotype):
+            twins[i] = DesignPoint(genotype, genotype, again=True)
     for i, genotype in enumerate(found):
-        if len(twins) < wanted and i not in twins and dataflow.lives(genotype):
-            twins[i] = Choice(genotype, genotype, again=True)
-    rows = ([Choice(g), *([twins[i]] if i in twins else [])] for i, g in enumerate(found))
+        if len(twins) < wanted and i not in twins and dataflow.is_connected(genotype):
+            twins[i] = DesignPoint(genotype, genotype, again=True)
+    rows = ([DesignPoint(g), *([twins[i]] if i in twins else [])] for i, g in enumerate(found))
     return [choice for row in rows for choice in row]
 
 
@@ -142,7 +142,7 @@ def _likes(space: Space, likes: dict[str, float]) -> dict[str, np.ndarray]:
 def _counts(genotype: Genotype, space: Space) -> list[float]:
     """1, and for every cell how often each operation stands in it, whole and pruned."""
     row = [1.0]
-    for found in (genotype, dataflow.pruned(genotype)):
+    for found in (genotype, dataflow.remove_dead_edges(genotype)):
         for key, choice in space.items():
             standing = [op for _, _, op in _standing(found, space, key)]
             names = dict.fromkeys(op for ops in choice.candidates for op in ops)
@@ -179,7 +179,7 @@ def _with(precision: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _key(genotype: Genotype) -> str:
     """Equal for genotypes whose programs are equal."""
-    return _text(dataflow.pruned(genotype))
+    return _text(dataflow.remove_dead_edges(genotype))
 
 
 def _text(genotype: Genotype) -> str:

@@ -1,14 +1,14 @@
 """The candidates of a mobile space alone, as programs to time."""
 
 from jaxnas.hardware import programs
-from jaxnas.hardware.programs import OPERATOR, Program, Size
+from jaxnas.hardware.programs import OPERATOR, NetworkSize, Program
 from jaxnas.nets import batch_norm
 from jaxnas.nets import inverted_bottleneck as nets
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, workload
 
 
-def operators(name: str, size: Size) -> list[Program]:
+def operators(name: str, size: NetworkSize) -> list[Program]:
     """Each inverted bottleneck of a space at each place where the sizes differ, without repeats.
 
     `size.cells` are the most layers of a stage. Raises ValueError as `mobile_sized.sized`, and for
@@ -17,8 +17,8 @@ def operators(name: str, size: Size) -> list[Program]:
     height, width = size.image[:2]
     chain = sizing.sized(name, features=size.features, repeats=size.cells)
     chain = sizing.for_image(chain, height, width)
-    chains.refuse_image(chain, height, width)
-    norm = nets.normaliser(chain, batch_norm.norms(True, training=False).outside)
+    chains.check_image(chain, height, width)
+    norm = nets.chain_norm(chain, batch_norm.norms(True, training=False).outside)
     layers, found = chains.layers(chain), {}
     sides = workload.sizes(layers, -(-height // chain.stem_stride), -(-width // chain.stem_stride))
     for layer, (rows, columns) in zip(layers, sides, strict=True):

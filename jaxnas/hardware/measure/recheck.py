@@ -11,31 +11,31 @@ import rich.console
 from jaxnas.hardware import device as hardware
 from jaxnas.hardware import programs
 from jaxnas.hardware.measure import campaign, campaign_file, round_statistics
-from jaxnas.hardware.measure.dataset import Campaign, TargetError
-from jaxnas.hardware.measure.sampling import Ready
+from jaxnas.hardware.measure.dataset import CampaignDataset, TargetError
+from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.programs import Program
 from jaxnas.spaces.genotype import Genotype
 
 ANCHORS = 10  # of the campaign's networks, from the fastest to the slowest
 
 
-class Times(NamedTuple):
+class RecheckedTimes(NamedTuple):
     latency_ms: np.ndarray  # f64[n], on the campaign's scale
     slower: float  # this session over the campaign: the median over what both have timed
     noisy: tuple[str, ...]  # why the device is called noisy; empty: it is not
 
 
-def measure(
-    old: Campaign,
+def recheck(
+    old: CampaignDataset,
     found: Sequence[Genotype],
     folder: Path,
-    prepare: Callable[[Program, int | None], Ready],
+    prepare: Callable[[Program, int | None], TimedProgram],
     *,
     device: dict[str, Any],
     protocol: campaign.Protocol,
     console: rich.console.Console | None = None,
-    size: programs.Size | None = None,
-) -> Times:
+    size: programs.NetworkSize | None = None,
+) -> RecheckedTimes:
     """Milliseconds of genotypes of the campaign's space, in interleaved rounds in `folder`.
 
     The reference and ten networks of the campaign are timed with them; all times are divided by
@@ -65,10 +65,12 @@ def measure(
     ms = dict(zip(raw.labels, round_statistics.summarise(raw.rounds_ms).latency_ms, strict=True))
     slower = float(np.median([ms[p.label] / t for p, t in zip(anchors, then_ms, strict=True)]))
     noise = round_statistics.noise(raw.rounds_ms, campaign_file.pairs(raw))
-    return Times(np.array([ms[program.label] for program in new]) / slower, slower, noise.reasons)
+    return RecheckedTimes(
+        np.array([ms[program.label] for program in new]) / slower, slower, noise.reasons
+    )
 
 
-def _anchors(old: Campaign) -> tuple[list[Program], np.ndarray]:
+def _anchors(old: CampaignDataset) -> tuple[list[Program], np.ndarray]:
     """The reference and networks spread evenly over the ranks; what the campaign says they take."""
     order, size = np.argsort(old.latency_ms, kind="stable"), old.size
     some = np.unique(np.linspace(0, len(order) - 1, min(ANCHORS, len(order))).round().astype(int))

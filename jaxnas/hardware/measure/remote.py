@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas.hardware.measure.sampling import FACTS, Ready
+from jaxnas.hardware.measure.sampling import FACTS, TimedProgram
 from jaxnas.hardware.programs import Program, filled
 from jaxnas.run import run_folder
 
@@ -90,7 +90,7 @@ def ready(
     *,
     timeout_s: float,
     platform: str = "cpu",
-) -> Ready:
+) -> TimedProgram:
     """A program that the command times: a sample is the median of what one call of it prints.
 
     How often the network runs for that is the command's own affair: `calls` is None or 1.
@@ -103,7 +103,7 @@ def ready(
     def sample() -> float:
         return statistics.median(times(line, program.label, timeout_s))
 
-    return Ready(program.label, sample, None, 1, dict.fromkeys(FACTS, math.nan))
+    return TimedProgram(program.label, sample, None, 1, dict.fromkeys(FACTS, math.nan))
 
 
 def times(words: Sequence[str], label: str, timeout_s: float) -> list[float]:

@@ -25,7 +25,7 @@ class Summary(NamedTuple):
     kept: np.ndarray  # bool[R]
 
 
-class Noise(NamedTuple):
+class MeasurementNoise(NamedTuple):
     """How well the same computation gives the same time."""
 
     twins: float | None  # median |log ratio| within pairs of equal programs
@@ -105,7 +105,7 @@ def differences(latency_ms: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.
     return np.abs(np.log(latency_ms[both[:, 0]] / latency_ms[both[:, 1]]))
 
 
-def noise(rounds_ms: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Noise:
+def noise(rounds_ms: np.ndarray, pairs: Sequence[tuple[int, int]]) -> MeasurementNoise:
     """Twins must agree within 2 % (median), 95 % of the programs within 5 % when measured again.
 
     Two halves of the rounds stand for two sessions. Limits: our protocol's, docs/measuring.md.
@@ -121,7 +121,7 @@ def noise(rounds_ms: np.ndarray, pairs: Sequence[tuple[int, int]]) -> Noise:
         reasons.append(
             f"{share:.0%} of the programs repeat within {WITHIN:.0%} (limit {RETEST_LIMIT:.0%})"
         )
-    return Noise(twins, share, len(away), tuple(reasons))
+    return MeasurementNoise(twins, share, len(away), tuple(reasons))
 
 
 def ceiling(

@@ -23,7 +23,7 @@ STEADY, STEADY_SAMPLES, MOST_WARM_UP = 0.01, 5, 100
 Clock = Callable[[], int]  # nanoseconds
 
 
-class Ready(NamedTuple):
+class TimedProgram(NamedTuple):
     """A program that can be timed; both functions give NaN where the clock was disturbed."""
 
     label: str
@@ -40,7 +40,7 @@ def local(
     sample_ms: float = 5.0,
     chain: bool = False,
     clock: Clock = time.perf_counter_ns,
-) -> Ready:
+) -> TimedProgram:
     """Compiles a program for this device, warms it up, and sets how many calls make a sample.
 
     XLA's default options are used, as a deployed program's; `jaxnas search` trains with others.
@@ -61,17 +61,17 @@ def local(
         return math.nan if any(map(math.isnan, times)) else statistics.median(times)
 
     loops = _chain(program, arguments, clock) if chain else None
-    return Ready(program.label, sample, loops, calls, facts(compiled))
+    return TimedProgram(program.label, sample, loops, calls, facts(compiled))
 
 
 def timed(call: Callable[[], Any], expected_ns: float, clock: Clock) -> float:
     """Milliseconds of one call, or NaN where `believed` says so."""
     began = clock()
     call()
-    return believed(clock() - began, expected_ns)
+    return plausible_ms(clock() - began, expected_ns)
 
 
-def believed(elapsed_ns: int, expected_ns: float) -> float:
+def plausible_ms(elapsed_ns: int, expected_ns: float) -> float:
     """Milliseconds, or NaN for what no call takes: none at all, or seconds of 100 times more."""
     if elapsed_ns <= 0 or elapsed_ns > max(1e9 * STEP_S, STEP_FACTOR * expected_ns):
         return math.nan
@@ -128,7 +128,7 @@ def slope(chain_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return per_pass, chain_ms[..., 0] - short * per_pass
 
 
-def steady(ready: Ready) -> bool:
+def steady(ready: TimedProgram) -> bool:
     """Samples a program until five samples lie within 1 %; False if they never did in 100."""
     recent: list[float] = []
     for _ in range(MOST_WARM_UP):
@@ -139,7 +139,7 @@ def steady(ready: Ready) -> bool:
 
 
 def visits(
-    ready: Sequence[Ready], order: Sequence[int], calls_ms: np.ndarray, chains_ms: np.ndarray
+    ready: Sequence[TimedProgram], order: Sequence[int], calls_ms: np.ndarray, chains_ms: np.ndarray
 ) -> Iterator[int]:
     """Visits programs in the order given and writes f64[P] and f64[P, 2] in place: gives each
     program's index once it is there, so that a round may be saved or left between programs."""
@@ -154,7 +154,7 @@ def visits(
 
 
 def one_round(
-    ready: Sequence[Ready], order: Sequence[int], calls_ms: np.ndarray, chains_ms: np.ndarray
+    ready: Sequence[TimedProgram], order: Sequence[int], calls_ms: np.ndarray, chains_ms: np.ndarray
 ) -> None:
     """Makes all `visits` without a stop."""
     for _ in visits(ready, order, calls_ms, chains_ms):

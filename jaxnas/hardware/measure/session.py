@@ -14,17 +14,17 @@ from jaxnas.hardware import device as hardware
 from jaxnas.hardware.measure import campaign_file, sampling, telling
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.measure.campaign_file import Raw
-from jaxnas.hardware.measure.sampling import Ready
+from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.measure.stopping import Protocol
 
 SAVE_S = 5.0  # the file is written after so long as well
 TELL_S = 1.0  # within a round that takes longer, progress is told program by program
 
 
-def go_on(
+def run_rounds(
     raw: Raw,
     path: Path,
-    ready: Sequence[Ready],
+    ready: Sequence[TimedProgram],
     asked: Callable[[], int | None],
     protocol: Protocol,
     passed: Callable[[], float],
@@ -52,14 +52,14 @@ def go_on(
 
     with telling.stage("measure", protocol.most_rounds, console) as moved:
         try:
-            while not protocols.enough(raw, protocol):
+            while not protocols.is_converged(raw, protocol):
                 with contextlib.closing(_round(raw, ready, protocol, session, passed)) as round_:
                     for so_far in round_:
                         _stop(so_far, path, asked)
                         if time.monotonic() - saved_s > SAVE_S:
                             save(so_far())
                         if time.monotonic() - told_s > TELL_S:
-                            tell(now := so_far(), where(now))
+                            tell(now := so_far(), progress_text(now))
                 raw = so_far()
                 tell(raw)
                 if campaign_file.taken(raw) % protocols.SAVE_ROUNDS == 0:
@@ -89,7 +89,7 @@ def _given_up(raw: Raw) -> Raw:
 
 def _round(
     raw: Raw,
-    ready: Sequence[Ready],
+    ready: Sequence[TimedProgram],
     protocol: Protocol,
     session: int,
     passed: Callable[[], float],
@@ -114,13 +114,13 @@ def _order(raw: Raw, seed: int, session: int) -> np.ndarray:
 def _stop(so_far: Callable[[], Raw], path: Path, asked: Callable[[], int | None]) -> None:
     if (number := asked()) is not None:
         raise run.Interrupted(
-            f"Stopped {where(so_far())}: all is saved in {path.parent}. Run the same command "
-            "again to go on.",
+            f"Stopped {progress_text(so_far())}: all is saved in {path.parent}. Run the same "
+            "command again to go on.",
             number,
         )
 
 
-def where(raw: Raw) -> str:
+def progress_text(raw: Raw) -> str:
     """How far the campaign is, in words."""
     taken, left = campaign_file.taken(raw), len(campaign_file.left(raw))
     if left == len(raw.labels):

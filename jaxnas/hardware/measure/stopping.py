@@ -23,7 +23,7 @@ class Protocol(NamedTuple):
     warm_up: bool = True  # first sample the first program until it is steady
 
 
-def refuse(protocol: Protocol) -> None:
+def check(protocol: Protocol) -> None:
     """Raises ValueError for rounds or minutes that cannot be."""
     least, most = protocol.least_rounds, protocol.most_rounds
     if not FEWEST_ROUNDS <= least <= most:
@@ -35,7 +35,7 @@ def refuse(protocol: Protocol) -> None:
         raise ValueError(f"A budget of {protocol.minutes} minutes is none: give more than 0.")
 
 
-def enough(raw: Raw, protocol: Protocol) -> bool:
+def is_converged(raw: Raw, protocol: Protocol) -> bool:
     """Whether a campaign is at its end: its times hold, or its rounds or minutes are used up."""
     taken = campaign_file.taken(raw)
     late = protocol.minutes is not None and raw.header["spent_s"] >= 60 * protocol.minutes

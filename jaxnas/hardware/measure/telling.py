@@ -9,7 +9,7 @@ import rich.console
 import rich.progress
 
 from jaxnas.hardware import device as hardware
-from jaxnas.run.progress import EVERY_S, duration, say
+from jaxnas.run.progress import EVERY_S, duration, print_line
 
 # `moved(done, left_s, words)` tells how far a stage is.
 Moved = Callable[[int, float | None, str], None]
@@ -26,7 +26,7 @@ def stage(title: str, total: int, console: rich.console.Console) -> Iterator[Mov
             nonlocal last_s
             if time.monotonic() - last_s >= EVERY_S or done == total:
                 last_s = time.monotonic()
-                say(console, f"{title}: {done}/{total}  {_after(left_s, words)}".rstrip())
+                print_line(console, f"{title}: {done}/{total}  {_after(left_s, words)}".rstrip())
 
         yield line
         return
@@ -56,7 +56,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     noise, ceiling = result["noise"], result["ceiling"]
     kinds = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in made.items())
     found = [
-        f"device    {hardware.named(result['device'])}; jax {result['device']['jax']}; "
+        f"device    {hardware.description(result['device'])}; jax {result['device']['jax']}; "
         f"XLA_FLAGS {result['device']['XLA_FLAGS'] or 'none'}",
         f"programs  {kinds}: {low:.3g} to {high:.3g} ms, median {middle:.3g} ms",
         f"rounds    {rounds['taken']} in {rounds['sessions']} "

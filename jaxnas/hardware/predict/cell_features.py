@@ -83,7 +83,7 @@ def _choice(choice: Choice, codes: Array, xp: ModuleType, ways: Ways) -> dict[st
     return found
 
 
-def _orders(choice: Choice, shape: graph.Cell) -> list[tuple[int, ...]]:
+def _orders(choice: Choice, shape: graph.CellGraph) -> list[tuple[int, ...]]:
     """Every numbering of the nodes that keeps inputs and a single output in their place."""
     last = shape.outputs if len(shape.outputs) == 1 else ()
     free = [v for v in range(shape.nodes) if v not in (*shape.inputs, *last)]
@@ -131,5 +131,5 @@ def _couples(edges: int) -> Iterator[tuple[int, int]]:
 def reference(space: Space) -> np.ndarray:
     """Networks over which features are centred and scaled, i[N, positions]."""
     if genome.enumerable(space) and np.prod(genome.sizes(space)) <= 20_000:
-        return np.concatenate(list(genome.everything(space)))
-    return genome.chance(space, 4096)
+        return np.concatenate(list(genome.enumerate_all(space)))
+    return genome.sample_uniform(space, 4096)

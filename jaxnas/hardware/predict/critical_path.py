@@ -61,7 +61,7 @@ def _starts(words: Sequence[str]) -> Iterator[np.ndarray]:
 
 
 def _steps(
-    shape: graph.Cell, codes: np.ndarray, now: np.ndarray, words: Sequence[str]
+    shape: graph.CellGraph, codes: np.ndarray, now: np.ndarray, words: Sequence[str]
 ) -> np.ndarray:
     """f[N, words + 1]: how often each stands on the longest path."""
     live, n = graph.executed(shape, codes)["live"], len(codes)

@@ -22,14 +22,14 @@ def held_out(
 
     Raises as `fit.fit` does.
     """
-    networks, ms = validation.accepted(space, *inside)
+    networks, ms = validation.validated(space, *inside)
     every = baselines.baselines(space, work)
     found = {OURS: fit.fit(space, networks, ms, work=work).predict(outside[0])}
     found |= {name: make(networks, ms)(outside[0]) for name, make in every.items()}
     return {name: metrics.quality(outside[1], *each) for name, each in found.items()}
 
 
-def crossed(
+def cross_validate(
     space: Space,
     networks: np.ndarray,
     latency_ms: np.ndarray,
@@ -42,7 +42,7 @@ def crossed(
     Each fifth of the networks is predicted from the other four. Raises as `fit.fit` does, and
     FitError for fewer than ten networks.
     """
-    networks, ms = validation.accepted(space, networks, latency_ms, quantity)
+    networks, ms = validation.validated(space, networks, latency_ms, quantity)
     if len(ms) < 2 * FOLDS:
         raise validation.FitError(f"{len(ms)} networks are too few to judge a model: measure ten.")
     fold = np.random.default_rng(0).permutation(len(ms)) % FOLDS

@@ -15,7 +15,7 @@ from jaxnas.hardware.predict import (
     regression,
     validation,
 )
-from jaxnas.hardware.predict.predictor import LATENCY, NEAR, Model, linear_ms
+from jaxnas.hardware.predict.predictor import LATENCY, NEAR, Predictor, linear_ms
 from jaxnas.hardware.predict.validation import FitError
 from jaxnas.spaces import genome
 
@@ -25,7 +25,7 @@ CHARGE = 0.5  # of evidence, for each duration: what noise gains by fitting one,
 
 
 class Regressed(NamedTuple):
-    model: Model  # not yet `finished`
+    model: Predictor  # not yet `finished`
     left_out: np.ndarray  # f64[n], each time as the others predict it
     evidence: float  # log marginal likelihood, less the charge for durations
 
@@ -38,7 +38,7 @@ def fit(
     device: str = "",
     work: np.ndarray | None = None,
     quantity: str = LATENCY,
-) -> Model:
+) -> Predictor:
     """The model of i[N, positions] networks that take f[N] milliseconds, or of another `quantity`.
 
     NaN: not measured. `work` f[positions, candidates, quantities] tells of a chain how much each
@@ -46,7 +46,7 @@ def fit(
     different networks, for times that are zero, negative, infinite or no milliseconds, for
     measurements of one network that disagree, and ValueError for networks of another space.
     """
-    networks, ms = validation.accepted(space, networks, latency_ms, quantity)
+    networks, ms = validation.validated(space, networks, latency_ms, quantity)
     found = finished(regressed(space, networks, ms, device, work).model)
     return found._replace(quantity=quantity)
 
@@ -57,7 +57,7 @@ def regressed(
     ms: np.ndarray,
     device: str = "",
     work: np.ndarray | None = None,
-    sources: Sequence[Model] = (),
+    sources: Sequence[Predictor] = (),
     alone: bool = False,
 ) -> Regressed:
     """The linear model of accepted measurements.
@@ -72,7 +72,7 @@ def regressed(
     return _cells(space, networks, ms, device, sources, alone)
 
 
-def finished(model: Model) -> Model:
+def finished(model: Predictor) -> Predictor:
     """The model in which no candidate outgrown is slower, with the table of a small space."""
     if model.costs is not None:
         costs, pairs = monotone.chain(model.space, model.costs, model.pairs)
@@ -82,7 +82,7 @@ def finished(model: Model) -> Model:
 
 def _regressed(
     groups: Mapping[str, np.ndarray], ms: np.ndarray, centre: Mapping[str, Any]
-) -> tuple[regression.Fit, float, dict[str, np.ndarray]]:
+) -> tuple[regression.Regression, float, dict[str, np.ndarray]]:
     """(the fit, its constant and its weights for features neither centred nor scaled)."""
     kept = {name: (mean, size) for name, (mean, size) in centre.items() if np.isfinite(size).any()}
     scaled = {name: (groups[name] - mean) / size for name, (mean, size) in kept.items()}
@@ -114,7 +114,7 @@ def relative(ms: np.ndarray, left_out: np.ndarray) -> np.ndarray:
     return np.sort(np.abs(ms - left_out) / np.maximum(left_out, least))
 
 
-def left_out(ms: np.ndarray, found: regression.Fit, durations: int = 0) -> np.ndarray:
+def left_out(ms: np.ndarray, found: regression.Regression, durations: int = 0) -> np.ndarray:
     """f64[n]: each network from the others, its error made larger by what was fitted to it.
 
     It had a say in the h variances and durations: errors grow by sqrt(n / (n - h)), at most
@@ -151,19 +151,19 @@ def _by_ways(space, groups, ms, device, sources, ways: cell_features.Ways, centr
     found, constant, weights = _regressed(groups, ms, centre)
     durations = sum(map(len, ways.values()))
     outside = left_out(ms, found, durations)
-    model = Model(
+    model = Predictor(
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
         relative(ms, outside), constant, weights=weights, ways=ways,
     )  # fmt: skip
     return Regressed(_without_sources(model, sources), outside, found.evidence - CHARGE * durations)
 
 
-def _columns(sources: Sequence[Model], networks: np.ndarray) -> np.ndarray:
+def _columns(sources: Sequence[Predictor], networks: np.ndarray) -> np.ndarray:
     """f64[N, sources]: what each says, in its medians."""
     return np.stack([linear_ms(each, networks) / each.median_ms for each in sources], 1)
 
 
-def _without_sources(model: Model, sources: Sequence[Model]) -> Model:
+def _without_sources(model: Predictor, sources: Sequence[Predictor]) -> Predictor:
     """The same model, what it takes from its sources written into its own weights."""
     shares = (model.weights or {}).get(SOURCES)
     if shares is None:
@@ -183,9 +183,9 @@ def _without_sources(model: Model, sources: Sequence[Model]) -> Model:
     return model._replace(constant=constant, weights=own, ways=ways)
 
 
-def tabulated(model: Model) -> Model:
+def tabulated(model: Predictor) -> Predictor:
     """The model with the table of all its networks, in which no candidate outgrown is slower."""
-    every = [linear_ms(model, part) for part in genome.everything(model.space)]
+    every = [linear_ms(model, part) for part in genome.enumerate_all(model.space)]
     table = np.maximum(np.concatenate(every), model.least_ms).reshape(genome.sizes(model.space))
     orders = [monotone.order(position.candidates) for position in genome.positions(model.space)]
     table = monotone.monotone(table, orders)
@@ -196,7 +196,7 @@ def _chain(space, networks, ms, device, work, sources, alone) -> Regressed:
     places, wide = genome.positions(space), chain_features.width(space)
     if work is not None:
         work = _work(work, (len(places), wide))
-    basis, seen = chain_features.bases(space, work), genome.chance(space, 4096)
+    basis, seen = chain_features.bases(space, work), genome.sample_uniform(space, 4096)
     everywhere, groups = (chain_features.features(space, each, basis) for each in (seen, networks))
     if sources:
         everywhere[SOURCES] = _columns(sources, seen)
@@ -220,7 +220,7 @@ def _chain(space, networks, ms, device, work, sources, alone) -> Regressed:
         constant, costs = constant + factor * source.constant, costs + factor * source.costs
         pairs = pairs if source.pairs is None else pairs + factor * source.pairs
     outside = left_out(ms, found)
-    model = Model(
+    model = Predictor(
         space, device, len(ms), LEAST * float(ms.min()), float(np.median(ms)),
         relative(ms, outside), constant, costs=costs, pairs=pairs,
     )  # fmt: skip

@@ -20,7 +20,7 @@ SUMMAND = "+"  # in durations: a further summand of a node
 Array = Any  # of numpy or of jax.numpy
 
 
-class Cell(NamedTuple):
+class CellGraph(NamedTuple):
     """A choice as tables that a code looks up; the last column is code -1, no edge at all."""
 
     edges: tuple[tuple[int, int], ...]
@@ -33,7 +33,7 @@ class Cell(NamedTuple):
     lengths: np.ndarray  # f32[edges, candidates + 1, weighings] of a step on a path
 
 
-def cell(choice: Choice) -> Cell:
+def cell(choice: Choice) -> CellGraph:
     """The cell of a choice.
 
     Nodes that no edge enters are inputs. With one input the last node is the output
@@ -51,11 +51,11 @@ def cell(choice: Choice) -> Cell:
     ]
     steps = [[lengths(n) for n in row] + [lengths("none")] for row in choice.candidates]
     tables = np.array(kinds, np.int32), np.array(words, np.int32), np.array(steps, np.float32)
-    return Cell(choice.edges, nodes, inputs, outputs, vocabulary, *tables)
+    return CellGraph(choice.edges, nodes, inputs, outputs, vocabulary, *tables)
 
 
 def counts(
-    shape: Cell,
+    shape: CellGraph,
     codes: Array,
     xp: ModuleType = np,
     ways: Mapping[str, Mapping[str, float]] | None = None,
@@ -89,7 +89,7 @@ def picked(table: np.ndarray, codes: Array, xp: ModuleType = np) -> Array:
     return xp.stack([xp.asarray(table)[e][codes[:, e]] for e in range(len(table))], 1)
 
 
-def executed(shape: Cell, codes: Array, xp: ModuleType = np) -> dict[str, Array]:
+def executed(shape: CellGraph, codes: Array, xp: ModuleType = np) -> dict[str, Array]:
     """Which edges each of FAMILIES executes, bool[N, edges] each, of codes i[N, edges]."""
     written = picked(shape.kinds, codes, xp) != op_names.ABSENT
     reached, reaching = _forward(shape, written, xp), _backward(shape, written, xp)
@@ -108,7 +108,7 @@ def lengths(name: str) -> tuple[float, ...]:
     return (learned, free, learned or free, learned * size**2, (learned or free) * size)
 
 
-def _forward(shape: Cell, written: Array, xp: ModuleType) -> Array:
+def _forward(shape: CellGraph, written: Array, xp: ModuleType) -> Array:
     alive = [xp.zeros(len(written), bool)] * shape.nodes
     for node in shape.inputs:
         alive[node] = xp.ones(len(written), bool)
@@ -117,7 +117,7 @@ def _forward(shape: Cell, written: Array, xp: ModuleType) -> Array:
     return xp.stack([alive[source] for source, _ in shape.edges], 1)
 
 
-def _backward(shape: Cell, written: Array, xp: ModuleType) -> Array:
+def _backward(shape: CellGraph, written: Array, xp: ModuleType) -> Array:
     needed = [xp.zeros(len(written), bool)] * shape.nodes
     for node in shape.outputs:
         needed[node] = xp.ones(len(written), bool)
@@ -126,21 +126,21 @@ def _backward(shape: Cell, written: Array, xp: ModuleType) -> Array:
     return xp.stack([needed[target] for _, target in shape.edges], 1)
 
 
-def _family(shape: Cell, mask: Array, words: Array, xp: ModuleType) -> Array:
+def _family(shape: CellGraph, mask: Array, words: Array, xp: ModuleType) -> Array:
     each = [(mask & (words == w)).sum(1) for w in range(len(shape.vocabulary))]
     return xp.stack([*each, _additions(shape, mask, xp)], 1).astype(np.float32)
 
 
-def _entering(shape: Cell, mask: Array, xp: ModuleType) -> list[Array]:
+def _entering(shape: CellGraph, mask: Array, xp: ModuleType) -> list[Array]:
     targets = np.array([target for _, target in shape.edges])
     return [mask[:, targets == node].sum(1) for node in range(shape.nodes)]
 
 
-def _additions(shape: Cell, mask: Array, xp: ModuleType) -> Array:
+def _additions(shape: CellGraph, mask: Array, xp: ModuleType) -> Array:
     return sum(xp.maximum(n - 1, 0) for n in _entering(shape, mask, xp))
 
 
-def _shared(shape: Cell, live: Array, kinds: Array, words: Array, xp: ModuleType) -> Array:
+def _shared(shape: CellGraph, live: Array, kinds: Array, words: Array, xp: ModuleType) -> Array:
     values = [xp.zeros(len(live), np.uint32)] * shape.nodes
     for i, node in enumerate(shape.inputs):
         values[node] = xp.full(len(live), 0x9E3779B9 * (i + 1) % 2**32, np.uint32)
@@ -181,7 +181,7 @@ def _different(values: Array, mask: Array) -> Array:
     return total + np.int32(0)
 
 
-def _longest(shape: Cell, live: Array, lengths: Array, further: np.ndarray, xp) -> Array:
+def _longest(shape: CellGraph, live: Array, lengths: Array, further: np.ndarray, xp) -> Array:
     """f32[N, weighings]: the longest way from an input to an output over live edges.
 
     A node takes `further` f32[weighings] for every summand after its first.

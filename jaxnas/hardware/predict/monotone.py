@@ -11,7 +11,7 @@ from jaxnas.spaces import genome, op_names
 
 def order(names: Sequence[str]) -> np.ndarray:
     """bool[O, O]: whether candidate j is candidate i or outgrows it (`candidates.grows`)."""
-    return op_names.grows(names) | np.eye(len(names), dtype=bool)
+    return op_names.dominates(names) | np.eye(len(names), dtype=bool)
 
 
 def monotone(values: np.ndarray, orders: Sequence[np.ndarray]) -> np.ndarray:

@@ -21,7 +21,7 @@ def unit(quantity: str) -> str:
     return "ms" if quantity == LATENCY else quantity
 
 
-class Model(NamedTuple):
+class Predictor(NamedTuple):
     """Predicts the milliseconds of every network of `space` on `device`.
 
     One of three forms. Small spaces of cells: `table`, all networks. Chains: `costs` of each
@@ -55,7 +55,7 @@ class Model(NamedTuple):
         return ms, np.maximum(low, 0.0), high
 
 
-def milliseconds(model: Model, networks: np.ndarray) -> np.ndarray:
+def milliseconds(model: Predictor, networks: np.ndarray) -> np.ndarray:
     """f64[N] of networks that are known to be the space's.
 
     Rounded to a millionth of the median: what is nearer than that is equal, and ranks as equal.
@@ -64,14 +64,14 @@ def milliseconds(model: Model, networks: np.ndarray) -> np.ndarray:
     return np.maximum(np.round(unrounded_ms(model, networks) / step) * step, model.least_ms)
 
 
-def unrounded_ms(model: Model, networks: np.ndarray) -> np.ndarray:
+def unrounded_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
     """The same, not rounded."""
     if model.table is not None and (networks >= 0).all():
         return model.table[tuple(networks.T)]
     return np.maximum(linear_ms(model, networks), model.least_ms)
 
 
-def margin(model: Model, level: float = LEVEL) -> float:
+def margin(model: Predictor, level: float = LEVEL) -> float:
     """Half the width of an interval, relative. Raises ValueError unless 0 < level < 1."""
     if not 0 < level < 1:
         raise ValueError(f"The level of an interval is {level}: give it above 0 and below 1.")
@@ -79,7 +79,7 @@ def margin(model: Model, level: float = LEVEL) -> float:
     return float(model.errors[min(rank, len(model.errors)) - 1])
 
 
-def chain_ms(model: Model, networks: np.ndarray) -> np.ndarray:
+def chain_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
     """f64[N], before the least that is possible; a layer that is not there (-1) costs nothing."""
     there = networks >= 0
     each = model.costs[np.arange(networks.shape[1]), networks] * there
@@ -93,7 +93,7 @@ def chain_ms(model: Model, networks: np.ndarray) -> np.ndarray:
     return total
 
 
-def linear_ms(model: Model, networks: np.ndarray) -> np.ndarray:
+def linear_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
     """f64[N], before growth and the least that is possible are seen to."""
     if model.costs is not None:
         return chain_ms(model, networks)

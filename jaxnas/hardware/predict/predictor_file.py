@@ -8,18 +8,18 @@ import numpy as np
 
 from jaxnas.core.types import Choice, Space
 from jaxnas.hardware.predict import chain_features, fit
-from jaxnas.hardware.predict.predictor import Model, linear_ms
+from jaxnas.hardware.predict.predictor import Predictor, linear_ms
 from jaxnas.run import run_folder
 from jaxnas.spaces import genome
 
 FORMAT, VERSION = "jaxnas latency model", 1
 
 
-class ModelError(ValueError):
+class PredictorFileError(ValueError):
     """No fitted model, or one of another device or space: the message is one line."""
 
 
-def save(path: Path, model: Model) -> None:
+def save(path: Path, model: Predictor) -> None:
     """Puts the whole file in place at once. Raises RunError if it cannot be written."""
     space = [
         [name, [list(e) for e in choice.edges], [list(row) for row in choice.candidates]]
@@ -35,7 +35,7 @@ def save(path: Path, model: Model) -> None:
     run_folder.write_text(path, json.dumps(record) + "\n")
 
 
-def load(path: Path, *, device: str | None = None, space: Space | None = None) -> Model:
+def load(path: Path, *, device: str | None = None, space: Space | None = None) -> Predictor:
     """The model in a file; given a device or a space, it must be of that one.
 
     Raises ModelError.
@@ -43,37 +43,43 @@ def load(path: Path, *, device: str | None = None, space: Space | None = None) -
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(f"Cannot read {path}: {error.strerror}. Fit a model first.") from error
+        raise PredictorFileError(
+            f"Cannot read {path}: {error.strerror}. Fit a model first."
+        ) from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ModelError(f"{path} is no JSON ({error}): fit again.") from error
+        raise PredictorFileError(f"{path} is no JSON ({error}): fit again.") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ModelError(f'{path} is not of the format "{FORMAT}": give the file of a fit.')
+        raise PredictorFileError(f'{path} is not of the format "{FORMAT}": give the file of a fit.')
     if record.get("version") != VERSION:
-        raise ModelError(f"{path} is version {record.get('version')!r}; this jaxnas reads 1.")
+        raise PredictorFileError(
+            f"{path} is version {record.get('version')!r}; this jaxnas reads 1."
+        )
     try:
         model = _model(record)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise ModelError(f"{path} holds no whole model ({error}): fit again.") from error
+        raise PredictorFileError(f"{path} holds no whole model ({error}): fit again.") from error
     if device is not None and model.device != device:
-        raise ModelError(f"{path} was fitted on {model.device!r}, not on {device!r}: fit anew.")
+        raise PredictorFileError(
+            f"{path} was fitted on {model.device!r}, not on {device!r}: fit anew."
+        )
     if space is not None and dict(model.space) != dict(space):
-        raise ModelError(f"{path} was fitted for another space: fit one for this.")
+        raise PredictorFileError(f"{path} was fitted for another space: fit one for this.")
     return model
 
 
-def _model(record: dict[str, Any]) -> Model:
+def _model(record: dict[str, Any]) -> Predictor:
     space = {
         name: Choice(tuple((int(s), int(t)) for s, t in edges), tuple(map(tuple, candidates)))
         for name, edges, candidates in record["space"]
     }
     array = lambda value: None if value is None else np.array(value, float)
-    fields = {name: record[name] for name in Model._fields if name in record}
+    fields = {name: record[name] for name in Predictor._fields if name in record}
     fields |= {"space": space} | {
         name: array(record[name]) for name in ("errors", "costs", "pairs")
     }
     weights = record["weights"]
     fields["weights"] = weights and {name: array(value) for name, value in weights.items()}
-    model = Model(**fields)
+    model = Predictor(**fields)
     numbers = [model.constant, model.least_ms, model.median_ms]
     for way in model.ways.values():
         numbers += way.values()
@@ -88,7 +94,9 @@ def _model(record: dict[str, Any]) -> Model:
         if model.costs.shape != (len(genome.positions(space)), chain_features.width(space)):
             raise ValueError("costs of another space")
         return model
-    linear_ms(model, genome.chance(space, 1))  # KeyError or ValueError where parts are missing
+    linear_ms(
+        model, genome.sample_uniform(space, 1)
+    )  # KeyError or ValueError where parts are missing
     return fit.tabulated(model) if genome.enumerable(space) else model
 
 

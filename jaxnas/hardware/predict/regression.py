@@ -28,7 +28,7 @@ FACTORS = np.linspace(0.85, 1.15, 61)  # tried for all predictions alike: see `_
 TENTH, SOFT = 0.1, 0.01  # what counts as near, and how softly
 
 
-class Fit(NamedTuple):
+class Regression(NamedTuple):
     constant: float
     weights: Mapping[str, np.ndarray]  # of each group
     left_out: np.ndarray  # f64[n]: each y as the others predict it
@@ -37,7 +37,7 @@ class Fit(NamedTuple):
     evidence: float  # log marginal likelihood, with its priors, of y in medians (MOST of them)
 
 
-def regress(features: Mapping[str, np.ndarray], y: np.ndarray) -> Fit:
+def regress(features: Mapping[str, np.ndarray], y: np.ndarray) -> Regression:
     """The posterior mean, and every y predicted from the others.
 
     `features` f[n, F_g] are centred and have mean square length one over the space; y f[n] > 0.
@@ -71,7 +71,7 @@ def regress(features: Mapping[str, np.ndarray], y: np.ndarray) -> Fit:
         name: times * v * (f.T @ pull)
         for (name, f), v in zip(features.items(), variances[:-1], strict=True)
     }
-    return Fit(
+    return Regression(
         times * (1 + CONSTANT * float(pull.sum())),
         weights,
         times * left_out,

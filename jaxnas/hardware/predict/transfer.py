@@ -8,7 +8,7 @@ import numpy as np
 from jaxnas.core.types import Space
 from jaxnas.hardware.predict import fit as fits
 from jaxnas.hardware.predict import validation
-from jaxnas.hardware.predict.predictor import NEAR, Model
+from jaxnas.hardware.predict.predictor import NEAR, Predictor
 from jaxnas.hardware.predict.validation import FitError
 
 STEP = 10
@@ -22,7 +22,7 @@ SURE = 2.0  # standard errors: the best of 66 mixtures is better by one of them 
 
 
 class Transferred(NamedTuple):
-    model: Model
+    model: Predictor
     share: float  # of the model that knows the other devices; 0: they did not help
 
 
@@ -30,7 +30,7 @@ def fit(
     space: Space,
     networks: np.ndarray,
     latency_ms: np.ndarray,
-    sources: Sequence[Model],
+    sources: Sequence[Predictor],
     *,
     device: str = "",
     work: np.ndarray | None = None,
@@ -48,7 +48,7 @@ def fit(
     strange = [each.device or "a source" for each in sources if dict(each.space) != dict(space)]
     if strange:
         raise FitError(f"{strange[0]} was fitted for another space: leave it out.")
-    networks, ms = validation.accepted(space, networks, latency_ms)
+    networks, ms = validation.validated(space, networks, latency_ms)
     parts = [
         fits.regressed(space, networks, ms, device, work, *rest)
         for rest in ((), (sources,), (sources, True))
@@ -65,7 +65,7 @@ def fit(
     return Transferred(fits.finished(model), float(1 - shares[0]))
 
 
-def _mixed(models: Sequence[Model], shares: np.ndarray) -> Model:
+def _mixed(models: Sequence[Predictor], shares: np.ndarray) -> Predictor:
     """Linear models add up; errors are mixed as they are, rank by rank."""
     total = lambda pick: sum(s * pick(m) for m, s in zip(models, shares, strict=True))
     found = models[0]._replace(

@@ -22,7 +22,7 @@ class FitError(ValueError):
     """Measurements from which nothing can be fitted: the message is one line."""
 
 
-def accepted(
+def validated(
     space: Space, networks: np.ndarray, latency_ms: np.ndarray, quantity: str = LATENCY
 ) -> tuple[np.ndarray, np.ndarray]:
     """Different networks and their times; one measured several times gets the median.
@@ -48,9 +48,9 @@ def accepted(
         )
     low, high = _ends(place.ravel(), ms)
     if (high > DISAGREE * low).any():
-        _refuse(space, different, low, high, int(np.argmax(high / low)), of)
+        _check_times(space, different, low, high, int(np.argmax(high / low)), of)
     if quantity == LATENCY:
-        _refuse_two_units(np.sqrt(low * high))
+        _check_one_unit(np.sqrt(low * high))
     median = float(np.median(ms))
     if quantity == LATENCY and not ABSURD_MS[0] <= median <= ABSURD_MS[1]:
         raise FitError(
@@ -62,7 +62,7 @@ def accepted(
     return different, np.array([np.median(group) for group in groups])
 
 
-def refuse_repeats(
+def check_repeats(
     space: Space, networks: np.ndarray, ms: np.ndarray, quantity: str = LATENCY
 ) -> None:
     """Raises FitError where rows of one network of a table from elsewhere disagree.
@@ -77,7 +77,7 @@ def refuse_repeats(
     usual = float(np.median(np.delete(apart, np.argmax(apart)))) if len(apart) > 1 else 1.0
     excused = usual**SEVERAL if usual <= NOISIEST else 1.0
     if apart.max() > min(max(ALIKE, excused), DISAGREE):
-        _refuse(space, different, low, high, int(np.argmax(high / low)), unit(quantity))
+        _check_times(space, different, low, high, int(np.argmax(high / low)), unit(quantity))
 
 
 def _ends(place: np.ndarray, ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def _ends(place: np.ndarray, ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _refuse(
+def _check_times(
     space: Space, networks: np.ndarray, low: np.ndarray, high: np.ndarray, worst: int, of: str
 ) -> None:
     names = (
@@ -101,7 +101,7 @@ def _refuse(
     )
 
 
-def _refuse_two_units(ms: np.ndarray) -> None:
+def _check_one_unit(ms: np.ndarray) -> None:
     """Raises FitError where times are of two sizes, as of milliseconds among microseconds."""
     ms = np.sort(ms)
     least = max(2, int(np.ceil(FEWEST * len(ms))))

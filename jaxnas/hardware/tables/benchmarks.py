@@ -20,7 +20,7 @@ FBNET = {"k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k
 FBNET_SIZE, FBNET_HALVINGS = 32, 3
 
 
-class Table(NamedTuple):
+class BenchmarkLatencies(NamedTuple):
     space: Space
     networks: np.ndarray  # i64[N, positions]
     devices: tuple[str, ...]
@@ -36,7 +36,7 @@ class TableError(ValueError):
     """A file that is no such table: the message is one line."""
 
 
-def read(path: Path, cells: Path | None = None) -> Table:
+def read(path: Path, cells: Path | None = None) -> BenchmarkLatencies:
     """The table in a file of one of three forms; times must be positive, NaN is not measured.
 
     `devices` and `latency_ms` [device, network] of NAS-Bench-201, whose cells (`ops`) are in
@@ -57,7 +57,9 @@ def read(path: Path, cells: Path | None = None) -> Table:
         else:
             (space, networks), known = _cells(path, cells), None
         names = tuple(map(str, np.atleast_1d(arrays["devices"])))
-        found = Table(space, networks, names, np.asarray(arrays["latency_ms"], float), known)
+        found = BenchmarkLatencies(
+            space, networks, names, np.asarray(arrays["latency_ms"], float), known
+        )
     if found.latency_ms.shape != (len(found.devices), len(found.networks)):
         raise TableError(
             f"{path}: latency_ms has the shape {found.latency_ms.shape}; there are "
@@ -126,7 +128,7 @@ def _fbnet_work(names: tuple[str, ...]) -> np.ndarray:
     )
 
 
-def _pilot(path: Path, arrays: dict, space: Space, networks: np.ndarray) -> Table:
+def _pilot(path: Path, arrays: dict, space: Space, networks: np.ndarray) -> BenchmarkLatencies:
     _need(path, arrays, "idx")
     rounds = np.asarray(arrays["rounds_ms"], float)
     if rounds.ndim != 3 or not (np.isfinite(rounds).all() and (rounds > 0).all()):
@@ -138,4 +140,4 @@ def _pilot(path: Path, arrays: dict, space: Space, networks: np.ndarray) -> Tabl
     ms = np.exp(np.mean(np.log(sessions * factor), 0))
     count = int(arrays.get("n_random", len(ms)))
     index = arrays["idx"].astype(int)[:count]
-    return Table(space, networks[index], (path.stem,), ms[None, :count], None)
+    return BenchmarkLatencies(space, networks[index], (path.stem,), ms[None, :count], None)

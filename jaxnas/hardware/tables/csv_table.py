@@ -28,7 +28,7 @@ class Row(NamedTuple):
     entries: Mapping[str, str]
 
 
-class Table(NamedTuple):
+class LatencyTable(NamedTuple):
     path: Path
     rows: Sequence[Row]
     names: Sequence[str]  # of its columns
@@ -56,7 +56,7 @@ class Pair(NamedTuple):
         return self.smaller_ms > self.larger_ms
 
 
-def read(path: Path) -> Table:
+def read(path: Path) -> LatencyTable:
     """The rows of a CSV file. Raises TableError for a file that holds none."""
     try:
         # Spreadsheets begin a file with a byte-order mark, which is no part of the first name.
@@ -82,10 +82,10 @@ def read(path: Path) -> Table:
                 f"{path}, line {line}: the row has more or fewer entries than the header."
             )
     clean = lambda row: {name.strip(): value.strip() for name, value in row.items()}
-    return Table(Path(path), [Row(line, clean(row)) for line, row in rows], names)
+    return LatencyTable(Path(path), [Row(line, clean(row)) for line, row in rows], names)
 
 
-def form(table: Table) -> str:
+def form(table: LatencyTable) -> str:
     """NETWORKS, or one of LOOK_UPS. Raises TableError for a table of no known form."""
     if table.form is None:
         known = "; ".join(f"{form}: {', '.join(columns)}" for form, columns in LOOK_UPS.items())
@@ -96,7 +96,7 @@ def form(table: Table) -> str:
     return table.form
 
 
-def value(table: Table, row: Row, column: str, least: float | None = None) -> float:
+def value(table: LatencyTable, row: Row, column: str, least: float | None = None) -> float:
     """The number in a column: above 0, or no less than `least`. Raises TableError for others."""
     where = f"{table.path}, line {row.line}"
     cure = "measure it again or leave the row out"

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnas.core.types import Space
 from jaxnas.hardware.tables import csv_table
-from jaxnas.hardware.tables.csv_table import Pair, Row, Table, TableError
+from jaxnas.hardware.tables.csv_table import LatencyTable, Pair, Row, TableError
 from jaxnas.spaces import genome, op_names
 from jaxnas.spaces.mobile.superkernel_latency import OUTSIDE
 
@@ -22,7 +22,7 @@ class LookUp(NamedTuple):
     entries: Mapping[tuple[str, str], float]
 
 
-def read(table: Table) -> LookUp:
+def read(table: LatencyTable) -> LookUp:
     """A look-up table, its form told by its columns. Raises TableError.
 
     Single-Path: layer, choice, latency_ms. ProxylessNAS: table, key, mean_ms, std_ms, count.
@@ -57,7 +57,7 @@ def compared(table: LookUp) -> list[Pair]:
     return [
         Pair(where, names[i], names[j], *(table.entries[where, names[k]] for k in (i, j)))
         for where, names in places.items()
-        for i, j in np.argwhere(op_names.grows(names))
+        for i, j in np.argwhere(op_names.dominates(names))
     ]
 
 
@@ -98,7 +98,7 @@ def costs(table: LookUp, space: Space) -> np.ndarray:
     return found
 
 
-def _entry(table: Table, form: str, row: Row) -> tuple[str, str, str]:
+def _entry(table: LatencyTable, form: str, row: Row) -> tuple[str, str, str]:
     """(where, what, the column of the time)."""
     if form == "fbnet":
         return f"layer {row.entries['layer']}", row.entries["op"], "latency_ms"

@@ -11,7 +11,7 @@ from jaxnas.hardware import programs
 from jaxnas.hardware.predict import validation
 from jaxnas.hardware.predict.predictor import LATENCY
 from jaxnas.hardware.tables import csv_table
-from jaxnas.hardware.tables.csv_table import UNITS, Pair, Row, Table, TableError
+from jaxnas.hardware.tables.csv_table import UNITS, LatencyTable, Pair, Row, TableError
 from jaxnas.spaces import genome, genotype, op_names
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.mobile.superkernel_latency import OUTSIDE
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
     lines: np.ndarray  # i64[N], of the file
 
 
-def of_layers(table: Table) -> str:
+def of_layers(table: LatencyTable) -> str:
     """Why a look-up table is no table of networks: one line."""
     return (
         f"{table.path} is a {table.form} look-up table of layers, from which no model of whole "
@@ -37,14 +37,14 @@ def of_layers(table: Table) -> str:
     )
 
 
-def devices(table: Table) -> list[str]:
+def devices(table: LatencyTable) -> list[str]:
     """The devices that a table of networks names."""
     named = "device" in table.names
     return sorted({row.entries["device"] for row in table.rows}) if named else []
 
 
 def measured(
-    table: Table, space: Space, *, device: str | None = None, column: str | None = None
+    table: LatencyTable, space: Space, *, device: str | None = None, column: str | None = None
 ) -> Measured:
     """Networks and times of a table with a row a network.
 
@@ -83,7 +83,7 @@ def measured(
     read = units[0] if column is None else column
     times = np.array([csv_table.value(table, row, read) for row in rows]) * UNITS.get(read, 1.0)
     if "kind" not in names:  # a campaign's own
-        validation.refuse_repeats(space, networks, times, read if read not in UNITS else LATENCY)
+        validation.check_repeats(space, networks, times, read if read not in UNITS else LATENCY)
     lines = np.array([row.line for row in rows])
     return Measured(device or (found[0] if found else ""), networks, times, lines)
 
@@ -113,7 +113,7 @@ def compared(found: Measured, space: Space) -> tuple[int, list[Pair]]:
     return count, wrong
 
 
-def _network(table: Table, row: Row, space: Space) -> list[int]:
+def _network(table: LatencyTable, row: Row, space: Space) -> list[int]:
     positions = genome.positions(space)
     where, parts = f"{table.path}, line {row.line}", _parts(table, row, space)
     if len(parts) != len(positions):
@@ -141,7 +141,7 @@ def _network(table: Table, row: Row, space: Space) -> list[int]:
     return codes
 
 
-def _parts(table: Table, row: Row, space: Space) -> Sequence[str | None]:
+def _parts(table: LatencyTable, row: Row, space: Space) -> Sequence[str | None]:
     """What stands at each position of the space; None: the edge is not there."""
     text = row.entries["network"]
     whole = row.entries.get("architecture", "")
@@ -175,5 +175,5 @@ def _standing(found: Genotype, space: Space) -> list[str | None]:
 def _no_less(names: Sequence[str]) -> np.ndarray:
     """bool[O + 1, O + 1]: whether a candidate does all that another does; the last is no edge."""
     found = np.eye(len(names) + 1, dtype=bool)
-    found[:-1, :-1] |= op_names.grows(names)
+    found[:-1, :-1] |= op_names.dominates(names)
     return found

@@ -1,18 +1,18 @@
 """What a command can be told: frozen dataclasses whose fields are the flags."""
 
-from jaxnas.pipelines.settings.common import Place
+from jaxnas.pipelines.settings.common import RunSettings
 from jaxnas.pipelines.settings.flags import command, flat
 from jaxnas.pipelines.settings.recipe import Recipe
 from jaxnas.pipelines.settings.retrain import RetrainSettings
 from jaxnas.pipelines.settings.search import SearchSettings
-from jaxnas.pipelines.settings.sources import Source
+from jaxnas.pipelines.settings.sources import DataSettings
 
 __all__ = [
-    "Place",
+    "RunSettings",
     "Recipe",
     "RetrainSettings",
     "SearchSettings",
-    "Source",
+    "DataSettings",
     "command",
     "flat",
 ]

@@ -7,7 +7,7 @@ from jaxnas.pipelines.settings.limits import refuse, require
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class RunSettings:
     out: str = "runs"
     """The folder of all runs."""
     name: str | None = None
@@ -24,7 +24,7 @@ class Place:
     """Steps in one program or one by one; by default what is faster on this device."""
 
 
-def check(place: Place) -> None:
+def check(place: RunSettings) -> None:
     """Raises ValueError for times and counts that are not positive, and for impossible names."""
     require("--save-every-s", place.save_every_s, above=0)
     require("--save-every-steps", place.save_every_steps, least=1)

@@ -6,10 +6,10 @@ from typing import Annotated
 import tyro.conf
 
 from jaxnas.pipelines.settings import common
-from jaxnas.pipelines.settings.common import Place
+from jaxnas.pipelines.settings.common import RunSettings
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.pipelines.settings.recipe import Recipe
-from jaxnas.pipelines.settings.sources import Source
+from jaxnas.pipelines.settings.sources import DataSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,11 @@ class NarrowSettings:
     DARTS's reductions make channels in two halves."""
     tune_epochs: int | None = None
     """Passes over the training set for the narrowed network; by default as many as before."""
-    source: Annotated[Source, tyro.conf.arg(name="")] = Source()
+    source: Annotated[DataSettings, tyro.conf.arg(name="")] = DataSettings()
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
     seed: int = 0
     """Of the weights, the order of images and their augmentation."""
-    place: Annotated[Place, tyro.conf.arg(name="")] = Place()
+    place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()
 
 
 def check(settings: NarrowSettings) -> None:

@@ -6,23 +6,23 @@ from typing import Annotated
 import tyro.conf
 
 from jaxnas.pipelines.settings import common
-from jaxnas.pipelines.settings.common import Place
+from jaxnas.pipelines.settings.common import RunSettings
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.pipelines.settings.recipe import Recipe
-from jaxnas.pipelines.settings.sources import Source
+from jaxnas.pipelines.settings.sources import DataSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class RetrainSettings:
     genotype: tyro.conf.Positional[str]
     """A genotype.json, a run folder, or a published name such as DARTS_V2."""
-    source: Annotated[Source, tyro.conf.arg(name="")] = Source()
+    source: Annotated[DataSettings, tyro.conf.arg(name="")] = DataSettings()
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = Recipe()
     space: str | None = None
     """The file `*.py` that defines the genotype's operations, if they are your own."""
     seed: int = 0
     """Of the weights, the order of images and their augmentation."""
-    place: Annotated[Place, tyro.conf.arg(name="")] = Place()
+    place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()
 
 
 def check(settings: RetrainSettings) -> None:

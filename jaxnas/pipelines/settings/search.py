@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import tyro.conf
 
 from jaxnas.pipelines.settings import common
-from jaxnas.pipelines.settings.common import Place
+from jaxnas.pipelines.settings.common import RunSettings
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.pipelines.settings.recipe import Recipe
-from jaxnas.pipelines.settings.sources import Source
+from jaxnas.pipelines.settings.sources import DataSettings
 
 QUICK: dict[str, Any] = {"features": 4}
 # DARTS, section 3.1 and quark0/darts cnn/train_search.py.
@@ -25,7 +25,7 @@ QUICK_STEM = 8
 
 @dataclasses.dataclass(frozen=True)
 class SearchSettings:
-    source: Annotated[Source, tyro.conf.arg(name="")] = Source()
+    source: Annotated[DataSettings, tyro.conf.arg(name="")] = DataSettings()
     train_fraction: float = 0.5
     """Share of the training images that the weights learn from; the rest is the architecture's."""
     split_seed: int | None = None
@@ -109,7 +109,7 @@ class SearchSettings:
     """The campaign may be of another device; the found network is then not measured."""
     retrain: Recipe = Recipe()
     """How the found cell and the random ones are trained at the end."""
-    place: Annotated[Place, tyro.conf.arg(name="")] = Place()
+    place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()
 
 
 def family(space: str) -> str:

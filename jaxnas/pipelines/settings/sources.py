@@ -4,7 +4,7 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class DataSettings:
     data: str = "digits"
     """`digits` (built in), a `.npz` file, a folder of pictures by class, or a TFDS name."""
     data_dir: str | None = None

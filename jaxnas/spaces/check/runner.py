@@ -8,17 +8,17 @@ from jaxnas.spaces import user_space
 from jaxnas.spaces.check import claim, space_claims, supernet_claims
 
 CLAIMS = (*space_claims.CLAIMS, *supernet_claims.CLAIMS)
-LOOK = {True: ("holds", "green"), False: ("BROKEN", "bold red"), None: ("not tried", "dim")}
+STYLES = {True: ("holds", "green"), False: ("BROKEN", "bold red"), None: ("not tried", "dim")}
 
 
-def judge(found: user_space.Custom) -> list[claim.Verdict]:
+def evaluate_all(found: user_space.UserSpace) -> list[claim.ClaimResult]:
     """A verdict for each claim; after the first broken one the others are not tried."""
     verdicts = []
     for each in CLAIMS:
         if all(v.holds for v in verdicts):
-            verdicts.append(claim.verdict(each, found))
+            verdicts.append(claim.evaluate(each, found))
         else:
-            verdicts.append(claim.Verdict(each.name, None, "mend the above first"))
+            verdicts.append(claim.ClaimResult(each.name, None, "mend the above first"))
     return verdicts
 
 
@@ -28,9 +28,9 @@ def run(path: str) -> int:
     Raises custom.CustomError for a file that cannot be read.
     """
     console = rich.console.Console()
-    verdicts = judge(user_space.load(path))
+    verdicts = evaluate_all(user_space.load(path))
     table = rich.table.Table("claim", "verdict", "explanation", title=path)
     for name, holds, explanation in verdicts:
-        table.add_row(name, rich.text.Text(*LOOK[holds]), rich.text.Text(explanation))
+        table.add_row(name, rich.text.Text(*STYLES[holds]), rich.text.Text(explanation))
     console.print(table)
     return 0 if all(v.holds for v in verdicts) else 1

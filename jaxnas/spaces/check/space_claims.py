@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from jaxnas.core.types import Choice
 from jaxnas.nets import batch_norm, mixed_edges
-from jaxnas.spaces.check.claim import Broken, Claim
+from jaxnas.spaces.check.claim import Claim, ClaimFailed
 from jaxnas.spaces.choices import NONE
-from jaxnas.spaces.user_space import Custom
+from jaxnas.spaces.user_space import UserSpace
 
 CELLS = ("normal", "reduce")
 INPUTS = 2  # of a cell
@@ -28,13 +28,13 @@ class Trial(NamedTuple):
     stride: int
 
 
-def named(found: Custom) -> tuple[str, ...]:
+def named(found: UserSpace) -> tuple[str, ...]:
     """Every candidate that an edge names, once, `none` excepted."""
     rows = (row for choice in found.space.values() for row in choice.candidates)
     return tuple(dict.fromkeys(name for row in rows for name in row if name != NONE))
 
 
-def trials(found: Custom) -> Iterator[Trial]:
+def trials(found: UserSpace) -> Iterator[Trial]:
     """Each named operation at both strides, normalised as in a supernet that trains."""
     norm = batch_norm.norms(affine_inside=False, training=True).inside
     for name in named(found):
@@ -43,17 +43,17 @@ def trials(found: Custom) -> Iterator[Trial]:
             try:
                 op = found.candidates[name](FEATURES, stride, norm)
             except TypeError as error:
-                raise Broken(
+                raise ClaimFailed(
                     f"{name!r} is not made by calling factory(features, stride, norm): {error}."
                 ) from error
             if not hasattr(op, "init_with_output"):
-                raise Broken(f"{called} is {type(op).__name__}, not a flax.linen module.")
+                raise ClaimFailed(f"{called} is {type(op).__name__}, not a flax.linen module.")
             yield Trial(called, op, stride)
 
 
-def is_a_space(found: Custom) -> None:
+def is_a_space(found: UserSpace) -> None:
     if set(found.space) != set(CELLS):
-        raise Broken(
+        raise ClaimFailed(
             f"SPACE has the cells {', '.join(map(repr, found.space)) or 'none'}; a DARTS-like "
             "space has 'normal' and 'reduce'."
         )
@@ -63,61 +63,65 @@ def is_a_space(found: Custom) -> None:
 
 def _is_a_choice(cell: str, choice: Choice) -> None:
     if not isinstance(choice, Choice):
-        raise Broken(f"{cell} is {type(choice).__name__}, not a jaxnas.types.Choice.")
+        raise ClaimFailed(f"{cell} is {type(choice).__name__}, not a jaxnas.types.Choice.")
     if not _tuples(choice.edges) or not _tuples(choice.candidates):
-        raise Broken(f"{cell} holds lists: write tuples of tuples, which jit can hash.")
+        raise ClaimFailed(f"{cell} holds lists: write tuples of tuples, which jit can hash.")
     if not choice.edges or len(choice.candidates) != len(choice.edges):
-        raise Broken(
+        raise ClaimFailed(
             f"{cell} has {len(choice.edges)} edges and {len(choice.candidates)} rows of "
             "candidates: give each edge one row."
         )
     for edge in choice.edges:
         if len(edge) != 2 or not all(type(node) is int for node in edge):
-            raise Broken(f"{cell}: {edge} is no edge; write (source, target), two whole numbers.")
+            raise ClaimFailed(
+                f"{cell}: {edge} is no edge; write (source, target), two whole numbers."
+            )
         if not 0 <= edge[0] < edge[1] or edge[1] < INPUTS:
-            raise Broken(
+            raise ClaimFailed(
                 f"{cell}: the edge {edge} must run from an earlier to a later node, and into a "
                 f"node from {INPUTS} on (0 and 1 are the cell's inputs)."
             )
         if choice.edges.count(edge) > 1:
-            raise Broken(f"{cell}: the edge {edge} stands twice; name each once.")
+            raise ClaimFailed(f"{cell}: the edge {edge} stands twice; name each once.")
     made = {target for _, target in choice.edges}
     gaps = set(range(INPUTS, max(made))) - made
     if gaps:
-        raise Broken(f"{cell}: no edge enters node {min(gaps)}, but later nodes have some.")
+        raise ClaimFailed(f"{cell}: no edge enters node {min(gaps)}, but later nodes have some.")
     for edge, row in zip(choice.edges, choice.candidates, strict=True):
         if not row or not all(isinstance(name, str) for name in row) or len(set(row)) < len(row):
-            raise Broken(f"{cell}, edge {edge}: candidates are distinct names, not {row}.")
+            raise ClaimFailed(f"{cell}, edge {edge}: candidates are distinct names, not {row}.")
         if set(row) == {NONE}:
-            raise Broken(f"{cell}, edge {edge}: nothing but {NONE!r} stands there; name an op.")
+            raise ClaimFailed(
+                f"{cell}, edge {edge}: nothing but {NONE!r} stands there; name an op."
+            )
 
 
-def has_rectangular_gates(found: Custom) -> None:
+def has_rectangular_gates(found: UserSpace) -> None:
     for name, choice in found.space.items():
         counts = [len(row) for row in choice.candidates]
         for edge, count in zip(choice.edges, counts, strict=True):
             if count != counts[0]:
-                raise Broken(
+                raise ClaimFailed(
                     f"In the cell {name!r} the edge {choice.edges[0]} has {counts[0]} candidates "
                     f"and {edge} has {count}: gates are one array [edges, candidates], so give "
                     "all edges of a cell equally many."
                 )
 
 
-def knows_its_candidates(found: Custom) -> None:
+def knows_its_candidates(found: UserSpace) -> None:
     try:
-        made = mixed_edges.known(named(found), found.candidates)
+        made = mixed_edges.op_factories(named(found), found.candidates)
     except ValueError as error:
-        raise Broken(f"{error} In a file of your own: to CANDIDATES.") from error
+        raise ClaimFailed(f"{error} In a file of your own: to CANDIDATES.") from error
     for name, factory in made:
         if not callable(factory):
-            raise Broken(
+            raise ClaimFailed(
                 f"CANDIDATES[{name!r}] is {type(factory).__name__}: write a function of "
                 "(features, stride, norm) that returns the module."
             )
 
 
-def keeps_shapes(found: Custom) -> None:
+def keeps_shapes(found: UserSpace) -> None:
     for trial in trials(found):
         for side in SIDES:
             x = jax.ShapeDtypeStruct((BATCH, side, side, FEATURES), jnp.float32)
@@ -125,35 +129,35 @@ def keeps_shapes(found: Custom) -> None:
             half = -(-side // trial.stride)
             expected = (BATCH, half, half, FEATURES)
             if getattr(y, "shape", None) != expected:
-                raise Broken(
+                raise ClaimFailed(
                     f"{trial.name} turns {x.shape} into {getattr(y, 'shape', type(y).__name__)}, "
                     f"expected {expected}: keep the features, divide the size by the stride and "
                     "round up."
                 )
             if y.dtype != x.dtype:
-                raise Broken(f"{trial.name} turns {x.dtype} into {y.dtype}: keep the input's.")
+                raise ClaimFailed(f"{trial.name} turns {x.dtype} into {y.dtype}: keep the input's.")
 
 
-def stores_weights_and_statistics_only(found: Custom) -> None:
+def stores_weights_and_statistics_only(found: UserSpace) -> None:
     x = jax.ShapeDtypeStruct((1, SIDES[0], SIDES[0], FEATURES), jnp.float32)
     for trial in trials(found):
         stored = jax.eval_shape(trial.op.init, jax.random.key(0), x)
         others = sorted(set(stored) - COLLECTIONS)
         if others:
-            raise Broken(
+            raise ClaimFailed(
                 f"{trial.name} has variables in {others[0]!r}: weights belong in 'params', running "
                 "statistics in 'stats', and preferences in the search's arch."
             )
         for path, _ in jax.tree.leaves_with_path(stored):
             names = {key.key for key in path} & ARCH_NAMES
             if names:
-                raise Broken(
+                raise ClaimFailed(
                     f"{trial.name} has a parameter {names.pop()!r} of its own: the weight "
                     "optimiser would train it. Offer two candidates and let their gates decide."
                 )
 
 
-def has_finite_gradients(found: Custom) -> None:
+def has_finite_gradients(found: UserSpace) -> None:
     for trial in trials(found):
         _has_finite_gradients(trial)
 
@@ -180,9 +184,9 @@ def _has_finite_gradients(trial: Trial) -> None:
     for called, x in images.items():
         value, found = grads(x)
         if not jnp.isfinite(value):
-            raise Broken(f"{trial.name} makes {called} into one that is not finite.")
+            raise ClaimFailed(f"{trial.name} makes {called} into one that is not finite.")
         if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
-            raise Broken(
+            raise ClaimFailed(
                 f"{trial.name} has a gradient that is not finite at {called}: look for a root, "
                 "logarithm or division at zero."
             )

@@ -9,13 +9,13 @@ import numpy as np
 from jaxnas.core import hypergrad
 from jaxnas.core.types import Batch, Choice, Gates, Space, Supernet
 from jaxnas.methods import darts as method
-from jaxnas.spaces.check.claim import Broken, Claim
+from jaxnas.spaces.check.claim import Claim, ClaimFailed
 from jaxnas.spaces.check.space_claims import BATCH, FEATURES, SIDES
 from jaxnas.spaces.darts import inherit as darts_inherit
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.genotype import Cell, Genotype
-from jaxnas.spaces.user_space import Custom
+from jaxnas.spaces.user_space import UserSpace
 
 CLASSES = 3
 # One cell of each kind, small: structure is judged, not accuracy.
@@ -25,7 +25,7 @@ TOLERANCE = 1e-4
 STEPS = 3
 
 
-def one_hot_gates_are_the_discrete_network(found: Custom) -> None:
+def one_hot_gates_are_the_discrete_network(found: UserSpace) -> None:
     net, x, key = _supernet(found), _images(0), jax.random.key(0)
     supernet = jax.jit(net.init)(key, x)
     apply, infer = jax.jit(net.apply), jax.jit(net.infer)
@@ -37,7 +37,7 @@ def one_hot_gates_are_the_discrete_network(found: Custom) -> None:
                 found.space, genotype, SHAPE["reductions"], supernet, shapes
             )
         except ValueError as error:
-            raise Broken(
+            raise ClaimFailed(
                 f"An operation has other weights alone than in the supernet. {error} Make the same "
                 "ones whatever `norm` is, and keep them apart from its own scale and bias."
             ) from error
@@ -70,7 +70,7 @@ def _agree(when: str, expected: jax.Array, logits: jax.Array, genotype: Genotype
     error = float(jnp.max(jnp.abs(expected - logits))) / max(scale, 1e-6)
     if not error <= TOLERANCE:  # NaN included
         used = sorted({op for cell in genotype.cells.values() for _, _, op in cell.edges})
-        raise Broken(
+        raise ClaimFailed(
             f"With one-hot gates the supernet's logits differ {when} from those of the discrete "
             f"network of the same weights, by {error:.1e} of the largest (operations: "
             f"{', '.join(used)}). An operation must depend on its input and its own variables "
@@ -78,7 +78,7 @@ def _agree(when: str, expected: jax.Array, logits: jax.Array, genotype: Genotype
         )
 
 
-def a_search_compiles_once_and_stays_finite(found: Custom) -> None:
+def a_search_compiles_once_and_stays_finite(found: UserSpace) -> None:
     search = method.darts(
         _supernet(found), epochs=1, steps_per_epoch=STEPS, hypergrad=hypergrad.unrolled()
     )
@@ -93,23 +93,23 @@ def a_search_compiles_once_and_stays_finite(found: Custom) -> None:
     for i in range(STEPS):
         state, metrics = step(state, _batch(2 * i), _batch(2 * i + 1))
         if len(traces) > 1:
-            raise Broken(
+            raise ClaimFailed(
                 f"Step {i + 1} compiled the update anew: an operation gave back statistics of "
                 "another shape or dtype than it was given."
             )
         for name, value in metrics.items():
             if not np.isfinite(value):
-                raise Broken(f"Step {i + 1} of a second-order search has {name} = {value}.")
+                raise ClaimFailed(f"Step {i + 1} of a second-order search has {name} = {value}.")
     for tree in ("arch", "weights", "stats"):
         for path, leaf in jax.tree.leaves_with_path(getattr(state, tree)):
             if jnp.issubdtype(leaf.dtype, jnp.floating) and not jnp.isfinite(leaf).all():
-                raise Broken(
+                raise ClaimFailed(
                     f"After {STEPS} second-order steps {tree}{jax.tree_util.keystr(path)} is not "
                     "finite: a second derivative of that operation is not."
                 )
 
 
-def _supernet(found: Custom) -> Supernet:
+def _supernet(found: UserSpace) -> Supernet:
     return darts.supernet(found.space, candidates=found.candidates, **SHAPE)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxnas.core.types import Gates, Space
 from jaxnas.spaces import genome
 from jaxnas.spaces.choices import AUXILIARY_SKIP, NONE
-from jaxnas.spaces.distribution import LEAST, Array, Chances, Law
+from jaxnas.spaces.distribution import LEAST, ArchDistribution, Array, Chances
 
 KEPT = 2  # edges of a node
 
@@ -27,7 +27,7 @@ class Cells(NamedTuple):
     couples: list[list[tuple[int, int]]]  # of each such node, as indices into its positions
 
 
-def pairs(space: Space) -> Law:
+def pairs(space: Space) -> ArchDistribution:
     """Networks are what `select.strongest_pairs` takes of log gates disturbed by Gumbel noise.
 
     That is in closed form: an edge weighs as much as its candidates but `none` together; the first
@@ -64,7 +64,7 @@ def pairs(space: Space) -> Law:
             open_.append(nothing.at[np.array(cells.taken[p])].set(there[p] * found[first + p]))
         return Chances(open_, [])
 
-    return Law(
+    return ArchDistribution(
         (*map(len, cells.couples), *map(len, cells.taken)),
         lambda gates: gates,
         rows,

@@ -62,7 +62,7 @@ def _cut_cell(
         loop = next(name for name, plan in loops.items() if edge in plan.edges)
         stack = tree.get(loop, {}).get(op)
         if stack is not None:
-            row = edge_stacks.row(loops[loop], op, edge, op in weights.get(loop, {}))
+            row = edge_stacks.row_of_edge(loops[loop], op, edge, op in weights.get(loop, {}))
             found[f"edge_{i}"] = jax.tree.map(lambda leaf, row=row: leaf[row], stack)
     return found
 

@@ -151,8 +151,8 @@ def cifar(
     """
     if stem_multiplier < 1:
         raise ValueError(f"The stem multiplies the features by {stem_multiplier}: make it >= 1.")
-    functional.refuse_sizes(cells, features, classes)
-    reductions = functional.halving(cells) if reductions is None else tuple(reductions)
+    functional.check_sizes(cells, features, classes)
+    reductions = functional.default_reductions(cells) if reductions is None else tuple(reductions)
     if widths is None:
         widths = widths_of(features, cells, reductions, stem_multiplier)
     if len(widths) != cells + 1 or min(widths) < 2:
@@ -184,8 +184,8 @@ def imagenet(
 
     Image sides must be multiples of 8. For the rest see `cifar`.
     """
-    functional.refuse_sizes(cells, features, classes)
-    reductions = functional.halving(cells) if reductions is None else tuple(reductions)
+    functional.check_sizes(cells, features, classes)
+    reductions = functional.default_reductions(cells) if reductions is None else tuple(reductions)
     widths = widths_of(features, cells, reductions, 1)
     return _network(genotype, candidates, widths, classes, reductions, True, auxiliary)
 
@@ -204,7 +204,7 @@ def _network(
     make = functools.partial(
         DerivedNetwork,
         tuple(genotype.cells.items()),
-        mixed_edges.known(names, candidates),
+        mixed_edges.op_factories(names, candidates),
         widths,
         classes,
         reductions,
@@ -214,7 +214,7 @@ def _network(
     trained, used = make(training=True), make(training=False)
 
     def init(key, inputs):
-        stems.refuse_image(*inputs.shape[1:3], len(set(reductions)), imagenet)
+        stems.check_image(*inputs.shape[1:3], len(set(reductions)), imagenet)
         variables = trained.init(key, jnp.zeros((1, *inputs.shape[1:]), inputs.dtype), None)
         return variables["params"], variables["stats"]
 
@@ -235,7 +235,7 @@ def _network(
 
 
 def _refuse(genotype: Genotype, cells: int, reductions: Sequence[int]) -> None:
-    functional.refuse_reductions(reductions, cells)
+    functional.check_reductions(reductions, cells)
     genotypes.check(genotype)
     kinds = {"reduce" if i in reductions else "normal" for i in range(cells)}
     for name in sorted(kinds):

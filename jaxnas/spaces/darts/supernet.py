@@ -52,7 +52,7 @@ class Inside(nn.Module):
 
     def _edges(self, name: str, edges: Sequence[tuple[int, int]], stride: int) -> nn.Module:
         rows = tuple(self.choice.edges.index(e) for e in edges)
-        plan = mixed_edges.plan(self.choice, rows)
+        plan = mixed_edges.edge_loop(self.choice, rows)
         settings = (self.candidates, self.features, stride, self.norm, self.mixture)
         return mixed_edges.MixedEdges(plan, *settings, name=name)
 
@@ -236,16 +236,16 @@ def supernet(
     and at `init` for images that the reductions would shrink below one pixel.
     """
     space = spaces.darts() if space is None else space
-    reductions = functional.halving(cells) if reductions is None else tuple(reductions)
-    functional.refuse_sizes(cells, features, classes)
+    reductions = functional.default_reductions(cells) if reductions is None else tuple(reductions)
+    functional.check_sizes(cells, features, classes)
     mixture = mixed_edges.Mixture(partial, execute, remat)
-    mixed_edges.refuse(mixture, features)
-    functional.refuse_reductions(reductions, cells)
+    mixed_edges.check_mixture(mixture, features)
+    functional.check_reductions(reductions, cells)
     names = dict.fromkeys(n for c in space.values() for row in c.candidates for n in row)
     make = functools.partial(
         SearchNetwork,
         tuple(space.items()),
-        mixed_edges.known(names, candidates),
+        mixed_edges.op_factories(names, candidates),
         features,
         cells,
         classes,
@@ -256,6 +256,6 @@ def supernet(
     )
 
     def refuse(height: int, width: int) -> None:
-        stems.refuse_image(height, width, len(set(reductions)), imagenet)
+        stems.check_image(height, width, len(set(reductions)), imagenet)
 
     return functional.supernet(space, make, affine=False, refuse=refuse)

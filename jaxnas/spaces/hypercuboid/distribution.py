@@ -10,10 +10,10 @@ import numpy as np
 from jaxnas.core.types import Gates, Space
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome
-from jaxnas.spaces.distribution import LEAST, Array, Chances, Law
+from jaxnas.spaces.distribution import LEAST, ArchDistribution, Array, Chances
 
 
-class Layer(NamedTuple):
+class GridLayer(NamedTuple):
     """A layer whose steps are numbered as the candidates of `space.paths`."""
 
     columns: np.ndarray  # i[steps], into its gates, laid flat
@@ -22,7 +22,7 @@ class Layer(NamedTuple):
     first: int  # the number of its first draw
 
 
-def steps(grid: Space, widths: Sequence[int]) -> Law:
+def steps(grid: Space, widths: Sequence[int]) -> ArchDistribution:
     """Networks are those of `space.paths`.
 
     The first layer draws among all steps, each later one from every width among those that begin
@@ -65,7 +65,7 @@ def steps(grid: Space, widths: Sequence[int]) -> Law:
             open_.append(behind[-1].sum(0))
         return Chances(open_, behind)
 
-    return Law(
+    return ArchDistribution(
         tuple(len(own) for layer in layers for own in layer.draws),
         lambda gates: gates,
         rows,
@@ -76,20 +76,20 @@ def steps(grid: Space, widths: Sequence[int]) -> Law:
     )
 
 
-def _layers(grid: Space, widths: Sequence[int]) -> list[Layer]:
-    found: list[Layer] = []
-    for n, ways in enumerate(spaces.steps(grid, widths)):
+def _layers(grid: Space, widths: Sequence[int]) -> list[GridLayer]:
+    found: list[GridLayer] = []
+    for n, ways in enumerate(spaces.transitions(grid, widths)):
         ends = np.array([step.partition(":")[2].split("-") for step in ways], int)
         starts = [ends[:, 0] == width for width in widths] if n else [np.ones(len(ways), bool)]
         after = np.array([widths.index(width) for width in ends[:, 1]])
         first = found[-1].first + len(found[-1].draws) if found else 0
         draws = [np.flatnonzero(own) for own in starts]
-        found.append(Layer(np.array(list(ways.values())), after, draws, first))
+        found.append(GridLayer(np.array(list(ways.values())), after, draws, first))
     return found
 
 
 def _followed(
-    layers: Sequence[Layer], codes: Array, xp: ModuleType
+    layers: Sequence[GridLayer], codes: Array, xp: ModuleType
 ) -> tuple[list[Array], list[Array]]:
     """(the draw of each layer that had a say, the step it takes), i[N] each, of i[N, D]."""
     at, draws, taken = xp.zeros(len(codes), int), [], []

@@ -115,8 +115,8 @@ def supernet(
     a reduction that is no layer, and at `init` for images that the reductions would shrink below
     one pixel.
     """
-    functional.refuse_sizes(len(space), min(widths, default=0), classes)
-    functional.refuse_reductions(reductions, len(space))
+    functional.check_sizes(len(space), min(widths, default=0), classes)
+    functional.check_reductions(reductions, len(space))
     for key, choice in space.items():
         if len(choice.edges) != len(widths) ** 2:
             raise ValueError(
@@ -127,7 +127,7 @@ def supernet(
     make = functools.partial(
         Grid,
         tuple(space.items()),
-        mixed_edges.known(names, candidates),
+        mixed_edges.op_factories(names, candidates),
         tuple(widths),
         classes,
         tuple(reductions),
@@ -150,11 +150,11 @@ def network(
     a genotype that is no such path, and ValueError as `supernet`.
     """
     steps = [parsed(op, features) for _, _, op in _path(genotype)]
-    functional.refuse_sizes(len(steps), min((min(w) for _, *w in steps), default=0), classes)
+    functional.check_sizes(len(steps), min((min(w) for _, *w in steps), default=0), classes)
     if any(before[2] != after[1] for before, after in zip(steps, steps[1:], strict=False)):
         raise GenotypeError("Not a path: a layer begins with another width than the last gave.")
-    functional.refuse_reductions(reductions, len(steps))
-    make = dict(mixed_edges.known([op for op, _, _ in steps], candidates))
+    functional.check_reductions(reductions, len(steps))
+    make = dict(mixed_edges.op_factories([op for op, _, _ in steps], candidates))
     build = functools.partial(
         Path,
         tuple((make[op], width) for op, _, width in steps),
@@ -225,4 +225,4 @@ def _path(genotype: Genotype):
 
 def _refuse_image(reductions: Sequence[int]) -> Callable[[int, int], None]:
     halvings = len(set(reductions))
-    return lambda height, width: stems.refuse_image(height, width, halvings, imagenet=False)
+    return lambda height, width: stems.check_image(height, width, halvings, imagenet=False)

@@ -41,7 +41,7 @@ class Squeeze(NamedTuple):
     divisor: int  # the squeezed features are a multiple of it
 
 
-class Stage(NamedTuple):
+class ChainStage(NamedTuple):
     """`repeats` layers of equal features; the first has the stride."""
 
     candidates: tuple[str, ...]  # one: the stage is fixed
@@ -56,7 +56,7 @@ class Chain(NamedTuple):
     name: str  # of the space, in genotypes
     stem: int  # features of the 3x3 convolution in front
     stem_stride: int
-    stages: tuple[Stage, ...]
+    stages: tuple[ChainStage, ...]
     head: int  # features of the 1x1 convolution behind
     activation: str = "relu"  # in blocks that do not name one
     outer_activation: str = "relu"  # of stem and head
@@ -120,7 +120,7 @@ def layers(chain: Chain) -> tuple[Layer, ...]:
 
     Raises ValueError for a chain that cannot be.
     """
-    _refuse_chain(chain)
+    _check_chain(chain)
     found, inputs = [], chain.stem
     for stage in chain.stages:
         for i in range(stage.repeats):
@@ -128,7 +128,7 @@ def layers(chain: Chain) -> tuple[Layer, ...]:
             if not layer.residual:
                 kept = tuple(name for name in layer.candidates if name != SKIP)
                 layer = layer._replace(candidates=kept)
-            _refuse_layer(layer)
+            _check_layer(layer)
             found.append(layer)
             inputs = stage.features
     return tuple(found)
@@ -285,7 +285,7 @@ def resized(
     return chain
 
 
-def refuse_image(chain: Chain, height: int, width: int) -> None:
+def check_image(chain: Chain, height: int, width: int) -> None:
     """Raises ValueError where the halvings leave less than a pixel."""
     if min(height, width) < 2 ** halvings(chain):
         raise ValueError(
@@ -310,7 +310,7 @@ def _eighths(features: float) -> int:
     return found if found >= 0.9 * features else found + 8
 
 
-def _refuse_chain(chain: Chain) -> None:
+def _check_chain(chain: Chain) -> None:
     strides = (chain.stem_stride, *(s.stride for s in chain.stages))
     sizes = [chain.stem, chain.head, *(n for s in chain.stages for n in (s.features, s.repeats))]
     if not chain.stages or min(sizes) < 1 or chain.hidden < 0:
@@ -320,14 +320,14 @@ def _refuse_chain(chain: Chain) -> None:
     known = (chain.activation, chain.outer_activation)
     wrong = [name for name in known if name not in ACTIVATIONS]
     if wrong:
-        _refuse_one_of("activation", wrong[0], ACTIVATIONS)
+        _check_one_of("activation", wrong[0], ACTIVATIONS)
     if chain.padding not in ("symmetric", "same"):
-        _refuse_one_of("padding", chain.padding, ("symmetric", "same"))
+        _check_one_of("padding", chain.padding, ("symmetric", "same"))
     if not (0 <= chain.decay < 1 and chain.epsilon > 0 and 0 <= chain.dropout < 1):
         raise ValueError(f"{chain.name}: need 0 <= decay < 1, epsilon > 0 and 0 <= dropout < 1.")
 
 
-def _refuse_layer(layer: Layer) -> None:
+def _check_layer(layer: Layer) -> None:
     if not layer.candidates:
         raise ValueError(
             f"A layer from {layer.inputs} to {layer.features} features, stride {layer.stride}, "
@@ -346,5 +346,5 @@ def _refuse_layer(layer: Layer) -> None:
                 )
 
 
-def _refuse_one_of(what: str, found: str, known: Sequence[str]) -> NoReturn:
+def _check_one_of(what: str, found: str, known: Sequence[str]) -> NoReturn:
     raise ValueError(f"There is no {what} {found!r}; choose among {', '.join(known)}.")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile.chain import Chain, Squeeze, Stage
+from jaxnas.spaces.mobile.chain import Chain, ChainStage, Squeeze
 
 
 class ChainError(ValueError):
@@ -37,5 +37,5 @@ def from_json(text: str) -> Chain:
     return chain
 
 
-def _stage(fields: dict[str, Any]) -> Stage:
-    return Stage(**fields | {"candidates": tuple(fields["candidates"])})
+def _stage(fields: dict[str, Any]) -> ChainStage:
+    return ChainStage(**fields | {"candidates": tuple(fields["candidates"])})

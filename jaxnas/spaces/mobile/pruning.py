@@ -4,18 +4,20 @@ import numpy as np
 
 from jaxnas.core.types import Network
 from jaxnas.nets import inverted_bottleneck as networks
-from jaxnas.nets.channel_groups import Kept, Part, Place, Subject
+from jaxnas.nets.channel_groups import ChannelGroup, ChannelMasks, ChannelSlice, PrunableNetwork
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile.chain import Chain, Layer, Stage
+from jaxnas.spaces.mobile.chain import Chain, ChainStage, Layer
 
 HEAD = "head"
 
 
-def subject(chain: Chain, classes: int) -> Subject:
+def subject(chain: Chain, classes: int) -> PrunableNetwork:
     """The network of a fixed chain, whose narrower ones are such chains. Raises as `parts`."""
     known, left = parts(chain), lambda kept: chain_of(chain, kept)
-    return Subject(network(chain, classes), known, left, lambda found: network(found, classes))
+    return PrunableNetwork(
+        network(chain, classes), known, left, lambda found: network(found, classes)
+    )
 
 
 def network(chain: Chain, classes: int) -> Network:
@@ -27,11 +29,11 @@ def fixed(chain: Chain, genotype: Genotype) -> Chain:
     """The chain that has a genotype's operations and no choice, every layer a stage of its own."""
     names, stages = chains.operations(chain, genotype), []
     for name, layer in zip(names, chains.layers(chain), strict=True):
-        stages.append(Stage((name,), layer.features, 1, layer.stride))
+        stages.append(ChainStage((name,), layer.features, 1, layer.stride))
     return chain._replace(stages=tuple(stages))
 
 
-def parts(chain: Chain) -> dict[str, Part]:
+def parts(chain: Chain) -> dict[str, ChannelGroup]:
     """What of a fixed chain can be narrowed: `hidden_I` inside layer I, `features_I` that enter
     it (and all that are added to them), `head`.
 
@@ -42,8 +44,8 @@ def parts(chain: Chain) -> dict[str, Part]:
     filters, places, staying = {}, {}, set()
 
     def add(part: str, made: tuple[str, ...] | None, *at: tuple[tuple[str, ...], int]) -> None:
-        filters.setdefault(part, []).extend([Place(made, -1)] if made else [])
-        places.setdefault(part, []).extend(Place(path, axis) for path, axis in at)
+        filters.setdefault(part, []).extend([ChannelSlice(made, -1)] if made else [])
+        places.setdefault(part, []).extend(ChannelSlice(path, axis) for path, axis in at)
 
     entering = "features_0"
     widths = {entering: chain.stem, HEAD: chain.head}
@@ -76,12 +78,12 @@ def parts(chain: Chain) -> dict[str, Part]:
     add(entering, None, (last, -2))
     add(HEAD, last, (last, -1), (("back", "norm"), -1), (linear, -2))
     return {
-        name: Part(widths[name], tuple(filters[name]), tuple(places[name]))
+        name: ChannelGroup(widths[name], tuple(filters[name]), tuple(places[name]))
         for name in sorted(widths.keys() - staying)
     }
 
 
-def chain_of(chain: Chain, kept: Kept) -> Chain | None:
+def chain_of(chain: Chain, kept: ChannelMasks) -> Chain | None:
     """The fixed chain of what is left; None where as many channels are inside a layer as enter
     it, which a chain says for a layer without its first convolution, or above 99 times as many,
     and where widths meet by chance, which would add images."""
@@ -95,7 +97,7 @@ def least(chain: Chain, multiple: int) -> Chain:
     return _written(chain, narrowest)[0]
 
 
-def _written(chain: Chain, kept: Kept) -> tuple[Chain, bool]:
+def _written(chain: Chain, kept: ChannelMasks) -> tuple[Chain, bool]:
     """(the chain of what is left, whether it has the layers of the whole one)."""
     left = lambda part, whole: int(kept[part].sum()) if part in kept else whole
     stages, entering, layers = [], "features_0", chains.layers(chain)
@@ -104,7 +106,7 @@ def _written(chain: Chain, kept: Kept) -> tuple[Chain, bool]:
     for i, layer in enumerate(layers):
         name = layer.candidates[0]
         if name == chains.SKIP:
-            stages.append(Stage((name,), inputs, 1, 1))
+            stages.append(ChainStage((name,), inputs, 1, 1))
             continue
         if f"hidden_{i}" in kept:
             hidden = int(kept[f"hidden_{i}"].sum())
@@ -112,7 +114,7 @@ def _written(chain: Chain, kept: Kept) -> tuple[Chain, bool]:
             name = _spelled(name, hidden, layer._replace(inputs=inputs))
         entering = entering if layer.residual else f"features_{i + 1}"
         inputs = left(entering, layer.features)
-        stages.append(Stage((name,), inputs, 1, layer.stride))
+        stages.append(ChainStage((name,), inputs, 1, layer.stride))
     found = chain._replace(stem=stem, head=left(HEAD, chain.head), stages=tuple(stages))
     pairs = zip(layers, chains.layers(found), strict=True)
     return found, sound and all(one.residual == other.residual for one, other in pairs)

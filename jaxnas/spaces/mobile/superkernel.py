@@ -34,7 +34,9 @@ class SuperKernel(nn.Module):
         shape = (size, size, x.shape[-1])
         kernel = self.param("kernel", blocks.he_normal(size**2), shape, x.dtype)
         opened = jnp.einsum("c,cij,ch->ijh", gates, centres, wide).astype(x.dtype)
-        return blocks.look_around(x, kernel * opened, self.layer.stride, self.chain.padding)
+        return blocks.depthwise_convolution(
+            x, kernel * opened, self.layer.stride, self.chain.padding
+        )
 
 
 class SuperBottleneck(nn.Module):

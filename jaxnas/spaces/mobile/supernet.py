@@ -95,10 +95,10 @@ class SearchChain(nn.Module):
 
     @nn.compact
     def __call__(self, x, gates):
-        inside = blocks.normaliser(self.chain, self.norms.inside)
-        outer = blocks.normaliser(self.chain, self.norms.outside)
+        inside = blocks.chain_norm(self.chain, self.norms.inside)
+        outer = blocks.chain_norm(self.chain, self.norms.outside)
         rows = chains.places(self.chain)
-        x = blocks.Front(self.chain, outer, name="front")(x)
+        x = blocks.MobileStem(self.chain, outer, name="front")(x)
         for i, layer in enumerate(chains.layers(self.chain)):
             if i in rows:
                 choice, row = rows[i]
@@ -107,7 +107,7 @@ class SearchChain(nn.Module):
             elif layer.candidates[0] != chains.SKIP:
                 what = chains.block(layer.candidates[0])
                 x = blocks.Bottleneck(layer, what, self.chain, outer, name=f"layer_{i}")(x)
-        return blocks.Back(self.chain, self.classes, outer, False, name="back")(x)
+        return blocks.MobileHead(self.chain, self.classes, outer, False, name="back")(x)
 
 
 def mixed(
@@ -154,7 +154,7 @@ def single_path(
 
 def _supernet(chain: Chain, searched, classes: int, affine: bool) -> Supernet:
     space = chains.space(chain)
-    blocks.refuse_classes(classes)
+    blocks.check_classes(classes)
     make = functools.partial(SearchChain, chain, searched, classes)
-    refuse = functools.partial(chains.refuse_image, chain)
+    refuse = functools.partial(chains.check_image, chain)
     return functional.supernet(space, make, affine=affine, refuse=refuse)

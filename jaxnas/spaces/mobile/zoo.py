@@ -1,7 +1,7 @@
 """The mobile chains of the papers and the networks that were found in them, by name."""
 
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.mobile.chain import SKIP, Chain, Squeeze, Stage, genotype
+from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage, Squeeze, genotype
 
 SINGLE_PATH = ("k3_e3", "k5_e3", "k3_e6", "k5_e6", SKIP)
 PROXYLESS = ("k3_e3", "k3_e6", "k5_e3", "k5_e6", "k7_e3", "k7_e6", SKIP)
@@ -176,10 +176,10 @@ def _v3(name: str, stages: tuple, head: int, hidden: int) -> Chain:
     )
 
 
-def _stages(rows) -> tuple[Stage, ...]:
+def _stages(rows) -> tuple[ChainStage, ...]:
     """From (candidate or candidates, features, repeats, stride)."""
     names = lambda found: (found,) if isinstance(found, str) else tuple(found)
-    return tuple(Stage(names(found), *rest) for found, *rest in rows)
+    return tuple(ChainStage(names(found), *rest) for found, *rest in rows)
 
 
 def _found(chain: Chain, text: str) -> tuple[Chain, Genotype]:

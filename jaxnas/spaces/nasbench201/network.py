@@ -19,7 +19,7 @@ from jaxnas.spaces.genotype import Cell, Genotype
 STAGES = 3  # of equal cells; between them the size halves and the features double
 
 
-class DerivedCell(nn.Module):
+class NASBench201Cell(nn.Module):
     """Nodes are sums of operations; the last one is the output."""
 
     cell: Cell
@@ -42,7 +42,7 @@ class DerivedCell(nn.Module):
         return nodes[self.cell.concat[0]]
 
 
-class DerivedNetwork(nn.Module):
+class NASBench201Network(nn.Module):
     """Stem, three stages of cells, normalisation, ReLU, global mean, linear classifier."""
 
     cell: Cell
@@ -62,7 +62,7 @@ class DerivedNetwork(nn.Module):
                 x = ops.ResidualReduction(features, norm, name=f"reduction_{stage}")(x)
             for i in range(self.cells):
                 name = f"cell_{stage}_{i}"
-                x = DerivedCell(self.cell, self.candidates, features, norm, name=name)(x)
+                x = NASBench201Cell(self.cell, self.candidates, features, norm, name=name)(x)
         return ops.classifier(self.classes, nn.relu(norm(name="last_norm")(x)))
 
 
@@ -83,7 +83,7 @@ def nasbench201(
     Raises ValueError for a genotype that is not one cell with one input and one output, unknown
     operations, impossible sizes, and at `init` for images of other sides.
     """
-    functional.refuse_sizes(cells, features, classes)
+    functional.check_sizes(cells, features, classes)
     widths = widths_of(features) if widths is None else tuple(widths)
     if len(widths) != STAGES or min(widths) < 2:
         raise ValueError(f"Widths are of {STAGES} stages, 2 channels or more each, not {widths}.")
@@ -94,10 +94,10 @@ def nasbench201(
             "A NAS-Bench-201 network needs one cell, 'cell', with one input and one output node."
         )
     names = dict.fromkeys(op for _, _, op in cell.edges)
-    known = mixed_edges.known(
+    known = mixed_edges.op_factories(
         names, ops.nasbench201(affine=True) if candidates is None else candidates
     )
-    make = functools.partial(DerivedNetwork, cell, known, widths, cells, classes)
+    make = functools.partial(NASBench201Network, cell, known, widths, cells, classes)
     trained, used = make(training=True), make(training=False)
 
     def init(key, inputs):

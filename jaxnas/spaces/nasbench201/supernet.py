@@ -16,7 +16,7 @@ from jaxnas.spaces import choices as spaces
 STAGES = 3  # of equal cells; between them the size halves and the features double
 
 
-class SearchCell(nn.Module):
+class NASBench201SearchCell(nn.Module):
     """Node 0 is the input; the others are sums over mixed edges; the last is the output."""
 
     choice: Choice
@@ -29,13 +29,13 @@ class SearchCell(nn.Module):
     def __call__(self, x: jax.Array, gates: jax.Array) -> tuple[jax.Array, None]:
         later = max(target for _, target in self.choice.edges)
         nodes = jnp.concatenate([x[None], jnp.zeros((later, *x.shape), x.dtype)])
-        plan = mixed_edges.plan(self.choice, tuple(range(len(self.choice.edges))))
+        plan = mixed_edges.edge_loop(self.choice, tuple(range(len(self.choice.edges))))
         settings = (self.candidates, self.features, 1, self.norm, self.mixture)
         nodes = mixed_edges.MixedEdges(plan, *settings, name="edges")(gates, nodes, None)
         return nodes[later], None
 
 
-class Stage(nn.Module):
+class CellStage(nn.Module):
     """`cells` equal cells, one after the other, looped: XLA compiles one body for all."""
 
     cells: int
@@ -44,7 +44,7 @@ class Stage(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, gates: jax.Array) -> jax.Array:
         looped = nn.scan(
-            SearchCell,
+            NASBench201SearchCell,
             variable_axes={"params": 0, "stats": 0},
             split_rngs={"params": True},
             in_axes=nn.broadcast,
@@ -53,7 +53,7 @@ class Stage(nn.Module):
         return looped(*self.settings, name="cells")(x, gates)[0]
 
 
-class SearchNetwork(nn.Module):
+class NASBench201SearchNetwork(nn.Module):
     """Stem, stages, normalisation, ReLU, global mean, classifier. Calls take (images, gates)."""
 
     choice: Choice
@@ -74,7 +74,7 @@ class SearchNetwork(nn.Module):
             if stage:
                 x = ops.ResidualReduction(features, affine, name=f"reduction_{stage}")(x)
             settings = (self.choice, self.candidates, features, norm, self.mixture)
-            x = Stage(self.cells, settings, name=f"stage_{stage}")(x, gates["cell"])
+            x = CellStage(self.cells, settings, name=f"stage_{stage}")(x, gates["cell"])
         return ops.classifier(self.classes, nn.relu(affine(name="last_norm")(x)))
 
 
@@ -99,18 +99,18 @@ def supernet(
     one cell with one input, and at `init` for images whose sides are not multiples of 4.
     """
     space = spaces.nasbench201() if space is None else space
-    functional.refuse_sizes(cells, features, classes)
+    functional.check_sizes(cells, features, classes)
     mixture = mixed_edges.Mixture(partial, execute, remat)
-    mixed_edges.refuse(mixture, features)
+    mixed_edges.check_mixture(mixture, features)
     if set(space) != {"cell"} or min(s for s, _ in space["cell"].edges) != 0:
         raise ValueError("A NAS-Bench-201 space is one cell, 'cell', whose input is node 0.")
     choice = space["cell"]
     names = dict.fromkeys(n for row in choice.candidates for n in row)
     table = ops.nasbench201(affine) if candidates is None else candidates
     make = functools.partial(
-        SearchNetwork,
+        NASBench201SearchNetwork,
         choice,
-        mixed_edges.known(names, table),
+        mixed_edges.op_factories(names, table),
         features,
         cells,
         classes,

@@ -159,7 +159,7 @@ def test_a_joint_softmax_is_one_over_all_edges():
 
 @pytest.mark.parametrize("inner", [relax.softmax(), relax.dirichlet()])
 def test_a_helper_has_no_logit_and_the_gate_it_is_told(inner):
-    helped = relax.helped(inner, lambda step: 1 - step / 10)
+    helped = relax.with_auxiliary(inner, lambda step: 1 - step / 10)
     choices = spaces_choices.with_auxiliary_skip(GRID)
     arch = helped.init(jax.random.key(0), choices)
     assert jax.tree.map(jnp.shape, arch) == {"normal": (2, 4), "reduce": (1, 2)}

@@ -433,13 +433,13 @@ def without(measured, folder, *labels):
 
 
 def test_a_campaign_is_opened_without_the_programs_that_have_no_sample(measured, tmp_path):
-    whole = dataset.campaign(measured)
+    whole = dataset.load(measured)
     assert whole.unsampled == () and len(whole.genotypes) == 5
     networks = [label for label, kind in zip(whole.raw.labels, whole.raw.kinds, strict=True)
                 if kind == "network"]  # fmt: skip
     # A network that has a twin, whose twin stays.
     lost = whole.raw.labels[campaign_file.pairs(whole.raw)[0][1]]
-    some = dataset.campaign(without(measured, tmp_path / "some", lost))
+    some = dataset.load(without(measured, tmp_path / "some", lost))
     assert some.unsampled == (lost,) and lost not in some.raw.labels
     assert (
         len(some.genotypes) == len(some.latency_ms) == 4 and len(campaign_file.pairs(some.raw)) == 1
@@ -452,7 +452,7 @@ def test_a_campaign_is_opened_without_the_programs_that_have_no_sample(measured,
     assert some.raw.chains_ms.shape[1] == len(some.raw.labels) == len(whole.raw.labels) - 1
     few = without(measured, tmp_path / "few", *networks[1:])
     with pytest.raises(dataset.TargetError, match="times of 1 network, and no valid sample of '"):
-        dataset.campaign(few)
+        dataset.load(few)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ def test_without_noise_the_medians_are_exact():
     found = round_statistics.summarise(times)
     np.testing.assert_allclose(found.latency_ms, true, rtol=1e-12)
     np.testing.assert_allclose(found.spread_ms, 0, atol=1e-12)
-    assert round_statistics.noise(times, pairs) == round_statistics.Noise(0.0, 1.0, 10, ())
+    assert round_statistics.noise(times, pairs) == round_statistics.MeasurementNoise(
+        0.0, 1.0, 10, ()
+    )
 
 
 def test_slow_rounds_and_single_outliers_are_left_out():
@@ -126,19 +128,19 @@ def test_a_program_that_was_never_sampled_is_named():
     ],
 )
 def test_dead_edges_are_pruned_from_both_ends(whole, live):
-    assert letters(dataflow.pruned(timed_toys.cell(whole))) == live
-    assert dataflow.lives(timed_toys.cell(whole)) == (live != "nnnnnn")
+    assert letters(dataflow.remove_dead_edges(timed_toys.cell(whole))) == live
+    assert dataflow.is_connected(timed_toys.cell(whole)) == (live != "nnnnnn")
 
 
 def test_pruning_dead_ends_leaves_the_logits_alone():
     found = timed_toys.cell("31s3sn")  # node 2 is entered and never left
-    assert letters(dataflow.pruned(found)) == "3nn3sn"
+    assert letters(dataflow.remove_dead_edges(found)) == "3nn3sn"
     make = lambda g: ENTRY.network(
         g, features=4, cells=1, classes=3, reductions=None, auxiliary=False
     )
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
     weights, stats = programs.filled(jax.eval_shape(make(found).init, jax.random.key(0), x))
-    both = (found, dataflow.pruned(found))
+    both = (found, dataflow.remove_dead_edges(found))
     whole, pruned = toy.jit(lambda *a: [make(g).infer(*a) for g in both])(weights, stats, x)
     np.testing.assert_allclose(whole, pruned, rtol=1e-5)
 
@@ -146,7 +148,7 @@ def test_pruning_dead_ends_leaves_the_logits_alone():
 def test_noise_fills_a_node_that_nothing_else_fills():
     edges = ((0, 2, "none"), (1, 2, "none"), (2, 3, "noise"), (1, 3, "skip_connect"))
     found = genotypes.Genotype("mine", {"cell": genotypes.Cell(edges, 2, (3,))})
-    assert dataflow.pruned(found) == found
+    assert dataflow.remove_dead_edges(found) == found
 
 
 @pytest.mark.parametrize(
@@ -154,14 +156,14 @@ def test_noise_fills_a_node_that_nothing_else_fills():
     [("13n1s3", "31n13s"), ("133333", None), ("11n3pp", None), ("snns1n", "nsnsn1")],
 )
 def test_twins_swap_nodes_that_nothing_joins(whole, twin):
-    found = dataflow.twin(timed_toys.cell(whole), ENTRY.space)
+    found = dataflow.isomorph(timed_toys.cell(whole), ENTRY.space)
     assert (found and letters(found)) == twin
 
 
 def test_a_twin_computes_the_same_and_its_twin_is_the_first():
     first = timed_toys.cell("13n1s3")
-    second = dataflow.twin(first)
-    assert dataflow.twin(second) == first
+    second = dataflow.isomorph(first)
+    assert dataflow.isomorph(second) == first
     made = [programs.of_genotype(g, ENTRY, timed_toys.SMALL) for g in (first, second)]
     texts = [sampling.facts(toy.jit(p.function).lower(*p.arguments).compile()) for p in made]
     assert texts[0]["flops"] == texts[1]["flops"] > 0
@@ -169,7 +171,7 @@ def test_a_twin_computes_the_same_and_its_twin_is_the_first():
 
 def test_what_is_compiled_is_what_lives():
     for text in ("n33333", "1n3p1s"):
-        live = letters(dataflow.pruned(timed_toys.cell(text)))
+        live = letters(dataflow.remove_dead_edges(timed_toys.cell(text)))
         program = programs.of_genotype(timed_toys.cell(text), ENTRY, timed_toys.SMALL)
         found = sampling.facts(toy.jit(program.function).lower(*program.arguments).compile())
         # Stem and two reductions of two 3x3 convolutions; two shortcuts and the classifier.
@@ -182,9 +184,9 @@ def test_a_design_covers_the_space_and_any_beginning_is_one():
     short = [letters(g) for g in found]
     assert short[:5] == ["nnnnnn", "ssssss", "111111", "333333", "pppppp"]
     assert {"nnnsnn", "nnn1nn", "nnn3nn", "nnnpnn"} <= set(short)
-    live = [letters(dataflow.pruned(g)) for g in found]
+    live = [letters(dataflow.remove_dead_edges(g)) for g in found]
     assert len(set(live)) == 30
-    assert all(dataflow.lives(g) for g in found[1:])
+    assert all(dataflow.is_connected(g) for g in found[1:])
     assert found[:20] == design.networks(ENTRY.space, ENTRY.select, 20, seed=3)
     assert found[9:] != design.networks(ENTRY.space, ENTRY.select, 30, seed=4)[9:]
     # Every operation stands on every edge: what a table of edges needs.
@@ -207,7 +209,7 @@ def test_a_design_says_more_of_the_counts_than_chance_does():
 def test_spaces_of_two_cells_have_designs_and_twins(name):
     entry = registry.entry(name)
     found = design.networks(entry.space, entry.select, 12)
-    chosen = design.with_twins(found, entry.space, pairs=3)
+    chosen = design.with_replicates(found, entry.space, pairs=3)
     assert len(chosen) == 15
     for before, choice in zip(chosen, chosen[1:], strict=False):
         if choice.twin_of is not None:
@@ -217,7 +219,7 @@ def test_spaces_of_two_cells_have_designs_and_twins(name):
 @pytest.mark.parametrize("name", ["nasbench201", "darts"])
 def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
     entry = registry.entry(name)
-    chosen = design.with_twins(design.networks(entry.space, entry.select, 60), entry.space)
+    chosen = design.with_replicates(design.networks(entry.space, entry.select, 60), entry.space)
     pairs = lambda count: sum(choice.twin_of is not None for choice in chosen[:count])
     assert pairs(7) >= 1 and pairs(12) >= 2 and pairs(35) >= 3 and pairs(56) >= 4
     assert pairs(len(chosen)) == 10
@@ -225,9 +227,11 @@ def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
 
 
 def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
-    asked = latency_measure.resolved(latency.Measure(kinds=("operator",), budget_minutes=1.0))
+    asked = latency_measure.resolved(
+        latency.MeasureSettings(kinds=("operator",), budget_minutes=1.0)
+    )
     found = latency_measure.chosen(asked, registry.entry("nasbench201", asked.cells), [])
-    programs.refuse(found)
+    programs.check(found)
     twins = [program.twin_of for program in found]
     assert sum(name is not None for name in twins[: stopping.FEWEST]) >= 2
     assert found[0].label == "reference" and twins[2] == found[1].label
@@ -246,7 +250,7 @@ def test_operators_and_blocks_run_at_every_size():
     assert len(found) == 4 * 3
     found += programs.blocks([timed_toys.cell("13nsp1")], "nasbench201", timed_toys.SMALL)
     found += programs.blocks([published.PUBLISHED["DARTS_V2"]], "darts", timed_toys.SMALL)
-    programs.refuse(found)
+    programs.check(found)
     found += programs.operators("darts", timed_toys.SMALL)[-7:]
     for program in found:
         shape = jax.eval_shape(program.function, *program.arguments).shape
@@ -258,9 +262,9 @@ def test_operators_and_blocks_run_at_every_size():
 
 
 def test_the_candidates_of_a_mobile_space_run_at_every_size():
-    size = programs.Size(features=8, cells=2, image=(32, 32, 3))
+    size = programs.NetworkSize(features=8, cells=2, image=(32, 32, 3))
     found = mobile_programs.operators("mobile-proxyless", size)
-    programs.refuse(found)
+    programs.check(found)
     chain = sizing.sized("mobile-proxyless", features=8, repeats=2)
     names = {op for layer in mobile_chain.layers(chain) for op in layer.candidates} - {
         mobile_chain.SKIP
@@ -316,7 +320,7 @@ def test_one_call_that_the_clock_spoilt_spoils_its_sample():
     [(2_000_000, 2.0), (0, math.nan), (-5, math.nan), (3_600e9, math.nan), (150e6, 150.0)],
 )
 def test_a_clock_that_was_set_spoils_a_sample_and_nothing_else(elapsed_ns, milliseconds):
-    found = sampling.believed(elapsed_ns, 1e6)
+    found = sampling.plausible_ms(elapsed_ns, 1e6)
     assert found == milliseconds or (math.isnan(found) and math.isnan(milliseconds))
 
 
@@ -341,7 +345,7 @@ def test_the_loop_on_the_device_computes_every_pass():
 def test_a_round_visits_every_program_once_in_its_order():
     seen = []
     ready = [
-        sampling.Ready(str(i), lambda i=i: seen.append(i) or float(i), None, 1, {})
+        sampling.TimedProgram(str(i), lambda i=i: seen.append(i) or float(i), None, 1, {})
         for i in range(4)
     ]
     calls, chains = np.full(4, np.nan), np.full((4, 2), np.nan)
@@ -352,7 +356,7 @@ def test_a_round_visits_every_program_once_in_its_order():
 
 
 def test_the_device_says_what_decides_its_times():
-    here = device.here()
+    here = device.this_device()
     assert here["platform"] == "cpu" and here["threads"] >= 1 and here["jaxlib"]
     assert device.differences(here, here) == []
     there = here | {"threads": here["threads"] + 1}
@@ -374,7 +378,7 @@ def test_the_device_says_what_decides_its_times():
 )
 def test_programs_that_cannot_be_are_refused(spoil, cause):
     with pytest.raises(ValueError, match=cause):
-        programs.refuse(spoil(timed_toys.doubling()))
+        programs.check(spoil(timed_toys.doubling()))
 
 
 @pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-fbnet", "mobile-single-path"])
@@ -388,7 +392,7 @@ def test_a_chain_has_designs_over_all_its_layers(name):
         table.T, (r for c in entry.space.values() for r in c.candidates), strict=True
     ):
         assert set(column) == set(range(len(row)))
-    assert sum(choice.again for choice in design.with_twins(found, entry.space)) == 4
+    assert sum(choice.again for choice in design.with_replicates(found, entry.space)) == 4
 
 
 def test_what_xla_compiles_is_the_graph_that_is_counted():

@@ -71,7 +71,7 @@ def fitted():
     """(space, model) of each form: table, chain, weights."""
     found = {}
     for name, space in (("table", CELL), ("chain", CHAIN), ("weights", LARGE)):
-        networks = genome.chance(space, 60)
+        networks = genome.sample_uniform(space, 60)
         found[name] = fit.fit(space, networks, device(space)(networks), device="made up")
     return found
 
@@ -121,7 +121,7 @@ def test_predicts_measured_fbnet_columns_from_100_networks():
 
 
 def test_sources_help_and_a_strange_source_is_dropped():
-    networks = genome.chance(CELL, 400)
+    networks = genome.sample_uniform(CELL, 400)
     sources = [fit.fit(CELL, networks[:80], device(CELL, s)(networks[:80])) for s in (1, 2)]
     few, others = networks[100:108], networks[108:]
     take, noisy_take = device(CELL, 3, noise=0.0), device(CELL, 3, noise=0.05)
@@ -162,12 +162,12 @@ def test_sizes_of_mobile_chains_leave_expectations_exact(name, repeats):
     """With a layer a stage nothing is skipped, and every network has as many blocks."""
     chain = sizing.for_image(sizing.sized(name, features=16, repeats=repeats), 32, 32)
     space, known = chains.space(chain), workload.of_chain(chain, 32, 32)
-    networks = genome.chance(space, 40, 1)
+    networks = genome.sample_uniform(space, 40, 1)
     macs = known[np.arange(networks.shape[1]), networks, :2].sum((1, 2))
     noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(40))
     model = fit.fit(space, networks, (0.2 + 0.2 * macs / macs.mean()) * noise, work=known)
     take = jax.jit(expected.expected(model))
-    for network in genome.chance(space, 5, 7):
+    for network in genome.sample_uniform(space, 5, 7):
         ms = model.predict(network[None])[0][0]
         assert float(take(genome.one_hot(space, network))) == pytest.approx(ms, rel=1e-5)
     flat = take({k: np.full(c.shape, 1 / c.shape[1], np.float32) for k, c in space.items()})
@@ -176,7 +176,7 @@ def test_sizes_of_mobile_chains_leave_expectations_exact(name, repeats):
 
 def test_expectation_of_one_hot_gates_is_the_prediction(model):
     take = jax.jit(expected.expected(model))
-    for network in genome.chance(model.space, 5, seed=9):
+    for network in genome.sample_uniform(model.space, 5, seed=9):
         gates = genome.one_hot(model.space, network)
         predicted = model.predict(network[None])[0][0]
         assert float(take(gates)) == pytest.approx(predicted, rel=1e-5)
@@ -230,7 +230,7 @@ def test_gradient_is_the_difference_quotient(fitted, form, x64):
 
 
 def noisy(space, seed):
-    networks = genome.chance(space, 25, seed)
+    networks = genome.sample_uniform(space, 25, seed)
     return fit.fit(space, networks, np.random.default_rng(seed).uniform(0.5, 20, 25))
 
 
@@ -239,7 +239,7 @@ def noisy(space, seed):
 def test_never_negative_and_never_faster_when_an_operation_grows(form, seed):
     # Times that have nothing to do with the networks: whatever is learnt is wrong.
     found = noisy(form, seed)
-    networks = genome.chance(form, 300, seed + 50)
+    networks = genome.sample_uniform(form, 300, seed + 50)
     ms, low, high = found.predict(networks)
     assert (ms > 0).all()
     assert (low >= 0).all()
@@ -315,7 +315,7 @@ def test_the_longest_path_takes_as_long_as_its_steps(network, longest):
 
 def test_a_device_that_runs_steps_at_once_is_told_by_its_longest_path():
     """No weighing that is fixed knows how long its steps take."""
-    networks, rng = np.concatenate(list(genome.everything(CELL))), np.random.default_rng(0)
+    networks, rng = np.concatenate(list(genome.enumerate_all(CELL))), np.random.default_rng(0)
     ms = 1 + cell_features.features(CELL, networks, ways=WAYS)["way"][:, 0]
     ms = ms * np.exp(0.003 * rng.standard_normal(len(ms)))
     picked = rng.permutation(len(networks))[:100]
@@ -328,7 +328,7 @@ def test_a_device_that_runs_steps_at_once_is_told_by_its_longest_path():
 
 def test_a_longest_path_is_taken_where_there_is_one_and_only_there():
     """Durations are fitted to noise, too: the evidence is charged for them."""
-    networks, rng = genome.chance(CELL, 2000), np.random.default_rng(0)
+    networks, rng = genome.sample_uniform(CELL, 2000), np.random.default_rng(0)
     groups = cell_features.features(CELL, networks, ways=WAYS)
     at_once = 1 + groups["way"][:, 0]
     in_turn = 0.5 + groups["live"] @ np.array([0.02, 0.4, 1.5, 0.3, 0.05])
@@ -342,7 +342,7 @@ def test_a_longest_path_is_taken_where_there_is_one_and_only_there():
 
 
 def test_devices_keep_their_own_longest_paths_in_a_transfer(tmp_path):
-    networks = genome.chance(LARGE, 200, seed=3)
+    networks = genome.sample_uniform(LARGE, 200, seed=3)
     steps = {"fast pool": WAYS["way"] | {"avg_pool_3x3": 0.1}, "slow pool": WAYS["way"]}
     steps["slow pool"] = steps["slow pool"] | {"avg_pool_3x3": 2.0}
     taken = {n: 1 + cell_features.features(LARGE, networks, ways={"way": w})["way"][:, 0]
@@ -359,7 +359,7 @@ def test_devices_keep_their_own_longest_paths_in_a_transfer(tmp_path):
 
 
 def test_counts_alike_in_numpy_and_jax():
-    networks = genome.chance(LARGE, 64)
+    networks = genome.sample_uniform(LARGE, 64)
     there = cell_features.features(LARGE, jnp.asarray(networks), jnp, WAYS)
     for name, here in cell_features.features(LARGE, networks, ways=WAYS).items():
         np.testing.assert_allclose(there[name], here, atol=1e-6)
@@ -378,7 +378,7 @@ def test_left_out_predictions_are_those_of_a_fit_without_the_network():
 
 
 def test_intervals_hold_what_they_promise():
-    networks = genome.chance(CELL, 1100, seed=3)
+    networks = genome.sample_uniform(CELL, 1100, seed=3)
     ms = device(CELL, 5, noise=0.05)(networks)
     found = fit.fit(CELL, networks[:100], ms[:100])
     _, low, high = found.predict(networks[100:])
@@ -389,7 +389,7 @@ def test_intervals_hold_what_they_promise():
 
 
 def test_one_outlier_moves_nothing():
-    networks = genome.chance(CELL, 500, seed=4)
+    networks = genome.sample_uniform(CELL, 500, seed=4)
     ms = device(CELL, 6, noise=0.01)(networks)
     ms[3] *= 8
     found = fit.fit(CELL, networks[:60], ms[:60])
@@ -401,7 +401,7 @@ def test_is_read_back_as_it_was_written(model, tmp_path):
     path = tmp_path / "model.json"
     predictor_file.save(path, model)
     back = predictor_file.load(path, device="made up", space=model.space)
-    networks = genome.chance(model.space, 50)
+    networks = genome.sample_uniform(model.space, 50)
     for here, there in zip(model.predict(networks), back.predict(networks), strict=True):
         np.testing.assert_array_equal(here, there)
     assert [p.name for p in tmp_path.iterdir()] == ["model.json"]
@@ -427,22 +427,24 @@ def test_refuses_a_file_that_holds_no_model(fitted, tmp_path, spoil, cause):
     path = tmp_path / "model.json"
     predictor_file.save(path, fitted["weights"])
     path.write_text(spoil(json.loads(path.read_text())))
-    with pytest.raises(predictor_file.ModelError, match=cause):
+    with pytest.raises(predictor_file.PredictorFileError, match=cause):
         predictor_file.load(path)
 
 
 def test_refuses_a_model_of_another_device_or_space(fitted, tmp_path):
     path = tmp_path / "model.json"
     predictor_file.save(path, fitted["chain"])
-    with pytest.raises(predictor_file.ModelError, match="fitted on 'made up', not on 'mine'"):
+    with pytest.raises(
+        predictor_file.PredictorFileError, match="fitted on 'made up', not on 'mine'"
+    ):
         predictor_file.load(path, device="mine")
-    with pytest.raises(predictor_file.ModelError, match="another space"):
+    with pytest.raises(predictor_file.PredictorFileError, match="another space"):
         predictor_file.load(path, space=CELL)
-    with pytest.raises(predictor_file.ModelError, match="Cannot read"):
+    with pytest.raises(predictor_file.PredictorFileError, match="Cannot read"):
         predictor_file.load(tmp_path / "missing.json")
 
 
-GOOD = genome.chance(CELL, 8)
+GOOD = genome.sample_uniform(CELL, 8)
 
 
 @pytest.mark.parametrize(
@@ -472,7 +474,7 @@ def test_refuses_what_has_no_effect(fitted):
     with pytest.raises(fit.FitError, match="chains of layers only"):
         fit.fit(CELL, GOOD, np.arange(1.0, 9), work=np.ones((6, 5, 1)))
     with pytest.raises(fit.FitError, match="positions"):
-        fit.fit(CHAIN, genome.chance(CHAIN, 8), np.arange(1.0, 9), work=np.ones((5, 5, 1)))
+        fit.fit(CHAIN, genome.sample_uniform(CHAIN, 8), np.arange(1.0, 9), work=np.ones((5, 5, 1)))
     with pytest.raises(fit.FitError, match="no device to transfer"):
         transfer.fit(CELL, GOOD, np.arange(1.0, 9), [])
     with pytest.raises(fit.FitError, match="another space"):
@@ -495,7 +497,7 @@ def test_measures_of_quality_on_figures_done_by_hand():
 
 
 def test_baselines_learn_what_they_can():
-    networks = genome.chance(CHAIN, 300)
+    networks = genome.sample_uniform(CHAIN, 300)
     ms = device(CHAIN)(networks)
     for name, baseline in baselines.baselines(CHAIN).items():
         predicted, low, high = baseline(networks[:100], ms[:100])(networks[100:])
@@ -508,18 +510,18 @@ def test_compares_with_a_baseline_on_networks_left_out(tmp_path, monkeypatch):
     table_alone = lambda *a: {"table": every(*a)["table"]}
     every = baselines.baselines
     monkeypatch.setattr(baselines, "baselines", table_alone)
-    networks = genome.chance(CELL, 80)
+    networks = genome.sample_uniform(CELL, 80)
     ms = device(CELL)(networks)
     found = cross_validation.held_out(CELL, (networks[:40], ms[:40]), (networks[40:], ms[40:]))
     assert set(found) == {"ours", "table"}
     assert found["ours"].within10 > found["table"].within10
-    crossed, measured, predicted = cross_validation.crossed(CELL, networks[:30], ms[:30])
+    crossed, measured, predicted = cross_validation.cross_validate(CELL, networks[:30], ms[:30])
     assert crossed["ours"].spearman > 0.9
     latency_plot.predicted_against_measured(tmp_path / "plot.svg", measured, predicted, "made up")
     assert "</svg>" in (tmp_path / "plot.svg").read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["plot.svg"]
     with pytest.raises(fit.FitError, match="too few"):
-        cross_validation.crossed(CELL, networks[:9], ms[:9])
+        cross_validation.cross_validate(CELL, networks[:9], ms[:9])
 
 
 def test_work_counts_what_the_layers_of_a_chain_compute():
@@ -539,7 +541,7 @@ def test_work_counts_what_the_layers_of_a_chain_compute():
 
 def test_bench_prints_every_figure(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
-    networks = genome.chance(CHAIN, 60)
+    networks = genome.sample_uniform(CHAIN, 60)
     np.savez(
         tmp_path / "made_up.npz", devices=np.array(["one", "two"]), op_names=np.array(NAMES),
         ops=networks, latency_ms=device(CHAIN)(networks) * rng.uniform(0.99, 1.01, (2, 60)),
@@ -565,7 +567,7 @@ def test_bench_prints_every_figure(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_bench_refuses_in_one_line(tmp_path, monkeypatch, capsys, options, cause):
-    networks = genome.chance(CHAIN, 60)
+    networks = genome.sample_uniform(CHAIN, 60)
     np.savez(tmp_path / "t.npz", devices=np.array(["one"]), op_names=np.array(NAMES),
              ops=networks, latency_ms=np.ones((1, 60)))  # fmt: skip
     every = ["bench", "--table", str(tmp_path / "t.npz"), "--k", "20", *options]

@@ -88,7 +88,7 @@ def test_names_which_network_is_slower_though_it_does_less(tmp_path):
     ],
 )
 def test_knows_which_candidate_outgrows_which(names, pairs):
-    assert [tuple(map(int, pair)) for pair in np.argwhere(op_names.grows(names))] == pairs
+    assert [tuple(map(int, pair)) for pair in np.argwhere(op_names.dominates(names))] == pairs
 
 
 ROWS = (
@@ -200,7 +200,9 @@ def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
 
 def repeated(*aparts):
     """Networks of 1 ms and more; a repeat of each is so many times slower."""
-    networks = np.concatenate([genome.chance(CELL, 40)] + [genome.chance(CELL, len(aparts))])
+    networks = np.concatenate(
+        [genome.sample_uniform(CELL, 40)] + [genome.sample_uniform(CELL, len(aparts))]
+    )
     ms = np.concatenate([np.linspace(1, 2, 40), np.linspace(1, 2, 40)[: len(aparts)] * aparts])
     networks[40:] = networks[: len(aparts)]
     return networks, ms
@@ -218,7 +220,7 @@ def repeated(*aparts):
 )
 def test_repeats_that_noise_does_not_explain_are_refused(aparts):
     with pytest.raises(fit.FitError, match="The network .* ms and .* ms .*or measure it again"):
-        validation.refuse_repeats(CELL, *repeated(*aparts))
+        validation.check_repeats(CELL, *repeated(*aparts))
 
 
 @pytest.mark.parametrize(
@@ -230,22 +232,22 @@ def test_repeats_that_noise_does_not_explain_are_refused(aparts):
     ],
 )
 def test_repeats_of_a_noisy_device_are_taken_together(aparts):
-    validation.refuse_repeats(CELL, *repeated(*aparts))
-    networks, ms = validation.accepted(CELL, *repeated(*aparts))
+    validation.check_repeats(CELL, *repeated(*aparts))
+    networks, ms = validation.validated(CELL, *repeated(*aparts))
     assert len(networks) == len(ms) == 40
 
 
 def test_what_one_measures_oneself_is_noise_up_to_a_half():
     """A twin of a campaign that hiccuped is told of, and no reason to fit nothing."""
-    validation.accepted(CELL, *repeated(1.002, 0.995, 1.01, 1.4))
+    validation.validated(CELL, *repeated(1.002, 0.995, 1.01, 1.4))
     with pytest.raises(fit.FitError, match="or measure it again"):
-        validation.accepted(CELL, *repeated(1.55))
+        validation.validated(CELL, *repeated(1.55))
 
 
 def test_the_refusal_of_a_repeat_names_the_network_and_both_times():
     networks, ms = repeated(1.25)
     with pytest.raises(fit.FitError) as refused:
-        validation.refuse_repeats(CELL, networks, ms)
+        validation.check_repeats(CELL, networks, ms)
     named = " ".join(
         p.candidates[code] for p, code in zip(genome.positions(CELL), networks[0], strict=True)
     )
@@ -259,17 +261,17 @@ def test_two_units_in_one_column_are_refused(unit, count):
     ms = np.random.default_rng(0).uniform(1, 8, 40)
     ms[:count] *= unit
     with pytest.raises(fit.FitError, match="none is between: give all times in one unit"):
-        validation.accepted(CELL, genome.chance(CELL, 40), ms)
+        validation.validated(CELL, genome.sample_uniform(CELL, 40), ms)
 
 
 def test_times_of_many_sizes_are_no_two_units():
-    networks = genome.chance(CELL, 40)
-    validation.accepted(CELL, networks, np.geomspace(0.01, 1000, 40))
+    networks = genome.sample_uniform(CELL, 40)
+    validation.validated(CELL, networks, np.geomspace(0.01, 1000, 40))
     few = np.linspace(1, 2, 40)
     few[:3] = 1e-3  # cells that pass nothing on
-    validation.accepted(CELL, networks, few)
+    validation.validated(CELL, networks, few)
     # What another quantity may be is not ours to say: a cell that does nothing has no operations.
-    validation.accepted(CELL, networks, np.repeat([1.0, 1e4], 20), "flops")
+    validation.validated(CELL, networks, np.repeat([1.0, 1e4], 20), "flops")
 
 
 def test_rows_that_disagree_are_of_two_devices(tmp_path):

@@ -9,7 +9,7 @@ from jaxnas.core.types import Choice
 from jaxnas.nets import edge_stacks, ops
 from jaxnas.spaces import check, choices, user_space
 from jaxnas.spaces.check import runner, supernet_claims
-from jaxnas.spaces.check.claim import Broken
+from jaxnas.spaces.check.claim import ClaimFailed
 from jaxnas.spaces.darts import inherit as darts_inherit
 from tests import paths
 
@@ -49,7 +49,7 @@ def written(tmp_path, body=PLAIN, factory="Mine", more=""):
 
 
 def first_broken(path):
-    verdicts = check.judge(user_space.load(path))
+    verdicts = check.evaluate_all(user_space.load(path))
     broken = next(v for v in verdicts if not v.holds)
     after = verdicts[verdicts.index(broken) + 1 :]
     assert broken.holds is False
@@ -190,7 +190,7 @@ def test_names_what_is_wrong_with_a_space(tmp_path, more, claim, reason):
 def test_refuses_a_file_that_defines_no_space(tmp_path, text, reason):
     path = tmp_path / "mine.py"
     path.write_text(text)
-    with pytest.raises(user_space.CustomError, match=reason) as refusal:
+    with pytest.raises(user_space.UserSpaceError, match=reason) as refusal:
         check.run(str(path))
     assert "\n" not in str(refusal.value)
 
@@ -198,7 +198,7 @@ def test_refuses_a_file_that_defines_no_space(tmp_path, text, reason):
 @pytest.mark.parametrize("path", ["missing.py", "mine.txt", "."])
 def test_refuses_what_is_no_file_of_python(tmp_path, path):
     (tmp_path / "mine.txt").write_text("SPACE = {}")
-    with pytest.raises(user_space.CustomError, match="no file of Python"):
+    with pytest.raises(user_space.UserSpaceError, match="no file of Python"):
         user_space.load(str(tmp_path / path))
 
 
@@ -215,7 +215,7 @@ UNEVEN = Choice(
 
 
 def uneven():
-    return user_space.Custom({"normal": UNEVEN, "reduce": UNEVEN}, ops.DARTS)
+    return user_space.UserSpace({"normal": UNEVEN, "reduce": UNEVEN}, ops.DARTS)
 
 
 def test_a_supernet_of_uneven_edges_is_its_discrete_networks():
@@ -223,10 +223,10 @@ def test_a_supernet_of_uneven_edges_is_its_discrete_networks():
 
 
 def test_a_slice_of_the_wrong_edge_is_noticed(monkeypatch):
-    right = edge_stacks.row
+    right = edge_stacks.row_of_edge
     wrong = lambda plan, op, edge, own: max(right(plan, op, edge, own) - 1, 0)
-    monkeypatch.setattr(edge_stacks, "row", wrong)
-    with pytest.raises(Broken, match="logits differ"):
+    monkeypatch.setattr(edge_stacks, "row_of_edge", wrong)
+    with pytest.raises(ClaimFailed, match="logits differ"):
         supernet_claims.one_hot_gates_are_the_discrete_network(uneven())
 
 

@@ -20,7 +20,7 @@ from jaxnas.spaces import genotype as genotypes
 from jaxnas.strategies import codes, pool
 
 LAYERS = 3
-SIZE = programs.Size(features=4, cells=LAYERS, classes=5, image=(12, 8, 3))
+SIZE = programs.NetworkSize(features=4, cells=LAYERS, classes=5, image=(12, 8, 3))
 ENTRY = registry.measured("hypercuboid", LAYERS)
 
 
@@ -108,7 +108,7 @@ def test_a_model_of_paths_is_exact_where_time_is_work():
 
 def test_only_steps_of_equal_widths_are_compared():
     names = ("sep_conv_3x3:1-2", "sep_conv_5x5:1-2", "sep_conv_5x5:1-4", "max_pool_3x3:1-2")
-    assert np.argwhere(op_names.grows(names)).tolist() == [[0, 1]]
+    assert np.argwhere(op_names.dominates(names)).tolist() == [[0, 1]]
     assert op_names.numbers("sep_conv_3x3:8-16") == {"k": 3, "from": 8, "to": 16}
 
 
@@ -119,7 +119,7 @@ def test_paths_are_measured_fitted_and_predicted(tmp_path, capsys):
         *("--kinds", "network", "operator", "--out", str(tmp_path), "--name", "grid"),
     ]
     assert main(words) == 0, capsys.readouterr().err
-    found = dataset.campaign(tmp_path / "grid")
+    found = dataset.load(tmp_path / "grid")
     assert len({tuple(network) for network in found.networks}) == 12
     assert found.work.shape == (2, 18, 6)
     assert {"network", "operator", "reference"} == set(found.raw.kinds)

@@ -10,7 +10,7 @@ from jaxnas.spaces import genotype
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import superkernel_gates, zoo
 from jaxnas.spaces.mobile import supernet as mobile_supernet
-from jaxnas.spaces.mobile.chain import SKIP, Block, Chain, Stage
+from jaxnas.spaces.mobile.chain import SKIP, Block, Chain, ChainStage
 from tests import mobile_toys, paths
 
 IMAGENET = (224, 224, 3)
@@ -185,11 +185,11 @@ def test_a_resizing_that_cannot_be_or_does_nothing_is_refused(settings, reason):
 @pytest.mark.parametrize(
     ("stage", "reason"),
     [
-        (Stage((SKIP,), 8, 1, 2), "cannot be skipped"),
-        (Stage(("k3_e3", "k3_e3"), 8, 1, 1), "twice"),
-        (Stage(("k3_e1_g3",), 8, 1, 1), "3 groups"),
-        (Stage(("k3_e3",), 8, 0, 1), "at least one feature and layer"),
-        (Stage(("k3_e3",), 8, 1, 3), "stride"),
+        (ChainStage((SKIP,), 8, 1, 2), "cannot be skipped"),
+        (ChainStage(("k3_e3", "k3_e3"), 8, 1, 1), "twice"),
+        (ChainStage(("k3_e1_g3",), 8, 1, 1), "3 groups"),
+        (ChainStage(("k3_e3",), 8, 0, 1), "at least one feature and layer"),
+        (ChainStage(("k3_e3",), 8, 1, 3), "stride"),
     ],
 )
 def test_a_chain_that_cannot_be_is_refused(stage, reason):
@@ -214,7 +214,10 @@ def test_a_chain_of_unknown_settings_is_refused(fields, reason):
 def test_a_space_without_choices_or_with_uneven_ones_is_refused():
     with pytest.raises(ValueError, match="leaves no choice"):
         chains.space(zoo.mobilenet_v2())
-    uneven = (Stage(("k3_e3", "k5_e3"), 8, 1, 2), Stage(("k3_e3", "k5_e3", "k7_e3"), 9, 1, 1))
+    uneven = (
+        ChainStage(("k3_e3", "k5_e3"), 8, 1, 2),
+        ChainStage(("k3_e3", "k5_e3", "k7_e3"), 9, 1, 1),
+    )
     with pytest.raises(ValueError, match="unequally many"):
         chains.space(Chain("uneven", 8, 1, uneven, 8))
     with pytest.raises(ValueError, match="6 stages, not 2"):

@@ -127,7 +127,7 @@ def made(name, words=(), family="mobile", space="mobile-proxyless"):
     entry = registry.entry(space, 1)
     settings = selection.resolved(name, "quick", {"epochs": 2}, list(words))
     return entry, selection.make(
-        name, methods_entry.Run(entry, family, drive.STEPS_PER_EPOCH, 0), settings
+        name, methods_entry.Context(entry, family, drive.STEPS_PER_EPOCH, 0), settings
     )
 
 
@@ -173,7 +173,7 @@ def test_a_table_of_layers_is_not_added_to_the_rest_of_another_device(tmp_path):
 def test_single_path_is_held_to_a_target_in_the_place_of_a_table():
     entry = registry.entry("mobile-single-path", 1)
     limit = constraints.Limit("ms", 1.0, lambda gates: gates["layers"].sum())
-    about = methods_entry.Run(
+    about = methods_entry.Context(
         entry, "mobile", drive.STEPS_PER_EPOCH, 0, penalty=constraints.penalty([limit])
     )
     settings = selection.resolved("single-path", "quick", {"epochs": 2}, [])

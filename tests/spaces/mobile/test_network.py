@@ -14,7 +14,7 @@ from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import inherit as mobile_inherit
 from jaxnas.spaces.mobile import superkernel, zoo
 from jaxnas.spaces.mobile import supernet as mobile_supernet
-from jaxnas.spaces.mobile.chain import SKIP, Chain, Squeeze, Stage
+from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage, Squeeze
 from tests import mobile_toys
 from tests.mobile_toys import jit
 
@@ -48,7 +48,9 @@ def test_padding_is_that_of_tensorflow_or_of_torch(side, stride, size):
             x, kernel[:, :, None], (stride, stride), expected,
             dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=4,
         )  # fmt: skip
-        return nets.look_around(jnp.array(x), jnp.array(kernel), stride, padding), reference
+        return nets.depthwise_convolution(
+            jnp.array(x), jnp.array(kernel), stride, padding
+        ), reference
 
     for found, expected in jit(lambda: (both("same", "SAME"), both("symmetric", margin)))():
         np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -87,7 +89,7 @@ def test_squeeze_and_excitation_scales_channels_by_their_means(gate):
     ],
 )
 def test_squeezing_follows_the_chain(rule, squeezed):
-    chain = Chain("one", 16, 1, (Stage(("k3_e4_se",), 16, 1, 1),), 8, squeeze=rule)
+    chain = Chain("one", 16, 1, (ChainStage(("k3_e4_se",), 16, 1, 1),), 8, squeeze=rule)
     layer = chains.layers(chain)[0]
     assert nets.squeezed_features(layer, chains.block("k3_e4_se"), chain) == squeezed
 
@@ -191,7 +193,7 @@ def test_the_kernel_is_the_sum_of_masked_kernels(layer):
     wide = normal(1, 6, 6, kernel.shape[-1])
     module = superkernel.SuperKernel(place, mobile_toys.single_path())
     found = jit(module.apply)({"params": {"kernel": kernel}}, wide, gates)
-    look = jit(lambda kernel: nets.look_around(jnp.array(wide), kernel, 1, "same"))
+    look = jit(lambda kernel: nets.depthwise_convolution(jnp.array(wide), kernel, 1, "same"))
     np.testing.assert_allclose(found, look(expected.astype(np.float32)), atol=1e-5)
 
 
