@@ -103,7 +103,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     """The whole study, from wherever it was left; gives its folder.
 
     Raises ValueError for settings that are impossible or have no effect, before anything is run,
-    and what `find.search` raises.
+    and what `search_stages.search` raises.
     """
     console = console or rich.console.Console()
     ground = _ground(settings, console)

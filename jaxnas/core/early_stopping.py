@@ -120,7 +120,7 @@ def roll_back(
     more steps in all, and is unfinished without them. Takes the memory of `rule.back + 1` more
     searches. Records before the one last returned to are not kept: that one serves instead.
 
-    Metrics and errors as of `stopping`, with `arch/returns` for `arch/stopped`; ValueError too
+    Metrics and errors as of `stop_early`, with `arch/returns` for `arch/stopped`; ValueError too
     unless limit > 0.
     """
     if limit < 1:

@@ -1,7 +1,7 @@
 """A search of several stages: what a method asks of a run, and what it is told.
 
-A program is a generator function. It yields `Stage`s, is sent `Finished` for each, and returns
-`Found`. It is pure: given equal answers it asks equal questions, so that a run that was stopped
+A program is a generator function. It yields `Stage`s, is sent `StageResult` for each, and returns
+`Selection`. It is pure: given equal answers it asks equal questions, so that a run that was stopped
 is taken up by running the program again over what is already finished.
 """
 

@@ -88,7 +88,7 @@ def assemble(
     """Cuts the parts into a `DataSet`.
 
     limit: the first N training and N // 5 test images; it is applied before the halves are cut.
-    train_fraction, split_seed: see `halves.halves`. image_size: see `records.resized`.
+    train_fraction, split_seed: see `splits.split_train`. image_size: see `lazy_images.resized`.
     mean, std: of the training half unless given; one number a channel, in [0, 1] units.
     Raises DataError for settings out of range, fewer than two classes, a class that is missing
     in the training half or has a single image, and for channels without variance.

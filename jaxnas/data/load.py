@@ -22,7 +22,7 @@ def load(
     """Reads `digits`, a `.npz` file, a folder of class folders, or a prepared TFDS set.
 
     `data_dir` says where TFDS sets lie (else TFDS's own default) and makes any name but
-    `digits` and `*.npz` a TFDS name; the other settings are those of `sets.assemble`.
+    `digits` and `*.npz` a TFDS name; the other settings are those of `dataset.assemble`.
     Raises DataError for whatever is wrong with the name, the settings or the data.
     """
     return dataset.assemble(

@@ -149,7 +149,7 @@ def rank_correlation(
 
 
 def random_regret(truth: np.ndarray, top: Sequence[int] = (1, 10, 100)) -> dict[int, float]:
-    """The mean top-k regret of a ranking at random, exactly: the null of `agreement`.
+    """The mean top-k regret of a ranking at random, exactly: the null of `rank_correlation`.
 
     The best of k among n is the i-th smallest with probability C(i-1, k-1) / C(n, k).
     """

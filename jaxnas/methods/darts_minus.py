@@ -22,7 +22,7 @@ def darts_minus(
     arch_learning_rate: float = 3e-4,
     arch_weight_decay: float = 1e-3,
 ) -> Search:
-    """DARTS, first order, on a supernet of `space.with_auxiliary_skip(space)`.
+    """DARTS, first order, on a supernet of `choices.with_auxiliary_skip(space)`.
 
     The added skip's gate falls in a line from 1 towards 0, epoch by epoch
     (Meituan-AutoML/DARTS- src/search); it has no logit and is never selected. Raises ValueError

@@ -41,7 +41,7 @@ class Tuning(NamedTuple):
 def blank(net: Supernet, *, epochs: int = 50, steps_per_epoch: int, **settings) -> Search:
     """Trains the weights with all candidates equally open: the search of blank DARTS-PT.
 
-    `perturbation(one_stage(space, 50, blank), relaxation=restrict.uniform(space), ...)`.
+    `perturbation(one_stage(space, 50, blank), relaxation=masking.uniform(space), ...)`.
     """
     relaxation = masking.uniform(net.space)
     return weights_only(net, relaxation, epochs=epochs, steps_per_epoch=steps_per_epoch, **settings)

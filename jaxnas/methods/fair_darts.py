@@ -22,8 +22,8 @@ def fair_darts(
 ) -> Search:
     """DARTS over sigmoid gates, which the validation loss also drives to 0 or 1.
 
-    Made for spaces without `none` (`space.darts_without_none`) and batches of 128; select with
-    `select.above_threshold`. Settings as in xiaomi-automl/FairDARTS fairdarts/train_search.py.
+    Made for spaces without `none` (`choices.darts_without_none`) and batches of 128; select with
+    `discretise.above_threshold`. Settings as in xiaomi-automl/FairDARTS fairdarts/train_search.py.
     Raises ValueError for a weight that is not positive and an impossible learning rate or length.
     """
     if not zero_one_weight > 0:

@@ -43,7 +43,7 @@ def fbnet(
     80 % of the data, then logits on 20 %; here a step of the logits follows every `arch_every`
     steps, which with that split is as many. Logits start as 1e-3 times a normal (ours).
     `penalty` is added to the validation loss, `outer_objective` stands in its place:
-    `latency_terms.fbnet`, say. Raises ValueError for settings that are impossible, and for both.
+    `cost_terms.fbnet`, say. Raises ValueError for settings that are impossible, and for both.
     """
     active = resting.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every

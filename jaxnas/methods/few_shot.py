@@ -45,7 +45,7 @@ def masked_darts(
     arch_learning_rate: float = 3e-4,
     arch_weight_decay: float = 1e-3,
 ) -> Search:
-    """First-order DARTS over the candidates of a mask, `restrict.masked`."""
+    """First-order DARTS over the candidates of a mask, `masking.masked`."""
     rate = search.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )

@@ -77,7 +77,7 @@ def p_darts(
     Candidates go by their gates, the lowest first, `none` too; every stage starts with new
     weights and a new architecture. Skips are dropped out, at first with the stage's `dropout`
     (`skip_dropout`; the README's values, the code's default is none): `dropped(rate)` gives a
-    supernet's candidates with such skips, `nets.dropped_skip.candidates`; at 0 the run's own are
+    supernet's candidates with such skips, `skip_dropout.candidates`; at 0 the run's own are
     used. What is found has at most `skips` of them in the normal cell (`limit_skips`; None: any
     number); the last stage's reduction to one candidate, never `none`, is that of the selection.
     `settings`: those of `stage_search`. Raises ValueError where the numbers of stages differ or

@@ -71,7 +71,7 @@ def progressive_dr_nas(
     After a stage the candidates with the lowest means are closed until `keep` remain on each
     edge; the next one goes on with the architecture and the weights, widened by
     `widen(old_space, space, old, new, seed)`, pairs of (weights, statistics):
-    `nets.widen.widened`. The optimisers start anew, with the momentum that the paper's code
+    `net2wider.widen`. The optimisers start anew, with the momentum that the paper's code
     carries over left behind. Settings of the DARTS space (C=36, 20 cells, batches of 64; the
     paper's has no `none`) from xiangning-chen/DrNAS DARTS-space/train_search.py; on NAS-Bench-201
     `epochs=(50, 50)`, `partial=(4, 2)`, `keep=(3,)`, `rest=0`, rates 0.025 to 0.001 and 3e-4, and

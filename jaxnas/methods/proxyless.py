@@ -1,6 +1,6 @@
 """ProxylessNAS: one drawn candidate a layer. https://arxiv.org/abs/1812.00332
 
-For a net of `nets.mobile_supernet.mixed`, whose mixture is `nets.one_path.mixture(EXECUTES[mode])`.
+For a net of `supernet.mixed`, whose mixture is `mixed_layer.mixture(EXECUTES[mode])`.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def proxyless(
     `full_v2`, the default of the paper's code: the drawn one, the others again in the backward pass
     of the architecture; `two`: two drawn candidates learn, the chances of the others stay;
     `two_unbiased`: see `binary.two_path`. `penalty` is added to the validation loss;
-    `outer_objective` stands in its place, `latency_terms.mul_log` with
+    `outer_objective` stands in its place, `cost_terms.mul_log` with
     `loss=terms.cross_entropy(smoothing)` and, but for `two`, `relaxation=relaxation(mode)`, say.
     Settings as in mit-han-lab/proxylessnas search/imagenet_arch_search.py (batch 256). Raises
     ValueError for settings that are impossible, and for both of penalty and objective.
@@ -89,7 +89,7 @@ def proxyless_reinforce(
 
     For a net that computes the drawn candidate alone (`selected`). 10 draws a step and the decay of
     the baseline are from memory of the paper's code. Raises ValueError as `proxyless` and
-    `reinforce.rewarded`.
+    `reinforce.reinforce`.
     """
     active = resting.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every

@@ -39,10 +39,10 @@ def r_darts(
 ) -> Search:
     """DARTS that stops early (DARTS-ES), and then keeps the architecture of before the rise.
 
-    `every` to `ratio` are the `watch.Rule`, by default that of the paper's code; `iterations` are
-    Lanczos's. All else is `darts.darts`; the paper's own runs are of second order and with cutout,
-    and its R-DARTS takes the best of four such searches of rising weight decay, by validation.
-    Metrics and further errors are those of `watch.stopping`.
+    `every` to `ratio` are the `early_stopping.Rule`, by default that of the paper's code;
+    `iterations` are Lanczos's. All else is `darts.darts`; the paper's own runs are of second order
+    and with cutout, and its R-DARTS takes the best of four such searches of rising weight decay, by
+    validation. Metrics and further errors are those of `early_stopping.stop_early`.
     """
     rule = early_stopping.Rule(every, window, delay, start, ratio)
     base = darts.darts(
@@ -84,8 +84,8 @@ def r_darts_adaptive(
     there, the rule is no longer asked. Factor and cap as in the scripts of the paper's code (its
     arguments default to 3 and 0.0243). It redoes all epochs it went back; here a run of
     `epochs * steps_per_epoch` steps ends sooner by those, and a longer run has them.
-    Metrics and further errors are those of `watch.returning`; ValueError too unless factor > 1
-    and max_weight_decay > weight_decay > 0.
+    Metrics and further errors are those of `early_stopping.roll_back`; ValueError too unless factor
+    > 1 and max_weight_decay > weight_decay > 0.
     """
     if not (factor > 1 and 0 < weight_decay < max_weight_decay):
         raise ValueError(

@@ -34,7 +34,7 @@ def random_search(
 ) -> Program:
     """`cells` random cells, each trained from new weights for `epochs / cells`; the best is found.
 
-    Cells are those of `restrict.uniform_single_path`, no two alike; with one-hot gates the search
+    Cells are those of `masking.uniform_single_path`, no two alike; with one-hot gates the search
     network is each cell's own network. The best is the most accurate on the validation half
     (ties: the lower loss); the architecture costs no further steps, where a bilevel method takes
     one for each step of its weights. `settings`: those of `weights_only`. Raises ValueError unless

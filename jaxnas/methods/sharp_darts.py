@@ -28,8 +28,8 @@ def sharp_darts(
     """DARTS, first order, with the paper's annealing and its Max-W gates.
 
     With "softmax" gates are DARTS's own; with "joint" all edges of a choice share one softmax,
-    which is how the hypercuboid weighs them (`space.hypercuboid`). Operations are `nets.sharp`,
-    the space is `space.sharp`. Epochs and power (batches of 48) as in ahundt/sharpDARTS; the
+    which is how the hypercuboid weighs them (`choices.hypercuboid`). Operations are `sharp_ops`,
+    the space is `choices.sharp`. Epochs and power (batches of 48) as in ahundt/sharpDARTS; the
     warm-up is that of its golden schedule, not checked for the search. `penalty` is added to the
     validation loss. Raises ValueError for an unknown weighting, an impossible schedule, and a
     penalty beside Max-W, whose gates are no probabilities.

@@ -1,6 +1,6 @@
 """Single-Path NAS: one superkernel a layer, cut by thresholds. https://arxiv.org/abs/1904.02877
 
-For a net of `nets.mobile_supernet.single_path`. Settings as in dstamoulis/single-path-nas
+For a net of `supernet.single_path`. Settings as in dstamoulis/single-path-nas
 nas-search/search_main.py: 8 epochs on ImageNet at batch 1024, weights and thresholds learn together
 by TensorFlow's RMSProp. Left out: the moving average of the weights, which only their evaluation
 used, and dropout before the classifier.

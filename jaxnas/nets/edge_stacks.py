@@ -39,7 +39,7 @@ def loops(space: Space, *trees: Mapping[str, Any]) -> list[Loop]:
 
 
 def plans(choice: Choice, reduces: bool) -> dict[str, mixed_edges.EdgeLoop]:
-    """The loops of a search cell by the names of their stacks: see `darts.Inside`."""
+    """The loops of a search cell by the names of their stacks: see `supernet.Inside`."""
     every = tuple(range(len(choice.edges)))
     if not reduces:
         return {"edges": mixed_edges.edge_loop(choice, every)}

@@ -163,7 +163,7 @@ class MobileNetwork(nn.Module):
 
 
 def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network:
-    """The network of a mobile genotype: `mobile.genotype(chain)` where the chain is fixed.
+    """The network of a mobile genotype: `chain.genotype(chain)` where the chain is fixed.
 
     `apply` drops features before the classifier with the chain's `dropout` and the key it is
     given. It has neither an auxiliary head nor dropped paths: `apply` refuses a `drop_path` other

@@ -1,6 +1,6 @@
 """Mixtures that compute one candidate of a layer: the one with the largest gate.
 
-For `nets.mobile_supernet.mixed`. What a step keeps in memory does not grow with the number of
+For `supernet.mixed`. What a step keeps in memory does not grow with the number of
 candidates. ProxylessNAS, https://arxiv.org/abs/1812.00332, section 3.2.
 """
 

@@ -306,7 +306,7 @@ def timed(
     seed: int = 0,
     size: programs.NetworkSize | None = None,
 ) -> recheck.RecheckedTimes:
-    """Genotypes timed by the campaign's protocol, on its scale: see `beside.measure`."""
+    """Genotypes timed by the campaign's protocol, on its scale: see `recheck.recheck`."""
     words = old.settings.get("command")
     if words is None:
         sample_ms = old.settings.get("sample_ms") or latency.LOCAL_MS

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import tyro.conf
 
-from jaxnas.cli.errors import UsageError
 from jaxnas.cli import parse
+from jaxnas.cli.errors import UsageError
 
 if TYPE_CHECKING:
     from jaxnas.evaluators.nasbench201 import BenchmarkEntry, TabularBenchmark

@@ -84,7 +84,7 @@ def asked(
 
 
 def method_settings(settings: SearchSettings) -> dict[str, Any]:
-    """All settings of the method, resolved. Raises ValueError as `menu.resolved`."""
+    """All settings of the method, resolved. Raises ValueError as `selection.resolved`."""
     flags = {name: getattr(settings, name) for name in told.FLAGS}
     perturbation = settings.select == "perturbation"
     return selection.resolved(settings.method, settings.preset, flags, settings.set, perturbation)

@@ -17,7 +17,7 @@ class OpFamily(NamedTuple):
     """Operations that share a colour."""
 
     name: str
-    colour: str  # of `canvas.COLOURS`; its pale side is `colour-soft`
+    colour: str  # of `figures.COLOURS`; its pale side is `colour-soft`
 
 
 def family(op: str) -> OpFamily:
@@ -47,7 +47,7 @@ def cell_svg(cell: Any, title: str = "") -> str:
     """The cell as an `<svg>` element.
 
     `cell` has `edges` ((source, target, op), ...), `inputs` and `concat`, as
-    `genotype.Cell`. Raises ValueError where the edges make no cell (`layout.check`).
+    `genotype.Cell`. Raises ValueError where the edges make no cell (`cell_layout.check`).
     """
     placed = _placed(cell)
     with figures.figure(*_size(placed, title)) as fig:

@@ -86,7 +86,7 @@ def s4() -> Space:
 
 
 def sharp(nodes: int = 4) -> Space:
-    """DARTS's cells with sharpDARTS's candidates, for a supernet of `nets.sharp.OPS`.
+    """DARTS's cells with sharpDARTS's candidates, for a supernet of `sharp_ops.OPS`.
 
     https://arxiv.org/abs/1903.09900, `PRIMITIVES` in ahundt/sharpDARTS cnn/genotypes.py.
     """
@@ -147,8 +147,9 @@ def transitions(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...
 def as_chain(grid: Space, widths: Sequence[int]) -> Space:
     """The paths through a `hypercuboid` as a chain: one choice a layer, of how and how wide.
 
-    Layer n is the edge (n, n + 1), whose candidates are its `steps`; those of the last layer, which
-    are fewer, stand in the choice `last`, all others in `grid`. Raises ValueError as `steps`.
+    Layer n is the edge (n, n + 1), whose candidates are its `transitions`; those of the last layer,
+    which are fewer, stand in the choice `last`, all others in `grid`. Raises ValueError as
+    `transitions`.
     """
     rows = [tuple(ways) for ways in transitions(grid, widths)]
     edges = tuple((n, n + 1) for n in range(len(rows)))

@@ -69,9 +69,9 @@ def above_threshold(
     """Each node keeps those of its `keep` strongest edges whose strongest gate is high enough.
 
     High enough is `threshold` or more, so a node may keep fewer edges; one that keeps none has a
-    single edge of `none` and is left out of the cell's output. Else as `strongest_pairs`.
+    single edge of `none` and is left out of the cell's output. Else as `top_edges_per_node`.
     FairDARTS, section 4, https://arxiv.org/abs/1911.12126, as the method `threshold_sparse` of
-    xiaomi-automl/FairDARTS fairdarts/utils.py. Raises ValueError as `strongest_pairs`, for a
+    xiaomi-automl/FairDARTS fairdarts/utils.py. Raises ValueError as `top_edges_per_node`, for a
     threshold not between 0 and 1, and where a cell would keep nothing.
     """
     if not 0 < threshold < 1:
@@ -120,7 +120,7 @@ def strongest_path(
 
 
 def connected(space: Space, gates: Gates, *, name: str = "hypercuboid") -> Genotype:
-    """The path of a chain of `space.paths` whose gates have the largest sum.
+    """The path of a chain of `choices.as_chain` whose gates have the largest sum.
 
     Every layer begins with the width that the one before it gave. Raises ValueError for gates that
     do not fit the space or are not finite.

@@ -45,7 +45,7 @@ def operators(size: NetworkSize) -> list[Program]:
 
 
 def work_of(size: NetworkSize) -> np.ndarray:
-    """f64[layers, candidates, work.QUANTITIES] of the space of `catalogue.measured`, an image each.
+    """f64[layers, candidates, work.QUANTITIES] of the space of `registry.measured`, an image each.
 
     The stem, which is as wide as the first layer's candidate expects, counts with it. Missing
     candidates of the last layer are zero. Raises ValueError as `operators`.
@@ -66,7 +66,7 @@ def work_of(size: NetworkSize) -> np.ndarray:
 
 
 def _layers(size: NetworkSize) -> Iterator[list[Step]]:
-    """The candidates of each layer, in the order of the space of `catalogue.measured`."""
+    """The candidates of each layer, in the order of the space of `registry.measured`."""
     entry = registry.measured(registry.GRID, size.cells)
     halved = functional.default_reductions(size.cells)
     height, width, _ = size.image
@@ -84,7 +84,7 @@ def _layers(size: NetworkSize) -> Iterator[list[Step]]:
 
 
 def _quantities(step: Step) -> np.ndarray:
-    """`work.QUANTITIES` of a step, from its module's kernels: none of a pool is multiplied."""
+    """`workload.QUANTITIES` of a step, from its module's kernels: none of a pool is multiplied."""
     kernels, parameters = count.kernels(step.module, step.entering)
     depthwise = sum(kernel.macs for kernel in kernels if len(kernel.shape) == 3)
     dense = sum(kernel.macs for kernel in kernels) - depthwise

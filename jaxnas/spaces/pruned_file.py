@@ -16,7 +16,7 @@ class PrunedFileError(ValueError):
 
 
 class PrunedNetwork(NamedTuple):
-    """A genotype and the channels of each part, as `nets.cell_narrow.named` orders them."""
+    """A genotype and the channels of each part, as `pruning.named` orders them."""
 
     genotype: Genotype
     widths: tuple[int, ...]
@@ -25,7 +25,7 @@ class PrunedNetwork(NamedTuple):
 
 
 def network(found: PrunedNetwork, classes: int) -> Network:
-    """Its network. Raises as `catalogue.of_genotype` and the networks of the space do."""
+    """Its network. Raises as `registry.of_genotype` and the networks of the space do."""
     return registry.of_genotype(found.genotype).network(
         found.genotype, features=2, cells=found.cells, classes=classes,
         reductions=found.reductions, auxiliary=False, widths=found.widths,

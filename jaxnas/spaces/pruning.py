@@ -35,7 +35,7 @@ def subject(
     """`network(widths)` with the parts of `named`; `image` is a batch, of which shapes are taken.
 
     Parts are found from shapes, so that they hold for a user's operations, too. Raises ValueError
-    as `narrow.parts_by_shape`.
+    as `channel_groups.groups_by_shape`.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     widths_of = lambda by_name: tuple(by_name[name] for name in named.names)

@@ -109,7 +109,7 @@ def _cells(
 def measured(name: str, cells: int | None = None) -> Entry:
     """The same as `entry`, for what measures networks and tells them apart.
 
-    Of the hypercuboid the space is `space.paths`, a chain, where a network is one candidate a
+    Of the hypercuboid the space is `choices.as_chain`, a chain, where a network is one candidate a
     layer; its supernet takes the grid. Raises as `entry`.
     """
     found = entry(name, cells)

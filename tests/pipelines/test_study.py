@@ -146,7 +146,7 @@ def test_refuses_rows_of_other_settings(benchmark):
 
 
 def at_random(settings, entry, *others, folder, **rest):
-    """In place of `find.search`, which has tests of its own: finds a random cell in one step."""
+    """In place of `search_stages.search`, tested elsewhere: finds a random cell in one step."""
     (folder / "metrics.jsonl").write_text('{"step": 1, "time/step_ms": 1500.0}\n')
     return search_stages.Learned(search_stages.random_cells(entry, settings.seed), None, None)
 

@@ -57,7 +57,7 @@ def with_fixed_edges(relaxation: Relaxation) -> Relaxation:
 
 
 def fix_edge(arch: Arch, name: str, edge: int, row: np.ndarray) -> Arch:
-    """A `decided` architecture with the gates of one more edge fixed at `row`, f32[candidates]."""
+    """`arch` of `with_fixed_edges` with one more edge fixed at the gates `row`, f32[candidates]."""
     fixed = arch["fixed"] | {name: arch["fixed"][name].at[edge].set(row)}
     flags = arch["is_fixed"] | {name: arch["is_fixed"][name].at[edge].set(1)}
     return arch | {"fixed": fixed, "is_fixed": flags}
@@ -89,11 +89,11 @@ def uniform_single_path(space: Space, keep: int | None = None) -> Relaxation:
     """One candidate of each edge, drawn anew at every step, each as likely.
 
     With `keep`, as many of the edges into a node are open, any set as likely, and `none` is never
-    drawn: the cells that `select.strongest_pairs` can give. The architecture is empty, `{}`; the
-    expected gates are the means of the draws. Guo et al. 2019, section 3.2,
-    https://arxiv.org/abs/1904.00420; Li and Talwalkar 2019, https://arxiv.org/abs/1902.07638
-    Raises ValueError where `keep` is more edges than enter a node, or below one, and for an edge
-    with nothing to draw.
+    drawn: the cells that `discretise.top_edges_per_node` can give. The architecture is empty, `{}`;
+    the expected gates are the means of the draws. Guo et al. 2019, section 3.2,
+    https://arxiv.org/abs/1904.00420; Li and Talwalkar 2019, https://arxiv.org/abs/1902.07638 Raises
+    ValueError where `keep` is more edges than enter a node, or below one, and for an edge with
+    nothing to draw.
     """
     odds = {name: _odds(choice, keep) for name, choice in space.items()}
     kept = {name: _kept(choice, keep)[:, None] for name, choice in space.items()}

@@ -174,7 +174,7 @@ def with_auxiliary(relaxation: Relaxation, help_at: optax.Schedule) -> Relaxatio
     """`relaxation` of all candidates but the last, whose gate is `help_at(step)`.
 
     The last candidate has no logit; it is expected to be closed. DARTS-, eq. 7,
-    https://arxiv.org/abs/2009.01027, for a space as `space.with_auxiliary_skip` makes it.
+    https://arxiv.org/abs/2009.01027, for a space as `choices.with_auxiliary_skip` makes it.
     """
 
     def init(key: Key, space: Space) -> Arch:

@@ -57,7 +57,7 @@ class Limit(NamedTuple):
 
 
 class Multiplier(NamedTuple):
-    """The memory of `one_sided`."""
+    """The memory of `lagrangian`."""
 
     weight: Scalar  # f32[]
     arch: Arch  # at the last step
@@ -109,7 +109,7 @@ def lagrangian(
 
 
 def penalty(limits: Sequence[Limit]) -> Penalty:
-    """The loss in the fixed forms, then the sum of `one_sided` terms, a weight each.
+    """The loss in the fixed forms, then the sum of `lagrangian` terms, a weight each.
 
     Raises ValueError without limits.
     """

@@ -1,7 +1,7 @@
 """The 15,625 cells of NAS-Bench-201, and the notations in which one is written.
 
 A cell is its code, `i8[6]`: which of the five candidates stands on each edge, edges and
-candidates in the order of `space.nasbench201()`. https://arxiv.org/abs/2001.00326
+candidates in the order of `choices.nasbench201()`. https://arxiv.org/abs/2001.00326
 """
 
 import numpy as np
@@ -96,7 +96,7 @@ def to_gates(codes: np.ndarray) -> np.ndarray:
 def from_gates(gates: np.ndarray) -> np.ndarray:
     """i8[..., 6]: the codes of gates, `f32[..., 6, 5]`. Raises OracleError unless one-hot.
 
-    Of other gates `select.argmax` makes a genotype.
+    Of other gates `discretise.argmax_per_edge` makes a genotype.
     """
     gates = np.asarray(gates)
     codes = gates.argmax(-1).astype(np.int8) if gates.shape[-2:] == CHOICE.shape else None

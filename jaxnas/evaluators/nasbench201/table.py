@@ -30,7 +30,7 @@ class TabularBenchmark(NamedTuple):
     """One row a cell, in the benchmark's order: a row is what the benchmark calls an index."""
 
     codes: np.ndarray  # i8[15625, 6]
-    row_of: np.ndarray  # i64[15625]: the row of each cell of `cells.every()`
+    row_of: np.ndarray  # i64[15625]: the row of each cell of `isomorphism.every()`
     same_as: np.ndarray  # i64[15625]: the first row that computes the same
     seeds: np.ndarray  # i64[15625]: trainings over which the 200-epoch figures are means
     valid: np.ndarray  # f64[3, 2, 15625]: percent; by data set (SETS) and epochs (EPOCHS)

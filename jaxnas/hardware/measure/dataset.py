@@ -110,7 +110,7 @@ def _work(space: str, size: programs.NetworkSize) -> np.ndarray | None:
 
 
 def facts(found: CampaignDataset, name: str) -> np.ndarray:
-    """f64[N] of what the compiler says of the networks: one of `measure.FACTS`.
+    """f64[N] of what the compiler says of the networks: one of `sampling.FACTS`.
 
     Raises TargetError for another name, and where the device's compiler does not say it.
     """

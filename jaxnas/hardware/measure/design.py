@@ -95,8 +95,8 @@ def with_replicates(
     """The genotypes, some of them followed by a twin each.
 
     `pairs`: by default one in five, at least 2 and at most 10. Those are the first that have a
-    twin (`prune.twin`) which is not chosen already; where that leaves the first 5, 10, 30 or 50
-    networks without 1, 2, 3 or 4 pairs, or all with too few, some are measured a second time.
+    twin (`dataflow.isomorph`) which is not chosen already; where that leaves the first 5, 10, 30 or
+    50 networks without 1, 2, 3 or 4 pairs, or all with too few, some are measured a second time.
     """
     wanted = min(REPLICATES, max(2, len(found) // 5)) if pairs is None else pairs
     taken, twins = {_text(g) for g in found}, {}

@@ -11,7 +11,7 @@ from jaxnas.spaces.mobile import sizing, workload
 def operators(name: str, size: NetworkSize) -> list[Program]:
     """Each inverted bottleneck of a space at each place where the sizes differ, without repeats.
 
-    `size.cells` are the most layers of a stage. Raises ValueError as `mobile_sized.sized`, and for
+    `size.cells` are the most layers of a stage. Raises ValueError as `sizing.sized`, and for
     images that the chain makes nothing of.
     """
     height, width = size.image[:2]

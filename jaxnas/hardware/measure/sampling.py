@@ -65,7 +65,7 @@ def local(
 
 
 def timed(call: Callable[[], Any], expected_ns: float, clock: Clock) -> float:
-    """Milliseconds of one call, or NaN where `believed` says so."""
+    """Milliseconds of one call, or NaN where `plausible_ms` says so."""
     began = clock()
     call()
     return plausible_ms(clock() - began, expected_ns)

@@ -10,7 +10,7 @@ from jaxnas.spaces import genome, op_names
 
 
 def order(names: Sequence[str]) -> np.ndarray:
-    """bool[O, O]: whether candidate j is candidate i or outgrows it (`candidates.grows`)."""
+    """bool[O, O]: whether candidate j is candidate i or outgrows it (`op_names.dominates`)."""
     return op_names.dominates(names) | np.eye(len(names), dtype=bool)
 
 

@@ -13,7 +13,7 @@ from jaxnas.spaces import genome
 LATENCY = "latency_ms"
 LEVEL = 0.9  # of intervals
 FINEST = 1e-6  # of the median: predictions are rounded to it
-NEAR = 0.2  # of the median: below, intervals are as wide as there (see `evidence.FLOOR`)
+NEAR = 0.2  # of the median: below, intervals are as wide as there (see `regression.FLOOR`)
 
 
 def unit(quantity: str) -> str:

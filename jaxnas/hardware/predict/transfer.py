@@ -35,7 +35,7 @@ def fit(
     device: str = "",
     work: np.ndarray | None = None,
 ) -> Transferred:
-    """As `latency.fit.fit`, with what devices of the same space say as features.
+    """As `fit.fit`, with what devices of the same space say as features.
 
     Three models are stacked: without sources, with them, with them alone. The one of the largest
     evidence is taken, so that sources which do not help are dropped (of ten networks, those left

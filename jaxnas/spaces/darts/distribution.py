@@ -28,7 +28,7 @@ class Cells(NamedTuple):
 
 
 def pairs(space: Space) -> ArchDistribution:
-    """Networks are what `select.strongest_pairs` takes of log gates disturbed by Gumbel noise.
+    """Networks are `discretise.top_edges_per_node` of log gates disturbed by Gumbel noise.
 
     That is in closed form: an edge weighs as much as its candidates but `none` together; the first
     edge of a node is drawn by weight, the second by weight among the others, a candidate by its

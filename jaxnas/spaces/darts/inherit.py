@@ -22,7 +22,7 @@ def from_darts(
     supernet: tuple[Weights, Stats],
     network: tuple[Weights, Stats],
 ) -> tuple[Weights, Stats]:
-    """(weights, statistics) of `derived_darts.cifar(genotype, ...)`, with the supernet's values.
+    """(weights, statistics) of `network.cifar(genotype, ...)`, with the supernet's values.
 
     `network` says the shapes: `jax.eval_shape(network.init, key, images)`. Both have the same
     cells, features, classes and stem; each edge of the genotype is one of the space's. Affine

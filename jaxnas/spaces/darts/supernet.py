@@ -227,13 +227,13 @@ def supernet(
     """The search network of `space` (default: DARTS's own), for images of any size.
 
     Cells in `reductions` (default: `cells // 3` and `2 * cells // 3`) halve the size and double
-    the features. `partial` and `execute`: see `mixed.Mixture`. `remat` recomputes an edge in its
-    backward pass instead of keeping what is inside; the values are the same. Normalisation inside
-    cells is not affine, in the stem it is, whose features are `stem_multiplier` times those of the
-    first cells. `imagenet`: ImageNet's stems, which divide the size by 8, in the place of CIFAR's.
-    Raises ValueError for unknown candidates, fewer than one cell, a reduction outside the cells,
-    a `partial` that does not divide `features`,
-    and at `init` for images that the reductions would shrink below one pixel.
+    the features. `partial` and `execute`: see `mixed_edges.Mixture`. `remat` recomputes an edge in
+    its backward pass instead of keeping what is inside; the values are the same. Normalisation
+    inside cells is not affine, in the stem it is, whose features are `stem_multiplier` times those
+    of the first cells. `imagenet`: ImageNet's stems, which divide the size by 8, in the place of
+    CIFAR's. Raises ValueError for unknown candidates, fewer than one cell, a reduction outside the
+    cells, a `partial` that does not divide `features`, and at `init` for images that the reductions
+    would shrink below one pixel.
     """
     space = spaces.darts() if space is None else space
     reductions = functional.default_reductions(cells) if reductions is None else tuple(reductions)

@@ -14,7 +14,7 @@ from jaxnas.spaces.distribution import LEAST, ArchDistribution, Array, Chances
 
 
 class GridLayer(NamedTuple):
-    """A layer whose steps are numbered as the candidates of `space.paths`."""
+    """A layer whose steps are numbered as the candidates of `choices.as_chain`."""
 
     columns: np.ndarray  # i[steps], into its gates, laid flat
     ends: np.ndarray  # i[steps]: the width after it, an index
@@ -23,10 +23,11 @@ class GridLayer(NamedTuple):
 
 
 def steps(grid: Space, widths: Sequence[int]) -> ArchDistribution:
-    """Networks are those of `space.paths`.
+    """Networks are those of `choices.as_chain`.
 
     The first layer draws among all steps, each later one from every width among those that begin
-    there, of which the one that is needed has a say. Ours. Raises ValueError as `space.steps`.
+    there, of which the one that is needed has a say. Ours. Raises ValueError as
+    `choices.transitions`.
     """
     layers = _layers(grid, widths)
 

@@ -108,7 +108,7 @@ def supernet(
     candidates: ops.Ops = OPS,
     remat: bool = False,
 ) -> Supernet:
-    """The search network of `space.hypercuboid(layers, len(widths))`, for images of any size.
+    """The search network of `choices.hypercuboid(layers, len(widths))`, for images of any size.
 
     Layers in `reductions` halve the size; with `remat` the backward pass recomputes each candidate.
     Raises ValueError for a space of another number of widths, unknown candidates, impossible sizes,
@@ -144,7 +144,7 @@ def network(
     reductions: Sequence[int] = (),
     candidates: ops.Ops = OPS,
 ) -> Network:
-    """The network of a path that `select.strongest_path` found; it drops no paths.
+    """The network of a path that `discretise.strongest_path` found; it drops no paths.
 
     A width of the genotype stands for `features` times as many channels. Raises GenotypeError for
     a genotype that is no such path, and ValueError as `supernet`.

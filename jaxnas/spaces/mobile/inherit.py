@@ -13,9 +13,9 @@ from jaxnas.spaces.mobile.chain import Block, Chain, Layer
 def from_mixed(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """(weights, statistics) of `nets.mobile.network` out of `mobile_supernet.mixed`'s.
+    """(weights, statistics) of `inverted_bottleneck.network` out of `supernet.mixed`'s.
 
-    The network then computes what the supernet does with `mobile.one_hot` gates. Raises
+    The network then computes what the supernet does with `chain.one_hot` gates. Raises
     GenotypeError for a genotype that is not the chain's.
     """
     return _cut(chain, genotype, weights, stats, lambda layer, name, tree: tree[name])
@@ -24,7 +24,7 @@ def from_mixed(
 def from_single_path(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """The same out of `mobile_supernet.single_path`'s; equal where that closes features."""
+    """The same out of `supernet.single_path`'s; equal where that closes features."""
 
     def centre(layer: Layer, name: str, tree: Mapping[str, Any]) -> dict[str, Any]:
         return _centre(layer, chains.block(name), tree)

@@ -108,7 +108,7 @@ def sizes_of(candidates: tuple[str, ...]) -> Sizes:
 def relaxation(space: Space, *, warmup_steps: int = 0, keep: float | None = None) -> Relaxation:
     """arch[choice] is f32[edges, 3], zeros; gates come of it and of the layers' own kernels.
 
-    For supernets of `nets.mobile_supernet.single_path`, whose kernels it looks up by layer. Before
+    For supernets of `supernet.single_path`, whose kernels it looks up by layer. Before
     `warmup_steps` every indicator is kept with probability `keep` and divided by it, else 0. What
     is judged and selected from is without that dropout. Thresholds for the skip of a layer that
     cannot be skipped are there, as in the paper's code, and do nothing.

@@ -13,7 +13,7 @@ QUANTITIES = (
 
 
 def of_chain(chain: chains.Chain, height: int, width: int) -> np.ndarray:
-    """f64[positions, candidates, QUANTITIES] of `mobile.space(chain)`, image of that size.
+    """f64[positions, candidates, QUANTITIES] of `chain.space(chain)`, image of that size.
 
     Missing candidates of narrower positions are zero. Raises ValueError for a chain without
     choices.

@@ -93,8 +93,8 @@ def supernet(
     """The search network of the benchmark: 3 stages of `cells` cells.
 
     Normalisation inside cells is affine if `affine`; otherwise convolutions there have biases, as
-    in the benchmark's code. `partial` and `execute`: see `mixed.Mixture`. `remat` recomputes an
-    edge in its backward pass instead of keeping what is inside. Raises ValueError for unknown
+    in the benchmark's code. `partial` and `execute`: see `mixed_edges.Mixture`. `remat` recomputes
+    an edge in its backward pass instead of keeping what is inside. Raises ValueError for unknown
     candidates, impossible sizes, a `partial` that does not divide `features`, a space that is not
     one cell with one input, and at `init` for images whose sides are not multiples of 4.
     """
