@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from jaxnas.core.types import Gates, Network, Space, Supernet
 from jaxnas.nets import functional, mixed_layer, ops
-from jaxnas.nets import inverted_bottleneck as mobile_nets
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import discretise, user_space
 from jaxnas.spaces import genotype as genotypes
@@ -18,6 +17,7 @@ from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.hypercuboid import supernet as hypercuboid
 from jaxnas.spaces.mobile import chain as chains
+from jaxnas.spaces.mobile import network as mobile_network
 from jaxnas.spaces.mobile import sizing
 from jaxnas.spaces.mobile import supernet as mobile_supernet
 from jaxnas.spaces.nasbench201 import network as nasbench201_network
@@ -222,9 +222,9 @@ def _mobile_network(
 
     def fit(inputs):
         fitting = sizing.for_image(chain, *inputs.shape[1:3])
-        return mobile_nets.network(fitting, genotype, classes=classes)
+        return mobile_network.network(fitting, genotype, classes=classes)
 
-    mobile_nets.network(chain, genotype, classes=classes)  # refuses what cannot be
+    mobile_network.network(chain, genotype, classes=classes)  # refuses what cannot be
     return Network(
         lambda key, inputs: fit(inputs).init(key, inputs),
         lambda weights, stats, inputs, *rest: fit(inputs).apply(weights, stats, inputs, *rest),

@@ -9,7 +9,7 @@ from jaxnas.core.types import Supernet
 from jaxnas.nets import batch_norm, functional, mixed_layer
 from jaxnas.nets import inverted_bottleneck as blocks
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile import superkernel
+from jaxnas.spaces.mobile import network, superkernel
 from jaxnas.spaces.mobile.chain import Chain
 
 
@@ -87,7 +87,7 @@ def single_path(
 
 def _supernet(chain: Chain, searched, classes: int, affine: bool) -> Supernet:
     space = chains.space(chain)
-    blocks.check_classes(classes)
+    network.check_classes(classes)
     make = functools.partial(SearchChain, chain, searched, classes)
     refuse = functools.partial(chains.check_image, chain)
     return functional.supernet(space, make, affine=affine, refuse=refuse)

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.nets import count
+from jaxnas.nets import batch_norm, count
 from jaxnas.nets import inverted_bottleneck as nets
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import inherit as mobile_inherit
+from jaxnas.spaces.mobile import network as mobile_network
 from jaxnas.spaces.mobile import superkernel, zoo
 from jaxnas.spaces.mobile import supernet as mobile_supernet
 from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage, Squeeze
@@ -96,7 +97,7 @@ def test_squeezing_follows_the_chain(rule, squeezed):
 
 def test_a_network_trains_with_dropout_and_infers_without():
     chain = mobile_toys.single_path()
-    net = nets.network(chain, chains.genotype(chain, ["k3_e3", SKIP]), classes=3)
+    net = mobile_network.network(chain, chains.genotype(chain, ["k3_e3", SKIP]), classes=3)
     weights, stats = jit(net.init)(jax.random.key(0), IMAGES)
     train = jit(lambda key: net.apply(weights, stats, IMAGES, key, None))
     (one, extra), moved = train(jax.random.key(1))
@@ -114,12 +115,12 @@ def test_a_network_trains_with_dropout_and_infers_without():
 
 def test_a_network_refuses_images_below_a_pixel_and_too_few_classes():
     chain = zoo.mobilenet_v2()
-    net = nets.network(chain, chains.genotype(chain))
+    net = mobile_network.network(chain, chains.genotype(chain))
     with pytest.raises(ValueError, match=r"31x32 pixels 5 times.*fewer `halvings`"):
         jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 31, 32, 3)))
     jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     with pytest.raises(ValueError, match="2 classes"):
-        nets.network(chain, chains.genotype(chain), classes=1)
+        mobile_network.network(chain, chains.genotype(chain), classes=1)
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +130,7 @@ def layer():
     place = chains.layers(chain)[2]
 
     def make(closing, training=True):
-        norm = functools.partial(
-            nets.batch_norm.BatchNorm, affine=True, training=training, epsilon=1e-3
-        )
+        norm = functools.partial(batch_norm.BatchNorm, affine=True, training=training, epsilon=1e-3)
         return superkernel.SuperBottleneck(place, chain, norm, closing)
 
     def alone(name, training=True):
@@ -213,7 +212,7 @@ def test_one_hot_gates_give_the_network_alone(kind):
 
     def both(found):
         """(logits of the supernet, of the network), in training and by running statistics."""
-        gates, alone = chains.one_hot(chain, found), nets.network(chain, found, classes=3)
+        gates, alone = chains.one_hot(chain, found), mobile_network.network(chain, found, classes=3)
         inherited = cut(chain, found, weights, stats)
         shapes = jax.eval_shape(alone.init, jax.random.key(0), IMAGES)
         chex.assert_trees_all_equal_shapes(inherited, shapes)
@@ -268,7 +267,7 @@ def test_rematerialisation_changes_no_value(mixtures):
 
 def test_a_mixed_supernet_counts_every_candidate_once():
     chain, image = mobile_toys.one_layer("k3_e3", "k5_e2"), (SIDE, SIDE, 3)
-    network = lambda name: nets.network(chain, chains.genotype(chain, [name]), classes=3)
+    network = lambda name: mobile_network.network(chain, chains.genotype(chain, [name]), classes=3)
     alone = {name: count.macs(network(name), image) for name in ("k3_e3", "k5_e2", SKIP)}
     found = count.macs(mobile_supernet.mixed(chain, classes=3), image)
     assert found == alone["k3_e3"] + alone["k5_e2"] - alone[SKIP]
