@@ -3,9 +3,8 @@
 from jaxnas.hardware import programs
 from jaxnas.hardware.programs import OPERATOR, NetworkSize, Program
 from jaxnas.nets import batch_norm
-from jaxnas.nets import inverted_bottleneck as nets
+from jaxnas.spaces.mobile import blocks, sizing, workload
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile import sizing, workload
 
 
 def operators(name: str, size: NetworkSize) -> list[Program]:
@@ -18,7 +17,7 @@ def operators(name: str, size: NetworkSize) -> list[Program]:
     chain = sizing.sized(name, features=size.features, repeats=size.cells)
     chain = sizing.for_image(chain, height, width)
     chains.check_image(chain, height, width)
-    norm = nets.chain_norm(chain, batch_norm.norms(True, training=False).outside)
+    norm = blocks.chain_norm(chain, batch_norm.norms(True, training=False).outside)
     layers, found = chains.layers(chain), {}
     sides = workload.sizes(layers, -(-height // chain.stem_stride), -(-width // chain.stem_stride))
     for layer, (rows, columns) in zip(layers, sides, strict=True):
@@ -30,7 +29,7 @@ def operators(name: str, size: NetworkSize) -> list[Program]:
             }  # fmt: skip
             title = f"{op} {layer.inputs}-{layer.features}x{rows}x{columns} /{layer.stride}"
             if title not in found:
-                module = nets.Bottleneck(layer, chains.block(op), chain, norm)
+                module = blocks.bottleneck(layer, op, chain, norm)
                 x = programs.images_of(size.batch, rows, columns, layer.inputs)
                 found[title] = programs.module_alone(title, OPERATOR, said, module, x)
     return list(found.values())

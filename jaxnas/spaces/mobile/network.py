@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from jaxnas.core.types import Network
 from jaxnas.nets import batch_norm
-from jaxnas.nets import inverted_bottleneck as blocks
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.mobile import blocks
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile.chain import Chain
 
@@ -31,8 +31,7 @@ class MobileNetwork(nn.Module):
         x = blocks.MobileStem(self.chain, norm, name="front")(x)
         for i, (layer, name) in enumerate(zip(chains.layers(self.chain), self.chosen, strict=True)):
             if name != chains.SKIP:
-                what = chains.block(name)
-                x = blocks.Bottleneck(layer, what, self.chain, norm, name=f"layer_{i}")(x)
+                x = blocks.bottleneck(layer, name, self.chain, norm, name=f"layer_{i}")(x)
         return blocks.MobileHead(self.chain, self.classes, norm, self.training, name="back")(x)
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from jaxnas.core.types import Network
-from jaxnas.nets import inverted_bottleneck as blocks
 from jaxnas.nets.channel_groups import ChannelGroup, ChannelMasks, ChannelSlice, PrunableNetwork
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.mobile import blocks
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain, ChainStage, Layer

@@ -7,9 +7,8 @@ import flax.linen as nn
 
 from jaxnas.core.types import Supernet
 from jaxnas.nets import batch_norm, functional, mixed_layer
-from jaxnas.nets import inverted_bottleneck as blocks
+from jaxnas.spaces.mobile import blocks, network, superkernel
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile import network, superkernel
 from jaxnas.spaces.mobile.chain import Chain
 
 
@@ -36,8 +35,8 @@ class SearchChain(nn.Module):
                 make = self.searched(layer, self.chain, inside, name=f"layer_{i}")
                 x = make(x, gates[choice][row])
             elif layer.candidates[0] != chains.SKIP:
-                what = chains.block(layer.candidates[0])
-                x = blocks.Bottleneck(layer, what, self.chain, outer, name=f"layer_{i}")(x)
+                fixed = layer.candidates[0]
+                x = blocks.bottleneck(layer, fixed, self.chain, outer, name=f"layer_{i}")(x)
         return blocks.MobileHead(self.chain, self.classes, outer, False, name="back")(x)
 
 
@@ -58,7 +57,7 @@ def mixed(
     """
 
     def searched(layer, chain, norm, *, name):
-        make = lambda op: functools.partial(blocks.Bottleneck, layer, chains.block(op), chain, norm)
+        make = lambda op: functools.partial(blocks.bottleneck, layer, op, chain, norm)
         candidates = tuple((op, None if op == chains.SKIP else make(op)) for op in layer.candidates)
         return mixed_layer.MixedLayer(candidates, mixture, remat, name=name)
 
