@@ -9,7 +9,7 @@ from jaxnas.hardware import programs
 from jaxnas.hardware.programs import OPERATOR, NetworkSize, Program
 from jaxnas.nets import batch_norm, count, functional, stems
 from jaxnas.spaces import genome, registry
-from jaxnas.spaces.hypercuboid import supernet as hypercuboid
+from jaxnas.spaces.hypercuboid import network as hypercuboid_network
 from jaxnas.spaces.mobile import workload
 
 
@@ -76,7 +76,7 @@ def _layers(size: NetworkSize) -> Iterator[list[Step]]:
         stride = 2 if position.edge[0] in halved else 1
         layer = []
         for op in position.candidates:
-            name, inputs, features = hypercuboid.parsed(op, size.features)
+            name, inputs, features = hypercuboid_network.parsed(op, size.features)
             module = entry.derived[name](features, stride, norm)
             layer.append(Step(op, module, (height, width, inputs), features, stride))
         yield layer

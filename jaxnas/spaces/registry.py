@@ -15,6 +15,8 @@ from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.darts import sharp_ops
 from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.hypercuboid import blocks as hypercuboid_blocks
+from jaxnas.spaces.hypercuboid import network as hypercuboid_network
 from jaxnas.spaces.hypercuboid import supernet as hypercuboid
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as mobile_network
@@ -253,8 +255,8 @@ def _grid(layers: int) -> Entry:
     """A genotype's widths are multiples of the features, so that its network may be wider."""
     return Entry(
         spaces.hypercuboid(layers, len(WIDTHS)),
-        hypercuboid.OPS,
-        hypercuboid.OPS,
+        hypercuboid_blocks.OPS,
+        hypercuboid_blocks.OPS,
         _grid_supernet,
         functools.partial(discretise.strongest_path, widths=WIDTHS),
         _grid_network,
@@ -297,9 +299,11 @@ def _grid_network(
     if cells not in (None, _layers(genotype)):
         raise ValueError(f"The path has {_layers(genotype)} layers, not {cells}: it says so.")
     if widths is not None:
-        genotype, features = hypercuboid.rewidened(genotype, widths), 1
+        genotype, features = hypercuboid_network.rewidened(genotype, widths), 1
     halved = functional.default_reductions(_layers(genotype)) if reductions is None else reductions
-    return hypercuboid.network(genotype, features=features, classes=classes, reductions=halved)
+    return hypercuboid_network.network(
+        genotype, features=features, classes=classes, reductions=halved
+    )
 
 
 def _layers(genotype: Genotype) -> int:
