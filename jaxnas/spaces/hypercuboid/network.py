@@ -25,14 +25,15 @@ class Path(nn.Module):
     width: int  # of the stem
     classes: int
     reductions: tuple[int, ...]
-    norm: ops.Norm
+    training: bool
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = stems.Stem(self.width, self.norm, name="stem")(x)
+        norm = batch_norm.norms(True, self.training).outside
+        x = stems.Stem(self.width, norm, name="stem")(x)
         for layer, (make, width) in enumerate(self.steps):
             stride = 2 if layer in self.reductions else 1
-            x = make(width, stride, self.norm).copy(name=f"layer_{layer}")(x)
+            x = make(width, stride, norm).copy(name=f"layer_{layer}")(x)
         return ops.classifier(self.classes, x)
 
 
@@ -62,25 +63,10 @@ def network(
         classes,
         tuple(reductions),
     )
-    trained, used = (
-        build(norm=batch_norm.norms(True, training).outside) for training in (True, False)
+    check_image = functools.partial(
+        stems.check_image, halvings=len(set(reductions)), imagenet=False
     )
-    refuse = functools.partial(stems.check_image, halvings=len(set(reductions)), imagenet=False)
-
-    def init(key, inputs):
-        refuse(*inputs.shape[1:3])
-        variables = trained.init(key, inputs[:1])
-        return variables["params"], variables["stats"]
-
-    def apply(weights, stats, inputs, key, drop_path):
-        variables = {"params": weights, "stats": stats}
-        logits, moved = trained.apply(variables, inputs, mutable=["stats"])
-        return (logits, None), moved["stats"]
-
-    def infer(weights, stats, inputs):
-        return used.apply({"params": weights, "stats": stats}, inputs)
-
-    return Network(init, apply, infer)
+    return functional.network(build, check_image=check_image)
 
 
 def widths_of(genotype: Genotype, features: int = 1) -> tuple[int, ...]:

@@ -84,5 +84,7 @@ def supernet(
         tuple(reductions),
         remat,
     )
-    refuse = functools.partial(stems.check_image, halvings=len(set(reductions)), imagenet=False)
-    return functional.supernet(space, make, affine=False, refuse=refuse)
+    check_image = functools.partial(
+        stems.check_image, halvings=len(set(reductions)), imagenet=False
+    )
+    return functional.supernet(space, make, affine=False, check_image=check_image)
