@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import NONE, Choice
+from jaxnas.nets import count
 from jaxnas.nets.ops import Identity, Norm, OpFactory, Ops
 
 Execute = Literal["all", "selected", "surrogate"]
@@ -96,13 +97,8 @@ class MixedEdges(nn.Module):
 
     @nn.compact
     def __call__(self, gates: jax.Array, nodes: jax.Array, read: jax.Array | None) -> jax.Array:
-        # Modules without a parent: their weights are stacked, and they serve as static settings.
-        make = dict(self.candidates)
         seen = self.features // self.mixture.partial
-        ops = [
-            (name, make[name](seen, self.stride, self.norm).clone(parent=None))
-            for name, _ in self.plan.columns
-        ]
+        ops = self._ops(seen)
         if self.is_initializing():
             self._create(ops, nodes if read is None else read, seen)
             return nodes
@@ -121,14 +117,32 @@ class MixedEdges(nn.Module):
                 self.put_variable("stats", name, value)
         return nodes
 
+    @nn.nowrap
+    def macs(self, gates: jax.Array, nodes: jax.Array, read: jax.Array | None) -> int:
+        """Multiply-accumulates for one image: of each candidate, on all edges that have it."""
+        sources = nodes if read is None else read
+        seen = self.features // self.mixture.partial
+        image = jax.ShapeDtypeStruct((1, *sources.shape[2:-1], seen), sources.dtype)
+        edges = {name: sum(c >= 0 for c in columns) for name, columns in self.plan.columns}
+        return sum(edges[name] * count.module_macs(op, image) for name, op in self._ops(seen))
+
+    @nn.nowrap
+    def _ops(self, features: int) -> list[tuple[str, nn.Module]]:
+        """Modules without a parent: their weights are stacked, and they are static settings."""
+        make = dict(self.candidates)
+        return [
+            (name, make[name](features, self.stride, self.norm).clone(parent=None))
+            for name, _ in self.plan.columns
+        ]
+
     def _create(self, ops: list[tuple[str, nn.Module]], sources: jax.Array, seen: int) -> None:
         sample = jnp.zeros((1, *sources.shape[2:-1], seen), sources.dtype)
         columns = dict(self.plan.columns)
         for name, op in ops:
-            count = sum(c >= 0 for c in columns[name])
+            rows = sum(c >= 0 for c in columns[name])
             if "params" not in jax.eval_shape(op.init, jax.random.key(0), sample):
-                count = len(set(self.plan.sources))
-            keys = jax.random.split(self.make_rng("params"), count)
+                rows = len(set(self.plan.sources))
+            keys = jax.random.split(self.make_rng("params"), rows)
             for kind, tree in jax.vmap(op.init, (0, None))(keys, sample).items():
                 self.put_variable(kind, name, tree)
 

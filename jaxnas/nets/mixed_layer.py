@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import Stats, Weights
+from jaxnas.nets import count
 
 Execute = Literal["all", "selected", "surrogate", "recomputed", "two"]
 
@@ -46,8 +47,7 @@ class MixedLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, gates: jax.Array) -> jax.Array:
-        # Modules without a parent: a mixture is a function of their weights and statistics.
-        ops = {name: make(parent=None) for name, make in self.candidates if make is not None}
+        ops = self._ops()
         if self.is_initializing():
             for name, op in ops.items():
                 y, made = op.init_with_output(self.make_rng("params"), x)
@@ -68,6 +68,16 @@ class MixedLayer(nn.Module):
             for name, tree in moved.items():
                 self.put_variable("stats", name, tree)
         return y
+
+    @nn.nowrap
+    def macs(self, x: jax.Array, gates: jax.Array) -> int:
+        """Multiply-accumulates of all candidates for one image."""
+        return sum(count.module_macs(op, x) for op in self._ops().values())
+
+    @nn.nowrap
+    def _ops(self) -> dict[str, nn.Module]:
+        """Modules without a parent: a mixture is a function of their weights and statistics."""
+        return {name: make(parent=None) for name, make in self.candidates if make is not None}
 
 
 def _run(op: nn.Module, name: str, weights: Weights, stats: Stats, x: jax.Array):

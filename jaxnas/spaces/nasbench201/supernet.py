@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import Choice, Space, Supernet
-from jaxnas.nets import batch_norm, functional, mixed_edges, ops
+from jaxnas.nets import batch_norm, count, functional, mixed_edges, ops
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces.nasbench201 import network
 
@@ -52,6 +52,12 @@ class CellStage(nn.Module):
             length=self.cells,
         )
         return looped(*self.settings, name="cells")(x, gates)[0]
+
+    @nn.nowrap
+    def macs(self, x: jax.Array, gates: jax.Array) -> int:
+        """Multiply-accumulates of all cells for one image."""
+        cell = NASBench201SearchCell(*self.settings, parent=None)
+        return self.cells * count.module_macs(cell, x, gates)
 
 
 class NASBench201SearchNetwork(nn.Module):
