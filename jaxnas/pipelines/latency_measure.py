@@ -9,16 +9,16 @@ from typing import Any
 import rich.console
 
 from jaxnas.hardware import device, programs
-from jaxnas.hardware.measure import campaign, design, mobile_programs, remote, sampling, telling
+from jaxnas.hardware.measure import campaign, design, remote, sampling, telling
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.programs import BLOCK, NETWORK, OPERATOR, Program
 from jaxnas.pipelines import genotypes, latency, setup
 from jaxnas.pipelines.settings import flat
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.run import compilation_cache, progress
-from jaxnas.spaces import layers, registry
-from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.mobile import sizing
+from jaxnas.spaces import registry
+from jaxnas.spaces.genotype import Genotype, compact
+from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
 # What may change between two sessions of a campaign.
 NOT_FINGERPRINTED = ("out", "name", "rounds", "budget_minutes", "timeout_s")
@@ -36,9 +36,9 @@ def main(asked: latency.MeasureSettings, console: rich.console.Console | None = 
     words = None if asked.command is None else remote.command(asked.command)
     if asked.threads is not None:
         device.pin(asked.threads)
-    entry = registry.measured(asked.space, asked.cells)
+    space = registry.get(asked.space, asked.cells)
     given = [genotypes.named(text)[0] for text in asked.genotypes]
-    found = chosen(asked, entry, given)
+    found = chosen(asked, space, given)
     compilation_cache.enable()
     here = device.this_device()
     if words is None and asked.threads is not None and here["platform"] != "cpu":
@@ -66,7 +66,7 @@ def main(asked: latency.MeasureSettings, console: rich.console.Console | None = 
     )
     progress.print_line(console, f"measure: {len(found)} programs; everything goes to {folder}")
     result = campaign.measure_all(
-        found, folder, prepare, device=here, settings=fingerprinted(asked, entry, given),
+        found, folder, prepare, device=here, settings=fingerprinted(asked, space, given),
         protocol=protocol, console=console,
     )  # fmt: skip
     for line in telling.lines(result):
@@ -76,36 +76,30 @@ def main(asked: latency.MeasureSettings, console: rich.console.Console | None = 
 
 
 def chosen(
-    asked: latency.MeasureSettings, entry: registry.Entry, given: list[Genotype]
+    asked: latency.MeasureSettings, space: SearchSpace, given: list[Genotype]
 ) -> list[Program]:
     """The reference, networks with their twins, then their cells, then operations.
 
     Raises ValueError where the space has no such networks, or makes them of no such images.
     """
-    size = programs.NetworkSize(
-        asked.features, asked.cells, asked.classes, asked.image, asked.batch
-    )
+    size = NetworkSize(asked.features, asked.cells, asked.classes, asked.image, asked.batch)
     found = [programs.reference()]
     count = asked.networks or (latency.MOST if asked.budget_minutes else latency.NETWORKS)
     networks = given
     if not given and asked.kinds != (OPERATOR,):
-        networks = design.networks(entry.space, entry.select, count, asked.seed)
+        networks = design.networks(space.genome, count, asked.seed)
     if NETWORK in asked.kinds:
-        for choice in design.with_replicates(networks, None if given else entry.space):
+        for choice in design.with_replicates(networks, None if given else space.genome.space):
             if choice.again:
                 # Its twin is the program before it.
                 found.append(programs.again(found[-1]))
                 continue
             twin_of = choice.twin_of and programs.label(choice.twin_of)
-            found.append(programs.of_genotype(choice.genotype, entry, size, twin_of))
+            found.append(programs.of_genotype(choice.genotype, space, size, twin_of))
     if BLOCK in asked.kinds:
-        found += programs.blocks(networks, asked.space, size)
+        found += programs.blocks(networks, space, size)
     if OPERATOR in asked.kinds:
-        if asked.space == registry.GRID:
-            found += layers.operators(size)
-        else:
-            chain = asked.space in sizing.CHAINS
-            found += (mobile_programs if chain else programs).operators(asked.space, size)
+        found += programs.operators(space, size)
     if NETWORK not in asked.kinds:
         # The noise is measured here too, and early, since a budget may cut.
         pairs = max(2, min(design.REPLICATES, len(found) // 5))
@@ -116,18 +110,19 @@ def chosen(
 
 def resolved(asked: latency.MeasureSettings) -> latency.MeasureSettings:
     """The settings with the sizes that their space has by default."""
-    single = asked.space == "nasbench201" or asked.space in sizing.CHAINS
-    cells = latency.STAGE_CELLS if single else latency.CELLS
-    cells = registry.LAYERS if asked.space == registry.GRID else cells
+    cells = asked.cells
+    if cells is None:
+        cells = registry.get(asked.space).campaign_cells
     return dataclasses.replace(
         asked,
-        cells=cells if asked.cells is None else asked.cells,
+        cells=cells,
         classes=latency.CLASSES if asked.classes is None else asked.classes,
     )
 
 
 def check(asked: latency.MeasureSettings) -> None:
     """Raises ValueError for settings that are impossible or have no effect."""
+    space = registry.get(asked.space)
     for flag, least in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
         require(f"--{flag}", getattr(asked, flag), least=least)
     require("--seed", asked.seed, least=0)
@@ -146,16 +141,19 @@ def check(asked: latency.MeasureSettings) -> None:
         "--slope": asked.slope and asked.command is not None,
         "--cells": asked.cells is not None
         and "network" not in asked.kinds
-        and asked.space not in (registry.GRID, *sizing.CHAINS),
+        and not space.shaped_by_cells,
         "--classes": asked.classes is not None and "network" not in asked.kinds,
     }
     for flag, is_idle in idle.items():
         if is_idle:
             refuse(f"{flag} has no effect beside the other settings: leave it out.")
-    if asked.space in (registry.GRID, *sizing.CHAINS) and BLOCK in asked.kinds:
+    if space.blocks is None and BLOCK in asked.kinds:
         refuse(f"--kinds block: the blocks of {asked.space} are its candidates; take operator.")
-    if asked.space in sizing.CHAINS and asked.features % 4:
-        refuse(f"--features is {asked.features}: a mobile stem has a multiple of 4.")
+    if asked.features % space.features_multiple:
+        refuse(
+            f"--features is {asked.features}: the stem of {space.noun} has a multiple of "
+            f"{space.features_multiple}."
+        )
     if asked.networks is not None and asked.budget_minutes is not None:
         refuse("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
     if asked.name is not None and (asked.name.strip(".") == "" or set(asked.name) & set("/\\\0")):
@@ -173,13 +171,13 @@ def name(asked: latency.MeasureSettings) -> str:
 
 
 def fingerprinted(
-    asked: latency.MeasureSettings, entry: registry.Entry, given: list[Genotype]
+    asked: latency.MeasureSettings, space: SearchSpace, given: list[Genotype]
 ) -> dict[str, Any]:
     """All settings that decide what is measured, by the names of their flags."""
     table = {name: value for name, value in flat(asked).items() if name not in NOT_FINGERPRINTED}
-    texts = "\n".join(map(programs.compact, given))
+    texts = "\n".join(map(compact, given))
     digest = hashlib.sha256(texts.encode()).hexdigest() if given else None
     plain = {f.name: f.default for f in dataclasses.fields(asked)}
     minutes = asked.budget_minutes is not None
     networks = None if minutes or given else asked.networks or plain["networks"]
-    return table | {"networks": networks, "genotypes": digest, "space_sha256": entry.digest}
+    return table | {"networks": networks, "genotypes": digest, "space_sha256": space.digest}

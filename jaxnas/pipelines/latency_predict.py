@@ -20,9 +20,7 @@ from jaxnas.pipelines import genotypes, latency
 from jaxnas.pipelines.settings.limits import refuse
 from jaxnas.report import latency_plot, table
 from jaxnas.run import progress, run_folder
-from jaxnas.spaces import genome, genotype, registry
-from jaxnas.spaces.mobile import sizing
-from jaxnas.strategies import codes
+from jaxnas.spaces import genome, registry
 
 MODEL, REPORT, PAGE, PLOT = "model.json", "report.json", "report.md", "predicted.svg"
 WORST = 5  # of what is slower though it does less, so many are shown
@@ -187,7 +185,7 @@ def read(asked: latency.FitSettings | latency.ReportPredictorSettings) -> Rows:
             "them out."
         )
     campaign = dataset.load(path)
-    raw, space, device = campaign.raw, campaign.entry.space, campaign.device
+    raw, space, device = campaign.raw, campaign.space.genome.space, campaign.device
     left = len(campaign.unsampled)
     if quantity != LATENCY:
         values = dataset.facts(campaign, quantity)
@@ -201,9 +199,10 @@ def read(asked: latency.FitSettings | latency.ReportPredictorSettings) -> Rows:
 
 
 def _space(name: str, cells: int | None) -> Space:
-    if cells is not None and name not in (registry.GRID, *sizing.CHAINS):
+    space = registry.get(name, cells)
+    if cells is not None and not space.shaped_by_cells:
         refuse(f"--cells has no effect on {name}: leave it out.")
-    return registry.measured(name, cells).space
+    return space.genome.space
 
 
 def _spaceless(path: Path) -> str:
@@ -229,7 +228,7 @@ def _layers_checked(
     yield from _dominance(len(pairs), [pair for pair in pairs if pair.violates])
     if space is not None:
         costs = layer_table.costs(found, space)
-        rows = [row[:size] for row, size in zip(costs, genome.sizes(space), strict=True)]
+        rows = [row[:size] for row, size in zip(costs, genome.cardinalities(space), strict=True)]
         yield (
             f"of {name}: its {len(rows)} searched layers take {sum(map(min, rows)):.4g} to "
             f"{sum(map(max, rows)):.4g} ms"
@@ -278,11 +277,11 @@ def _figures(found: Quality) -> list[str]:
 
 
 def _network(model: Predictor, text: str) -> tuple[np.ndarray, str]:
-    """(i[positions], name) of what `genotypes.named` takes, or of NAS-Bench-201's own string."""
-    if text.startswith("|"):
-        return codes.of_genotype(model.space, genotype.from_nasbench201(text)), text
+    """(i[positions], name) of what `genotypes.named` takes, or of a space's own notation."""
+    if text.startswith(network_table.NOTATION):
+        return genome.encode(model.space, registry.parse_genotype(text)), text
     found, name = genotypes.named(text)
-    return codes.of_genotype(model.space, found), name
+    return genome.encode(model.space, found), name
 
 
 def _folder(measured: str) -> Path:

@@ -49,6 +49,11 @@ def _cell_text(name: str, cell: Cell) -> str:
     )
 
 
+def compact(genotype: Genotype) -> str:
+    """The genotype's JSON in one line."""
+    return json.dumps(json.loads(to_json(genotype)), separators=(",", ":"))
+
+
 def from_json(text: str, ops: Collection[str] | None = None) -> Genotype:
     """The genotype that `to_json` wrote, or DARTS's own dictionary of pairs.
 

@@ -16,15 +16,11 @@ from jaxnas.hardware import device as hardware
 from jaxnas.hardware import programs
 from jaxnas.hardware.measure import campaign_file, sampling, session, summary, telling
 from jaxnas.hardware.measure import stopping as protocols
-from jaxnas.hardware.measure.campaign_file import Raw
+from jaxnas.hardware.measure.campaign_file import CampaignError, Raw
 from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.measure.stopping import Protocol
 from jaxnas.hardware.programs import Program
 from jaxnas.run import progress, signals
-
-
-class CampaignError(ValueError):
-    """A campaign that cannot begin or go on: the message is one line."""
 
 
 def measure_all(
@@ -50,8 +46,8 @@ def measure_all(
     left.
 
     Raises CampaignError on another device than the campaign began on and for a program whose
-    every sample the clock spoilt, RunError for a folder of other settings or in use, FileError
-    for a broken file, Interrupted, and what `prepare` and the samples raise; whatever was
+    every sample the clock spoilt, RunError for a folder of other settings or in use,
+    Interrupted, and what `prepare` and the samples raise; whatever was
     measured by then is in the folder.
     """
     programs.check(found)

@@ -344,7 +344,7 @@ def test_a_file_that_is_no_campaign_is_one_line(tmp_path, spoil, cause):
     with np.errstate(divide="ignore"):
         spoil(arrays)
     np.savez(path, **arrays)
-    with pytest.raises(campaign_file.FileError, match=cause) as caught:
+    with pytest.raises(campaign_file.CampaignError, match=cause) as caught:
         campaign_file.read(path)
     assert "\n" not in str(caught.value)
 
@@ -353,9 +353,9 @@ def test_a_file_that_is_no_campaign_is_one_line(tmp_path, spoil, cause):
 def test_a_broken_file_is_one_line(tmp_path, content):
     path = tmp_path / "campaign.npz"
     path.write_bytes(content)
-    with pytest.raises(campaign_file.FileError, match="no readable"):
+    with pytest.raises(campaign_file.CampaignError, match="no readable"):
         campaign_file.read(path)
-    with pytest.raises(campaign_file.FileError, match="There is no"):
+    with pytest.raises(campaign_file.CampaignError, match="There is no"):
         campaign_file.read(tmp_path / "nothing.npz")
 
 
