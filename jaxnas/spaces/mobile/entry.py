@@ -11,11 +11,11 @@ import numpy as np
 
 from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_layer
-from jaxnas.nets import inverted_bottleneck as blocks
 from jaxnas.spaces import distribution, genome, layers
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile import sizing, supernet, workload
+from jaxnas.spaces.mobile import blocks, sizing, supernet, workload
+from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain
 from jaxnas.spaces.search_space import LayerSpec, NetworkSize, SearchSpace, Sizes
 
@@ -125,9 +125,9 @@ def _network(
 
     def fit(inputs):
         fitting = sizing.for_image(chain, *inputs.shape[1:3])
-        return blocks.network(fitting, genotype, classes=classes)
+        return networks.network(fitting, genotype, classes=classes)
 
-    blocks.network(chain, genotype, classes=classes)  # refuses what cannot be
+    networks.network(chain, genotype, classes=classes)  # refuses what cannot be
     return Network(
         lambda key, inputs: fit(inputs).init(key, inputs),
         lambda weights, stats, inputs, *rest: fit(inputs).apply(weights, stats, inputs, *rest),
@@ -172,7 +172,7 @@ def _layers(paper: Chain, name: str, size: NetworkSize) -> Iterator[LayerSpec]:
     sides = workload.sizes(places, -(-height // stride), -(-width // stride))
     for layer, (rows, columns) in zip(places, sides, strict=True):
         for op in (op for op in layer.candidates if op != chains.SKIP):
-            module = blocks.Bottleneck(layer, chains.block(op), chain, norm)
+            module = blocks.bottleneck(layer, op, chain, norm)
             yield layers.of_chain(
                 name, op, module, rows, columns, layer.inputs, layer.features, layer.stride
             )
