@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from jaxnas import run
-from jaxnas.run import metrics
+from jaxnas.run import metric_writer
 
 EXECUTION = run.Execution("step", 5)
 
@@ -151,7 +151,7 @@ def test_cuts_lines_beyond_the_step_and_torn_ones(tmp_path, tail):
     path = tmp_path / "metrics.jsonl"
     whole = b'{"step": 1}\n{"step": 2}\n{"step": 2, "epoch": 1}\n'
     path.write_bytes(whole + tail)
-    with metrics.open_lines(path, 2) as lines:
+    with metric_writer.open_lines(path, 2) as lines:
         lines.write([{"step": 3, "loss/train": float("inf"), "gates": [[1.0, float("nan")]]}])
         lines.sync()
     expected = whole + b'{"step": 3, "loss/train": null, "gates": [[1.0, null]]}\n'
