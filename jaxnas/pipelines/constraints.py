@@ -26,7 +26,7 @@ from jaxnas.methods import selection
 from jaxnas.pipelines import latency, search_stages
 from jaxnas.pipelines.settings import Recipe, SearchSettings
 from jaxnas.pipelines.settings.limits import refuse, require
-from jaxnas.run import progress, run_folder
+from jaxnas.run import files, progress
 from jaxnas.spaces import genome, registry
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.strategies import constrained_selection, pool
@@ -236,7 +236,7 @@ def settled(
         found = [aim for aim in found if aim.name != "ms"]
     if not found:
         record = constrained_selection.alone(entry, learned.genotype, goal.model, again)
-        run_folder.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
+        files.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
         return learned.genotype
     verdict = constrained_selection.settle(
         entry,
@@ -248,7 +248,7 @@ def settled(
         measure=again,
         note=lambda line: progress.print_line(console, line),
     )
-    run_folder.write_text(folder / RECORD, json.dumps(verdict.record, indent=2) + "\n")
+    files.write_text(folder / RECORD, json.dumps(verdict.record, indent=2) + "\n")
     if verdict.model is not None:
         predictor_file.save(folder / MODEL, verdict.model)
     return verdict.genotype

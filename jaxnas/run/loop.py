@@ -21,7 +21,7 @@ from jaxnas.run import (
     signals,
     step_runner,
 )
-from jaxnas.run.run_folder import RunError
+from jaxnas.run.files import RunError
 
 State = Any  # a pytree with a field `step`, i32[]
 

@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.run import run_folder
+from jaxnas.run import files
 from jaxnas.run import tensorboard as run_tensorboard
 
 Line = Mapping[str, Any]
@@ -84,17 +84,17 @@ def open_lines(path: Path, step: int) -> Iterator[JsonLines]:
 
     Raises RunError, also from `write` and `sync`, if the disk refuses.
     """
-    with run_folder.opened(path, "a+b") as file:
-        with run_folder.writing(path):
+    with files.open_unbuffered(path, "a+b") as file:
+        with files.as_run_error(path):
             file.truncate(_length(path, step))
 
         def write(lines: Iterable[Mapping[str, Any]]) -> None:
             text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
-            with run_folder.writing(path):
+            with files.as_run_error(path):
                 _write_all(file, text.encode())
 
         def sync() -> None:
-            with run_folder.writing(path):
+            with files.as_run_error(path):
                 os.fsync(file.fileno())
 
         yield JsonLines(write, sync)
