@@ -9,7 +9,7 @@ from typing import Any
 import rich.console
 
 from jaxnas.hardware import device, programs
-from jaxnas.hardware.measure import campaign, design, mobile_programs, remote, sampling, telling
+from jaxnas.hardware.measure import campaign, design, mobile_programs, remote, sampling, summary
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.programs import BLOCK, NETWORK, OPERATOR, Program
 from jaxnas.pipelines import genotypes, latency, setup
@@ -69,7 +69,7 @@ def main(asked: latency.MeasureSettings, console: rich.console.Console | None = 
         found, folder, prepare, device=here, settings=fingerprinted(asked, entry, given),
         protocol=protocol, console=console,
     )  # fmt: skip
-    for line in telling.lines(result):
+    for line in summary.lines(result):
         progress.print_line(console, line)
     progress.print_line(console, f"table     {folder / 'latency.csv'}")
     return folder
