@@ -22,10 +22,10 @@ from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.predict import predictor_file
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.methods import selection
-from jaxnas.pipelines import latency, search_stages
-from jaxnas.pipelines.settings import Recipe, SearchSettings
+from jaxnas.pipelines import search_stages
+from jaxnas.pipelines.settings import Recipe, SearchSettings, latency
 from jaxnas.pipelines.settings.limits import refuse, require
-from jaxnas.run import progress, run_folder
+from jaxnas.run import files, progress
 from jaxnas.spaces import registry
 from jaxnas.spaces import sampling as pools
 from jaxnas.spaces.genotype import Genotype
@@ -239,7 +239,7 @@ def select(
         record = selection_record.unconstrained(
             space, learned.genotype, predictors.latency, measure
         )
-        run_folder.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
+        files.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
         return learned.genotype
     pool = pools.sample_pool(space, probabilities(settings, space, learned.finished), settings.seed)
     selected = constrained_selection.select(
@@ -248,7 +248,7 @@ def select(
         measure=measure,
         log=lambda line: progress.print_line(console, line),
     )
-    run_folder.write_text(folder / RECORD, json.dumps(selected.record, indent=2) + "\n")
+    files.write_text(folder / RECORD, json.dumps(selected.record, indent=2) + "\n")
     if selected.predictor is not None:
         predictor_file.save(folder / MODEL, selected.predictor)
     return selected.genotype

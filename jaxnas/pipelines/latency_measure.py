@@ -9,11 +9,11 @@ from typing import Any
 import rich.console
 
 from jaxnas.hardware import device, programs
-from jaxnas.hardware.measure import campaign, design, remote, sampling, telling
+from jaxnas.hardware.measure import campaign, design, remote, sampling, summary
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.programs import BLOCK, NETWORK, OPERATOR, Program
-from jaxnas.pipelines import genotypes, latency, setup
-from jaxnas.pipelines.settings import flat
+from jaxnas.pipelines import genotypes, setup
+from jaxnas.pipelines.settings import flat, latency
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
@@ -69,7 +69,7 @@ def main(asked: latency.MeasureSettings, console: rich.console.Console | None = 
         found, folder, prepare, device=here, settings=fingerprinted(asked, space, given),
         protocol=protocol, console=console,
     )  # fmt: skip
-    for line in telling.lines(result):
+    for line in summary.lines(result):
         progress.print_line(console, line)
     progress.print_line(console, f"table     {folder / 'latency.csv'}")
     return folder

@@ -16,10 +16,11 @@ from jaxnas.hardware.predict import cross_validation, fit, predictor_file, trans
 from jaxnas.hardware.predict.metrics import Quality
 from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
 from jaxnas.hardware.tables import csv_table, layer_table, network_table
-from jaxnas.pipelines import genotypes, latency
+from jaxnas.pipelines import genotypes
+from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.limits import refuse
 from jaxnas.report import latency_plot, table
-from jaxnas.run import progress, run_folder
+from jaxnas.run import files, progress
 from jaxnas.spaces import genome, registry
 
 MODEL, REPORT, PAGE, PLOT = "model.json", "report.json", "report.md", "predicted.svg"
@@ -112,7 +113,7 @@ def reported(
         rows.space, rows.networks, rows.values, work=rows.work, quantity=rows.quantity
     )
     out = _folder(asked.measured) if asked.out is None else Path(asked.out).expanduser()
-    with run_folder.writing(out):
+    with files.as_run_error(out):
         out.mkdir(parents=True, exist_ok=True)
     title = (
         f"{len(ms)} networks of {rows.device or 'an unnamed device'}, each predicted from other "

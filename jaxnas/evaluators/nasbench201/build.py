@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from jaxnas.evaluators.nasbench201.table import (
     SETS,
     TabularBenchmark,
 )
+from jaxnas.run import files
 from jaxnas.spaces.genotype import GenotypeError, from_nasbench201
 
 COLUMNS = ("index", "arch", "n_seeds", *ACCURACIES)
@@ -69,19 +68,10 @@ def _write(out: Path, rows: list[list]) -> TabularBenchmark:
         MACS: cost.macs(codes, SETS["cifar10"].classes, SETS["cifar10"].side) / 1e6,
     }
     assert set(arrays) == set(KEYS)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        written = table.load(name)
-        os.chmod(name, 0o644)
-        os.replace(name, out)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return written
+    with files.atomic_write(out) as file:
+        np.savez_compressed(file, **arrays)
+        file.flush()
+        return table.load(file.name)
 
 
 def _lines(export: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

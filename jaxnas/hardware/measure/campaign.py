@@ -14,7 +14,7 @@ import rich.console
 from jaxnas import run
 from jaxnas.hardware import device as hardware
 from jaxnas.hardware import programs
-from jaxnas.hardware.measure import campaign_file, sampling, session, summary, telling
+from jaxnas.hardware.measure import campaign_file, sampling, session, summary
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.measure.campaign_file import CampaignError, Raw
 from jaxnas.hardware.measure.sampling import TimedProgram
@@ -111,7 +111,7 @@ def _prepared(
 ) -> list[TimedProgram]:
     """Every program ready to be timed; of a new campaign of few minutes, the first of them."""
     began, ready = time.monotonic(), []
-    with telling.stage("prepare", len(found), console) as moved:
+    with progress.bar("prepare", len(found), console) as update:
         for program in found:
             spent_s = time.monotonic() - began
             short = (
@@ -130,7 +130,7 @@ def _prepared(
             calls = calls if raw is None else int(raw.calls[len(ready)])
             ready.append(prepare(program, calls))
             left_s = (time.monotonic() - began) / len(ready) * (len(found) - len(ready))
-            moved(len(ready), left_s, program.kind)
+            update(len(ready), left_s, program.kind)
     if len(ready) < len(found):
         progress.print_line(
             console, f"prepare: half the minutes are spent: {len(ready)} programs it is"

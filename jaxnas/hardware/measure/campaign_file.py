@@ -6,8 +6,6 @@ docs/measuring.md describes both: `campaign.npz` (arrays and one JSON text) and 
 import csv
 import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ import numpy as np
 
 from jaxnas.hardware.measure import round_statistics, sampling
 from jaxnas.hardware.programs import KINDS
-from jaxnas.run import run_folder
+from jaxnas.run import files
 
 FORMAT, VERSION = "jaxnas latency campaign", 1
 RAW, TABLE, RESULT = "campaign.npz", "latency.csv", "result.json"
@@ -108,7 +106,7 @@ def write(path: Path, raw: Raw) -> None:
             arrays[name] = np.array(value) if isinstance(value, tuple) else value
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    _replace(path, buffer.getvalue())
+    files.write_bytes(path, buffer.getvalue())
 
 
 def read(path: Path) -> Raw:
@@ -156,7 +154,7 @@ def write_table(path: Path, raw: Raw) -> None:
             + [summary.samples[i], raw.calls[i], *map(_whole, raw.facts[i]), twin]
             + [name, raw.header["settings"].get("batch", ""), raw.architectures[i]]
         )
-    run_folder.write_text(path, text.getvalue())
+    files.write_text(path, text.getvalue())
 
 
 def slope(raw: Raw, summary: round_statistics.Summary) -> tuple[np.ndarray, np.ndarray]:
@@ -174,21 +172,6 @@ def _number(value: float | None) -> str:
 
 def _whole(value: float) -> str:
     return "" if not np.isfinite(value) else f"{value:.0f}"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with run_folder.writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxnas.core.types import Choice, Space
 from jaxnas.hardware.predict import fit
 from jaxnas.hardware.predict.predictor import Predictor, linear_ms
-from jaxnas.run import run_folder
+from jaxnas.run import files
 from jaxnas.spaces import genome
 
 FORMAT, VERSION = "jaxnas latency model", 1
@@ -32,7 +32,7 @@ def save(path: Path, model: Predictor) -> None:
     weights = model.weights
     record["weights"] = weights and {name: plain(value) for name, value in weights.items()}
     del record["table"]
-    run_folder.write_text(path, json.dumps(record) + "\n")
+    files.write_text(path, json.dumps(record) + "\n")
 
 
 def load(path: Path, *, device: str | None = None, space: Space | None = None) -> Predictor:

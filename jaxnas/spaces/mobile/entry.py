@@ -13,8 +13,8 @@ from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_layer
 from jaxnas.spaces import distribution, genome, layers
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import blocks, sizing, supernet, workload
+from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain
 from jaxnas.spaces.search_space import LayerSpec, NetworkSize, SearchSpace, Sizes

@@ -23,10 +23,10 @@ from jaxnas.hardware.measure import (
     round_statistics,
     sampling,
     session,
-    telling,
 )
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.pipelines import latency
+from jaxnas.run import progress
 from tests import killable_campaign as stand_in
 from tests import paths
 
@@ -202,7 +202,7 @@ def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch
     """Whatever kills it then, no more is lost than the sample under way."""
     monkeypatch.setattr(session, "SAVE_S", 0.0)
     monkeypatch.setattr(session, "TELL_S", 0.0)
-    monkeypatch.setattr(telling, "EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "LINE_INTERVAL_S", 0.0)
     path, kept, count = tmp_path / "campaign.npz", [], 0
 
     def sample(label):
