@@ -1,3 +1,3 @@
 """`jaxnas.spaces.choices`, under the name by which users' own space files import it."""
 
-from jaxnas.spaces.choices import *  # noqa: F403
+from jaxnas.spaces.choices import *

@@ -1,3 +1,3 @@
 """`jaxnas.core.types`, under the name by which users' own files import it."""
 
-from jaxnas.core.types import *  # noqa: F403
+from jaxnas.core.types import *

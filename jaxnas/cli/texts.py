@@ -71,16 +71,17 @@ CHECK = """Checks a space of your own, and explains what fails.
 example: jaxnas check my_space.py
 """
 
-METHODS = """Lists the methods of `jaxnas search --method`, or the settings of one of them, to be given as
-`--set name=value ...`. Defaults are the papers'; the quick preset changes those that it names.
+METHODS = """Lists the methods of `jaxnas search --method`, or the settings of one of them.
+
+Give them as `--set name=value ...`. Defaults are the papers'; the quick preset changes those that
+it names.
 
 examples:
   jaxnas methods
   jaxnas methods pc-darts
 """
 
-SPACES = """Lists the spaces of `jaxnas search --space`, or what one of them is: its choices, its sizes, what
-fits it.
+SPACES = """Lists the spaces of `jaxnas search --space`, or what one of them is.
 
 examples:
   jaxnas spaces
@@ -148,7 +149,8 @@ examples:
   jaxnas latency measure --command "./run_on_phone {network}" --networks 20
 """
 
-LATENCY_FIT = """Fits a model to what was measured: a campaign's folder, or a table of yours with its space.
+LATENCY_FIT = """\
+Fits a model to what was measured: a campaign's folder, or a table of yours with its space.
 
 examples:
   jaxnas latency fit latency/nasbench201-c16-n1-32x32-b1-seed0
@@ -156,7 +158,8 @@ examples:
   jaxnas latency fit ten_networks.csv --space nasbench201 --sources pixel.json laptop.json
 """
 
-LATENCY_PREDICT = """Tells the milliseconds of networks, and between which they lie nine times of ten.
+LATENCY_PREDICT = """\
+Tells the milliseconds of networks, and between which they lie nine times of ten.
 
 examples:
   jaxnas latency predict pixel.json runs/digits-nasbench201-seed0
@@ -170,7 +173,8 @@ examples:
   jaxnas latency report phone.csv --space nasbench201 --out judged
 """
 
-LATENCY_CHECK = """Says what a table from elsewhere holds, and what in it is slower though it does less.
+LATENCY_CHECK = """\
+Says what a table from elsewhere holds, and what in it is slower though it does less.
 
 Tables of whole networks that were timed, and look-up tables of layers: Single-Path's,
 ProxylessNAS's, FBNet-style ones (docs/latency.md has the columns).

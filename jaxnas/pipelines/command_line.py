@@ -37,7 +37,7 @@ def run(
     description: str,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Calls `main` with the settings `default`, changed by the flags in `argv`; gives the exit code.
+    """Calls `main` with settings, `default` changed by the flags in `argv`; gives the exit code.
 
     For scripts that are run as `python -m program`. `--debug` shows the traceback.
     """

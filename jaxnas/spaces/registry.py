@@ -100,6 +100,12 @@ def network_of(genotype: Genotype) -> Callable[..., Network]:
     return of_genotype(genotype).network
 
 
+@functools.cache
+def published() -> Mapping[str, Genotype]:
+    """Genotypes that others found, by name."""
+    return {name: g for space in SPACES for name, g in get(space).published.items()}
+
+
 def parse_genotype(text: str) -> Genotype:
     """A genotype in jaxnas's own format, or in a notation of one of the spaces.
 

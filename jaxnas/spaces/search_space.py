@@ -114,7 +114,8 @@ class SearchSpace(NamedTuple):
     cells_of: Callable[[Genotype], int | None] = lambda genotype: None  # `cells` of a network
     features_multiple: int = 1
     label: Callable[[Genotype], str] | None = None  # a short text that names a genotype uniquely
-    parse: Callable[[str], Genotype] | None = None  # the field's own notation
+    parse: Callable[[str], Genotype | None] | None = None  # the field's own notation; None: not it
+    published: Mapping[str, Genotype] = {}  # that others found, by name
     check: Callable[[Genotype], None] = lambda genotype: None  # beyond `genotype.check`
     benchmark: str | None = None  # the module of a tabular benchmark of it
     digest: str | None = None  # SHA-256 of a user's file

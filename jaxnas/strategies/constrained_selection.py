@@ -15,14 +15,7 @@ from jaxnas.hardware.predict import fit
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.strategies import selection_record, strategy
-from jaxnas.strategies.selection_record import (
-    MS,
-    TOLERANCE,
-    Measure,
-    Problem,
-    State,
-    is_satisfied,
-)
+from jaxnas.strategies.selection_record import MS, TOLERANCE, Measure, Problem, State, is_satisfied
 from jaxnas.strategies.strategy import Strategy
 
 # Relative: a predictor that is farther off is fitted again.

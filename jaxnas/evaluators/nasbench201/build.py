@@ -10,15 +10,10 @@ import numpy as np
 
 from jaxnas.evaluators.nasbench201 import cost, isomorphism, table
 from jaxnas.evaluators.nasbench201.isomorphism import COUNT, BenchmarkError, encode
-from jaxnas.evaluators.nasbench201.table import (
-    ACCURACIES,
-    KEYS,
-    MACS,
-    SETS,
-    TabularBenchmark,
-)
+from jaxnas.evaluators.nasbench201.table import ACCURACIES, KEYS, MACS, SETS, TabularBenchmark
 from jaxnas.run import files
-from jaxnas.spaces.genotype import GenotypeError, from_nasbench201
+from jaxnas.spaces.genotype import GenotypeError
+from jaxnas.spaces.nasbench201.notation import from_arch
 
 COLUMNS = ("index", "arch", "n_seeds", *ACCURACIES)
 
@@ -104,7 +99,7 @@ def _values(where: str, row: Mapping[str, Any]) -> list:
             f"{where}: {missing[0]} is missing; an export has {', '.join(COLUMNS)}."
         )
     try:
-        code = encode(from_nasbench201(row["arch"]))
+        code = encode(from_arch(row["arch"]))
     except (BenchmarkError, GenotypeError) as error:
         raise BenchmarkError(f"{where}: {error}") from error
     return [

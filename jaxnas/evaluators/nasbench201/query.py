@@ -15,14 +15,10 @@ from jaxnas.evaluators.nasbench201.isomorphism import (
     BenchmarkError,
     encode,
 )
-from jaxnas.evaluators.nasbench201.table import (
-    EPOCHS,
-    TabularBenchmark,
-    to_archs,
-    to_digits,
-)
+from jaxnas.evaluators.nasbench201.table import EPOCHS, TabularBenchmark, to_archs, to_digits
 from jaxnas.spaces import genome
-from jaxnas.spaces.genotype import Genotype, from_nasbench201
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.nasbench201.notation import from_arch
 
 
 class Scores(NamedTuple):
@@ -98,7 +94,7 @@ def _row(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> in
             raise BenchmarkError(f"No cell {cell}: indices run from 0 to {COUNT - 1}.")
         return int(cell)
     if isinstance(cell, str):
-        cell = from_nasbench201(cell)
+        cell = from_arch(cell)
     if isinstance(cell, Genotype):
         cell = encode(cell)
     code = np.asarray(cell)

@@ -13,7 +13,7 @@ from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.evaluators.nasbench201.cost import SETS
 from jaxnas.evaluators.nasbench201.isomorphism import COUNT, EDGES, GENOME, OPS, BenchmarkError
 from jaxnas.spaces import genome
-from jaxnas.spaces.genotype import to_nasbench201
+from jaxnas.spaces.nasbench201.notation import to_arch
 
 VARIABLE = "JAXNAS_NASBENCH201"
 EPOCHS = (12, 200)  # of the two trainings of every cell
@@ -94,7 +94,7 @@ def to_archs(rows: np.ndarray) -> np.ndarray:
     blank = GENOME.decode(np.zeros(len(EDGES), int))
     edges = tuple((s, t, "{}") for s, t, _ in blank.cells["cell"].edges)
     cell = blank.cells["cell"]._replace(edges=edges)
-    text = to_nasbench201(blank._replace(cells={"cell": cell}))
+    text = to_arch(blank._replace(cells={"cell": cell}))
     return np.array([text.format(*row) for row in np.array(OPS)[rows]])
 
 

@@ -7,11 +7,14 @@ from jaxnas.core.types import Space
 from jaxnas.nets import batch_norm, mixed_edges, ops
 from jaxnas.spaces import choices as darts_choices
 from jaxnas.spaces import dataflow, discretise, genome, layers
-from jaxnas.spaces.darts import distribution, supernet
+from jaxnas.spaces.darts import distribution, genotypes, supernet
 from jaxnas.spaces.darts import network as networks
-from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.darts.notation import from_pairs
+from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.search_space import BlockSpec, NetworkSize, SearchSpace, Sizes
 
+NAME = "darts"
+CELLS = ("normal", "reduce")
 EDGES_PER_NODE = 2
 SIZES: Mapping[str, Sizes] = {
     "quick": Sizes({"cells": 3, "features": 4}, {"cells": 3, "features": 4}),
@@ -29,8 +32,8 @@ def entry(
     choices: Space | None = None,
     candidates: ops.Ops = ops.DARTS,
     derived: ops.Ops = ops.DARTS_DERIVED,
-    name: str = "darts",
-    genotype_space: str = "darts",
+    name: str = NAME,
+    genotype_space: str = NAME,
     summary: str = "DARTS's cells: 8 operations, 14 edges, two a node",
     digest: str | None = None,
 ) -> SearchSpace:
@@ -59,6 +62,9 @@ def entry(
         supports=SUPPORTS,
         blocks=functools.partial(_blocks, derived),
         edges_per_node=EDGES_PER_NODE,
+        parse=_parse if name == genotype_space == NAME else None,
+        check=_check,
+        published=genotypes.PUBLISHED if name == NAME else {},
         digest=digest,
     )
 
@@ -77,3 +83,16 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
         yield BlockSpec(
             f"{cell_name} {features}x{height}x{width}", module, (image, image), (None,), shape
         )
+
+
+def _check(genotype: Genotype) -> None:
+    missing = [name for name in CELLS if name not in genotype.cells]
+    if missing:
+        raise GenotypeError(f"Not a genotype: the cell {missing[0]!r} is missing.")
+
+
+def _parse(text: str) -> Genotype | None:
+    """DARTS's pairs, as its code prints them or as JSON."""
+    start = text.lstrip()
+    is_json = start.startswith("{") and '"normal"' in start and '"format"' not in start
+    return from_pairs(text) if is_json or start.startswith("Genotype(") else None

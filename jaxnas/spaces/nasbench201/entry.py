@@ -7,9 +7,10 @@ from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_edges, ops
 from jaxnas.spaces import choices as nasbench201_choices
 from jaxnas.spaces import dataflow, discretise, distribution, genome, layers
-from jaxnas.spaces.genotype import Genotype, from_nasbench201, to_nasbench201
+from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.nasbench201 import network as networks
 from jaxnas.spaces.nasbench201 import supernet as supernets
+from jaxnas.spaces.nasbench201.notation import from_arch, to_arch
 from jaxnas.spaces.search_space import BlockSpec, NetworkSize, SearchSpace, Sizes
 
 NAME = "nasbench201"
@@ -47,7 +48,7 @@ def entry(cells: int | None = None) -> SearchSpace:
         },
         supports=SUPPORTS,
         blocks=functools.partial(_blocks, derived),
-        label=to_nasbench201,
+        label=to_arch,
         parse=_parse,
         benchmark="jaxnas.evaluators.nasbench201",
     )
@@ -89,4 +90,4 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
 
 
 def _parse(text: str) -> Genotype | None:
-    return from_nasbench201(text) if text.startswith("|") else None
+    return from_arch(text) if text.startswith("|") else None

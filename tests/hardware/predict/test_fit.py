@@ -19,7 +19,6 @@ from jaxnas.hardware.predict import (
     critical_path,
     cross_validation,
     fit,
-    graph,
     metrics,
     predictor_file,
     regression,
