@@ -216,11 +216,7 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
             ground.entry,
             ground.found,
             ground.augment,
-            folder=folder,
-            record=planned.record,
-            execution=ground.execution,
-            saving=run.SavePolicy(),
-            console=ground.console,
+            run.Run(folder, planned.record, ground.execution, console=ground.console),
         )
         wall_s = time.monotonic() - began
         seconds = study.steps_s(folder)

@@ -92,12 +92,8 @@ def main(asked: SearchSettings, console: rich.console.Console | None = None) -> 
                 entry,
                 found,
                 training.augment(found, recipe.pad, recipe.flip, 0),
-                folder=folder,
-                record=record,
-                execution=execution,
-                saving=setup.saving(settings.place),
-                console=console,
-                limits=limits,
+                run.Run(folder, record, execution, setup.saving(settings.place), console),
+                limits,
             )
             genotype = learned.genotype
             if goal is not None:

@@ -1,14 +1,12 @@
 """The search of a run: data, network and method in, a genotype out."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import rich.console
 
 from jaxnas import data, run
 from jaxnas.core import hypergrad
@@ -153,11 +151,7 @@ class Host(NamedTuple):
     valid: Any
     select: Callable[[Space, Gates], Genotype]
     entry: registry.Entry
-    folder: Path
-    record: Mapping[str, Any]
-    execution: run.Execution
-    saving: run.SavePolicy
-    console: rich.console.Console
+    job: run.Run
     limits: Sequence[constraints.Limit] = ()
 
 
@@ -177,20 +171,15 @@ def search(
     entry: registry.Entry,
     found: data.DataSet,
     augment: data.augment.Augment,
-    *,
-    folder: Path,
-    record: Mapping[str, Any],
-    execution: run.Execution,
-    saving: run.SavePolicy,
-    console: rich.console.Console,
+    job: run.Run,
     limits: Sequence[constraints.Limit] = (),
 ) -> Learned:
-    """Searches to the end, from wherever `folder`, which is claimed, was left.
+    """Searches to the end, from wherever `job.folder`, which is claimed, was left.
 
     What architectures are expected to cost is held below `limits`; each epoch records it.
 
-    The first stage of the program keeps its files in `folder`, each other one in
-    `folder/stages/NAME`. Raises what `run.loop` raises.
+    The first stage of the program keeps its files in that folder, each other one in
+    `stages/NAME` within. Raises what `run.loop` raises.
     """
     program = asked(settings, entry, len(found.train.labels), limits)
     size = settings.batch_size
@@ -203,11 +192,7 @@ def search(
         data.to_device(found.valid),
         program.select,
         entry,
-        folder,
-        record,
-        execution,
-        saving,
-        console,
+        job,
         limits,
     )
     made: dict[Any, Made] = {}
@@ -252,22 +237,19 @@ def _stage(
         return run.EpochResult(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
     steps_per_epoch = data.steps_per_epoch(len(host.found.train.labels), host.settings.batch_size)
-    folder = host.folder if number == 0 else host.folder / "stages" / stage.name
-    folder.mkdir(parents=True, exist_ok=True)
+    job, title = host.job, "search"
+    if number:
+        title, record = stage.name, {**job.record, "stage": stage.name}
+        job = job._replace(folder=job.folder / "stages" / stage.name, record=record)
+    job.folder.mkdir(parents=True, exist_ok=True)
     outcome = run.loop(
+        job,
         work,
         state,
-        folder=folder,
-        record=host.record if number == 0 else {**host.record, "stage": stage.name},
         total_steps=stage.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
-        execution=host.execution,
         on_epoch=on_epoch,
-        saving=host.saving,
-        skip_limits=skip_limits(host.entry),
-        title="search" if number == 0 else stage.name,
-        figures=FIGURES,
-        console=host.console,
+        monitor=run.Monitor(title, FIGURES, skip_limits(host.entry)),
     )
     gates = jax.device_get(search.gates(outcome.state))
     shaken, k_batch = jax.jit(host.shaken), jax.random.fold_in(key, BATCHES)
@@ -307,7 +289,7 @@ def _made(host: Host, stage: Stage) -> Made:
     return Made(
         net,
         search,
-        run.make_runner(update, (host.train, host.valid), host.execution.mode),
+        run.make_runner(update, (host.train, host.valid), host.job.execution.mode),
         accuracy,
         rank_correlation.evaluator(net, valid, valid_steps),
         stage,

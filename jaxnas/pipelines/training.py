@@ -217,19 +217,15 @@ def train(
         batch = data.make_batch(
             found.mean, found.std, augmentation(recipe, found), recipe.batch_size
         )
+        update = lambda state, images, key: training.update(state, batch(images, key, state.step))
+        operands = data.to_device(images), k_images
         outcome = run.loop(
-            lambda state, images, key: training.update(state, batch(images, key, state.step)),
+            run.Run(folder, record, execution, saving, console),
+            run.make_runner(update, operands, execution.mode),
             state,
-            folder=folder,
-            record=record,
             total_steps=recipe.epochs * steps_per_epoch,
             steps_per_epoch=steps_per_epoch,
-            execution=execution,
-            operands=(data.to_device(images), k_images),
-            saving=saving,
-            title=title,
-            figures=FIGURES,
-            console=console,
+            monitor=run.Monitor(title, FIGURES),
         )
         weights = training.tested(outcome.state)
         logits = predict(net, weights, outcome.state.stats, found)
