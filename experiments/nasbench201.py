@@ -220,7 +220,7 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
         )
         wall_s = time.monotonic() - began
         seconds = study.steps_s(folder)
-    entry = benchmark.verdict(ground.table, learned.genotype)
+    entry = benchmark.query(ground.table, learned.genotype)
     ops = [op for _, _, op in learned.genotype.cells["cell"].edges]
     scores = {key: score._asdict() for key, score in entry.sets.items()}
     figure = lambda field: {key: score[field] for key, score in scores.items()}
