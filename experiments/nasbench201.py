@@ -152,7 +152,7 @@ def _ground(settings: Settings, console: rich.console.Console) -> Ground:
     return Ground(
         asked,
         truth,
-        registry.entry(SPACE),
+        registry.get(SPACE),
         found,
         training.augment(found, recipe.pad, recipe.flip, 0),
         run.execution(steps),

@@ -235,9 +235,7 @@ def select(
     if settings.target_ms is None:
         constraints = [c for c in constraints if c.cost.quantity != MS]
     if not constraints:
-        record = selection_record.unconstrained(
-            space, result.genotype, predictors.latency, measure
-        )
+        record = selection_record.unconstrained(space, result.genotype, predictors.latency, measure)
         files.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
         return result.genotype
     of_state = selection.of(settings.method).probabilities

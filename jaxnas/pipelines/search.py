@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,9 +96,7 @@ def resolve(asked: SearchSettings, console: rich.console.Console) -> Task:
         recipe = dataclasses.replace(recipe, reductions=settings.reductions)
     recipe = recipes.resolved(recipe, space, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
-    limits = constraints.of_settings(
-        predictors, settings, space, shape, len(dataset.class_names)
-    )
+    limits = constraints.of_settings(predictors, settings, space, shape, len(dataset.class_names))
     search = search_stages.Task(settings, space, dataset, limits)
     search_stages.check(search)
     retrain.check(_retraining(search, search_stages.random_genotype(space, 0)))
@@ -157,7 +155,7 @@ def _announce(task: Task, log: Callable[[str], None]) -> None:
 
 def _searched(task: Task, log: Callable[[str], None]) -> Genotype:
     """The genotype: read where the search is over, else searched for and written."""
-    folder, (settings, space, dataset, limits) = task.job.folder, task.search
+    folder, (settings, space, dataset, _) = task.job.folder, task.search
     if (folder / GENOTYPE).exists():
         log("search: done before")
         return genotypes.read(folder / GENOTYPE)
@@ -207,6 +205,4 @@ def _retrained(task: Task, genotype: Genotype) -> dict[str, Any]:
 
 def _retraining(search: search_stages.Task, genotype: Genotype) -> retrain.Task:
     settings = search.settings
-    return retrain.Task(
-        search.space, genotype, settings.retrain, settings.seed, search.dataset
-    )
+    return retrain.Task(search.space, genotype, settings.retrain, settings.seed, search.dataset)

@@ -217,9 +217,7 @@ def _run_stage(
         metrics |= {f"expected/{name}": float(cost(gates)) for name, cost in expected.items()}
         return run.EpochResult(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
-    steps_per_epoch = data.steps_per_epoch(
-        len(task.dataset.train.labels), task.settings.batch_size
-    )
+    steps_per_epoch = data.steps_per_epoch(len(task.dataset.train.labels), task.settings.batch_size)
     title = "search"
     if number:
         title, record = stage.name, {**job.record, "stage": stage.name}

@@ -28,7 +28,7 @@ EPOCHS = {"p-darts": 2, "dr-nas-progressive": 2, "r-darts": 8, "r-darts-adaptive
 def entry():
     """DARTS's own, with few candidates and nodes."""
     space = spaces.darts(2, ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3"))
-    return spaces_registry.entry("darts")._replace(space=space)
+    return spaces_registry.get("darts")._replace(space=space)
 
 
 def run_of(order=None):

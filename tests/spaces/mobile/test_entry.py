@@ -28,7 +28,9 @@ SHORT = {
 
 def drawn(entry, seed=0):
     random = np.random.default_rng(seed)
-    return entry.select(entry.space, {n: random.random(c.shape) for n, c in entry.space.items()})
+    return entry.discretise(
+        entry.space, {n: random.random(c.shape) for n, c in entry.space.items()}
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,7 +60,7 @@ def test_small_images_are_halved_less(side, halvings):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_genotype_says_its_space_and_network(name):
-    entry = registry.entry(name, 2)
+    entry = registry.get(name, 2)
     found = genotype.from_json(genotype.to_json(drawn(entry)))
     again = registry.of_genotype(found)
     assert again.space == entry.space and registry.family_of(found) == "mobile"
@@ -76,7 +78,7 @@ def test_a_genotype_says_its_space_and_network(name):
 
 
 def test_a_genotype_of_no_depth_is_refused():
-    whole = drawn(registry.entry("mobile-fbnet", 1))
+    whole = drawn(registry.get("mobile-fbnet", 1))
     cell = whole.cells["layers"]
     cut = cell._replace(edges=cell.edges[:-1], concat=(len(cell.edges) - 1,))
     with pytest.raises(GenotypeError, match="damaged"):
@@ -84,7 +86,7 @@ def test_a_genotype_of_no_depth_is_refused():
 
 
 def test_a_supernet_is_as_its_entry_and_its_images_say():
-    entry = registry.entry("mobile-single-path", 1)
+    entry = registry.get("mobile-single-path", 1)
     settings = {"features": 4, "cells": 1, "classes": 3, "reductions": None, "remat": True}
     net = entry.supernet(entry.space, **settings, execute="recomputed")
     images = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
@@ -124,7 +126,7 @@ def test_sizes_that_cannot_be_are_refused(make, reason):
 
 
 def made(name, words=(), family="mobile", space="mobile-proxyless"):
-    entry = registry.entry(space, 1)
+    entry = registry.get(space, 1)
     settings = selection.resolved(name, "quick", {"epochs": 2}, list(words))
     return entry, selection.make(
         name, methods_entry.Context(entry, family, drive.STEPS_PER_EPOCH, 0), settings
@@ -135,7 +137,7 @@ def made(name, words=(), family="mobile", space="mobile-proxyless"):
 def test_methods_run_to_a_genotype(name):
     entry, program = made(name, SHORT[name], space="mobile-single-path")
     ran = drive.run(program, lambda space, **net: drive.dense(space, features=2))
-    found = entry.select(ran.found.space, ran.found.gates)
+    found = entry.discretise(ran.found.space, ran.found.gates)
     assert sizing.of_genotype(found) == ("mobile-single-path", 1)
 
 
@@ -171,7 +173,7 @@ def test_a_table_of_layers_is_not_added_to_the_rest_of_another_device(tmp_path):
 
 
 def test_single_path_is_held_to_a_target_in_the_place_of_a_table():
-    entry = registry.entry("mobile-single-path", 1)
+    entry = registry.get("mobile-single-path", 1)
     limit = constraints.Limit("ms", 1.0, lambda gates: gates["layers"].sum())
     about = methods_entry.Context(
         entry, "mobile", drive.STEPS_PER_EPOCH, 0, penalty=constraints.penalty([limit])
