@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_edges, ops
 from jaxnas.spaces import choices as nasbench201_choices
-from jaxnas.spaces import dataflow, discretise, distribution, genome, layers
+from jaxnas.spaces import dataflow, discretise, distribution, genome, layers, pruning
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.nasbench201 import network as networks
 from jaxnas.spaces.nasbench201 import supernet as supernets
@@ -48,6 +48,7 @@ def entry(cells: int | None = None) -> SearchSpace:
         },
         supports=SUPPORTS,
         blocks=functools.partial(_blocks, derived),
+        prunable=functools.partial(pruning.of_cells, _network, _widths),
         label=to_arch,
         parse=_parse,
         benchmark="jaxnas.evaluators.nasbench201",
@@ -74,6 +75,14 @@ def _network(
         return net.apply(weights, stats, inputs, key, rate)
 
     return net._replace(apply=apply)
+
+
+def _widths(
+    genotype: Genotype, features: int, cells: int, reductions: Sequence[int] | None
+) -> pruning.Named:
+    """The widths of the stages, which are pruned one by one."""
+    widths = networks.widths_of(features)
+    return pruning.Named(widths, tuple(f"stage_{i}" for i in range(len(widths))))
 
 
 def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator[BlockSpec]:
