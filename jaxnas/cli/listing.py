@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxnas.methods import overrides, selection
 from jaxnas.spaces import registry
-from jaxnas.spaces.search_space import SearchSpace, Sizes
+from jaxnas.spaces.search_space import PresetSizes, SearchSpace
 
 
 def methods(settings: Any) -> None:
@@ -60,7 +60,7 @@ def _space(space: SearchSpace) -> Iterable[str]:
     yield f"  methods: {', '.join(fitting)}"
 
 
-def _sizes(sizes: Sizes) -> str:
+def _sizes(sizes: PresetSizes) -> str:
     shown = {"search": sizes.search, "retraining": sizes.retrain}
     return (
         "; ".join(

@@ -15,7 +15,7 @@ from jaxnas import data, run
 from jaxnas.core.types import Batch
 from jaxnas.hardware import timing, width_table
 from jaxnas.pipelines import genotypes, narrow_state, retrain, setup
-from jaxnas.pipelines.narrow_state import Narrowing, Trained
+from jaxnas.pipelines.narrow_state import NarrowingState, Trained
 from jaxnas.pipelines.settings import command, flat
 from jaxnas.pipelines.settings import narrow as narrows
 from jaxnas.pipelines.settings import recipe as recipes
@@ -38,11 +38,11 @@ FINGERPRINTED = (
 )  # fmt: skip
 
 
-class Task(NamedTuple):
+class NarrowTask(NamedTuple):
     """What is narrowed, how, and on what."""
 
     settings: NarrowSettings
-    training: retrain.Task  # on the images that do not evaluate
+    training: retrain.TrainingTask  # on the images that do not evaluate
     prunable: Prunable
     dataset: data.DataSet  # with the images that evaluate as its validation half
 
@@ -86,7 +86,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     return folder
 
 
-def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> Task:
+def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> NarrowTask:
     """All that the settings come to. Raises ValueError and GenotypeError for what cannot be."""
     space = registry.find(genotype)
     if space is None or space.prunable is None:
@@ -99,14 +99,14 @@ def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> Task:
     dataset = setup.load(settings.source, 1 - settings.held_out)
     shape = dataset.train.inputs.shape[1:]
     recipe = recipes.resolved(settings.recipe, space, shape)
-    training = retrain.Task(space, genotype, recipe, settings.seed, dataset)
+    training = retrain.TrainingTask(space, genotype, recipe, settings.seed, dataset)
     retrain.check(training)
     prunable = space.prunable(genotype, recipe, shape, len(dataset.class_names))
     training = training._replace(dataset=without_valid(dataset))
-    return Task(settings, training, prunable, dataset)
+    return NarrowTask(settings, training, prunable, dataset)
 
 
-def _run(task: Task, folder: Path, console: rich.console.Console) -> dict[str, Any]:
+def _run(task: NarrowTask, folder: Path, console: rich.console.Console) -> dict[str, Any]:
     """Training, narrowing, tuning; what each came to."""
     settings, prunable = task.settings, task.prunable
     train = lambda training, name: retrain.train(
@@ -117,7 +117,7 @@ def _run(task: Task, folder: Path, console: rich.console.Console) -> dict[str, A
     narrowing = narrow_state.load(folder, prunable, task.dataset)
     if narrowing is None:
         weights, stats = retrain.trained(task.training, folder / WHOLE, settings.place.mode)
-        narrowing = Narrowing(Trained(prunable.whole, weights, stats), [], False)
+        narrowing = NarrowingState(Trained(prunable.whole, weights, stats), [], False)
     for further in _narrowed(task, narrowing, lambda text: progress.print_line(console, text)):
         narrowing = further
         narrow_state.save(folder, prunable, narrowing)
@@ -159,7 +159,7 @@ def check_multiple(multiple: int, prunable: Prunable) -> None:
         )
 
 
-def _check_macs(task: Task) -> None:
+def _check_macs(task: NarrowTask) -> None:
     """Before anything is trained for a budget that is met already, or cannot be met."""
     settings, prunable = task.settings, task.prunable
     whole, narrowest = prunable.macs(prunable.whole), prunable.narrowest(settings.multiple)
@@ -172,7 +172,7 @@ def _check_macs(task: Task) -> None:
         )
 
 
-def _check_ms(task: Task) -> None:
+def _check_ms(task: NarrowTask) -> None:
     """The same of milliseconds, which do not depend on what the weights are."""
     settings, prunable, image = task.settings, task.prunable, task.image
 
@@ -191,7 +191,9 @@ def _check_ms(task: Task) -> None:
         )
 
 
-def _narrowed(task: Task, narrowing: Narrowing, log: Callable[[str], None]) -> Iterator[Narrowing]:
+def _narrowed(
+    task: NarrowTask, narrowing: NarrowingState, log: Callable[[str], None]
+) -> Iterator[NarrowingState]:
     """The network after each budget, the last one within the user's."""
     settings, prunable = task.settings, task.prunable
     trained, steps, done = narrowing
@@ -241,12 +243,12 @@ def _narrowed(task: Task, narrowing: Narrowing, log: Callable[[str], None]) -> I
             ms = timed(trained)
             log(f"narrow: {ms:.3g} ms on this device, wanted {settings.target_ms:.3g}")
         done = ms is None or ms <= settings.target_ms
-        yield Narrowing(trained, steps, done)
+        yield NarrowingState(trained, steps, done)
         if done:
             return
 
 
-def _milliseconds(task: Task, groups: Any, ms: float) -> tuple[Callable[[Any], float], float]:
+def _milliseconds(task: NarrowTask, groups: Any, ms: float) -> tuple[Callable[[Any], float], float]:
     """(what remains -> milliseconds, how many of them to go to first). Raises BudgetError."""
     timed = width_table.measured(groups, task.image, task.settings.multiple)
     budget = width_table.budget(timed, min(MAX_STEP, task.settings.target_ms / ms))
@@ -256,7 +258,9 @@ def _milliseconds(task: Task, groups: Any, ms: float) -> tuple[Callable[[Any], f
     return lambda remaining: width_table.milliseconds(timed, widths(remaining)), budget
 
 
-def _train_batches(settings: NarrowSettings, training: retrain.Task) -> Callable[[int], Batch]:
+def _train_batches(
+    settings: NarrowSettings, training: retrain.TrainingTask
+) -> Callable[[int], Batch]:
     dataset, recipe = training.dataset, training.recipe
     augment = retrain.augmentation(recipe, dataset)
     draw = jax.jit(data.make_batch(dataset.mean, dataset.std, augment, recipe.batch_size))

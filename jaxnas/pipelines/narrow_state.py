@@ -26,7 +26,7 @@ class Trained(NamedTuple):
     stats: Stats
 
 
-class Narrowing(NamedTuple):
+class NarrowingState(NamedTuple):
     """A narrowing as far as it came."""
 
     trained: Trained
@@ -34,7 +34,7 @@ class Narrowing(NamedTuple):
     done: bool
 
 
-def save(folder: Path, prunable: Prunable, narrowing: Narrowing) -> None:
+def save(folder: Path, prunable: Prunable, narrowing: NarrowingState) -> None:
     """Writes what remains and its weights, then the file that says that all is there."""
     text = prunable.to_text(narrowing.trained.remaining)
     name = hashlib.sha256(text.encode()).hexdigest()
@@ -53,7 +53,7 @@ def save(folder: Path, prunable: Prunable, narrowing: Narrowing) -> None:
         run.write_text(folder / prunable.file, text)
 
 
-def load(folder: Path, prunable: Prunable, dataset: data.DataSet) -> Narrowing | None:
+def load(folder: Path, prunable: Prunable, dataset: data.DataSet) -> NarrowingState | None:
     """What `save` wrote last; None where it wrote nothing."""
     if not (folder / STEPS).exists():
         return None
@@ -70,4 +70,4 @@ def load(folder: Path, prunable: Prunable, dataset: data.DataSet) -> Narrowing |
     image = jnp.zeros((1, *dataset.train.inputs.shape[1:]), jnp.float32)
     like = run.init_compiled(prunable.network(remaining).init, jax.random.key(0), image)
     (weights, stats), _ = checkpoint.read(folder / WEIGHTS / name[:16], like, name)
-    return Narrowing(Trained(remaining, weights, stats), steps, done)
+    return NarrowingState(Trained(remaining, weights, stats), steps, done)

@@ -62,7 +62,7 @@ def adapt(
 ) -> tuple[Any, list[Step]]:
     """(the network within `budget`, the steps to it), every step strictly cheaper than the last.
 
-    `on_step` is called with each step that is kept; widths that are tried are multiples of `multiple`.
+    `on_step` is called with each step that is kept; widths are tried in multiples of `multiple`.
 
     The first step saves the share `first` of the cost, each next one `decay` times as much, the
     last as much as is missing; where no part can save it alone, half of it is tried (ours). Both

@@ -20,7 +20,7 @@ from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
 from jaxnas.spaces.hypercuboid import entry as hypercuboid
 from jaxnas.spaces.search_space import NetworkSize
 from jaxnas.strategies import constrained_selection
-from jaxnas.strategies.selection_record import Problem
+from jaxnas.strategies.selection_record import SelectionProblem
 
 # One cell whose last node has three edges, none of them to be `none`.
 SMALL = {"normal": spaces.uniform(spaces.dag(2, 2), ("none", "skip_connect", "sep_conv_3x3"))}
@@ -168,7 +168,8 @@ def test_cells_of_darts_are_held_to_macs_and_a_limit_out_of_range_is_refused():
     assert len(pool.genomes) > 5000
     score = lambda gates: (gates["normal"].sum((1, 2)) / 8, np.zeros(len(gates["normal"])))
     selected = constrained_selection.select(
-        Problem(space, [cost.check(constraint)], pool), supernet.shared_weights(space, score)
+        SelectionProblem(space, [cost.check(constraint)], pool),
+        supernet.shared_weights(space, score),
     )
     target = selected.record["targets"]["macs"]
     assert target["holds"] and 0.95e5 <= target["predicted"] <= 1e5

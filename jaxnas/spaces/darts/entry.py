@@ -11,15 +11,15 @@ from jaxnas.spaces.darts import distribution, genotypes, supernet
 from jaxnas.spaces.darts import network as networks
 from jaxnas.spaces.darts.notation import from_pairs
 from jaxnas.spaces.genotype import Genotype, GenotypeError
-from jaxnas.spaces.search_space import BlockSpec, NetworkSize, SearchSpace, Sizes
+from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
 
 NAME = "darts"
 CELLS = ("normal", "reduce")
 EDGES_PER_NODE = 2
-SIZES: Mapping[str, Sizes] = {
-    "quick": Sizes({"cells": 3, "features": 4}, {"cells": 3, "features": 4}),
+SIZES: Mapping[str, PresetSizes] = {
+    "quick": PresetSizes({"cells": 3, "features": 4}, {"cells": 3, "features": 4}),
     # DARTS, section 3.1, quark0/darts cnn/train_search.py and cnn/train.py.
-    "paper": Sizes({"cells": 8, "features": 16}, {"cells": 20, "features": 36}),
+    "paper": PresetSizes({"cells": 8, "features": 16}, {"cells": 20, "features": 36}),
 }
 SUPPORTS = frozenset(
     {"edgewise", "cells", "partial", "candidates", "edge_weights", "one_path", "pairs", "selected"}

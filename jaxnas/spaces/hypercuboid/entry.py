@@ -16,13 +16,13 @@ from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.hypercuboid import blocks, distribution
 from jaxnas.spaces.hypercuboid import network as networks
 from jaxnas.spaces.hypercuboid import supernet as supernets
-from jaxnas.spaces.search_space import LayerSpec, NetworkSize, SearchSpace, Sizes
+from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, SearchSpace
 
 NAME = "hypercuboid"
 LAYERS, WIDTHS = 4, (1, 2, 4)  # unless told; in multiples of the features. Ours.
-SIZES: Mapping[str, Sizes] = {
-    "quick": Sizes({"cells": 4, "features": 4}, {"cells": None, "features": 4}),
-    "paper": Sizes(None, None),
+SIZES: Mapping[str, PresetSizes] = {
+    "quick": PresetSizes({"cells": 4, "features": 4}, {"cells": None, "features": 4}),
+    "paper": PresetSizes(None, None),
 }
 
 

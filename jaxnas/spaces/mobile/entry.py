@@ -18,7 +18,7 @@ from jaxnas.spaces.mobile import blocks, chain_file, pruning, sizing, supernet, 
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain
-from jaxnas.spaces.search_space import LayerSpec, NetworkSize, Prunable, SearchSpace, Sizes
+from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, Prunable, SearchSpace
 
 QUICK_STEM = 8
 
@@ -64,12 +64,12 @@ def entry(
     )
 
 
-def _sizes(paper: Chain) -> Mapping[str, Sizes]:
+def _sizes(paper: Chain) -> Mapping[str, PresetSizes]:
     return {
-        "quick": Sizes(
+        "quick": PresetSizes(
             {"cells": 1, "features": QUICK_STEM}, {"cells": None, "features": QUICK_STEM}
         ),
-        "paper": Sizes({"cells": 4, "features": paper.stem}, None),
+        "paper": PresetSizes({"cells": 4, "features": paper.stem}, None),
     }
 
 

@@ -11,13 +11,13 @@ from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.nasbench201 import network as networks
 from jaxnas.spaces.nasbench201 import supernet as supernets
 from jaxnas.spaces.nasbench201.notation import from_arch, to_arch
-from jaxnas.spaces.search_space import BlockSpec, NetworkSize, SearchSpace, Sizes
+from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
 
 NAME = "nasbench201"
-SIZES: Mapping[str, Sizes] = {
-    "quick": Sizes({"cells": 1, "features": 4}, {"cells": 1, "features": 4}),
+SIZES: Mapping[str, PresetSizes] = {
+    "quick": PresetSizes({"cells": 1, "features": 4}, {"cells": 1, "features": 4}),
     # The benchmark's own networks are not trained by DARTS's recipe.
-    "paper": Sizes({"cells": 5, "features": 16}, None),
+    "paper": PresetSizes({"cells": 5, "features": 16}, None),
 }
 SUPPORTS = frozenset(
     {"edgewise", "cells", "partial", "candidates", "edge_weights", "sampled_layers", "selected"}

@@ -13,7 +13,7 @@ from jaxnas.hardware.measure import design, mobile_programs, round_statistics, s
 from jaxnas.hardware.predict import graph_counts
 from jaxnas.hardware.programs import Program
 from jaxnas.pipelines import latency, latency_measure
-from jaxnas.spaces import dataflow, genotype, registry, search_space
+from jaxnas.spaces import dataflow, registry, search_space
 from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.mobile import chain as mobile_chain
@@ -384,7 +384,7 @@ def test_programs_that_cannot_be_are_refused(spoil, cause):
 def test_a_chain_has_designs_over_all_its_layers(name):
     entry = registry.get(name, 2)
     found = design.networks(entry.space, entry.discretise, 24)
-    assert len({genotype.compact(each) for each in found}) == 24
+    assert len({genotypes.compact(each) for each in found}) == 24
     table = np.array([design._edges(each, entry.space) for each in found])
     assert table.shape[1] == sum(len(choice.edges) for choice in entry.space.values())
     for column, row in zip(
