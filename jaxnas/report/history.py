@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.report import curves, draw_cell, formatting, heat_map, markup, run_reader
+from jaxnas.report import curves, draw_cell, formatting, heat_map, html_page, run_reader
 
 _KNOWN = {  # prefix of metric names -> title, unit
     "loss": ("Loss", "nats"),
@@ -83,7 +83,7 @@ def _chart(prefix: str, group: Mapping[str, list[Point]]) -> str:
     percent = prefix.split("/")[-1] == "accuracy" and all(0 <= p.value <= 1 for p in points)
     picture = curves.lines(title, series, x_label=label, y_label=unit, percent=percent)
     left_out = f"The first {_LINES} of {len(group)} by name." if len(group) > _LINES else ""
-    return markup.figure(picture, "curve-" + re.sub(r"[^A-Za-z0-9]+", "-", prefix), left_out)
+    return html_page.figure(picture, "curve-" + re.sub(r"[^A-Za-z0-9]+", "-", prefix), left_out)
 
 
 def heat_maps(run: run_reader.RunContents, missing: list[str]) -> str:
@@ -103,7 +103,7 @@ def heat_maps(run: run_reader.RunContents, missing: list[str]) -> str:
             "A panel an edge (source → target), a row a candidate; the stronger its blue, the "
             "wider open. The name above is the candidate widest open at the end."
         )
-        figures.append(markup.figure(picture, f"gates-{index}", caption, wide=True))
+        figures.append(html_page.figure(picture, f"gates-{index}", caption, wide=True))
     return "".join(figures)
 
 

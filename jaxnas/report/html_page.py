@@ -1,10 +1,13 @@
 """A self-contained page of titled sections: no script, no network, nothing beside the file."""
 
+import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from jaxnas.report import figures, markup, style
+from jaxnas.report import figures, style
 
 
 def write(
@@ -12,16 +15,17 @@ def write(
 ) -> Path:
     """Writes the page and gives its path; raises OSError.
 
-    `chips` are short facts by name, `sections` HTML by title, made with `markup` and `table`.
+    `chips` are short facts by name, `sections` HTML by title, made with `figure`, `escape` and
+    `table.html`.
     """
     keys = {name: re.sub(r"\W+", "-", name.lower()).strip("-") for name in sections}
-    facts = "".join(f"<li><b>{markup.text(k)}</b> {markup.text(v)}</li>" for k, v in chips.items())
-    parts = [(keys[name], markup.text(name), content) for name, content in sections.items()]
-    text = html(kind, title, f'<ul class="chips">{facts}</ul>', "", parts)
+    facts = "".join(f"<li><b>{escape(k)}</b> {escape(v)}</li>" for k, v in chips.items())
+    parts = [(keys[name], escape(name), content) for name, content in sections.items()]
+    text = page(kind, title, f'<ul class="chips">{facts}</ul>', "", parts)
     return figures.save_text(text, path)
 
 
-def html(
+def page(
     kind: str, title: str, chips: str, lead: str, sections: Sequence[tuple[str, str, str]]
 ) -> str:
     """The page: HTML under the title and before the sections, which are (key, title, HTML)."""
@@ -39,15 +43,15 @@ def html(
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
-<title>{markup.text(title)} · jaxnas report</title>
+<title>{escape(title)} · jaxnas report</title>
 <style>
 {figures.stylesheet()}
 {style.CSS}</style>
 </head>
 <body>
 <header>
-<p class="kind">{markup.text(kind)}</p>
-<h1>{markup.text(title)}</h1>
+<p class="kind">{escape(kind)}</p>
+<h1>{escape(title)}</h1>
 {chips}
 </header>
 <main>
@@ -59,3 +63,19 @@ def html(
 </body>
 </html>
 """
+
+
+def escape(value: Any) -> str:
+    """Anything as text that HTML cannot mistake for markup."""
+    plain = value if isinstance(value, str) else json.dumps(value)
+    # Half a surrogate pair, which JSON can hold, has no bytes in UTF-8.
+    return html.escape(plain.encode("utf-8", "replace").decode("utf-8"), quote=True)
+
+
+def figure(picture: str, prefix: str, caption: str = "", wide: bool = False) -> str:
+    """A picture in the page's colours; `wide` ones scroll sideways where they do not fit."""
+    inline = figures.themed(picture, prefix)
+    # What scrolls must be reachable by keyboard.
+    hold = '<div class="scroll" tabindex="0">' if wide else '<div class="fit">'
+    caption = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return f"<figure>{hold}{inline}</div>{caption}</figure>\n"

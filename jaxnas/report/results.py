@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnas.report import curves, formatting, markup, run_reader
+from jaxnas.report import curves, formatting, html_page, run_reader
 
 
 def headline(run: run_reader.RunContents) -> str:
@@ -76,9 +76,8 @@ def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
         )
         accuracy = "–" if top1_of is None else formatting.percent(top1_of, digits)
         size = "–" if size_of is None else formatting.exact(size_of)
-        body += (
-            f'<tr><th scope="row">{markup.text(name)}</th><td>{accuracy}</td><td>{size}</td></tr>'
-        )
+        head = f'<th scope="row">{html_page.escape(name)}</th>'
+        body += f"<tr>{head}<td>{accuracy}</td><td>{size}</td></tr>"
     gain = _gain(top1, random)
     words = ""
     if gain is not None:
@@ -91,7 +90,7 @@ def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
         )
     picture = curves.comparison(top1, random, digits)
     return (
-        f'{words}<div class="grid">{markup.figure(picture, "comparison")}'
+        f'{words}<div class="grid">{html_page.figure(picture, "comparison")}'
         '<div class="scroll" tabindex="0"><table><caption>Each cell, trained alike</caption>'
         '<thead><tr><th scope="col">cell</th><th scope="col">top-1</th>'
         f'<th scope="col">parameters</th></tr></thead><tbody>{body}</tbody></table></div></div>'
@@ -117,7 +116,7 @@ def calibration(run: run_reader.RunContents, missing: list[str]) -> str:
         "the dashed line mean yes; the expected calibration error (ECE) is the mean distance "
         f"from it, weighted by images: <b>{formatting.percent(ece)}</b>.</p>"
     )
-    return f'<div class="grid">{markup.figure(picture, "calibration")}<div>{words}</div></div>'
+    return f'<div class="grid">{html_page.figure(picture, "calibration")}<div>{words}</div></div>'
 
 
 def _found(run: run_reader.RunContents) -> Mapping[str, Any]:

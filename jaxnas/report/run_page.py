@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxnas.report import draw_cell, history, html_page, markup, results, run_reader
+from jaxnas.report import draw_cell, history, html_page, results, run_reader
 from jaxnas.report import figures as report_figures
 
 
@@ -39,7 +39,7 @@ def _page(
 ) -> str:
     kind = "Architecture search" if run.searched else "Training of a found cell"
     lead = f"{results.headline(run)}\n{_missing(missing)}"
-    return html_page.html(kind, run.name, _chips(run), lead, sections)
+    return html_page.page(kind, run.name, _chips(run), lead, sections)
 
 
 def _chips(run: run_reader.RunContents) -> str:
@@ -49,14 +49,14 @@ def _chips(run: run_reader.RunContents) -> str:
         endings = (f"settings.{wanted}", wanted, f".{wanted}", f".{wanted}.kind")
         matches = [key for ending in endings for key in flat if key.endswith(ending)]
         if matches:
-            chips.append(f"<li><b>{wanted}</b> {markup.text(flat[matches[0]])}</li>")
+            chips.append(f"<li><b>{wanted}</b> {html_page.escape(flat[matches[0]])}</li>")
     return f'<ul class="chips">{"".join(chips)}</ul>' if chips else ""
 
 
 def _missing(missing: list[str]) -> str:
     if not missing:
         return ""
-    items = "".join(f"<li>{markup.text(sentence)}</li>" for sentence in missing)
+    items = "".join(f"<li>{html_page.escape(sentence)}</li>" for sentence in missing)
     return (
         '<aside class="missing" aria-label="What is missing">'
         f"<h2>Not everything is here</h2><ul>{items}</ul></aside>"
@@ -78,7 +78,7 @@ def _cells(run: run_reader.RunContents, target: Path, missing: list[str]) -> str
             f"{title}: {len(cell.edges)} operations. Files: {stem}.svg, {stem}.png. "
             "A number is a node, the sum of what enters it."
         )
-        figures.append(markup.figure(picture, stem, markup.text(caption), wide=True))
+        figures.append(html_page.figure(picture, stem, html_page.escape(caption), wide=True))
     return "".join(figures)
 
 
@@ -92,7 +92,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 
 def _settings(run: run_reader.RunContents) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{markup.text(key)}</th><td>{markup.text(value)}</td></tr>'
+        f'<tr><th scope="row">{html_page.escape(key)}</th><td>{html_page.escape(value)}</td></tr>'
         for key, value in _flat(run.settings)
     )
     if not rows:
@@ -113,7 +113,7 @@ def _reproduce(run: run_reader.RunContents, missing: list[str]) -> str:
         command = run.summary.get(key)
         if isinstance(command, str) and command:
             parts.append(
-                f'<p>{words}</p><pre tabindex="0"><code>{markup.text(command)}</code></pre>'
+                f'<p>{words}</p><pre tabindex="0"><code>{html_page.escape(command)}</code></pre>'
             )
     if run.summary and not parts:
         missing.append("summary.json holds no command to reproduce this run.")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxnas.report import markup
+from jaxnas.report import html_page
 
 
 class TextTable(NamedTuple):
@@ -42,14 +42,14 @@ def markdown(table: TextTable) -> str:
 
 def html(table: TextTable, caption: str) -> str:
     """The table for a page; it scrolls where it does not fit."""
-    head = "".join(f'<th scope="col">{markup.text(cell)}</th>' for cell in table.head)
+    head = "".join(f'<th scope="col">{html_page.escape(cell)}</th>' for cell in table.head)
     body = "".join(
-        f'<tr><th scope="row">{markup.text(name)}</th>'
-        + "".join(f"<td>{markup.text(cell)}</td>" for cell in rest)
+        f'<tr><th scope="row">{html_page.escape(name)}</th>'
+        + "".join(f"<td>{html_page.escape(cell)}</td>" for cell in rest)
         + "</tr>"
         for name, *rest in check(table).rows
     )
     return (
-        f'<div class="scroll" tabindex="0"><table><caption>{markup.text(caption)}</caption>'
+        f'<div class="scroll" tabindex="0"><table><caption>{html_page.escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
