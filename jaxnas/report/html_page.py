@@ -1,4 +1,4 @@
-"""A self-contained page of titled sections: no script, no network, nothing beside the file."""
+"""Self-contained HTML pages of titled sections: no scripts, no network, no other files."""
 
 import html
 import json
@@ -13,10 +13,10 @@ from jaxnas.report import figures, style
 def write(
     path: Path, kind: str, title: str, chips: Mapping[str, str], sections: Mapping[str, str]
 ) -> Path:
-    """Writes the page and gives its path; raises OSError.
+    """Writes a page and gives its path. Raises OSError.
 
-    `chips` are short facts by name, `sections` HTML by title, made with `figure`, `escape` and
-    `table.html`.
+    `kind` stands above the title, `chips` are short facts by name, `sections` are HTML by title,
+    made with `figure`, `escape` and `table.html`.
     """
     keys = {name: re.sub(r"\W+", "-", name.lower()).strip("-") for name in sections}
     facts = "".join(f"<li><b>{escape(k)}</b> {escape(v)}</li>" for k, v in chips.items())
@@ -28,7 +28,7 @@ def write(
 def page(
     kind: str, title: str, chips: str, lead: str, sections: Sequence[tuple[str, str, str]]
 ) -> str:
-    """The page: HTML under the title and before the sections, which are (key, title, HTML)."""
+    """A page as text: `chips` and `lead` are HTML, `sections` are (key, title, HTML)."""
     links = "".join(f'<a href="#{key}">{name}</a>' for key, name, _ in sections)
     body = "\n".join(
         f'<section id="{key}" aria-labelledby="{key}-title">'
@@ -66,16 +66,19 @@ def page(
 
 
 def escape(value: Any) -> str:
-    """Anything as text that HTML cannot mistake for markup."""
+    """A string, or any other value as JSON, as HTML text without markup."""
     plain = value if isinstance(value, str) else json.dumps(value)
-    # Half a surrogate pair, which JSON can hold, has no bytes in UTF-8.
+    # JSON may have half a surrogate pair, which UTF-8 cannot encode.
     return html.escape(plain.encode("utf-8", "replace").decode("utf-8"), quote=True)
 
 
 def figure(picture: str, prefix: str, caption: str = "", wide: bool = False) -> str:
-    """A picture in the page's colours; `wide` ones scroll sideways where they do not fit."""
+    """An `<svg>` in the page's colours, its ids beginning with `prefix`.
+
+    `wide` ones scroll sideways where they do not fit.
+    """
     inline = figures.themed(picture, prefix)
     # What scrolls must be reachable by keyboard.
-    hold = '<div class="scroll" tabindex="0">' if wide else '<div class="fit">'
+    frame = '<div class="scroll" tabindex="0">' if wide else '<div class="fit">'
     caption = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f"<figure>{hold}{inline}</div>{caption}</figure>\n"
+    return f"<figure>{frame}{inline}</div>{caption}</figure>\n"

@@ -1,8 +1,4 @@
-"""One self-contained page that tells a run: `write(folder)`.
-
-No script, no network, nothing beside the file: pictures are inline, and a content
-security policy says so to the browser.
-"""
+"""The page of a run: its cells, results, charts, settings and commands in one HTML file."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,16 +9,16 @@ from jaxnas.report import figures as report_figures
 
 
 def write(run_folder: str | Path) -> Path:
-    """Writes report.html, and cell_<name>.svg and .png, into a run folder; returns the page.
+    """Writes report.html, and cell_<name>.svg and .png, into a run folder; gives the page.
 
-    Whatever the folder lacks is named on the page. Raises ValueError where there is no such
-    folder, and OSError where it cannot be written.
+    What the folder lacks is named on the page. Raises ValueError where there is no such folder,
+    and OSError where it cannot be written.
     """
-    target = Path(run_folder)
-    run = run_reader.read(target)
+    folder = Path(run_folder)
+    run = run_reader.read(folder)
     missing = list(run.missing)
     sections = [
-        ("cells", "The cells", _cells(run, target, missing)),
+        ("cells", "The cells", _cells(run, folder, missing)),
         ("comparison", "Found against random", results.comparison(run, missing)),
         ("curves", "Over time", history.charts(run, missing)),
         ("gates", "Gates over time", history.heat_maps(run, missing)),
@@ -31,13 +27,13 @@ def write(run_folder: str | Path) -> Path:
         ("reproduce", "How to reproduce", _reproduce(run, missing)),
     ]
     sections = [section for section in sections if section[2]]
-    return report_figures.save_text(_page(run, sections, missing), target / "report.html")
+    return report_figures.save_text(_page(run, sections, missing), folder / "report.html")
 
 
 def _page(
     run: run_reader.RunContents, sections: list[tuple[str, str, str]], missing: list[str]
 ) -> str:
-    kind = "Architecture search" if run.searched else "Training of a found cell"
+    kind = "Architecture search" if run.is_search else "Training of a found cell"
     lead = f"{results.headline(run)}\n{_missing(missing)}"
     return html_page.page(kind, run.name, _chips(run), lead, sections)
 
@@ -45,11 +41,11 @@ def _page(
 def _chips(run: run_reader.RunContents) -> str:
     flat = dict(_flat(run.settings))
     chips = []
-    for wanted in ("method", "space", "data", "seed", "device"):
-        endings = (f"settings.{wanted}", wanted, f".{wanted}", f".{wanted}.kind")
+    for name in ("method", "space", "data", "seed", "device"):
+        endings = (f"settings.{name}", name, f".{name}", f".{name}.kind")
         matches = [key for ending in endings for key in flat if key.endswith(ending)]
         if matches:
-            chips.append(f"<li><b>{wanted}</b> {html_page.escape(flat[matches[0]])}</li>")
+            chips.append(f"<li><b>{name}</b> {html_page.escape(flat[matches[0]])}</li>")
     return f'<ul class="chips">{"".join(chips)}</ul>' if chips else ""
 
 
@@ -63,14 +59,14 @@ def _missing(missing: list[str]) -> str:
     )
 
 
-def _cells(run: run_reader.RunContents, target: Path, missing: list[str]) -> str:
+def _cells(run: run_reader.RunContents, folder: Path, missing: list[str]) -> str:
     if run.genotype is None:
         return ""
     figures = []
     for name, stem in draw_cell.stems(run.genotype.cells).items():
         cell, title = run.genotype.cells[name], f"{draw_cell.label(name)} cell"
         try:
-            picture = draw_cell.save(cell, target, stem, title)
+            picture = draw_cell.save(cell, folder, stem, title)
         except ValueError as error:
             missing.append(f"Cell {name}: {error}")
             continue
@@ -106,14 +102,14 @@ def _settings(run: run_reader.RunContents) -> str:
 
 def _reproduce(run: run_reader.RunContents, missing: list[str]) -> str:
     parts = []
-    for key, words in (
+    for key, heading in (
         ("command", "The same search again, from nothing:"),
         ("resume", "Go on with this folder where it stopped:"),
     ):
         command = run.summary.get(key)
         if isinstance(command, str) and command:
             parts.append(
-                f'<p>{words}</p><pre tabindex="0"><code>{html_page.escape(command)}</code></pre>'
+                f'<p>{heading}</p><pre tabindex="0"><code>{html_page.escape(command)}</code></pre>'
             )
     if run.summary and not parts:
         missing.append("summary.json holds no command to reproduce this run.")
