@@ -155,27 +155,13 @@ def single_level(
     return Search(init, update, _gates_of(relax))
 
 
-def cosine_by_epoch(
-    start: float, end: float, *, epochs: int, steps_per_epoch: int
-) -> optax.Schedule:
-    """step -> a half cosine from `start` towards `end` over `epochs`, constant within each.
-
-    Raises ValueError unless 0 <= end <= start, start > 0, and both counts are positive.
-    """
-    if not (start > 0 and 0 <= end <= start):
-        raise ValueError(
-            f"A learning rate falls from {start} to {end}: need 0 <= end <= start > 0."
-        )
-    if epochs < 1:
-        raise ValueError(f"A schedule has at least one epoch, not {epochs}.")
-    return per_epoch(optax.cosine_decay_schedule(start, epochs, end / start), steps_per_epoch)
-
-
-def per_epoch(schedule: optax.Schedule, steps_per_epoch: int) -> optax.Schedule:
-    """`schedule` of the epoch, constant within it. Raises ValueError for an empty epoch."""
-    if steps_per_epoch < 1:
-        raise ValueError(f"An epoch has at least one step, not {steps_per_epoch}.")
-    return lambda step: schedule(step // steps_per_epoch)
+def joint_tx(
+    arch_tx: optax.GradientTransformation, weight_tx: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """The `tx` of `single_level`: an optimiser for each part of `{"arch": ..., "weights": ...}`."""
+    return optax.partition(
+        {"arch": arch_tx, "weights": weight_tx}, {"arch": "arch", "weights": "weights"}
+    )
 
 
 def _start(

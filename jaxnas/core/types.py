@@ -19,6 +19,11 @@ Key = Scalar = jax.Array
 Arch = Weights = Stats = Memory = Any
 Gates = Mapping[str, jax.Array]
 
+# The candidate that gives zero: it has a gate and is computed nowhere.
+NONE = "none"
+# The candidate that DARTS- adds and never selects.
+AUXILIARY_SKIP = "auxiliary_skip"
+
 
 class Choice(NamedTuple):
     """What may be chosen on each edge of a cell, a rectangle of names.

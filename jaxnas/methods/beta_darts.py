@@ -2,7 +2,7 @@
 
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Search, Supernet
@@ -30,10 +30,10 @@ def beta_darts(
     """
     if not decay > 0:
         raise ValueError(f"A decay of {decay} has no effect: make it positive.")
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
-    growing = search.per_epoch(optax.linear_schedule(0.0, decay, epochs), steps_per_epoch)
+    growing = schedules.per_epoch(optax.linear_schedule(0.0, decay, epochs), steps_per_epoch)
     even = terms.weighted(terms.mean_logsumexp(), growing)
     return search.bilevel(
         net,

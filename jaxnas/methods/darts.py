@@ -1,6 +1,6 @@
 """DARTS: differentiable architecture search. https://arxiv.org/abs/1806.09055"""
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import constraints, terms
 from jaxnas.core.types import Hypergradient, Search, Supernet
@@ -28,7 +28,7 @@ def darts(
     `hypergrad` is given; `penalty` is added to the validation loss. Raises ValueError
     for an impossible learning rate or length.
     """
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     relaxation, loss = relax.softmax(), terms.cross_entropy()

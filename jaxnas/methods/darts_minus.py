@@ -2,7 +2,7 @@
 
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Search, Supernet
@@ -34,13 +34,13 @@ def darts_minus(
             f"DARTS- needs the candidate {spaces.AUXILIARY_SKIP!r} last on every edge: "
             "make the supernet of space.with_auxiliary_skip(...)."
         )
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     fading = optax.linear_schedule(1.0, 0.0, epochs)
     return search.bilevel(
         net,
-        relax.with_auxiliary(relax.softmax(), search.per_epoch(fading, steps_per_epoch)),
+        relax.with_auxiliary(relax.softmax(), schedules.per_epoch(fading, steps_per_epoch)),
         terms.cross_entropy(),
         **optimisers.adam_and_sgd(
             rate,

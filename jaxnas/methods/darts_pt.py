@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core import search
-from jaxnas.core.gates import masking, relax
+from jaxnas.core import schedules, search
+from jaxnas.core.gates import masking, relax, samplers
 from jaxnas.core.objectives import terms
 from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import Relaxation, Search, SearchState, Space, Supernet
@@ -41,9 +41,9 @@ class Tuning(NamedTuple):
 def blank(net: Supernet, *, epochs: int = 50, steps_per_epoch: int, **settings) -> Search:
     """Trains the weights with all candidates equally open: the search of blank DARTS-PT.
 
-    `perturbation(one_stage(space, 50, blank), relaxation=masking.uniform(space), ...)`.
+    `perturbation(one_stage(space, 50, blank), relaxation=samplers.uniform(space), ...)`.
     """
-    relaxation = masking.uniform(net.space)
+    relaxation = samplers.uniform(net.space)
     return weights_only(net, relaxation, epochs=epochs, steps_per_epoch=steps_per_epoch, **settings)
 
 
@@ -211,7 +211,7 @@ def _tuned(kinds: Relaxation, tuning: Tuning, rounds: int, moves_arch: bool) -> 
         )
 
     def both(net: Supernet, *, steps_per_epoch: int, **_) -> Search:
-        rate = search.cosine_by_epoch(*rates, epochs=epochs, steps_per_epoch=steps_per_epoch)
+        rate = schedules.cosine_by_epoch(*rates, epochs=epochs, steps_per_epoch=steps_per_epoch)
         arch_rate = 3e-4 if tuning.arch_learning_rate is None else tuning.arch_learning_rate
         txs = optimisers.adam_and_sgd(
             rate,

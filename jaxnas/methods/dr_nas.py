@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import constraints, terms
 from jaxnas.core.types import Search, Supernet
@@ -37,7 +37,7 @@ def dr_nas(
         raise ValueError(
             f"A regulariser of weight {regulariser_weight} has no effect: make it positive."
         )
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     by_kl = regulariser == "kl"

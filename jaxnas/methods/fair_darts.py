@@ -1,6 +1,6 @@
 """FairDARTS: candidates that do not compete. https://arxiv.org/abs/1911.12126"""
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Search, Supernet
@@ -28,7 +28,7 @@ def fair_darts(
     """
     if not zero_one_weight > 0:
         raise ValueError(f"A zero-one loss of weight {zero_one_weight} drives nothing to 0 or 1.")
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     decided = terms.weighted(terms.zero_one(), lambda step: zero_one_weight)

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core import hypergrad, search
+from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import constraints, terms
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Gates, Search, Space, Supernet, Term
-from jaxnas.methods import judging, resting
+from jaxnas.methods import judging
 
 
 def fbnet(
@@ -45,12 +45,14 @@ def fbnet(
     `penalty` is added to the validation loss, `outer_objective` stands in its place:
     `cost_terms.fbnet`, say. Raises ValueError for settings that are impossible, and for both.
     """
-    active = resting.arch_active(
+    active = schedules.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
-    rate = search.cosine_by_epoch(learning_rate, 0, epochs=epochs, steps_per_epoch=steps_per_epoch)
+    rate = schedules.cosine_by_epoch(
+        learning_rate, 0, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
     relaxed = relax.gumbel_softmax(
-        search.per_epoch(exponential_decay(temperature, cooling), steps_per_epoch)
+        schedules.per_epoch(schedules.exponential_decay(temperature, cooling), steps_per_epoch)
     )
     loss = terms.cross_entropy()
     return search.bilevel(
@@ -103,16 +105,3 @@ def sampled(gates: Gates, samples: int, seed: int) -> Gates:
         chosen = jax.random.categorical(key, logs, shape=(samples, len(chances)))
         draws[name] = jax.nn.one_hot(chosen, chances.shape[-1])
     return draws
-
-
-def exponential_decay(temperature: float, cooling: float) -> optax.Schedule:
-    """epoch -> `temperature * cooling^epoch`. Raises ValueError unless 0 < cooling < 1 and above 0.
-
-    From 5 by 0.956 it is 0.091 in the 90th epoch.
-    """
-    if not (temperature > 0 and 0 < cooling < 1):
-        raise ValueError(
-            f"A temperature of {temperature} cannot cool by a factor of {cooling}: "
-            "choose a temperature above 0 and a factor between 0 and 1."
-        )
-    return optax.exponential_decay(temperature, 1, cooling)

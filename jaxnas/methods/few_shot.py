@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import masking, relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.stages import Program, Selection, Stage, StageResult
@@ -46,7 +46,7 @@ def masked_darts(
     arch_weight_decay: float = 1e-3,
 ) -> Search:
     """First-order DARTS over the candidates of a mask, `masking.masked`."""
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     txs = optimisers.adam_and_sgd(

@@ -31,11 +31,11 @@ def gdas(
     `penalty` is added to the validation loss. Raises ValueError for an impossible
     learning rate, temperature or length.
     """
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     cooling = schedules.linear_decay(temperature, min_temperature, epochs)
-    relaxation = relax.gumbel_hard(search.per_epoch(cooling, steps_per_epoch))
+    relaxation = relax.gumbel_hard(schedules.per_epoch(cooling, steps_per_epoch))
     loss = terms.cross_entropy()
     return search.bilevel(
         net,

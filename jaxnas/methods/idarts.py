@@ -1,6 +1,6 @@
 """iDARTS: the implicit gradient by a Neumann series. https://arxiv.org/abs/2106.10784"""
 
-from jaxnas.core import hypergrad, search
+from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Search, Supernet
@@ -32,7 +32,7 @@ def idarts(
         raise ValueError(f"A series of {series} terms is DARTS's look-ahead: choose one or more.")
     if not min_learning_rate > 0:
         raise ValueError("The series is scaled by the learning rate, which must stay above 0.")
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     return search.bilevel(

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core import hypergrad, search
-from jaxnas.core.gates import masking, relax
+from jaxnas.core import hypergrad, schedules, search
+from jaxnas.core.gates import relax, shrink
 from jaxnas.core.objectives import terms
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Gates, Search, Space, Supernet
@@ -42,8 +42,8 @@ def stage_search(
 
     Raises ValueError for a rest that leaves no epoch, or an impossible learning rate or length.
     """
-    _refuse_rest(rest, epochs)
-    rate = search.cosine_by_epoch(
+    schedules.check_warm_up(rest, epochs, "rest")
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     rule = hypergrad.first_order()
@@ -96,7 +96,7 @@ def p_darts(
         raise ValueError(f"Skips are dropped with a chance in [0, 1), not {dropout}.")
     if skips is not None and skips < 0:
         raise ValueError(f"A cell has {skips} skips at most: choose zero or more, or None.")
-    _refuse_rest(rest, epochs)
+    schedules.check_warm_up(rest, epochs, "rest")
     method = functools.partial(stage_search, rest=rest, **settings)
 
     def stages() -> Program:
@@ -107,7 +107,7 @@ def p_darts(
                 net["candidates"] = dropped(skip_dropout(first_rate, epochs, rest, steps_per_epoch))
             done = yield Stage(f"stage-{number + 1}", remaining, epochs, method, net)
             if number < len(keep):
-                remaining, _ = masking.pruned(remaining, done.gates, keep[number])
+                remaining, _ = shrink.top_candidates(remaining, done.gates, keep[number])
         gates = {name: np.array(rows) for name, rows in done.gates.items()}
         return Selection(
             remaining, gates if skips is None else limit_skips(remaining, gates, skips)
@@ -151,11 +151,3 @@ def limit_skips(space: Space, gates: Gates, most: int, kind: str = "normal") -> 
         if rows[weakest, column(weakest)] == 0:
             raise ValueError(f"No cell of this space has {most} skips: allow more.")
         rows[weakest, column(weakest)] = 0
-
-
-def _refuse_rest(rest: int, epochs: int) -> None:
-    if not 0 <= rest < epochs:
-        raise ValueError(
-            f"A rest of {rest} epochs leaves none of {epochs} to the architecture: "
-            "choose 0 <= rest < epochs."
-        )

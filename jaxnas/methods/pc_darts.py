@@ -1,7 +1,7 @@
 """PC-DARTS: partial channel connections. https://arxiv.org/abs/1907.05737"""
 
 from jaxnas.core import hypergrad as hypergradients
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import constraints, terms
 from jaxnas.core.types import Hypergradient, Search, Supernet
@@ -33,12 +33,8 @@ def pc_darts(
     Raises ValueError for an impossible learning rate or length, and for a warm-up that leaves
     no epoch.
     """
-    if not 0 <= warm_up < epochs:
-        raise ValueError(
-            f"A warm-up of {warm_up} epochs leaves none of {epochs} to the architecture: "
-            "choose 0 <= warm_up < epochs."
-        )
-    rate = search.cosine_by_epoch(
+    schedules.check_warm_up(warm_up, epochs)
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     rule = hypergrad or hypergradients.first_order()

@@ -4,8 +4,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jaxnas.core import hypergrad, search
-from jaxnas.core.gates import masking, relax
+from jaxnas.core import hypergrad, schedules, search
+from jaxnas.core.gates import relax, shrink
 from jaxnas.core.objectives import terms
 from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import Relaxation, Search, SearchState, Space, Supernet
@@ -35,8 +35,8 @@ def stage_search(
 
     Raises ValueError for a rest that leaves no epoch, or an impossible learning rate or length.
     """
-    _refuse_rest(rest, epochs)
-    rate = search.cosine_by_epoch(
+    schedules.check_warm_up(rest, epochs, "rest")
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     rule = hypergrad.first_order()
@@ -94,7 +94,7 @@ def progressive_dr_nas(
             f"Every stage sees as large a part of the channels or more: not {partial}."
         )
     for length in epochs:
-        _refuse_rest(rest, length)
+        schedules.check_warm_up(rest, length, "rest")
     method = functools.partial(stage_search, rest=rest, **settings)
 
     def stages() -> Program:
@@ -103,7 +103,7 @@ def progressive_dr_nas(
             name, net = f"stage-{number + 1}", {"partial": part}
             done = yield Stage(name, remaining, length, method, net, begin)
             if number < len(keep):
-                smaller, columns = masking.pruned(remaining, done.gates, keep[number])
+                smaller, columns = shrink.top_candidates(remaining, done.gates, keep[number])
                 into = functools.partial(widen, remaining, smaller, seed=seed)
                 begin = functools.partial(_go_on, done, columns, into)
                 remaining = smaller
@@ -115,13 +115,5 @@ def progressive_dr_nas(
 def _go_on(done: StageResult, columns, widen, fresh: SearchState) -> SearchState:
     old = done.state
     weights, stats = widen(old=(old.weights, old.stats), new=(fresh.weights, fresh.stats))
-    arch = masking.pruned_arch(old.arch, columns)
+    arch = shrink.take_candidates(old.arch, columns)
     return fresh._replace(arch=arch, weights=weights, stats=stats)
-
-
-def _refuse_rest(rest: int, epochs: int) -> None:
-    if not 0 <= rest < epochs:
-        raise ValueError(
-            f"A rest of {rest} epochs leaves none of {epochs} to the architecture: "
-            "choose 0 <= rest < epochs."
-        )

@@ -9,11 +9,11 @@ from typing import Literal
 import jax
 import optax
 
-from jaxnas.core import hypergrad, reinforce, search
+from jaxnas.core import hypergrad, reinforce, schedules, search
 from jaxnas.core.gates import binary
 from jaxnas.core.objectives import constraints, terms
 from jaxnas.core.types import Relaxation, Scalar, Search, Supernet, Term
-from jaxnas.methods import judging, resting
+from jaxnas.methods import judging
 
 Mode = Literal["full", "full_v2", "two", "two_unbiased"]
 # How a supernet has to compute its candidates for each mode.
@@ -48,7 +48,7 @@ def proxyless(
     Settings as in mit-han-lab/proxylessnas search/imagenet_arch_search.py (batch 256). Raises
     ValueError for settings that are impossible, and for both of penalty and objective.
     """
-    active = resting.arch_active(
+    active = schedules.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
     # Without momentum: what was not drawn stays where it is.
@@ -91,7 +91,7 @@ def proxyless_reinforce(
     the baseline are from memory of the paper's code. Raises ValueError as `proxyless` and
     `reinforce.reinforce`.
     """
-    active = resting.arch_active(
+    active = schedules.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
     rate = _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch)
@@ -100,10 +100,7 @@ def proxyless_reinforce(
         net,
         drawn,
         terms.cross_entropy(smoothing),
-        tx=optax.partition(
-            {"arch": optax.set_to_zero(), "weights": _sgd(rate, weight_decay)},
-            {"arch": "arch", "weights": "weights"},
-        ),
+        tx=search.joint_tx(optax.set_to_zero(), _sgd(rate, weight_decay)),
     )
     return reinforce.reinforce(
         training,
@@ -130,10 +127,10 @@ def _rate(
     rate: float, warm_up_rate: float, epochs: int, warm_up: int, steps_per_epoch: int
 ) -> optax.Schedule:
     of = {"steps_per_epoch": steps_per_epoch}
-    after = search.cosine_by_epoch(rate, 0, epochs=epochs - warm_up, **of)
+    after = schedules.cosine_by_epoch(rate, 0, epochs=epochs - warm_up, **of)
     if not warm_up:
         return after
-    before = search.cosine_by_epoch(warm_up_rate, 0, epochs=warm_up, **of)
+    before = schedules.cosine_by_epoch(warm_up_rate, 0, epochs=warm_up, **of)
     return optax.join_schedules([before, after], [warm_up * steps_per_epoch])
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas.core import diagnostics, early_stopping, search
+from jaxnas.core import diagnostics, early_stopping, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Batch, Hypergradient, Scalar, Search, SearchState, Supernet
@@ -93,7 +93,7 @@ def r_darts_adaptive(
             "take a factor above 1, and a decay above 0 and below its maximum."
         )
     rule = early_stopping.Rule(every, window, delay, start, ratio)
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     decayed = optax.inject_hyperparams(optax.add_decayed_weights)

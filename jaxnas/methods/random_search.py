@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core.gates import masking
+from jaxnas.core.gates import samplers
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Gates, Search, SearchState, Space, Supernet
 from jaxnas.methods.weights_only import weights_only
@@ -19,7 +19,7 @@ from jaxnas.methods.weights_only import weights_only
 
 def trained_alone(net: Supernet, *, epochs: int, steps_per_epoch: int, **settings) -> Search:
     """Trains the cell that the architecture says: gates as given, by `weights_only`."""
-    relaxation = masking.identity()
+    relaxation = samplers.identity()
     return weights_only(net, relaxation, epochs=epochs, steps_per_epoch=steps_per_epoch, **settings)
 
 
@@ -34,7 +34,7 @@ def random_search(
 ) -> Program:
     """`cells` random cells, each trained from new weights for `epochs / cells`; the best is found.
 
-    Cells are those of `masking.uniform_single_path`, no two alike; with one-hot gates the search
+    Cells are those of `samplers.uniform_single_path`, no two alike; with one-hot gates the search
     network is each cell's own network. The best is the most accurate on the validation half
     (ties: the lower loss); the architecture costs no further steps, where a bilevel method takes
     one for each step of its weights. `settings`: those of `weights_only`. Raises ValueError unless
@@ -65,7 +65,7 @@ def _begin(gates: Gates, state: SearchState) -> SearchState:
 
 
 def _different(space: Space, count: int, keep: int | None, seed: int) -> list[Gates]:
-    relaxation = masking.uniform_single_path(space, keep)
+    relaxation = samplers.uniform_single_path(space, keep)
     draw = jax.jit(lambda key: relaxation.gates({}, None, key=key, step=0))
     found: dict[bytes, Gates] = {}
     # Of as many cells as asked for, all are met in some count * log(count) draws.

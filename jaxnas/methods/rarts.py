@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import schedules
 from jaxnas.core.gates import relax
 from jaxnas.core.types import Arch, Batch, Key, Problem, Search, SearchState, Supernet, Weights
 from jaxnas.methods import optimisers
@@ -86,7 +86,7 @@ def rarts(
             "RARTS needs a positive weight of the training loss and a positive pull, "
             f"not {training_weight} and {pull}."
         )
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     txs = optimisers.adam_and_sgd(

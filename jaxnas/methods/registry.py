@@ -5,7 +5,7 @@ import inspect
 from typing import Any
 
 from jaxnas.core import stages
-from jaxnas.core.gates import masking, relax
+from jaxnas.core.gates import relax, samplers
 from jaxnas.core.stages import Program
 from jaxnas.methods import (
     beta_darts,
@@ -103,7 +103,7 @@ def methods() -> dict[str, Method]:
         "few-shot": _few_shot(),
         "blank": search(
             "all candidates equally open: for selection by perturbation", darts_pt.blank,
-            relaxation=masking.uniform,
+            relaxation=samplers.uniform,
         ),
         "spos": _spos(),
         "random": _random(),

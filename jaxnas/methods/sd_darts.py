@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
-from jaxnas.core.objectives import terms
+from jaxnas.core.objectives import distillation, terms
 from jaxnas.core.types import Search, Supernet
 from jaxnas.methods import optimisers
 
@@ -32,7 +32,7 @@ def sd_darts(
 
     The paper's constants are not public: number and spacing of teachers, vote and who is taught
     are ours, weight, temperature and warm-up (in epochs) those of SAF (AngusDujw/SAF), the rest
-    DARTS's. `taught` "both" distils the validation loss too. See `terms.self_distillation`.
+    DARTS's. `taught` "both" distils the validation loss too. See `distillation.self_distillation`.
     Raises ValueError for settings out of range, and where the search ends before it is taught.
     """
     if taught not in ("weights", "both"):
@@ -43,10 +43,10 @@ def sd_darts(
             f"A search of {epochs} epochs ends before it is taught, from epoch {begin} on: "
             "choose `warm_up` and `epochs_between_teachers` below `epochs`."
         )
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
-    lessons = terms.self_distillation(
+    lessons = distillation.self_distillation(
         net,
         relax.softmax(),
         every=epochs_between_teachers * steps_per_epoch,

@@ -51,7 +51,7 @@ def sharp_darts(
         loss,
         outer_objective=constraints.outer(loss, penalty, relaxation),
         **optimisers.adam_and_sgd(
-            search.per_epoch(annealing, steps_per_epoch),
+            schedules.per_epoch(annealing, steps_per_epoch),
             weight_decay=weight_decay,
             clip_norm=clip_norm,
             arch_learning_rate=arch_learning_rate,

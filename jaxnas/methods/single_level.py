@@ -5,7 +5,7 @@ The simplest rival of bilevel search. The optimisers, those of DARTS, are our ow
 
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Search, Supernet
@@ -27,7 +27,7 @@ def single_level(
 
     Raises ValueError for an impossible learning rate or length.
     """
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     arch_tx = optax.chain(
@@ -42,7 +42,5 @@ def single_level(
         net,
         relax.softmax(),
         terms.cross_entropy(),
-        tx=optax.partition(
-            {"arch": arch_tx, "weights": weight_tx}, {"arch": "arch", "weights": "weights"}
-        ),
+        tx=search.joint_tx(arch_tx, weight_tx),
     )

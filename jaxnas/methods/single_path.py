@@ -79,10 +79,7 @@ def single_path(
         net,
         relaxed,
         objective,
-        tx=optax.partition(
-            {"arch": descend(arch_rate), "weights": descend(learning_rate)},
-            {"arch": "arch", "weights": "weights"},
-        ),
+        tx=search.joint_tx(descend(arch_rate), descend(learning_rate)),
     )
 
 

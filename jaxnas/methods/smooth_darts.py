@@ -4,7 +4,7 @@ from typing import Literal
 
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.gates import perturb, relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Search, Supernet
@@ -44,10 +44,10 @@ def smooth_darts(
             f"Gates are moved by {radius} to {max_radius}: "
             "need 0 <= radius <= max_radius <= 1 and max_radius > 0."
         )
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
-    reach = search.per_epoch(optax.linear_schedule(radius, max_radius, epochs), steps_per_epoch)
+    reach = schedules.per_epoch(optax.linear_schedule(radius, max_radius, epochs), steps_per_epoch)
     if attack == "random":
         moved = perturb.random(reach)
     else:

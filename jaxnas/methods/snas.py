@@ -30,7 +30,7 @@ def snas(
     all cells of a type, no path is dropped (0.3 there), no cost of resources in the loss.
     Raises ValueError for an impossible learning rate, temperature or length.
     """
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     cooling = schedules.linear_decay(temperature, min_temperature, epochs)
@@ -43,10 +43,7 @@ def snas(
     )
     return search.single_level(
         net,
-        relax.gumbel_softmax(search.per_epoch(cooling, steps_per_epoch), mean=1.0, scale=0.01),
+        relax.gumbel_softmax(schedules.per_epoch(cooling, steps_per_epoch), mean=1.0, scale=0.01),
         terms.cross_entropy(),
-        tx=optax.partition(
-            {"arch": txs["arch_tx"], "weights": optax.chain(txs["clip_tx"], txs["weight_tx"])},
-            {"arch": "arch", "weights": "weights"},
-        ),
+        tx=search.joint_tx(txs["arch_tx"], optax.chain(txs["clip_tx"], txs["weight_tx"])),
     )

@@ -8,7 +8,7 @@ import functools
 
 import jax
 
-from jaxnas.core.gates import masking
+from jaxnas.core.gates import samplers
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Search, Space, Supernet
 from jaxnas.methods.weights_only import weights_only
@@ -34,7 +34,7 @@ def spos(
     """
     return weights_only(
         net,
-        masking.uniform_single_path(net.space, keep),
+        samplers.uniform_single_path(net.space, keep),
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         learning_rate=learning_rate,
@@ -64,7 +64,7 @@ def best_of_samples(
         raise ValueError(
             f"A search has epochs >= 1 and evaluates samples >= 1, not {epochs} and {samples}."
         )
-    paths = masking.uniform_single_path(space, keep)
+    paths = samplers.uniform_single_path(space, keep)
     method = functools.partial(spos, keep=keep, **settings)
 
     def stages() -> Program:

@@ -2,7 +2,7 @@
 
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Relaxation, Search, Supernet
 
@@ -24,7 +24,7 @@ def weights_only(
     The validation batch is not looked at. Raises ValueError for an impossible learning rate or
     length.
     """
-    rate = search.cosine_by_epoch(
+    rate = schedules.cosine_by_epoch(
         learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     weight_tx = optax.chain(
@@ -36,8 +36,5 @@ def weights_only(
         net,
         relaxation,
         terms.cross_entropy(),
-        tx=optax.partition(
-            {"arch": optax.set_to_zero(), "weights": weight_tx},
-            {"arch": "arch", "weights": "weights"},
-        ),
+        tx=search.joint_tx(optax.set_to_zero(), weight_tx),
     )

@@ -25,7 +25,8 @@ from jaxnas.pipelines.settings.limits import require
 from jaxnas.report import formatting
 from jaxnas.report import run_reader as folders
 from jaxnas.run import checkpoint, compilation_cache, step_runner
-from jaxnas.spaces import registry
+from jaxnas.spaces import discretise, registry
+from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.discretise import path_gates
 from jaxnas.spaces.genotype import Genotype
 
@@ -126,7 +127,7 @@ def searched(folder: Path) -> Searched:
     select = lambda gates: asked.select(stage.space, jax.device_get(gates))
     rate = chosen["learning_rate"]
     size, seed = settings.batch_size, settings.seed
-    opened = functools.partial(diagnostics.discrete_gates, stage.space)
+    opened = functools.partial(discretise.discrete_gates, stage.space)
     if searches.family(settings.space) == "grid":
         opened = lambda genotype: path_gates(stage.space, genotype, registry.WIDTHS)
     return Searched(stage, rate, size, seed, net, search, select, opened, found, state)
@@ -205,7 +206,7 @@ def measure(searched: Searched, asked: DiagnoseSettings) -> dict[str, Any]:
         "weights": _weights(searched, valid, asked),
         "gates": {
             "entropy": float(diagnostics.entropy(gates)),
-            "skips": diagnostics.skips(genotype),
+            "skips": genotypes.skips(genotype),
         },
         "discretisation": {
             "supernet": float(right.supernet),

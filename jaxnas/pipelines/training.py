@@ -13,7 +13,7 @@ import rich.console
 
 from jaxnas import data, run
 from jaxnas.core import metrics as core_metrics
-from jaxnas.core import search as searches
+from jaxnas.core import schedules as searches
 from jaxnas.core.types import Batch, Key, Network, Scalar, Stats, Weights
 from jaxnas.hardware import timing
 from jaxnas.nets import count

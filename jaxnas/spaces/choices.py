@@ -2,12 +2,7 @@
 
 from collections.abc import Sequence
 
-from jaxnas.core.types import Choice, Space
-
-# The candidate that gives zero: it has a gate and is computed nowhere.
-NONE = "none"
-# The candidate that DARTS- adds and never selects.
-AUXILIARY_SKIP = "auxiliary_skip"
+from jaxnas.core.types import AUXILIARY_SKIP, NONE, Choice, Space
 
 DARTS_CANDIDATES = (
     NONE,

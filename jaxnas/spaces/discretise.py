@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import Choice, Gates, Space
@@ -193,3 +194,30 @@ def _each(
             raise ValueError(f"Some gates of {key!r} are not finite: there is nothing to select.")
         cells[key] = cell(choice, rows)
     return Genotype(name, cells)
+
+
+def discrete_gates(space: Space, genotype: Genotype) -> Gates:
+    """Gates of 1 for what a genotype selected, of 0 for all else, dropped edges included.
+
+    Raises ValueError for a genotype of another space.
+    """
+    gates = {}
+    for name, choice in space.items():
+        if name not in genotype.cells:
+            raise ValueError(f"The genotype has no cell {name!r}: give one of this space.")
+        one_hot = [[0.0] * len(row) for row in choice.candidates]
+        for source, target, op in genotype.cells[name].edges:
+            if (source, target) not in choice.edges:
+                raise ValueError(
+                    f"The space has no edge {source} to {target} in {name!r}: give a genotype of "
+                    "this space."
+                )
+            row = choice.edges.index((source, target))
+            if op not in choice.candidates[row]:
+                raise ValueError(
+                    f"Edge {source} to {target} of {name!r} has no candidate {op!r}: give a "
+                    "genotype of this space."
+                )
+            one_hot[row][choice.candidates[row].index(op)] = 1.0
+        gates[name] = jnp.array(one_hot)
+    return gates

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas.core import hypergrad, search
+from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Term
@@ -267,7 +267,7 @@ GOLDEN = {0: 0.025, 1: 0.024976321, 2: 0.024905376, 10: 0.022708204, 25: 0.013, 
 
 @pytest.mark.parametrize(("epoch", "expected"), GOLDEN.items())
 def test_learning_rate_follows_the_cosine_of_the_epoch(epoch, expected):
-    rate = search.cosine_by_epoch(0.025, 0.001, epochs=50, steps_per_epoch=391)
+    rate = schedules.cosine_by_epoch(0.025, 0.001, epochs=50, steps_per_epoch=391)
     for n in (391 * epoch, 391 * epoch + 390):
         assert rate(jnp.array(n)) == pytest.approx(expected, rel=1e-6)
 

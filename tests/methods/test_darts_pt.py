@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.gates import masking, relax
+from jaxnas.core.gates import relax, samplers
 from jaxnas.core.stages import Selection, Stage, StageResult, one_stage
 from jaxnas.core.types import Choice, Supernet
 from jaxnas.methods import darts, darts_pt, pc_darts
@@ -188,7 +188,7 @@ def test_blank_perturbation_trains_no_architecture():
     space = {"cell": spaces.uniform(spaces.dag(1, 2), ("skip_connect", "tanh", "wide"))}
     program = darts_pt.perturbation(
         one_stage(space, 2, darts_pt.blank),
-        relaxation=masking.uniform(space),
+        relaxation=samplers.uniform(space),
         tuning=darts_pt.Tuning(interval=1),
         keep=1,
         seed=0,
@@ -238,7 +238,7 @@ def test_an_architecture_learning_rate_without_architecture_is_refused():
     done = done._replace(state=done.state._replace(arch={}))
     program = darts_pt.perturbation(
         one_stage(space, 1, darts_pt.blank),
-        relaxation=masking.uniform(space),
+        relaxation=samplers.uniform(space),
         tuning=darts_pt.Tuning(arch_learning_rate=1e-3),
         seed=0,
     )

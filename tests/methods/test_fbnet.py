@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core import search
+from jaxnas.core import schedules
 from jaxnas.core.gates import relax
 from jaxnas.methods import fbnet
 from tests import drive, toy
@@ -20,14 +20,14 @@ SPACE = toy.supernet().space
     ("epoch", "temperature"), [(0, 5), (1, 4.78), (10, 3.18822), (45, 0.66005), (89, 0.091143)]
 )
 def test_the_temperature_cools_as_in_the_paper(epoch, temperature):
-    at = search.per_epoch(fbnet.exponential_decay(5.0, 0.956), 10)
+    at = schedules.per_epoch(schedules.exponential_decay(5.0, 0.956), 10)
     for step in (10 * epoch, 10 * epoch + 9):
         assert float(at(step)) == pytest.approx(temperature, abs=1e-5)
 
 
 def test_nothing_overflows_at_the_end_of_the_schedule():
     """Even where logits are 50 apart."""
-    relaxation = relax.gumbel_softmax(fbnet.exponential_decay(5.0, 0.956))
+    relaxation = relax.gumbel_softmax(schedules.exponential_decay(5.0, 0.956))
     logits = jnp.array([[0.0, 50.0, -50.0, 1.0]])
 
     def loss(logits, key):
@@ -77,8 +77,8 @@ def test_the_best_of_the_samples_is_found():
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: fbnet.exponential_decay(5.0, 1.0), "cannot cool"),
-        (lambda: fbnet.exponential_decay(0.0, 0.9), "cannot cool"),
+        (lambda: schedules.exponential_decay(5.0, 1.0), "cannot cool"),
+        (lambda: schedules.exponential_decay(0.0, 0.9), "cannot cool"),
         (lambda: fbnet.best_of_samples(SPACE, epochs=2, samples=0, seed=0), "samples >= 1"),
         (
             lambda: functools.partial(fbnet.fbnet, toy.supernet())(**LENGTH | {"warm_up": 4}),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.gates import relax
-from jaxnas.core.objectives import terms
+from jaxnas.core.objectives import distillation, terms
 from jaxnas.core.types import Forward
 from jaxnas.methods import sd_darts
 from tests import toy
@@ -17,7 +17,7 @@ SETTINGS = {"every": 1, "weight": 0.5, "temperature": 2.0, "teachers": 3}
 
 
 def term(net=NET, **settings):
-    return terms.self_distillation(net, relax.softmax(), **SETTINGS | settings)
+    return distillation.self_distillation(net, relax.softmax(), **SETTINGS | settings)
 
 
 def point(seed):
