@@ -123,7 +123,7 @@ def bilevel(
         state, measured_next = moves[1](state)
         return _advance(state, terms), measured | measured_next
 
-    return Search(init, update, _gates_of(relax))
+    return Search(init, update, lambda s: relax.expected(s.arch, s.weights, step=s.step))
 
 
 def single_level(
@@ -152,7 +152,7 @@ def single_level(
         state = state._replace(stats=stats, weight_opt=opt, **both)
         return _advance(state, terms), {"loss/train": loss, "accuracy/train": accuracy}
 
-    return Search(init, update, _gates_of(relax))
+    return Search(init, update, lambda s: relax.expected(s.arch, s.weights, step=s.step))
 
 
 def joint_tx(
@@ -212,9 +212,3 @@ def _advance(state: SearchState, terms: dict[str, Term]) -> SearchState:
         for name, term in terms.items()
     }
     return state._replace(step=state.step + 1, memory=memory)
-
-
-def _gates_of(relax: Relaxation) -> Callable[[SearchState], Gates]:
-    if relax.expected is not None:
-        return lambda s: relax.expected(s.arch, s.weights, step=s.step)
-    return lambda s: relax.gates(s.arch, s.weights, key=s.key, step=s.step)

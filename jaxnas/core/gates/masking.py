@@ -78,4 +78,4 @@ def _wrapped(relaxation: Relaxation, init, change) -> Relaxation:
     def expected(arch: Arch, weights: Weights, **at) -> Gates:
         return change(arch, relaxation.expected(arch[FREE], weights, **at))
 
-    return Relaxation(init, gates, relaxation.expected and expected)
+    return Relaxation(init, gates, expected)

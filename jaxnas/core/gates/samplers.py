@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core.gates import relax
 from jaxnas.core.types import NONE, Arch, Choice, Gates, Key, Relaxation, Space, Weights
 
 
 def uniform(space: Space) -> Relaxation:
     """All candidates of an edge equally open; the architecture is empty, `{}`."""
     shares = {name: jnp.ones(c.shape) / c.shape[1] for name, c in space.items()}
-    return Relaxation(lambda key, space: {}, lambda arch, weights, **_: shares)
+    return relax.deterministic(lambda key, space: {}, lambda arch, weights, **_: shares)
 
 
 def identity() -> Relaxation:
@@ -19,7 +20,7 @@ def identity() -> Relaxation:
     def init(key: Key, space: Space) -> Arch:
         return {name: jnp.zeros(choice.shape) for name, choice in space.items()}
 
-    return Relaxation(init, lambda arch, weights, **_: arch)
+    return relax.deterministic(init, lambda arch, weights, **_: arch)
 
 
 def uniform_single_path(space: Space, keep: int | None = None) -> Relaxation:

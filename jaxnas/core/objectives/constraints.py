@@ -89,7 +89,7 @@ def lagrangian(
 
     def excess(arch: Arch, weights: Weights, step) -> Scalar:
         """log(E / most)"""
-        gates = limit.shares(expected(relaxation, arch, weights, step))
+        gates = limit.shares(relaxation.expected(arch, weights, step=step))
         return jnp.log(limit.expected(gates) / limit.most)
 
     def init(arch: Arch, weights: Weights) -> Multiplier:
@@ -167,10 +167,3 @@ def _fixed(limit: Limit, loss: Term, relaxation: Relaxation) -> Term:
 def outer(loss: Term, penalty: Penalty | None, relaxation: Relaxation) -> Term | None:
     """What judges validation batches: what the penalty makes of `loss`; None without one."""
     return None if penalty is None else penalty(loss, relaxation)
-
-
-def expected(relaxation: Relaxation, arch: Arch, weights: Weights, step) -> Gates:
-    """The gates that a step's own are drawn from, where they are drawn."""
-    if relaxation.expected is None:
-        return relaxation.gates(arch, weights, key=None, step=step)
-    return relaxation.expected(arch, weights, step=step)

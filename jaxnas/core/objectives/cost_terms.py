@@ -142,8 +142,6 @@ def tunas_reward(model: Model, target_ms: float, weight: float = -0.07) -> Rewar
 def _milliseconds(model: Model, relaxation: Relaxation | None) -> Callable[[Forward], Scalar]:
     if relaxation is None:
         return lambda forward: model(forward.gates)
-    if relaxation.expected is None:
-        return lambda f: model(relaxation.gates(f.arch, f.weights, key=None, step=f.step))
     return lambda f: model(relaxation.expected(f.arch, f.weights, step=f.step))
 
 

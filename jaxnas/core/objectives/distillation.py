@@ -56,10 +56,7 @@ def self_distillation(
         return Teachers(*rings, memory.count + is_due.astype(jnp.int32))
 
     def predict(arch: Arch, weights: Weights, forward: Forward) -> jax.Array:
-        if relaxation.expected is None:
-            gates = relaxation.gates(arch, weights, key=None, step=forward.step)
-        else:
-            gates = relaxation.expected(arch, weights, step=forward.step)
+        gates = relaxation.expected(arch, weights, step=forward.step)
         return net.apply(weights, forward.stats, gates, forward.batch.inputs)[0]
 
     def distilled(memory: Teachers, forward: Forward) -> Scalar:
