@@ -1,1 +1,3 @@
 """`jaxnas.spaces.choices`, under the name by which users' own space files import it."""
+
+from jaxnas.spaces.choices import *

@@ -25,8 +25,8 @@ from jaxnas.methods import darts as darts_method
 from jaxnas.methods import pc_darts
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import discretise
-from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.darts import network as darts_network
+from jaxnas.spaces.darts import notation as genotypes
 from jaxnas.spaces.darts import supernet as darts
 from tools import golden_file, golden_start, torch_names
 from tools.golden_file import Values
@@ -113,7 +113,7 @@ def _supernet(values: Values) -> Errors:
         errors["unrolled_valid_loss"] = _error(ahead, values["unrolled_valid_loss"])
         errors[f"hypergrad_{name}"] = _arch_error(grads, values, f"hypergrad_{name}")
     found = discretise.top_edges_per_node(given.net.space, given.relax.gates(given.arch, None))
-    published = genotypes.from_darts(str(values["genotype"]))
+    published = genotypes.from_pairs(str(values["genotype"]))
     return errors | {"genotype": 0.0 if found == published else math.inf}
 
 
@@ -168,7 +168,7 @@ def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
 
 
 def _derived(values: Values) -> Errors:
-    genotype = genotypes.from_darts(str(values["genotype"]))
+    genotype = genotypes.from_pairs(str(values["genotype"]))
     cells, classes = golden_file.depth(values), values["param/classifier.bias"].shape[0]
     reductions = golden_file.reductions(values)
     imagenet = "param/stem0.0.weight" in values

@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxnas.core.types import Choice, Space, Weights
 from jaxnas.nets import mixed_edges
-from jaxnas.spaces.darts import supernet as darts
 
 STAGE = "cells"  # of NAS-Bench-201's stages, whose weights have the cell as first axis
 LOOPS = ("edges", "edges_from_inputs")
@@ -43,8 +42,10 @@ def plans(choice: Choice, reduces: bool) -> dict[str, mixed_edges.EdgeLoop]:
     every = tuple(range(len(choice.edges)))
     if not reduces:
         return {"edges": mixed_edges.edge_loop(choice, every)}
-    outer = tuple(e for e in every if choice.edges[e][0] < darts.INPUTS)
-    inner = tuple(e for e in every if choice.edges[e][0] >= darts.INPUTS)
+    # The nodes before the first that an edge enters are the inputs of the cell.
+    inputs = min(target for _, target in choice.edges)
+    outer = tuple(e for e in every if choice.edges[e][0] < inputs)
+    inner = tuple(e for e in every if choice.edges[e][0] >= inputs)
     rows = {"edges_from_inputs": outer, "edges": inner}
     return {name: mixed_edges.edge_loop(choice, edges) for name, edges in rows.items() if edges}
 

@@ -1,75 +1,64 @@
-"""Inverted bottlenecks and the networks that mobile genotypes say.
+"""The inverted bottleneck of MobileNetV2, with groups and squeeze-and-excitation.
 
-Widen by a 1x1 convolution, look around by a depthwise one, narrow by a 1x1 one.
-MobileNetV2, https://arxiv.org/abs/1801.04381
+https://arxiv.org/abs/1801.04381: a 1x1 convolution that widens, a depthwise one, a 1x1 one that
+narrows. Submodules bear the names of checkpoint paths: `widen`, `look`, `narrow`.
 """
 
 import functools
-import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core.types import Network
-from jaxnas.nets import batch_norm, lowering
+from jaxnas.nets import lowering, ops
 from jaxnas.nets.batch_norm import Norm
-from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile.chain import Block, Chain, Layer
 
 ACTIVATIONS = {"relu": nn.relu, "relu6": nn.relu6, "hswish": nn.hard_swish}
-GATES = {"sigmoid": nn.sigmoid, "hard_sigmoid": nn.hard_sigmoid}
+SQUEEZE_GATES = {"sigmoid": nn.sigmoid, "hard_sigmoid": nn.hard_sigmoid}
+
+# Kernels of mobile networks begin as those of Single-Path NAS do.
+pointwise = functools.partial(ops.Pointwise, initializer=ops.he_normal)
+depthwise = functools.partial(ops.Depthwise, initializer=ops.he_normal)
 
 
-class Pointwise(nn.Module):
-    """1x1 convolution without bias, in groups: the kernel is `[C, O]` or `[groups, C, O]`."""
+class InvertedBottleneck(nn.Module):
+    """Widen, depthwise convolution, squeeze and excite, narrow; a residual one where sizes agree.
 
-    features: int
-    groups: int = 1
+    Without a first convolution where `hidden` features are as many as enter.
+    """
 
-    @nn.compact
-    def __call__(self, x):
-        inputs, outputs = x.shape[-1] // self.groups, self.features // self.groups
-        shape = (inputs, outputs) if self.groups == 1 else (self.groups, inputs, outputs)
-        kernel = self.param("kernel", he_normal(self.features), shape, x.dtype)
-        if self.groups == 1:
-            return lowering.pointwise(x, kernel)
-        y = jnp.einsum("bhwgi,gio->bhwgo", x.reshape(*x.shape[:3], self.groups, inputs), kernel)
-        return y.reshape(*x.shape[:3], self.features)
-
-
-class Depthwise(nn.Module):
-    """One k x k kernel a channel, padded as `padding` says."""
-
-    size: int
+    features: int  # that leave
+    hidden: int  # between the two 1x1 convolutions
+    kernel: int
     stride: int
-    padding: str
+    norm: Norm
+    groups: int = 1  # of both 1x1 convolutions
+    squeezed: int = 0  # features between squeeze and excitation; 0: there is neither
+    squeeze_gate: str = "sigmoid"
+    activation: str = "relu"
+    padding: lowering.Padding = "symmetric"
 
     @nn.compact
     def __call__(self, x):
-        shape = (self.size, self.size, x.shape[-1])
-        kernel = self.param("kernel", he_normal(self.size**2), shape, x.dtype)
-        return depthwise_convolution(x, kernel, self.stride, self.padding)
-
-
-class Stem(nn.Module):
-    """Full 3x3 convolution."""
-
-    features: int
-    stride: int
-    padding: str
-
-    @nn.compact
-    def __call__(self, x):
-        shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", he_normal(9 * self.features), shape, x.dtype)
-        run = lambda x: lowering.convolution(x, kernel, self.stride)
-        return padded(run, x, self.stride, self.padding)
+        activation, y = ACTIVATIONS[self.activation], x
+        if self.hidden != x.shape[-1]:
+            y = pointwise(self.hidden, groups=self.groups, name="widen")(y)
+            y = activation(self.norm(name="widen_norm")(y))
+        y = channel_shuffle(y, self.groups)
+        y = depthwise(self.kernel, self.stride, padding=self.padding, name="look")(y)
+        y = activation(self.norm(name="look_norm")(y))
+        if self.squeezed:
+            y = SqueezeExcite(self.squeezed, self.squeeze_gate, name="squeeze")(y)
+        y = pointwise(self.features, groups=self.groups, name="narrow")(y)
+        y = self.norm(name="narrow_norm")(y)
+        return x + y if self.stride == 1 and self.features == x.shape[-1] else y
 
 
 class SqueezeExcite(nn.Module):
-    """Scales every channel by what the mean of all channels says."""
+    """Channels times gates in [0, 1] that come of the means of all channels.
+
+    https://arxiv.org/abs/1709.01507
+    """
 
     squeezed: int
     gate: str
@@ -78,166 +67,14 @@ class SqueezeExcite(nn.Module):
     def __call__(self, x):
         y = jnp.mean(x, (1, 2))
         y = nn.relu(dense(self.squeezed, y, "squeeze"))
-        return x * GATES[self.gate](dense(x.shape[-1], y, "excite"))[:, None, None]
+        return x * SQUEEZE_GATES[self.gate](dense(x.shape[-1], y, "excite"))[:, None, None]
 
 
-class Bottleneck(nn.Module):
-    """An inverted bottleneck; the image is added where it fits.
-
-    An expansion of 1 has no first convolution.
-    """
-
-    layer: Layer
-    block: Block
-    chain: Chain
-    norm: Norm
-
-    @nn.compact
-    def __call__(self, x):
-        layer, what, chain = self.layer, self.block, self.chain
-        activation = ACTIVATIONS[what.activation or chain.activation]
-        hidden, y = chains.hidden(layer, what), x
-        if hidden != layer.inputs:
-            y = Pointwise(hidden, what.groups, name="widen")(y)
-            y = activation(self.norm(name="widen_norm")(y))
-        y = shuffled(y, what.groups)
-        y = Depthwise(what.kernel, layer.stride, chain.padding, name="look")(y)
-        y = activation(self.norm(name="look_norm")(y))
-        if what.squeeze:
-            squeezed = squeezed_features(layer, what, chain)
-            y = SqueezeExcite(squeezed, chain.squeeze.gate, name="squeeze")(y)
-        y = Pointwise(layer.features, what.groups, name="narrow")(y)
-        y = self.norm(name="narrow_norm")(y)
-        return x + y if layer.residual else y
-
-
-class MobileStem(nn.Module):
-    """Stem convolution, normalisation, activation."""
-
-    chain: Chain
-    norm: Norm
-
-    @nn.compact
-    def __call__(self, x):
-        chain = self.chain
-        x = Stem(chain.stem, chain.stem_stride, chain.padding, name="convolution")(x)
-        return ACTIVATIONS[chain.outer_activation](self.norm(name="norm")(x))
-
-
-class MobileHead(nn.Module):
-    """1x1 convolution, mean over the pixels, linear layers; logits. Dropout where `dropping`."""
-
-    chain: Chain
-    classes: int
-    norm: Norm
-    dropping: bool
-
-    @nn.compact
-    def __call__(self, x):
-        chain, activation = self.chain, ACTIVATIONS[self.chain.outer_activation]
-        x = Pointwise(chain.head, name="convolution")(x)
-        x = jnp.mean(activation(self.norm(name="norm")(x)), (1, 2))
-        if chain.hidden:
-            x = activation(dense(chain.hidden, x, "hidden"))
-        x = nn.Dropout(chain.dropout, deterministic=not self.dropping, name="dropout")(x)
-        return dense(self.classes, x, "classifier")
-
-
-class MobileNetwork(nn.Module):
-    """Front, the chosen blocks, back."""
-
-    chain: Chain
-    chosen: tuple[str, ...]
-    classes: int
-    training: bool
-
-    @nn.compact
-    def __call__(self, x):
-        norm = chain_norm(self.chain, batch_norm.norms(True, self.training).outside)
-        x = MobileStem(self.chain, norm, name="front")(x)
-        for i, (layer, name) in enumerate(zip(chains.layers(self.chain), self.chosen, strict=True)):
-            if name != chains.SKIP:
-                what = chains.block(name)
-                x = Bottleneck(layer, what, self.chain, norm, name=f"layer_{i}")(x)
-        return MobileHead(self.chain, self.classes, norm, self.training, name="back")(x)
-
-
-def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network:
-    """The network of a mobile genotype: `chain.genotype(chain)` where the chain is fixed.
-
-    `apply` drops features before the classifier with the chain's `dropout` and the key it is
-    given. It has neither an auxiliary head nor dropped paths: `apply` refuses a `drop_path` other
-    than None and the number 0. Raises GenotypeError for a genotype that is not the chain's,
-    ValueError for a chain that cannot be, and at `init` for images too small for its halvings.
-    """
-    chosen = chains.operations(chain, genotype)
-    check_classes(classes)
-    make = functools.partial(MobileNetwork, chain, chosen, classes)
-    trained, used = make(training=True), make(training=False)
-
-    def init(key, inputs):
-        chains.check_image(chain, *inputs.shape[1:3])
-        k_weights, k_dropout = jax.random.split(key)
-        sample = jnp.zeros((1, *inputs.shape[1:]), inputs.dtype)
-        variables = trained.init({"params": k_weights, "dropout": k_dropout}, sample)
-        return variables["params"], variables["stats"]
-
-    def apply(weights, stats, inputs, key, drop_path):
-        if drop_path is not None and (not isinstance(drop_path, (int, float)) or drop_path != 0):
-            raise ValueError("Mobile networks drop no paths: give drop_path=0.")
-        variables = {"params": weights, "stats": stats}
-        logits, moved = trained.apply(variables, inputs, mutable=["stats"], rngs={"dropout": key})
-        return (logits, None), moved["stats"]
-
-    def infer(weights, stats, inputs):
-        return used.apply({"params": weights, "stats": stats}, inputs)
-
-    return Network(init, apply, infer)
-
-
-def check_classes(classes: int) -> None:
-    """Raises ValueError below two classes."""
-    if classes < 2:
-        raise ValueError(f"A network tells at least 2 classes apart, not {classes}.")
-
-
-def chain_norm(chain: Chain, norm: Norm) -> Norm:
-    """`norm` with the chain's decay and epsilon."""
-    return functools.partial(norm, decay=chain.decay, epsilon=chain.epsilon)
-
-
-def depthwise_convolution(x: jax.Array, kernel: jax.Array, stride: int, padding: str) -> jax.Array:
-    """Depthwise convolution of `[B, H, W, C]` by `[k, k, C]`."""
-    return padded(lambda x: lowering.depthwise(x, kernel, stride, 1), x, stride, padding)
-
-
-def padded(run, x: jax.Array, stride: int, padding: str) -> jax.Array:
-    """`run(x)`, a convolution that pads symmetrically, with the padding that is asked for.
-
-    At stride 2 TensorFlow's 'same' has its windows one pixel later on even sides: a zero is put in
-    front and the first window left out.
-    """
-    late = [padding == "same" and stride == 2 and n % 2 == 0 for n in x.shape[1:3]]
-    if any(late):
-        x = jnp.pad(x, ((0, 0), *((int(n), 0) for n in late), (0, 0)))
-    return run(x)[:, int(late[0]) :, int(late[1]) :]
-
-
-def shuffled(x: jax.Array, groups: int) -> jax.Array:
-    """Channels of all groups taken in turn: https://arxiv.org/abs/1707.01083"""
+def channel_shuffle(x: jax.Array, groups: int) -> jax.Array:
+    """Channels of all groups taken in turn. ShuffleNet, https://arxiv.org/abs/1707.01083"""
     if groups == 1:
         return x
     return x.reshape(*x.shape[:3], groups, -1).swapaxes(3, 4).reshape(x.shape)
-
-
-def squeezed_features(layer: Layer, what: Block, chain: Chain) -> int:
-    """Features between squeeze and excitation."""
-    rule = chain.squeeze
-    features = rule.ratio * (layer.inputs if rule.of == "input" else chains.hidden(layer, what))
-    if rule.divisor == 1:
-        return max(1, int(features))
-    found = max(rule.divisor, int(features + rule.divisor / 2) // rule.divisor * rule.divisor)
-    return found if found >= 0.9 * features else found + rule.divisor
 
 
 def dense(features: int, x: jax.Array, name: str) -> jax.Array:
@@ -248,14 +85,3 @@ def dense(features: int, x: jax.Array, name: str) -> jax.Array:
     bound = features**-0.5
     uniform = lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound)
     return nn.Dense(features, kernel_init=uniform, param_dtype=x.dtype, name=name)(x)
-
-
-def he_normal(fan_out: int) -> nn.initializers.Initializer:
-    """Normal with variance 2 / fan_out; Single-Path NAS counts k * k for a depthwise kernel."""
-    deviation = math.sqrt(2 / fan_out)
-
-    # Drawn flat: XLA takes six times longer to compile draws of four dimensions.
-    def init(key, shape, dtype=jnp.float32):
-        return deviation * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
-
-    return init

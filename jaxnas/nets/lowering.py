@@ -1,15 +1,15 @@
 """How a primitive is computed, so that XLA compiles few operations and runs them fast.
 
-Images are `[B, H, W, C]`, kernels `[k, k, C]` (depthwise) or `[k, k, C, O]` (full). Padding is
-symmetric, as in torch: XLA's SAME pads the other side at stride 2. XLA runs grouped convolutions
-on the CPU, and the gradients of full ones inside its loops (jax-ml/jax#12868), 5 to 80 times
-slower than the forms below; figures are in docs/performance.md. None of them scatters, so their
-gradients are deterministic on every backend.
+Images are `[B, H, W, C]`, kernels `[k, k, C]` (depthwise) or `[k, k, C, O]` (full). XLA runs
+grouped convolutions on the CPU, and the gradients of full ones inside its loops
+(jax-ml/jax#12868), 5 to 80 times slower than the forms below; figures are in docs/performance.md.
+None of them scatters, so their gradients are deterministic on every backend.
 """
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,17 @@ from jaxnas.nets import adjoint
 
 # Into how many groups the images of a batch fall where a kernel's gradient is summed.
 GROUPS = 8
+# Of convolutions: that of torch, the same on both sides, or TensorFlow's 'same', which at stride 2
+# has its windows one pixel later on even sides.
+Padding = Literal["symmetric", "same"]
 
 
-def depthwise(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
+def depthwise(
+    x: jax.Array, kernel: jax.Array, stride: int, dilation: int, padding: Padding = "symmetric"
+) -> jax.Array:
     """Depthwise convolution as a sum of shifted products; size divided by `stride`, rounded up."""
-    return _depthwise(x, kernel, stride=stride, dilation=dilation)
+    run = functools.partial(_depthwise, stride=stride, dilation=dilation)
+    return _with_padding(lambda x: run(x, kernel), x, stride, padding)
 
 
 def max_pool(x: jax.Array, stride: int) -> jax.Array:
@@ -41,11 +47,26 @@ def pointwise(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     return _pointwise(x[:, ::stride, ::stride], kernel)
 
 
-def convolution(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """Full convolution with padding (k - 1) / 2, for stride 1 or 2 and odd kernels.
+def convolution(
+    x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Padding = "symmetric"
+) -> jax.Array:
+    """Full convolution padded by (k - 1) / 2, for stride 1 or 2 and odd kernels."""
+    return _with_padding(lambda x: _full(x, kernel, stride), x, stride, padding)
 
-    Stride 2 is stride 1 over an image whose 2x2 blocks are channels.
-    """
+
+def _with_padding(
+    run: Callable[[jax.Array], jax.Array], x: jax.Array, stride: int, padding: Padding
+) -> jax.Array:
+    """`run(x)`, a convolution that pads symmetrically, with the padding that is asked for."""
+    late = [padding == "same" and stride == 2 and n % 2 == 0 for n in x.shape[1:3]]
+    if any(late):
+        # A zero in front, and the first window left out: all windows begin one pixel later.
+        x = jnp.pad(x, ((0, 0), *((int(n), 0) for n in late), (0, 0)))
+    return run(x)[:, int(late[0]) :, int(late[1]) :]
+
+
+def _full(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Stride 2 is stride 1 over an image whose 2x2 blocks are channels."""
     size = kernel.shape[0]
     if size == 1:
         return pointwise(x, kernel[0, 0], stride)

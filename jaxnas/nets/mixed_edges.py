@@ -15,9 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.types import Choice
+from jaxnas.core.types import NONE, Choice
 from jaxnas.nets.ops import Identity, Norm, OpFactory, Ops
-from jaxnas.spaces.choices import NONE
 
 Execute = Literal["all", "selected", "surrogate"]
 

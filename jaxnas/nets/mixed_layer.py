@@ -8,13 +8,76 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import Stats, Weights
-from jaxnas.spaces.mobile.supernet import Mixture, Run, all_alive
 
 Execute = Literal["all", "selected", "surrogate", "recomputed", "two"]
+
+# What a candidate does: (weights, statistics of all candidates, image) -> (image, those statistics
+# moved).
+Run = Callable[[Weights, Stats, jax.Array], tuple[jax.Array, Stats]]
+# mixture(runs, weights, gates, statistics, image) -> (image, statistics); one run and one gate a
+# candidate. All runs take and give the same shapes, so that `jax.lax.switch` may pick one of them.
+Mixture = Callable[[Sequence[Run], Weights, jax.Array, Stats, jax.Array], tuple[jax.Array, Stats]]
+
+
+def all_alive(runs: Sequence[Run], weights: Weights, gates: jax.Array, stats: Stats, x: jax.Array):
+    """`sum_o gate_o op_o(x)`: every candidate is computed."""
+    total = 0.0
+    for i, run in enumerate(runs):
+        y, stats = run(weights, stats, x)
+        total += gates[i] * y
+    return total, stats
+
+
+class MixedLayer(nn.Module):
+    """One layer, a mixture of its candidates; the call takes (image, f32[candidates] gates).
+
+    A candidate is its name and what makes its module, called with `parent=None`; None is the
+    identity. The last candidate is not the only identity: a layer has one module at least.
+    """
+
+    candidates: tuple[tuple[str, Callable[..., nn.Module] | None], ...]
+    mixture: Mixture
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, gates: jax.Array) -> jax.Array:
+        # Modules without a parent: a mixture is a function of their weights and statistics.
+        ops = {name: make(parent=None) for name, make in self.candidates if make is not None}
+        if self.is_initializing():
+            for name, op in ops.items():
+                y, made = op.init_with_output(self.make_rng("params"), x)
+                for kind, tree in made.items():
+                    self.put_variable(kind, name, tree)
+            return y
+        weights, stats = (dict(self.variables[kind]) for kind in ("params", "stats"))
+
+        def mix(weights, gates, stats, x):
+            runs = tuple(
+                functools.partial(_run, ops[name], name) if name in ops else _stay
+                for name, _ in self.candidates
+            )
+            return self.mixture(runs, weights, gates, stats, x)
+
+        y, moved = (jax.checkpoint(mix) if self.remat else mix)(weights, gates, stats, x)
+        if self.is_mutable_collection("stats"):
+            for name, tree in moved.items():
+                self.put_variable("stats", name, tree)
+        return y
+
+
+def _run(op: nn.Module, name: str, weights: Weights, stats: Stats, x: jax.Array):
+    variables = {"params": weights[name], "stats": stats[name]}
+    y, moved = op.apply(variables, x, mutable=["stats"])
+    return y, {**stats, name: moved["stats"]}
+
+
+def _stay(weights: Weights, stats: Stats, x: jax.Array):
+    return x, stats
 
 
 def mixture(execute: Execute) -> Mixture:

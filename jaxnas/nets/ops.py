@@ -17,49 +17,86 @@ from jaxnas.nets.batch_norm import Norm
 
 OpFactory = Callable[..., nn.Module]  # factory(features, stride, norm) -> module
 Ops = Mapping[str, OpFactory]
+# (fan in, fan out) -> how a kernel is drawn.
+FanInitializer = Callable[[int, int], nn.initializers.Initializer]
+
+
+def torch_uniform(fan_in: int, fan_out: int = 0) -> nn.initializers.Initializer:
+    """torch's default: uniform within 1 / sqrt(fan_in) of zero, whatever the fan out."""
+    bound = fan_in**-0.5
+
+    # Drawn flat: XLA takes six times longer to compile draws of four dimensions.
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, math.prod(shape), dtype, -bound, bound).reshape(shape)
+
+    return init
+
+
+def he_normal(fan_in: int, fan_out: int) -> nn.initializers.Initializer:
+    """Normal with variance 2 / fan_out, whatever the fan in. https://arxiv.org/abs/1502.01852"""
+    deviation = math.sqrt(2 / fan_out)
+
+    # Drawn flat, as above.
+    def init(key, shape, dtype=jnp.float32):
+        return deviation * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+    return init
 
 
 class Depthwise(nn.Module):
-    """One k x k kernel a channel."""
+    """Depthwise convolution, one k x k kernel a channel; both fans are k * k."""
 
     size: int
     stride: int = 1
     dilation: int = 1
+    padding: lowering.Padding = "symmetric"
+    initializer: FanInitializer = torch_uniform
 
     @nn.compact
     def __call__(self, x):
-        shape = (self.size, self.size, x.shape[-1])
-        kernel = self.param("kernel", torch_uniform(self.size**2), shape, x.dtype)
-        return lowering.depthwise(x, kernel, self.stride, self.dilation)
+        shape, fan = (self.size, self.size, x.shape[-1]), self.size**2
+        kernel = self.param("kernel", self.initializer(fan, fan), shape, x.dtype)
+        return lowering.depthwise(x, kernel, self.stride, self.dilation, self.padding)
 
 
 class Pointwise(nn.Module):
-    """1x1 convolution without bias."""
+    """1x1 convolution without bias, in groups: the kernel is `[C, O]` or `[groups, C, O]`."""
 
     features: int
     stride: int = 1
+    groups: int = 1
+    initializer: FanInitializer = torch_uniform
 
     @nn.compact
     def __call__(self, x):
-        shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", torch_uniform(shape[0]), shape, x.dtype)
-        return lowering.pointwise(x, kernel, self.stride)
+        inputs, outputs = x.shape[-1] // self.groups, self.features // self.groups
+        shape = (inputs, outputs) if self.groups == 1 else (self.groups, inputs, outputs)
+        initializer = self.initializer(inputs, self.features)
+        kernel = self.param("kernel", initializer, shape, x.dtype)
+        if self.groups == 1:
+            return lowering.pointwise(x, kernel, self.stride)
+        x = x[:, :: self.stride, :: self.stride]
+        y = jnp.einsum("bhwgi,gio->bhwgo", x.reshape(*x.shape[:3], self.groups, inputs), kernel)
+        return y.reshape(*x.shape[:3], self.features)
 
 
 class Convolution(nn.Module):
-    """Full k x k convolution, padded by (k - 1) / 2."""
+    """Full k x k convolution."""
 
     features: int
     size: int
     stride: int = 1
     bias: bool = False
+    padding: lowering.Padding = "symmetric"
+    initializer: FanInitializer = torch_uniform
 
     @nn.compact
     def __call__(self, x):
         shape = (self.size, self.size, x.shape[-1], self.features)
-        uniform = torch_uniform(self.size**2 * x.shape[-1])
-        y = lowering.convolution(x, self.param("kernel", uniform, shape, x.dtype), self.stride)
-        return y + self.param("bias", uniform, shape[-1:], x.dtype) if self.bias else y
+        initializer = self.initializer(self.size**2 * x.shape[-1], self.size**2 * self.features)
+        kernel = self.param("kernel", initializer, shape, x.dtype)
+        y = lowering.convolution(x, kernel, self.stride, self.padding)
+        return y + self.param("bias", initializer, shape[-1:], x.dtype) if self.bias else y
 
 
 class Identity(nn.Module):
@@ -240,17 +277,6 @@ def classifier(classes: int, x: jax.Array) -> jax.Array:
         classes, kernel_init=uniform, bias_init=uniform, param_dtype=x.dtype, name="classifier"
     )
     return dense(jnp.mean(x, (1, 2)))
-
-
-def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
-    """torch's default: uniform within 1 / sqrt(fan_in) of zero."""
-    bound = fan_in**-0.5
-
-    # Drawn flat: XLA takes six times longer to compile draws of four dimensions.
-    def init(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, math.prod(shape), dtype, -bound, bound).reshape(shape)
-
-    return init
 
 
 def skip_connect(features: int, stride: int, norm: Norm) -> nn.Module:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxnas.run import files
+
 Figure = Any  # matplotlib.figure.Figure
 
 
@@ -108,27 +110,17 @@ def svg(fig: Figure, label: str) -> str:
 
 
 def save_png(fig: Figure, path: str | os.PathLike[str]) -> Path:
-    """Writes the figure at three times its size on the house's paper; never half a file."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        fig.savefig(partial, format="png", dpi=216, facecolor=LIGHT["surface"])
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+    """Writes the figure at three times its size on an opaque ground, atomically. Raises OSError."""
+    with files.atomic_write(path) as file:
+        fig.savefig(file, format="png", dpi=216, facecolor=LIGHT["surface"])
+    return Path(path)
 
 
 def save_text(text: str, path: str | os.PathLike[str]) -> Path:
-    """Writes text as UTF-8; never half a file."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+    """Writes text as UTF-8, atomically. Raises OSError."""
+    with files.atomic_write(path) as file:
+        file.write(text.encode())
+    return Path(path)
 
 
 def themed(picture: str, prefix: str) -> str:

@@ -1,14 +1,12 @@
 """A picture of predicted against measured values."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from jaxnas.run import run_folder
+from jaxnas.run import files
 
 
 def predicted_against_measured(
@@ -27,7 +25,5 @@ def predicted_against_measured(
     axes.set(xlabel=f"measured, {unit}", ylabel=f"predicted, {unit}", title=device)
     axes.legend(loc="upper left")
     canvas = FigureCanvasSVG(figure)
-    with run_folder.writing(path), tempfile.TemporaryDirectory(dir=Path(path).parent) as place:
-        whole = Path(place) / "plot.svg"
-        canvas.print_svg(whole)
-        os.replace(whole, path)
+    with files.as_run_error(path), files.atomic_write(path) as file:
+        canvas.print_svg(file)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxnas.spaces import genotype
+from jaxnas.spaces import genotype, registry
 
 
 class RunContents(NamedTuple):
@@ -47,7 +47,7 @@ def read(folder: Path) -> RunContents:
 def read_genotype(path: Path) -> genotype.Genotype:
     """The genotype in a file; raises OSError and `genotype.GenotypeError`."""
     with path.open("rb") as file:
-        return genotype.from_json(file.read(genotype.LIMIT + 1).decode("utf-8", "replace"))
+        return registry.parse_genotype(file.read(genotype.LIMIT + 1).decode("utf-8", "replace"))
 
 
 def _text(path: Path, what: str, missing: list[str]) -> str | None:

@@ -22,6 +22,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from jaxnas.run import files
+
 FORMAT = 1  # of the note
 NOTE = "jaxnas.json"
 SPARE_BYTES = 2**20  # what a checkpoint takes beside its leaves
@@ -192,12 +194,8 @@ def _attempt(action: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _write_note(path: Path, note: dict[str, Any]) -> None:
-    temporary = path / f".{NOTE}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(note | {"files": _hashes(path)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path / NOTE)
+    with files.atomic_write(path / NOTE) as file:
+        file.write(json.dumps(note | {"files": _hashes(path)}).encode())
 
 
 def _read_note(path: Path) -> dict[str, Any]:
@@ -215,9 +213,9 @@ def _read_note(path: Path) -> dict[str, Any]:
 
 def _hashes(path: Path) -> dict[str, str]:
     """SHA-256 of each file of a checkpoint but the note, by its path within."""
-    files = sorted(file for file in path.rglob("*") if file.is_file() and NOTE not in file.name)
+    hashed = sorted(file for file in path.rglob("*") if file.is_file() and NOTE not in file.name)
     hashes = {}
-    for file in files:
+    for file in hashed:
         with open(file, "rb") as content:
             digest_of_file = hashlib.file_digest(content, "sha256").hexdigest()
         hashes[file.relative_to(path).as_posix()] = digest_of_file

@@ -21,7 +21,7 @@ from jaxnas.run import (
     signals,
     step_runner,
 )
-from jaxnas.run.run_folder import RunError
+from jaxnas.run.files import RunError
 
 State = Any  # a pytree with a field `step`, i32[]
 
@@ -58,7 +58,7 @@ def loop(
     skip_limits: Mapping[str, float] | None = None,
     tensorboard: bool = True,
     title: str = "run",
-    figures: tuple[tuple[str, str, str], ...] = progress.SHOWN,
+    figures: tuple[tuple[str, str, str], ...] = progress.METRICS,
     console: rich.console.Console | None = None,
 ) -> RunResult:
     """Takes `state` from the last checkpoint in `folder`, or from step 0, to `total_steps`.
@@ -108,7 +108,7 @@ def loop(
         if start:
             note(f"{title}: goes on after step {start} of {total_steps}")
         written = enter(metric_writer.open_writer(folder, start, tensorboard))
-        show = enter(progress.show(title, start, total_steps, steps_per_epoch, figures, console))
+        bar = enter(progress.run_bar(title, start, total_steps, steps_per_epoch, console, figures))
         watch = health.warn_on_collapse(skip_limits or {}, note)
         step = saved = start
         saved_s = time.monotonic()
@@ -139,7 +139,7 @@ def loop(
             with _memory_errors():
                 if not work.is_compiled(length):
                     began = time.monotonic()
-                    with show.compiling():
+                    with bar.compiling():
                         compiled = work.compile(state, length)
                     compile_s = (compile_s or 0.0) + time.monotonic() - began
                     needed_bytes = max(memory.needed(compiled) or 0, needed_bytes or 0) or None
@@ -168,7 +168,7 @@ def loop(
                     epoch_line = _report(on_epoch(state), epoch_line, written)
                     watch(epoch_line)
             left_s = spent_s / (step - start) * (total_steps - step)
-            show.moved(lines, epoch_line, left_s)
+            bar.update(lines, epoch_line, left_s)
             if step == total_steps or checkpoint_policy.is_due(saving, keep, step, saved, saved_s):
                 save()
             stop_if_asked()

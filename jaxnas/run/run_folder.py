@@ -4,19 +4,15 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from jaxnas.run import provenance
+from jaxnas.run import files, provenance
+from jaxnas.run.files import RunError
 
 SETTINGS, LOCK = "settings.json", "run.lock"
 RESULTS = ("metrics.jsonl", "gates.jsonl", "checkpoints")
-
-
-class RunError(ValueError):
-    """A run that cannot start or go on, with the cure."""
 
 
 @contextlib.contextmanager
@@ -30,54 +26,12 @@ def claim(
     live process holds the folder, if its settings are others, or if it cannot be written.
     """
     folder = Path(folder).absolute()
-    with writing(folder):
+    with files.as_run_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with opened(folder / LOCK, "a+b") as lock:
+    with files.open_unbuffered(folder / LOCK, "a+b") as lock:
         _hold(lock, folder)
         _settle(folder, dict(record), note)
         yield folder
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError of the block into a RunError that names the path and a cure."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RunError(
-            f"Cannot write {error.filename or path}: {reason}. Make room or give write "
-            "permission, then run the same command again."
-        ) from error
-
-
-def opened(path: Path, mode: str) -> IO[bytes]:
-    """An unbuffered binary file, or a RunError that names the cure.
-
-    Unbuffered, so that what a full disk refused is not tried again when the file is closed.
-    """
-    with writing(path):
-        return open(path, mode, buffering=0)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Puts a whole file in place at once: no reader ever sees half of it.
-
-    Raises RunError if the folder is read-only, the disk full, or the like.
-    """
-    path = Path(path)
-    with writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
 
 
 def _hold(lock: IO[bytes], folder: Path) -> None:
@@ -94,7 +48,7 @@ def _hold(lock: IO[bytes], folder: Path) -> None:
         raise RunError(
             f"Cannot lock {folder / LOCK}: {error.strerror}. Put the run on a local disk."
         ) from error
-    with writing(folder / LOCK):
+    with files.as_run_error(folder / LOCK):
         lock.seek(0)
         lock.truncate()
         lock.write(str(os.getpid()).encode())
@@ -109,7 +63,7 @@ def _settle(folder: Path, record: dict[str, Any], note: Callable[[str], None]) -
                 f"{folder} holds {strangers[0]} but no {SETTINGS}, so it is unknown what made "
                 "it: give this run another name, or delete the folder."
             )
-        write_text(path, _dump(record))
+        files.write_text(path, _dump(record))
         return
     old = _load(path)
     if changed := provenance.differences(old, record):
@@ -120,7 +74,7 @@ def _settle(folder: Path, record: dict[str, Any], note: Callable[[str], None]) -
         )
     known = [old["environment"], *old.get("continued_in", [])]
     if record["environment"] not in known:
-        write_text(path, _dump(old | {"continued_in": [*known[1:], record["environment"]]}))
+        files.write_text(path, _dump(old | {"continued_in": [*known[1:], record["environment"]]}))
         note(
             "This run began with other versions or on another device (settings.json has both): "
             "it goes on, but its bytes are not those of an uninterrupted run."

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxnas.run.run_folder import writing
+from jaxnas.run import files
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def open_writer(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str,
         return event_pb2.Event(wall_time=time.time(), **fields)
 
     prefix = str(folder / "events")
-    with writing(folder):
+    with files.as_run_error(folder):
         folder.mkdir(exist_ok=True)
         # Files are named by the second: two starts within one must not share a file.
         file = event_file_writer.EventsWriter(prefix, f".{time.time_ns()}")
@@ -32,7 +32,7 @@ def open_writer(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str,
         file.write_event(event(step=step + 1, session_log=started))
 
     def write(lines: list[Mapping[str, Any]]) -> None:
-        with writing(folder):
+        with files.as_run_error(folder):
             for line in lines:
                 values = [
                     summary_pb2.Summary.Value(tag=name, simple_value=value)
@@ -47,5 +47,5 @@ def open_writer(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str,
     try:
         yield write
     finally:
-        with writing(folder):
+        with files.as_run_error(folder):
             file.close()

@@ -19,7 +19,7 @@ from jaxnas.pipelines import search_stages, setup
 from jaxnas.pipelines.settings import DataSettings, Recipe, SearchSettings
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.run import checkpoint, step_runner
-from jaxnas.spaces import discretise, registry
+from jaxnas.spaces import genome, registry
 from jaxnas.spaces.genotype import Cell, Genotype
 from tests import toy
 
@@ -198,7 +198,7 @@ def chosen(net):
 
 def test_the_discretisation_gap_is_lost_by_selecting(found):
     net, search, state, batches = found
-    hard = discretise.discrete_gates(net.space, chosen(net))
+    hard = genome.one_hot(net.space, genome.encode(net.space, chosen(net)))
     measured = toy.jit(lambda s, b: diagnostics.discretisation_gap(net, search, s, hard, b))(
         state, batches
     )
@@ -215,7 +215,7 @@ def test_the_discretisation_gap_is_lost_by_selecting(found):
 
 def test_there_is_no_gap_where_the_gates_are_already_discrete(found):
     net, search, state, batches = found
-    hard = discretise.discrete_gates(net.space, chosen(net))
+    hard = genome.one_hot(net.space, genome.encode(net.space, chosen(net)))
     measured = diagnostics.discretisation_gap(
         net, search._replace(gates=lambda s: hard), state, hard, batches
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import choices as spaces_choices
-from jaxnas.spaces import discretise
+from jaxnas.spaces import discretise, genome
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.genotype import Cell, Genotype
 from tests import toy
@@ -125,17 +125,13 @@ def test_refuses_an_edge_with_nothing_to_keep():
         )
 
 
-def chosen(net):
-    """A genotype of the toy: node 2 keeps one of its two edges."""
+def test_gates_of_a_genotype_are_one_where_it_chose_and_zero_elsewhere():
+    space = toy.supernet().space
     cells = {
         "normal": Cell(((0, 1, "tanh"), (1, 2, "identity")), 1, (2,)),
         "reduce": Cell(((0, 1, "identity"),), 1, (1,)),
     }
-    return Genotype("toy", cells)
-
-
-def test_gates_of_a_genotype_are_one_where_it_chose_and_zero_elsewhere():
-    gates = discretise.discrete_gates(toy.supernet().space, chosen(toy.supernet()))
+    gates = genome.one_hot(space, genome.encode(space, Genotype("toy", cells)))
     np.testing.assert_array_equal(gates["normal"], [[0, 0, 1, 0], [0] * 4, [0, 1, 0, 0]])
     np.testing.assert_array_equal(gates["reduce"], [[1, 0]])
 
@@ -145,17 +141,5 @@ def test_selecting_from_gates_of_a_genotype_gives_it_back():
     random = np.random.default_rng(0)
     gates = {name: random.random(choice.shape) for name, choice in space.items()}
     found = discretise.argmax_per_edge(space, gates)
-    assert discretise.argmax_per_edge(space, discretise.discrete_gates(space, found)) == found
-
-
-@pytest.mark.parametrize(
-    "edge, message",
-    [((0, 3, "tanh"), "no edge 0 to 3"), ((0, 1, "cosine"), "no candidate 'cosine'")],
-)
-def test_refuses_a_genotype_of_another_space(edge, message):
-    net = toy.supernet()
-    cells = dict(chosen(net).cells) | {"normal": Cell((edge,), 1, (2,))}
-    with pytest.raises(ValueError, match=message):
-        discretise.discrete_gates(net.space, Genotype("toy", cells))
-    with pytest.raises(ValueError, match="no cell 'reduce'"):
-        discretise.discrete_gates(net.space, Genotype("toy", {"normal": cells["reduce"]}))
+    one_hot = genome.one_hot(space, genome.encode(space, found))
+    assert discretise.argmax_per_edge(space, one_hot) == found

@@ -15,11 +15,11 @@ from jaxnas.core.types import Batch
 from jaxnas.evaluators.nasbench201 import isomorphism as oracle
 from jaxnas.hardware import width_table
 from jaxnas.nets import channel_groups, count
-from jaxnas.nets import inverted_bottleneck as networks
 from jaxnas.spaces import genotype, pruned_file, pruning, registry
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.genotype import Cell
 from jaxnas.spaces.mobile import chain as chains
+from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile import pruning as mobile_pruning
 from jaxnas.spaces.mobile import zoo
 from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage

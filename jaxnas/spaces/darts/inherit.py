@@ -6,9 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core.types import Choice, Space, Stats, Weights
+from jaxnas.core.types import NONE, Choice, Space, Stats, Weights
 from jaxnas.nets import edge_stacks
-from jaxnas.spaces.choices import NONE
 from jaxnas.spaces.genotype import Genotype
 
 # What only an affine normalisation has, and the value at which it does nothing.

@@ -10,10 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core.types import Network
+from jaxnas.core.types import NONE, Network
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops, stems
 from jaxnas.spaces import genotype as genotypes
-from jaxnas.spaces.choices import NONE
 from jaxnas.spaces.genotype import Cell, Genotype
 
 INPUTS = 2  # of a cell: the outputs of the two cells before it

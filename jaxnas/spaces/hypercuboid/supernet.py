@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 
-from jaxnas.core.types import Network, Space, Supernet
+from jaxnas.core.types import NONE, Network, Space, Supernet
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops, stems
-from jaxnas.spaces.choices import NONE
 from jaxnas.spaces.darts import sharp_ops
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 

@@ -13,7 +13,7 @@ from jaxnas.spaces.mobile.chain import Block, Chain, Layer
 def from_mixed(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """(weights, statistics) of `inverted_bottleneck.network` out of `supernet.mixed`'s.
+    """(weights, statistics) of `network.network` out of `supernet.mixed`'s.
 
     The network then computes what the supernet does with `chain.one_hot` gates. Raises
     GenotypeError for a genotype that is not the chain's.

@@ -3,10 +3,11 @@
 import numpy as np
 
 from jaxnas.core.types import Network
-from jaxnas.nets import inverted_bottleneck as networks
 from jaxnas.nets.channel_groups import ChannelGroup, ChannelMasks, ChannelSlice, PrunableNetwork
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.mobile import blocks
 from jaxnas.spaces.mobile import chain as chains
+from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain, ChainStage, Layer
 
 HEAD = "head"
@@ -138,7 +139,7 @@ def macs(chain: Chain, image: tuple[int, int, int], classes: int) -> int:
         total += what.kernel**2 * hidden * height * width
         total += layer.features * hidden // what.groups * height * width
         if what.squeeze:
-            total += 2 * hidden * networks.squeezed_features(layer, what, chain)
+            total += 2 * hidden * blocks.squeezed_features(layer, what, chain)
         features = layer.features
     total += features * chain.head * height * width
     inside = chain.hidden or classes

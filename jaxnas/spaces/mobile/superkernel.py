@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.nets import inverted_bottleneck as blocks
+from jaxnas.nets import inverted_bottleneck, lowering, ops
 from jaxnas.nets.batch_norm import Norm
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile.chain import Chain, Layer
@@ -32,11 +32,9 @@ class SuperKernel(nn.Module):
         centres, wide = masks(self.layer)
         size = centres.shape[1]
         shape = (size, size, x.shape[-1])
-        kernel = self.param("kernel", blocks.he_normal(size**2), shape, x.dtype)
+        kernel = self.param("kernel", ops.he_normal(size**2, size**2), shape, x.dtype)
         opened = jnp.einsum("c,cij,ch->ijh", gates, centres, wide).astype(x.dtype)
-        return blocks.depthwise_convolution(
-            x, kernel * opened, self.layer.stride, self.chain.padding
-        )
+        return lowering.depthwise(x, kernel * opened, self.layer.stride, 1, self.chain.padding)
 
 
 class SuperBottleneck(nn.Module):
@@ -56,13 +54,13 @@ class SuperBottleneck(nn.Module):
     @nn.compact
     def __call__(self, x, gates):
         layer, chain = self.layer, self.chain
-        activation = blocks.ACTIVATIONS[chain.activation]
+        activation = inverted_bottleneck.ACTIVATIONS[chain.activation]
         _, wide = masks(layer)
-        y = blocks.Pointwise(wide.shape[1], name="widen")(x)
+        y = inverted_bottleneck.pointwise(wide.shape[1], name="widen")(x)
         y = activation(self.norm(name="widen_norm")(y))
         y = SuperKernel(layer, chain, name="look")(y, gates)
         y = self._closed(activation(self.norm(name="look_norm")(y)), gates @ wide != 0)
-        y = blocks.Pointwise(layer.features, name="narrow")(y)
+        y = inverted_bottleneck.pointwise(layer.features, name="narrow")(y)
         y = self._closed(self.norm(name="narrow_norm")(y), gates @ wide[:, 0] != 0)
         return x + y if layer.residual else y
 

@@ -10,10 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core.types import Network
+from jaxnas.core.types import NONE, Network
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops
 from jaxnas.spaces import genotype as genotypes
-from jaxnas.spaces.choices import NONE
 from jaxnas.spaces.genotype import Cell, Genotype
 
 STAGES = 3  # of equal cells; between them the size halves and the features double

@@ -10,7 +10,7 @@ import pytest
 
 from jaxnas.hardware import device, programs
 from jaxnas.hardware.measure import design, mobile_programs, round_statistics, sampling, stopping
-from jaxnas.hardware.predict import graph
+from jaxnas.hardware.predict import graph_counts
 from jaxnas.hardware.programs import Program
 from jaxnas.pipelines import latency, latency_measure
 from jaxnas.spaces import dataflow, registry
@@ -397,10 +397,10 @@ def test_a_chain_has_designs_over_all_its_layers(name):
 
 def test_what_xla_compiles_is_the_graph_that_is_counted():
     """Convolutions and 1x1 products of the optimised text: dead and shared edges are not there."""
-    shape = graph.cell(ENTRY.space["cell"])
+    shape = graph_counts.tables(ENTRY.space["cell"])
     rows = np.array([[3] * 6, [2] * 6, [3, 0, 3, 2, 2, 0], [0, 3, 2, 1, 3, 3], [1, 2, 3, 4, 0, 2]])
     words = [shape.vocabulary.index(f"nor_conv_{k}x{k}") for k in (3, 1)]
-    counted = graph.counts(shape, rows)["live"][:, words]
+    counted = graph_counts.counts(shape, rows)["live"][:, words]
     compiled = []
     for row in rows:
         found = programs.of_genotype(codes.to_genotype(ENTRY, row), ENTRY, timed_toys.SMALL)
@@ -410,4 +410,4 @@ def test_what_xla_compiles_is_the_graph_that_is_counted():
     cells = 3 * timed_toys.SMALL.cells
     fixed = np.array(compiled[0]) - cells * counted[0]
     assert np.array_equal(np.array(compiled), fixed + cells * counted)
-    assert not np.array_equal(counted, graph.counts(shape, rows)["raw"][:, words])
+    assert not np.array_equal(counted, graph_counts.counts(shape, rows)["raw"][:, words])

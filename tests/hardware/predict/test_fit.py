@@ -19,7 +19,6 @@ from jaxnas.hardware.predict import (
     critical_path,
     cross_validation,
     fit,
-    graph,
     metrics,
     predictor_file,
     regression,
@@ -58,8 +57,8 @@ def device(space, seed=0, noise=0.01):
             cost = np.array([0.05, 0.3, 0.8, 0.4, 1.1]) * rng.uniform(0.8, 1.2, (6, 1))
             ms = 1 + cost[np.arange(6), networks].sum(1)
         else:
-            shape = graph.cell(space[next(iter(space))])
-            live = graph.counts(shape, networks)["live"]
+            shape = graph_counts.tables(space[next(iter(space))])
+            live = graph_counts.counts(shape, networks)["live"]
             ms = 0.5 + live @ np.array([0.02, 0.4, 1.5, 0.3, 0.05])
         return ms * np.exp(noise * rng.standard_normal(len(networks)))
 
@@ -275,7 +274,7 @@ COUNTS = [
 
 @pytest.mark.parametrize(("network", "live", "shared"), COUNTS)
 def test_counts_the_graph_that_is_executed(network, live, shared):
-    found = graph.counts(graph.cell(CELL["cell"]), np.array([network]))
+    found = graph_counts.counts(graph_counts.tables(CELL["cell"]), np.array([network]))
     assert found["live"][0].tolist() == live
     # Different pools, different rectified inputs, different sums.
     assert found["shared"][0].tolist() == shared
@@ -283,18 +282,18 @@ def test_counts_the_graph_that_is_executed(network, live, shared):
 
 def test_counts_what_each_family_of_runtimes_runs():
     # 0->1 is dead behind; 1->2 has nothing to work on; 0->3 lives.
-    shape = graph.cell(CELL["cell"])
-    dead = graph.counts(shape, np.array([[THREE, NONE, NONE, ONE, NONE, NONE]]))
-    assert [dead[name][0, 2] for name in graph.FAMILIES] == [1, 1, 0, 0]
-    empty = graph.counts(shape, np.array([[NONE, NONE, THREE, ONE, NONE, SKIP]]))
-    assert [empty[name][0, 2] for name in graph.FAMILIES] == [1, 0, 1, 0]
-    path = graph.counts(shape, np.array([[THREE, ONE, POOL, NONE, NONE, ONE]]))["path"]
+    shape = graph_counts.tables(CELL["cell"])
+    dead = graph_counts.counts(shape, np.array([[THREE, NONE, NONE, ONE, NONE, NONE]]))
+    assert [dead[name][0, 2] for name in graph_counts.FAMILIES] == [1, 1, 0, 0]
+    empty = graph_counts.counts(shape, np.array([[NONE, NONE, THREE, ONE, NONE, SKIP]]))
+    assert [empty[name][0, 2] for name in graph_counts.FAMILIES] == [1, 0, 1, 0]
+    path = graph_counts.counts(shape, np.array([[THREE, ONE, POOL, NONE, NONE, ONE]]))["path"]
     assert path[0].tolist() == [2, 1, 3, 10, 7]
 
 
 # How long a step takes, and each further summand of a node; an identity is not nothing here.
 STEPS = {"skip_connect": 0.1, "nor_conv_1x1": 0.6, "nor_conv_3x3": 1.0, "avg_pool_3x3": 0.3}
-WAYS = {"way": STEPS | {graph.SUMMAND: 0.2}}
+WAYS = {"way": STEPS | {graph_counts.SUMMAND: 0.2}}
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from jaxnas.nets import count
-from jaxnas.nets import inverted_bottleneck as nets
 from jaxnas.spaces import genotype
 from jaxnas.spaces.mobile import chain as chains
+from jaxnas.spaces.mobile import network as mobile_network
 from jaxnas.spaces.mobile import superkernel_gates, zoo
 from jaxnas.spaces.mobile import supernet as mobile_supernet
 from jaxnas.spaces.mobile.chain import SKIP, Block, Chain, ChainStage
@@ -49,7 +49,7 @@ SIZES = {
 @pytest.mark.parametrize("name", SIZES)
 def test_a_published_network_has_its_published_size(name):
     make, parameters, macs = SIZES[name]
-    found = count.size(nets.network(*make()), IMAGENET)
+    found = count.size(mobile_network.network(*make()), IMAGENET)
     assert found.parameters == parameters
     assert round(found.macs / 1e6, 2) == macs
 
@@ -63,7 +63,7 @@ def test_a_published_network_has_its_published_size(name):
     ],
 )
 def test_an_fbnet_has_the_size_that_its_authors_print(make, millions, macs):
-    found = count.size(nets.network(*make()), IMAGENET)
+    found = count.size(mobile_network.network(*make()), IMAGENET)
     assert found.parameters / 1e6 == pytest.approx(millions, abs=0.08)
     assert found.macs / 1e6 == pytest.approx(macs, abs=0.11)
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.nets import count
-from jaxnas.nets import inverted_bottleneck as nets
+from jaxnas.nets import batch_norm, count, inverted_bottleneck, lowering, ops
+from jaxnas.spaces.mobile import blocks, superkernel, zoo
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import inherit as mobile_inherit
-from jaxnas.spaces.mobile import superkernel, zoo
+from jaxnas.spaces.mobile import network as mobile_network
 from jaxnas.spaces.mobile import supernet as mobile_supernet
 from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage, Squeeze
 from tests import mobile_toys
@@ -48,9 +48,7 @@ def test_padding_is_that_of_tensorflow_or_of_torch(side, stride, size):
             x, kernel[:, :, None], (stride, stride), expected,
             dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=4,
         )  # fmt: skip
-        return nets.depthwise_convolution(
-            jnp.array(x), jnp.array(kernel), stride, padding
-        ), reference
+        return lowering.depthwise(jnp.array(x), jnp.array(kernel), stride, 1, padding), reference
 
     for found, expected in jit(lambda: (both("same", "SAME"), both("symmetric", margin)))():
         np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -60,11 +58,10 @@ def test_groups_convolve_apart_and_a_shuffle_mixes_them():
     x = normal(2, 3, 3, 6)
     kernel = normal(2, 3, 2)
     apart = [x[..., 3 * g : 3 * g + 3] @ kernel[g] for g in range(2)]
-    found = jit(nets.Pointwise(4, 2).apply)({"params": {"kernel": kernel}}, x)
+    found = jit(ops.Pointwise(4, groups=2).apply)({"params": {"kernel": kernel}}, x)
     np.testing.assert_allclose(found, np.concatenate(apart, -1), atol=1e-6)
-    assert nets.shuffled(np.arange(6.0)[None, None, None], 2).ravel().tolist() == [
-        0, 3, 1, 4, 2, 5,
-    ]  # fmt: skip
+    shuffled = inverted_bottleneck.channel_shuffle(np.arange(6.0)[None, None, None], 2)
+    assert shuffled.ravel().tolist() == [0, 3, 1, 4, 2, 5]
 
 
 @pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
@@ -76,7 +73,7 @@ def test_squeeze_and_excitation_scales_channels_by_their_means(gate):
     raw = inside @ second["kernel"] + second["bias"]
     scale = 1 / (1 + np.exp(-raw)) if gate == "sigmoid" else np.clip(raw / 6 + 0.5, 0, 1)
     variables = {"params": {"squeeze": first, "excite": second}}
-    found = jit(nets.SqueezeExcite(2, gate).apply)(variables, x)
+    found = jit(inverted_bottleneck.SqueezeExcite(2, gate).apply)(variables, x)
     np.testing.assert_allclose(found, x * scale[:, None, None], rtol=1e-4, atol=1e-5)
 
 
@@ -91,18 +88,18 @@ def test_squeeze_and_excitation_scales_channels_by_their_means(gate):
 def test_squeezing_follows_the_chain(rule, squeezed):
     chain = Chain("one", 16, 1, (ChainStage(("k3_e4_se",), 16, 1, 1),), 8, squeeze=rule)
     layer = chains.layers(chain)[0]
-    assert nets.squeezed_features(layer, chains.block("k3_e4_se"), chain) == squeezed
+    assert blocks.squeezed_features(layer, chains.block("k3_e4_se"), chain) == squeezed
 
 
 def test_a_network_trains_with_dropout_and_infers_without():
     chain = mobile_toys.single_path()
-    net = nets.network(chain, chains.genotype(chain, ["k3_e3", SKIP]), classes=3)
+    net = mobile_network.network(chain, chains.genotype(chain, ["k3_e3", SKIP]), classes=3)
     weights, stats = jit(net.init)(jax.random.key(0), IMAGES)
     train = jit(lambda key: net.apply(weights, stats, IMAGES, key, None))
     (one, extra), moved = train(jax.random.key(1))
     (two, _), _ = train(jax.random.key(2))
     assert extra is None and not np.allclose(one, two)
-    stem = nets.Stem(4, 1, "same")
+    stem = ops.Convolution(4, 3, 1, padding="same")
     mean = jit(lambda w: stem.apply({"params": w}, IMAGES).mean((0, 1, 2)))
     expected = 0.01 * mean(weights["front"]["convolution"])
     np.testing.assert_allclose(moved["front"]["norm"]["mean"], expected, atol=1e-7)
@@ -114,12 +111,12 @@ def test_a_network_trains_with_dropout_and_infers_without():
 
 def test_a_network_refuses_images_below_a_pixel_and_too_few_classes():
     chain = zoo.mobilenet_v2()
-    net = nets.network(chain, chains.genotype(chain))
+    net = mobile_network.network(chain, chains.genotype(chain))
     with pytest.raises(ValueError, match=r"31x32 pixels 5 times.*fewer `halvings`"):
         jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 31, 32, 3)))
     jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     with pytest.raises(ValueError, match="2 classes"):
-        nets.network(chain, chains.genotype(chain), classes=1)
+        mobile_network.network(chain, chains.genotype(chain), classes=1)
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +126,12 @@ def layer():
     place = chains.layers(chain)[2]
 
     def make(closing, training=True):
-        norm = functools.partial(
-            nets.batch_norm.BatchNorm, affine=True, training=training, epsilon=1e-3
-        )
+        norm = functools.partial(batch_norm.BatchNorm, affine=True, training=training, epsilon=1e-3)
         return superkernel.SuperBottleneck(place, chain, norm, closing)
 
     def alone(name, training=True):
         norm = make("features", training).norm
-        return nets.Bottleneck(place, chains.block(name), chain, norm)
+        return blocks.bottleneck(place, name, chain, norm)
 
     x = normal(4, 6, 6, 4)
     variables = jit(make("features").init)(jax.random.key(0), x, jnp.ones(5))
@@ -193,7 +188,7 @@ def test_the_kernel_is_the_sum_of_masked_kernels(layer):
     wide = normal(1, 6, 6, kernel.shape[-1])
     module = superkernel.SuperKernel(place, mobile_toys.single_path())
     found = jit(module.apply)({"params": {"kernel": kernel}}, wide, gates)
-    look = jit(lambda kernel: nets.depthwise_convolution(jnp.array(wide), kernel, 1, "same"))
+    look = jit(lambda kernel: lowering.depthwise(jnp.array(wide), kernel, 1, 1, "same"))
     np.testing.assert_allclose(found, look(expected.astype(np.float32)), atol=1e-5)
 
 
@@ -213,7 +208,7 @@ def test_one_hot_gates_give_the_network_alone(kind):
 
     def both(found):
         """(logits of the supernet, of the network), in training and by running statistics."""
-        gates, alone = chains.one_hot(chain, found), nets.network(chain, found, classes=3)
+        gates, alone = chains.one_hot(chain, found), mobile_network.network(chain, found, classes=3)
         inherited = cut(chain, found, weights, stats)
         shapes = jax.eval_shape(alone.init, jax.random.key(0), IMAGES)
         chex.assert_trees_all_equal_shapes(inherited, shapes)
@@ -268,7 +263,7 @@ def test_rematerialisation_changes_no_value(mixtures):
 
 def test_a_mixed_supernet_counts_every_candidate_once():
     chain, image = mobile_toys.one_layer("k3_e3", "k5_e2"), (SIDE, SIDE, 3)
-    network = lambda name: nets.network(chain, chains.genotype(chain, [name]), classes=3)
+    network = lambda name: mobile_network.network(chain, chains.genotype(chain, [name]), classes=3)
     alone = {name: count.macs(network(name), image) for name in ("k3_e3", "k5_e2", SKIP)}
     found = count.macs(mobile_supernet.mixed(chain, classes=3), image)
     assert found == alone["k3_e3"] + alone["k5_e2"] - alone[SKIP]

@@ -1,0 +1,74 @@
+"""The networks of mobile genotypes.
+
+MobileNetV2, https://arxiv.org/abs/1801.04381
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnas.core.types import Network
+from jaxnas.nets import batch_norm
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.mobile import blocks
+from jaxnas.spaces.mobile import chain as chains
+from jaxnas.spaces.mobile.chain import Chain
+
+
+class MobileNetwork(nn.Module):
+    """Front, the chosen blocks, back."""
+
+    chain: Chain
+    chosen: tuple[str, ...]
+    classes: int
+    training: bool
+
+    @nn.compact
+    def __call__(self, x):
+        norm = blocks.chain_norm(self.chain, batch_norm.norms(True, self.training).outside)
+        x = blocks.MobileStem(self.chain, norm, name="front")(x)
+        for i, (layer, name) in enumerate(zip(chains.layers(self.chain), self.chosen, strict=True)):
+            if name != chains.SKIP:
+                x = blocks.bottleneck(layer, name, self.chain, norm, name=f"layer_{i}")(x)
+        return blocks.MobileHead(self.chain, self.classes, norm, self.training, name="back")(x)
+
+
+def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network:
+    """The network of a mobile genotype: `chain.genotype(chain)` where the chain is fixed.
+
+    `apply` drops features before the classifier with the chain's `dropout` and the key it is
+    given. It has neither an auxiliary head nor dropped paths: `apply` refuses a `drop_path` other
+    than None and the number 0. Raises GenotypeError for a genotype that is not the chain's,
+    ValueError for a chain that cannot be, and at `init` for images too small for its halvings.
+    """
+    chosen = chains.operations(chain, genotype)
+    check_classes(classes)
+    make = functools.partial(MobileNetwork, chain, chosen, classes)
+    trained, used = make(training=True), make(training=False)
+
+    def init(key, inputs):
+        chains.check_image(chain, *inputs.shape[1:3])
+        k_weights, k_dropout = jax.random.split(key)
+        sample = jnp.zeros((1, *inputs.shape[1:]), inputs.dtype)
+        variables = trained.init({"params": k_weights, "dropout": k_dropout}, sample)
+        return variables["params"], variables["stats"]
+
+    def apply(weights, stats, inputs, key, drop_path):
+        if drop_path is not None and (not isinstance(drop_path, (int, float)) or drop_path != 0):
+            raise ValueError("Mobile networks drop no paths: give drop_path=0.")
+        variables = {"params": weights, "stats": stats}
+        logits, moved = trained.apply(variables, inputs, mutable=["stats"], rngs={"dropout": key})
+        return (logits, None), moved["stats"]
+
+    def infer(weights, stats, inputs):
+        return used.apply({"params": weights, "stats": stats}, inputs)
+
+    return Network(init, apply, infer)
+
+
+def check_classes(classes: int) -> None:
+    """Raises ValueError below two classes."""
+    if classes < 2:
+        raise ValueError(f"A network tells at least 2 classes apart, not {classes}.")
