@@ -12,9 +12,9 @@ import jax
 import optax
 
 from jaxnas.core import search
-from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.objectives import constraints, cost_terms, terms
 from jaxnas.core.types import Search, Supernet
-from jaxnas.spaces.mobile import superkernel_gates, superkernel_latency
+from jaxnas.spaces.mobile import superkernel_gates
 
 LATENCY_WEIGHT = 0.02  # of the paper's code
 
@@ -22,7 +22,7 @@ LATENCY_WEIGHT = 0.02  # of the paper's code
 def single_path(
     net: Supernet,
     *,
-    costs: superkernel_latency.Costs | None = None,
+    costs: cost_terms.Costs | None = None,
     fixed_ms: float | None = None,
     penalty: constraints.Penalty | None = None,
     epochs: int = 8,
@@ -67,10 +67,10 @@ def single_path(
     if penalty is not None:
         # Beside the flat slopes of indicators, and an optimiser that does not know their scale,
         # the weight of others would be lost: it begins as the paper's does.
-        objective = penalty(objective, relaxed, start=superkernel_latency.SCALE * LATENCY_WEIGHT)
+        objective = penalty(objective, relaxed, start=cost_terms.LOG_SCALE * LATENCY_WEIGHT)
     else:
-        superkernel_latency.refuse_others(costs, net.space)
-        latency = superkernel_latency.logarithm(costs, fixed_ms)
+        cost_terms.check_costs(costs, net.space)
+        latency = cost_terms.log_latency(costs, fixed_ms)
         late = terms.weighted(latency, lambda step: weight * (step >= warmup_steps))
         objective = terms.total(loss=objective, latency=late)
     arch_rate = learning_rate if arch_learning_rate is None else arch_learning_rate

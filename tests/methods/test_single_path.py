@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.objectives import constraints
+from jaxnas.core.objectives import constraints, cost_terms
 from jaxnas.core.types import Batch
 from jaxnas.methods import single_path as method
 from jaxnas.spaces.mobile import chain as chains
@@ -114,7 +114,7 @@ def test_the_polynomial_has_its_golden_values_and_is_linear_in_the_gates(found, 
         "layers": superkernel_gates.gates_of(NAMES, Indicators(*map(jnp.float32, found)))[None]
     }
     costs = latency.costs(space, {3: BLOCK_3})
-    assert float(latency.expected(gates, costs, 0.0)) == pytest.approx(expected, abs=1e-5)
+    assert float(cost_terms.network_ms(gates, costs, 0.0)) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_totals_are_those_of_the_published_table(pixel, names, total, table):
     found = chains.genotype(chain, names) if names else zoo.spnasnet()
     gates, space = chains.one_hot(chain, found), chains.space(chain)
     for costs, expected in ((latency.costs, total), (latency.measured, table)):
-        time = latency.expected(gates, costs(space, pixel), latency.PIXEL1_FIXED_MS)
+        time = cost_terms.network_ms(gates, costs(space, pixel), latency.PIXEL1_FIXED_MS)
         assert float(time) == pytest.approx(expected, abs=1e-4 if total != 30.79 else 5e-3)
 
 
@@ -274,7 +274,7 @@ def test_latency_counts_after_the_warmup_alone():
     logits, _ = jit(NET.apply)(state.weights, state.stats, gates, batch.inputs)
     labels = 0.9 * np.eye(3)[batch.labels] + 0.1 / 3
     cross_entropy = -float((labels * jax.nn.log_softmax(logits)).sum(1).mean())
-    time = float(latency.expected(gates, latency.costs(NET.space, TIMES), FIXED_MS))
+    time = float(cost_terms.network_ms(gates, latency.costs(NET.space, TIMES), FIXED_MS))
     assert losses[2] == pytest.approx(cross_entropy + 20 * np.log(time), rel=1e-4)
 
 
@@ -309,7 +309,7 @@ def test_latency_pushes_every_threshold_up():
 
     def time(arch):
         gates = relax.gates(arch, weights, key=None, step=0)
-        return latency.expected(gates, costs, FIXED_MS)
+        return cost_terms.network_ms(gates, costs, FIXED_MS)
 
     slope = jit(jax.grad(time))(relax.init(None, net.space))
     assert np.all(slope["layers"] < 0)
@@ -374,7 +374,7 @@ MOST = 7.0
 def towards(most=MOST, **settings):
     """A search that is held to a target by its own term, not by the paper's latency."""
     costs = latency.costs(NET.space, TIMES)
-    expected = lambda gates: latency.expected(gates, costs, FIXED_MS)
+    expected = lambda gates: cost_terms.network_ms(gates, costs, FIXED_MS)
     penalty = constraints.penalty([constraints.Limit("ms", most, expected)])
     defaults = {"epochs": 20, "steps_per_epoch": 2, "warmup": 0.1, "learning_rate": 1e-3}
     defaults |= {"arch_learning_rate": 0.05, "penalty": penalty}
