@@ -216,15 +216,11 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
             ground.entry,
             ground.found,
             ground.augment,
-            folder=folder,
-            record=planned.record,
-            execution=ground.execution,
-            saving=run.SavePolicy(),
-            console=ground.console,
+            run.Run(folder, planned.record, ground.execution, console=ground.console),
         )
         wall_s = time.monotonic() - began
         seconds = study.steps_s(folder)
-    entry = benchmark.verdict(ground.table, learned.genotype)
+    entry = benchmark.query(ground.table, learned.genotype)
     ops = [op for _, _, op in learned.genotype.cells["cell"].edges]
     scores = {key: score._asdict() for key, score in entry.sets.items()}
     figure = lambda field: {key: score[field] for key, score in scores.items()}

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import rich.console
 
-from jaxnas.core.stages import StageResult
-from jaxnas.core.types import Constraint, CostModel, FixedWeight, Gates
+from jaxnas import run
+from jaxnas.core.types import Constraint, CostModel, FixedWeight
 from jaxnas.evaluators import supernet
 from jaxnas.hardware import cost, device
 from jaxnas.hardware.measure import campaign, dataset, recheck, remote, sampling
@@ -217,47 +217,49 @@ def _latency(predictors: Predictors, settings: SearchSettings, space: SearchSpac
 
 def select(
     predictors: Predictors,
-    settings: SearchSettings,
-    space: SearchSpace,
-    constraints: Sequence[Constraint],
-    learned: search_stages.Learned,
-    folder: Path,
-    console: rich.console.Console,
+    task: search_stages.Task,
+    result: search_stages.SearchResult,
+    job: run.Run,
 ) -> Genotype:
     """The network for the constraints; writes `target.json` and the refitted model into the folder.
 
     Where there is none, but a weight, the method's own network, measured.
     """
+    settings, space, folder, campaign = task.settings, task.space, job.folder, predictors.campaign
     measure = None
-    if predictors.campaign is not None and not settings.any_device:
+    if campaign is not None and not settings.any_device:
         measure = lambda networks, number: timed(
-            predictors.campaign, networks, folder / ROUNDS / f"round-{number}", console, seed=number
+            campaign, networks, folder / ROUNDS / f"round-{number}", job.console, seed=number
         )
+    constraints = task.constraints
     if settings.target_ms is None:
         constraints = [c for c in constraints if c.cost.quantity != MS]
     if not constraints:
         record = selection_record.unconstrained(
-            space, learned.genotype, predictors.latency, measure
+            space, result.genotype, predictors.latency, measure
         )
         files.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
-        return learned.genotype
-    pool = pools.sample_pool(space, probabilities(settings, space, learned.finished), settings.seed)
+        return result.genotype
+    of_state = selection.of(settings.method).probabilities
+    gates = result.finished.gates
+    if of_state is not None:
+        gates = of_state(space.choices, result.finished.state)
     selected = constrained_selection.select(
-        selection_record.Problem(space, constraints, pool, predictors.latency, predictors.campaign),
-        supernet.shared_weights(space, learned.finished.evaluate),
+        selection_record.Problem(
+            space,
+            constraints,
+            pools.sample_pool(space, gates, settings.seed),
+            predictors.latency,
+            campaign,
+        ),
+        supernet.shared_weights(space, result.finished.evaluate),
         measure=measure,
-        log=lambda line: progress.print_line(console, line),
+        log=lambda line: progress.print_line(job.console, line),
     )
     files.write_text(folder / RECORD, json.dumps(selected.record, indent=2) + "\n")
     if selected.predictor is not None:
         predictor_file.save(folder / MODEL, selected.predictor)
     return selected.genotype
-
-
-def probabilities(settings: SearchSettings, space: SearchSpace, finished: StageResult) -> Gates:
-    """The probabilities that a search ended with: its gates, unless they are hard."""
-    of_state = selection.of(settings.method).shares
-    return finished.gates if of_state is None else of_state(space.choices, finished.state)
 
 
 def placeholders(settings: SearchSettings) -> list[Constraint]:

@@ -4,9 +4,9 @@ from jaxnas.run import compilation_cache, memory, process
 from jaxnas.run.checkpoint_policy import SavePolicy
 from jaxnas.run.files import RunError, write_text
 from jaxnas.run.health import NonFiniteError
-from jaxnas.run.loop import EpochResult, RunResult, loop
+from jaxnas.run.loop import EpochResult, Monitor, RunResult, loop
 from jaxnas.run.provenance import fingerprint, record
-from jaxnas.run.run_folder import claim
+from jaxnas.run.run_folder import Run, claim
 from jaxnas.run.signals import Interrupted
 from jaxnas.run.step_runner import Execution, StepRunner, execution, init_compiled, make_runner
 
@@ -15,7 +15,9 @@ __all__ = [
     "EpochResult",
     "Execution",
     "Interrupted",
+    "Monitor",
     "NonFiniteError",
+    "Run",
     "RunResult",
     "RunError",
     "SavePolicy",

@@ -7,7 +7,7 @@ import jax
 GIB = 2**30
 
 
-def needed(compiled: jax.stages.Compiled) -> int | None:
+def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
     """Bytes the program takes beyond its arguments, which are there already.
 
     XLA's plan: outputs that reuse no argument, and temporaries. None if the backend has none.
@@ -19,7 +19,7 @@ def needed(compiled: jax.stages.Compiled) -> int | None:
     return plan.temp_size_in_bytes + max(new_outputs, 0)
 
 
-def free(device: jax.Device | None = None) -> int | None:
+def free_bytes(device: jax.Device | None = None) -> int | None:
     """Bytes free on the device, or for the CPU what the machine or its container has left."""
     device = device or jax.devices()[0]
     if device.platform != "cpu":

@@ -21,10 +21,10 @@ Line = Mapping[str, Any]
 
 
 class MetricWriter(NamedTuple):
-    """`measured(lines)` takes metric lines, `gates(line)` one of gates; `sync` before a save."""
+    """Writes metric lines, and lines of gates; `sync` forces both to disk, before a save."""
 
-    measured: Callable[[list[Line]], None]
-    gates: Callable[[Line], None]
+    write_metrics: Callable[[list[Line]], None]
+    write_gates: Callable[[Line], None]
     sync: Callable[[], None]
 
 

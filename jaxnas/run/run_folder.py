@@ -6,13 +6,27 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
+
+import rich.console
 
 from jaxnas.run import files, provenance
+from jaxnas.run.checkpoint_policy import EVERY_MINUTE, SavePolicy
 from jaxnas.run.files import RunError
+from jaxnas.run.step_runner import Execution
 
 SETTINGS, LOCK = "settings.json", "run.lock"
 RESULTS = ("metrics.jsonl", "gates.jsonl", "checkpoints")
+
+
+class Run(NamedTuple):
+    """Where a run is kept, what determines it, and how it is carried out."""
+
+    folder: Path  # held by `claim`
+    record: Mapping[str, Any]  # of `provenance.record`
+    execution: Execution
+    checkpoints: SavePolicy = EVERY_MINUTE
+    console: rich.console.Console | None = None  # None: standard output
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from jaxnas.nets import channel_groups, count, functional
 from jaxnas.nets.channel_groups import ChannelMasks, PrunableNetwork
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.hypercuboid import supernet as hypercuboid
+from jaxnas.spaces.hypercuboid import network as hypercuboid_network
 from jaxnas.spaces.nasbench201 import network as nasbench201_network
 
 Widths = tuple[int, ...]
@@ -100,7 +100,7 @@ def named(
 
 def _path(genotype: Genotype, features: int) -> Named:
     """A pool passes its channels on where the width stays, and has a convolution where not."""
-    widths, names, unequal = hypercuboid.widths_of(genotype, features), ["stem"], []
+    widths, names, unequal = hypercuboid_network.widths_of(genotype, features), ["stem"], []
     for i, (_, _, op) in enumerate(genotype.cells["grid"].edges):
         pools, stays = "pool" in op, widths[i] == widths[i + 1]
         names.append(names[-1] if pools and stays else f"layer_{i}")

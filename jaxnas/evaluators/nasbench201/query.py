@@ -73,9 +73,33 @@ def query(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> B
     )
 
 
-def verdict(table: TabularBenchmark, found: Genotype) -> BenchmarkEntry:
-    """What a search found, judged: `query` for a genotype, called at a search's end."""
-    return query(table, found)
+def as_json(entry: BenchmarkEntry) -> dict:
+    """An entry as JSON has it: the names of its fields."""
+    sets = {name: scores._asdict() for name, scores in entry.sets.items()}
+    return entry._asdict() | {"sets": sets}
+
+
+def lines(entry: BenchmarkEntry) -> list[str]:
+    """An entry in words, a line a figure and a column a data set."""
+    scores = entry.sets.values()
+    row = lambda label, texts: f"{label:<24}" + "".join(f"{text:>16}" for text in texts)
+    figure = lambda label, field: row(label, (f"{getattr(s, field):.2f}" for s in scores))
+    whole = lambda label, field: row(label, (f"{getattr(s, field):,}" for s in scores))
+    same = "" if entry.same_as == entry.index else f", computes what cell {entry.same_as} computes"
+    return [
+        f"cell {entry.index} of NAS-Bench-201{same}",
+        entry.arch,
+        row("", entry.sets),
+        figure("test %, 200 epochs", "test_200"),
+        figure("  points below the best", "regret"),
+        whole(f"  rank of {COUNT:,}", "rank"),
+        figure("valid %, 200 epochs", "valid_200"),
+        figure("test %, 12 epochs", "test_12"),
+        figure("valid %, 12 epochs", "valid_12"),
+        whole("parameters", "parameters"),
+        whole("MACs of an image", "macs"),
+        f"accuracies of 200 epochs are means of {entry.seeds} training{'s' * (entry.seeds > 1)}",
+    ]
 
 
 def rank(truth: np.ndarray, score: np.ndarray | float) -> np.ndarray:

@@ -98,7 +98,7 @@ class DerivedNetwork(nn.Module):
     training: bool
 
     @nn.compact
-    def __call__(self, x: jax.Array, drop_path: Rate) -> tuple[jax.Array, jax.Array | None]:
+    def __call__(self, x: jax.Array, drop_path: Rate = None):
         norm = functools.partial(batch_norm.BatchNorm, affine=True, training=self.training)
         stem, *widths = self.widths
         if self.imagenet:
@@ -124,7 +124,8 @@ class DerivedNetwork(nn.Module):
                 stride = 2 if self.imagenet else 3
                 head = Auxiliary(self.classes, stride, norm, not self.imagenet, name="auxiliary")
                 extra = head(last)
-        return ops.classifier(self.classes, last), extra
+        logits = ops.classifier(self.classes, last)
+        return (logits, extra) if self.training else logits
 
 
 def cifar(
@@ -198,7 +199,7 @@ def _network(
     imagenet: bool,
     auxiliary: bool,
 ) -> Network:
-    _refuse(genotype, len(widths) - 1, reductions)
+    _check_genotype(genotype, len(widths) - 1, reductions)
     names = dict.fromkeys(op for cell in genotype.cells.values() for _, _, op in cell.edges)
     make = functools.partial(
         DerivedNetwork,
@@ -210,30 +211,17 @@ def _network(
         imagenet,
         auxiliary,
     )
-    trained, used = make(training=True), make(training=False)
-
-    def init(key, inputs):
-        stems.check_image(*inputs.shape[1:3], len(set(reductions)), imagenet)
-        variables = trained.init(key, jnp.zeros((1, *inputs.shape[1:]), inputs.dtype), None)
-        return variables["params"], variables["stats"]
-
-    def apply(weights, stats, inputs, key, drop_path):
-        outputs, moved = trained.apply(
-            {"params": weights, "stats": stats},
-            inputs,
-            drop_path,
-            mutable=["stats"],
-            rngs={"drop_path": key},
-        )
-        return outputs, moved["stats"]
-
-    def infer(weights, stats, inputs):
-        return used.apply({"params": weights, "stats": stats}, inputs, None)[0]
-
-    return Network(init, apply, infer)
+    check_image = functools.partial(
+        stems.check_image, halvings=len(set(reductions)), imagenet=imagenet
+    )
+    return functional.network(make, check_image=check_image, call=_with_dropped_paths)
 
 
-def _refuse(genotype: Genotype, cells: int, reductions: Sequence[int]) -> None:
+def _with_dropped_paths(inputs, key, drop_path):
+    return (inputs, drop_path), {"drop_path": key}
+
+
+def _check_genotype(genotype: Genotype, cells: int, reductions: Sequence[int]) -> None:
     functional.check_reductions(reductions, cells)
     genotypes.check(genotype)
     kinds = {"reduce" if i in reductions else "normal" for i in range(cells)}

@@ -254,8 +254,7 @@ def supernet(
         imagenet,
         mixture=mixture,
     )
-
-    def refuse(height: int, width: int) -> None:
-        stems.check_image(height, width, len(set(reductions)), imagenet)
-
-    return functional.supernet(space, make, affine=False, refuse=refuse)
+    check_image = functools.partial(
+        stems.check_image, halvings=len(set(reductions)), imagenet=imagenet
+    )
+    return functional.supernet(space, make, affine=False, check_image=check_image)

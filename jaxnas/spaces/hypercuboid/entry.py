@@ -13,7 +13,8 @@ from jaxnas.nets import batch_norm, functional, stems
 from jaxnas.spaces import choices as hypercuboid_choices
 from jaxnas.spaces import discretise, genome, layers
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.hypercuboid import distribution
+from jaxnas.spaces.hypercuboid import blocks, distribution
+from jaxnas.spaces.hypercuboid import network as networks
 from jaxnas.spaces.hypercuboid import supernet as supernets
 from jaxnas.spaces.search_space import LayerSpec, NetworkSize, SearchSpace, Sizes
 
@@ -108,9 +109,9 @@ def _network(
     if cells not in (None, layer_count):
         raise ValueError(f"The path has {layer_count} layers, not {cells}: it says so.")
     if widths is not None:
-        genotype, features = supernets.rewidened(genotype, widths), 1
+        genotype, features = networks.rewidened(genotype, widths), 1
     halved = functional.default_reductions(layer_count) if reductions is None else reductions
-    return supernets.network(genotype, features=features, classes=classes, reductions=halved)
+    return networks.network(genotype, features=features, classes=classes, reductions=halved)
 
 
 def _layer_count(genotype: Genotype) -> int:
@@ -131,8 +132,8 @@ def _layers(size: NetworkSize) -> Iterator[list[LayerSpec]]:
         stride = 2 if layer in halved else 1
         specs = []
         for op in names:
-            name, inputs, features = supernets.parsed(op, size.features)
-            module = supernets.OPS[name](features, stride, norm)
+            name, inputs, features = networks.parsed(op, size.features)
+            module = blocks.OPS[name](features, stride, norm)
             specs.append(layers.of_chain(NAME, op, module, height, width, inputs, features, stride))
         yield specs
         height, width = -(-height // stride), -(-width // stride)

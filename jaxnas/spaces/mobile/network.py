@@ -7,10 +7,9 @@ import functools
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxnas.core.types import Network
-from jaxnas.nets import batch_norm
+from jaxnas.nets import batch_norm, functional
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.mobile import blocks
 from jaxnas.spaces.mobile import chain as chains
@@ -46,26 +45,18 @@ def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network
     chosen = chains.operations(chain, genotype)
     check_classes(classes)
     make = functools.partial(MobileNetwork, chain, chosen, classes)
-    trained, used = make(training=True), make(training=False)
+    return functional.network(
+        make,
+        check_image=functools.partial(chains.check_image, chain),
+        call=_with_dropout,
+        init_rngs=lambda key: dict(zip(("params", "dropout"), jax.random.split(key), strict=True)),
+    )
 
-    def init(key, inputs):
-        chains.check_image(chain, *inputs.shape[1:3])
-        k_weights, k_dropout = jax.random.split(key)
-        sample = jnp.zeros((1, *inputs.shape[1:]), inputs.dtype)
-        variables = trained.init({"params": k_weights, "dropout": k_dropout}, sample)
-        return variables["params"], variables["stats"]
 
-    def apply(weights, stats, inputs, key, drop_path):
-        if drop_path is not None and (not isinstance(drop_path, (int, float)) or drop_path != 0):
-            raise ValueError("Mobile networks drop no paths: give drop_path=0.")
-        variables = {"params": weights, "stats": stats}
-        logits, moved = trained.apply(variables, inputs, mutable=["stats"], rngs={"dropout": key})
-        return (logits, None), moved["stats"]
-
-    def infer(weights, stats, inputs):
-        return used.apply({"params": weights, "stats": stats}, inputs)
-
-    return Network(init, apply, infer)
+def _with_dropout(inputs, key, drop_path):
+    if drop_path is not None and (not isinstance(drop_path, (int, float)) or drop_path != 0):
+        raise ValueError("Mobile networks drop no paths: give drop_path=0.")
+    return (inputs,), {"dropout": key}
 
 
 def check_classes(classes: int) -> None:

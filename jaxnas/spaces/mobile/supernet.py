@@ -88,5 +88,5 @@ def _supernet(chain: Chain, searched, classes: int, affine: bool) -> Supernet:
     space = chains.space(chain)
     network.check_classes(classes)
     make = functools.partial(SearchChain, chain, searched, classes)
-    refuse = functools.partial(chains.check_image, chain)
-    return functional.supernet(space, make, affine=affine, refuse=refuse)
+    check_image = functools.partial(chains.check_image, chain)
+    return functional.supernet(space, make, affine=affine, check_image=check_image)

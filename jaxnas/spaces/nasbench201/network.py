@@ -97,29 +97,22 @@ def nasbench201(
         names, ops.nasbench201(affine=True) if candidates is None else candidates
     )
     make = functools.partial(NASBench201Network, cell, known, widths, cells, classes)
-    trained, used = make(training=True), make(training=False)
+    return functional.network(make, check_image=check_image, call=_without_paths)
 
-    def init(key, inputs):
-        height, width = inputs.shape[1:3]
-        if height % 4 or width % 4:
-            raise ValueError(
-                f"NAS-Bench-201 halves the size twice, which {height}x{width} pixels do not allow: "
-                "resize the images to multiples of 4."
-            )
-        variables = trained.init(key, jnp.zeros((1, *inputs.shape[1:]), inputs.dtype))
-        return variables["params"], variables["stats"]
 
-    def apply(weights, stats, inputs, key, drop_path):
-        if not isinstance(drop_path, (int, float)) or drop_path != 0:
-            raise ValueError("NAS-Bench-201 drops no paths: give drop_path=0.")
-        variables = {"params": weights, "stats": stats}
-        logits, moved = trained.apply(variables, inputs, mutable=["stats"])
-        return (logits, None), moved["stats"]
+def check_image(height: int, width: int) -> None:
+    """Raises ValueError for sides that are no multiples of 4, as two reductions halve them."""
+    if height % 4 or width % 4:
+        raise ValueError(
+            f"NAS-Bench-201 halves the size twice, which {height}x{width} pixels do not allow: "
+            "resize the images to multiples of 4."
+        )
 
-    def infer(weights, stats, inputs):
-        return used.apply({"params": weights, "stats": stats}, inputs)
 
-    return Network(init, apply, infer)
+def _without_paths(inputs, key, drop_path):
+    if not isinstance(drop_path, (int, float)) or drop_path != 0:
+        raise ValueError("NAS-Bench-201 drops no paths: give drop_path=0.")
+    return (inputs,), {}
 
 
 def widths_of(features: int) -> tuple[int, ...]:

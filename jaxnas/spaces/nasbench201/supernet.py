@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxnas.core.types import Choice, Space, Supernet
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops
 from jaxnas.spaces import choices as spaces
+from jaxnas.spaces.nasbench201 import network
 
 STAGES = 3  # of equal cells; between them the size halves and the features double
 
@@ -116,12 +117,4 @@ def supernet(
         classes,
         mixture=mixture,
     )
-
-    def refuse(height: int, width: int) -> None:
-        if height % 4 or width % 4:
-            raise ValueError(
-                f"NAS-Bench-201 halves the size twice, which {height}x{width} pixels do not allow: "
-                "resize the images to multiples of 4."
-            )
-
-    return functional.supernet(space, make, affine=affine, refuse=refuse)
+    return functional.supernet(space, make, affine=affine, check_image=network.check_image)
