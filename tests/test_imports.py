@@ -32,7 +32,7 @@ PENDING = {
     "nets/inverted_bottleneck.py", "nets/mixed_edges.py", "nets/mixed_layer.py",
     "pipelines/diagnose.py", "pipelines/latency.py", "pipelines/narrow.py",
     "pipelines/oracle.py", "spaces/check/supernet_claims.py", "spaces/distribution.py",
-    "spaces/layers.py", "a circle", "methods know flax",
+    "spaces/layers.py", "a circle",
     "evaluators", "pipelines", "report", "spaces/hypercuboid",
     "spaces/nasbench201",
 }  # fmt: skip

@@ -56,7 +56,7 @@ def test_logits_wait_while_weights_learn_and_then_follow():
 
 def test_samples_are_drawn_by_their_chances():
     chances = {"a": np.array([[0.7, 0.3, 0.0], [0.2, 0.2, 0.6]], np.float32)}
-    drawn = np.asarray(fbnet.sampled(chances, 4000, seed=1)["a"])
+    drawn = np.asarray(fbnet.sample(chances, 4000, seed=1)["a"])
     assert drawn.shape == (4000, 2, 3) and np.all(drawn.sum(-1) == 1)
     np.testing.assert_allclose(drawn.mean(0), chances["a"], atol=0.03)
     assert np.all(drawn[:, 0, 2] == 0)
@@ -67,7 +67,7 @@ def test_the_best_of_the_samples_is_found():
     program = fbnet.best_of_samples(SPACE, epochs=2, samples=5, seed=3, **settings)
     ran = drive.run(program, make=lambda space: toy.supernet())
     (done,) = ran.finished
-    drawn = fbnet.sampled(done.gates, 5, 3)
+    drawn = fbnet.sample(done.gates, 5, 3)
     accuracy, _ = done.evaluate(drawn)
     best = int(np.argmax(accuracy))
     for name in SPACE:

@@ -18,7 +18,7 @@ SPACE = {
 
 
 def test_random_search_trains_every_cell_alone_and_keeps_the_best():
-    program = random_search.random_search(SPACE, epochs=6, cells=3, keep=1, seed=4)
+    program = random_search.random_search(SPACE, epochs=6, cells=3, edges_per_node=1, seed=4)
     ran = drive.run(program, make=lambda space, execute: drive.dense(space))
     assert [stage.epochs for stage in ran.stages] == [2, 2, 2]
     assert ran.traces == 1

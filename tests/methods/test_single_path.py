@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.objectives import constraints, cost_terms
-from jaxnas.core.types import Batch
+from jaxnas.core.objectives import cost_terms
+from jaxnas.core.types import Batch, Constraint, CostModel
 from jaxnas.methods import single_path as method
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, superkernel_gates, zoo
@@ -368,29 +368,29 @@ def test_thresholds_refuse_a_supernet_without_superkernels():
 
 
 # What a target makes of it.
-MOST = 7.0
+LIMIT = 7.0
 
 
-def towards(most=MOST, **settings):
+def towards(limit=LIMIT, **settings):
     """A search that is held to a target by its own term, not by the paper's latency."""
     costs = latency.costs(NET.space, TIMES)
     expected = lambda gates: cost_terms.network_ms(gates, costs, FIXED_MS)
-    penalty = constraints.penalty([constraints.Limit("ms", most, expected)])
+    constraint = Constraint(CostModel("ms", None, expected, (0.0, 100.0)), limit)
     defaults = {"epochs": 20, "steps_per_epoch": 2, "warmup": 0.1, "learning_rate": 1e-3}
-    defaults |= {"arch_learning_rate": 0.05, "penalty": penalty}
+    defaults |= {"arch_learning_rate": 0.05, "constraints": [constraint]}
     return method.single_path(NET, **(defaults | settings)), expected
 
 
-@pytest.mark.parametrize(("most", "holds"), [(MOST, True), (100.0, False)])
-def test_a_target_closes_a_layer_that_would_stay_open(most, holds):
-    search, expected = towards(most)
+@pytest.mark.parametrize(("limit", "holds"), [(LIMIT, True), (100.0, False)])
+def test_a_target_closes_a_layer_that_would_stay_open(limit, holds):
+    search, expected = towards(limit)
     batch = jax.tree.map(lambda x: x[0], BATCHES)
     step = lambda state, _: search.update(state, batch, batch)
     walk = jit(lambda state: jax.lax.scan(step, state, length=32)[0])
     start = jit(search.init)(jax.random.key(0), batch.inputs)
     before, after = (float(expected(search.gates(s))) for s in (start, walk(start)))
-    assert before > MOST
-    assert (after < MOST) == holds
+    assert before > LIMIT
+    assert (after < LIMIT) == holds
 
 
 def test_a_target_that_is_held_lets_its_weight_fall_though_gates_are_made_of_weights():
@@ -411,13 +411,13 @@ def test_a_target_that_is_held_lets_its_weight_fall_though_gates_are_made_of_wei
     ("settings", "reason"),
     [
         ({"costs": {}}, "give one"),
-        ({"penalty": None}, "give one"),
+        ({"constraints": ()}, "give one"),
         ({"fixed_ms": 3.0}, "belongs to `costs`"),
         ({"latency_weight": 0.1}, "no effect"),
-        ({"penalty": None, "costs": {}}, "costs are not whole"),
+        ({"constraints": (), "costs": {}}, "costs are not whole"),
     ],
 )
-def test_costs_or_a_penalty_are_asked_for(settings, reason):
+def test_costs_or_constraints_are_needed(settings, reason):
     with pytest.raises(ValueError, match=reason):
         towards(**settings)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from jaxnas.core.types import Space
 from jaxnas.nets import batch_norm, mixed_edges, ops
 from jaxnas.spaces import choices as darts_choices
-from jaxnas.spaces import dataflow, discretise, genome, layers
+from jaxnas.spaces import dataflow, discretise, edits, genome, layers
 from jaxnas.spaces.darts import distribution, genotypes, supernet
 from jaxnas.spaces.darts import network as networks
 from jaxnas.spaces.darts.notation import from_pairs
@@ -61,6 +61,7 @@ def entry(
         ignores={"measure": frozenset()},
         supports=SUPPORTS,
         blocks=functools.partial(_blocks, derived),
+        edits=edits.of_cells(candidates),
         edges_per_node=EDGES_PER_NODE,
         parse=_parse if name == genotype_space == NAME else None,
         check=_check,

@@ -13,7 +13,7 @@ from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_layer
 from jaxnas.spaces import distribution, genome, layers
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.mobile import blocks, sizing, supernet, workload
+from jaxnas.spaces.mobile import blocks, sizing, superkernel_latency, supernet, workload
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain
@@ -55,6 +55,7 @@ def entry(
             {"edgewise", "selected", "sampled_layers", "binary_gates", "superkernel"}
         ),
         workload=functools.partial(_workload, paper, name),
+        layer_costs=lambda file: superkernel_latency.costs(choices, superkernel_latency.read(file)),
         shaped_by_cells=True,
         cells=cells,
         cells_of=functools.partial(sizing.repeats_of, paper, name),
