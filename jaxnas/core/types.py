@@ -78,15 +78,16 @@ class Network(NamedTuple):
 
 
 class Relaxation(NamedTuple):
-    """arch -> gates. `gates(arch, weights, *, key, step)`.
+    """arch -> gates. `gates(arch, weights, *, key, step)` are those that a step computes with.
 
-    `expected(arch, weights, *, step)` are the gates that are judged and selected from, where
-    those of a step are drawn at random or helped; None: they are the same.
+    `expected(arch, weights, *, step)` are those that are evaluated and discretised: where the
+    gates of a step are samples, their means or probabilities. See `relax.deterministic` for gates
+    that are both.
     """
 
     init: Callable[[Key, Space], Arch]
     gates: Callable[..., Gates]
-    expected: Callable[..., Gates] | None = None
+    expected: Callable[..., Gates]
 
 
 class Forward(NamedTuple):

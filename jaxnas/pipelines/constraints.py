@@ -21,7 +21,7 @@ from jaxnas.hardware.measure import campaign, dataset, recheck, remote, sampling
 from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.predict import predictor_file
 from jaxnas.hardware.predict.predictor import Predictor
-from jaxnas.methods import selection
+from jaxnas.methods import registry as methods
 from jaxnas.pipelines import search_stages
 from jaxnas.pipelines.settings import Recipe, SearchSettings, latency
 from jaxnas.pipelines.settings.limits import refuse, require
@@ -238,7 +238,7 @@ def select(
         record = selection_record.unconstrained(space, result.genotype, predictors.latency, measure)
         files.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
         return result.genotype
-    of_state = selection.of(settings.method).probabilities
+    of_state = methods.get(settings.method).probabilities
     gates = result.finished.gates
     if of_state is not None:
         gates = of_state(space.choices, result.finished.state)

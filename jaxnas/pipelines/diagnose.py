@@ -24,6 +24,7 @@ from jaxnas.report import formatting
 from jaxnas.report import run_reader as folders
 from jaxnas.run import checkpoint, compilation_cache, step_runner
 from jaxnas.spaces import genome, registry
+from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.genotype import Genotype
 
 FILE = "diagnostics.json"
@@ -174,7 +175,7 @@ def measure(searched: Searched, settings: DiagnoseSettings) -> dict[str, Any]:
         "weights": _weights(searched, valid, settings),
         "gates": {
             "entropy": float(diagnostics.entropy(gates)),
-            "skips": diagnostics.skips(genotype),
+            "skips": genotypes.skips(genotype),
         },
         "discretisation": {
             "supernet": float(right.supernet),

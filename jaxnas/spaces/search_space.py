@@ -76,8 +76,10 @@ class Edits(NamedTuple):
     """Changes of a supernet that some methods make."""
 
     auxiliary_skip: Mapping[str, Any]  # candidates with DARTS-'s auxiliary skip
-    skip_dropout: Callable[..., Mapping[str, Any]]  # step -> rate: candidates of P-DARTS
-    widen: Callable[..., Any]  # weights of a supernet with more channels: Net2Wider
+    # (step -> rate) -> candidates whose skips drop their output: P-DARTS
+    skip_dropout: Callable[..., Mapping[str, Any]]
+    # (old_space, new_space, old, new, seed) -> (weights, statistics) of more channels: Net2Wider
+    widen: Callable[..., Any]
     edge_mask: Callable[..., Any]  # (space, weights, choice, edge) -> 1 at the edge's weights
 
 
@@ -108,6 +110,8 @@ class SearchSpace(NamedTuple):
     # (genotype, recipe, image, classes); None: its networks are not narrowed by the command
     prunable: Callable[..., Prunable] | None = None
     edits: Edits | None = None
+    # Milliseconds of each candidate, of a file: Single-Path NAS's table of layers.
+    layer_costs: Callable[[str], Mapping[str, Any]] | None = None
     edges_per_node: int | None = None  # that a node keeps; None: all
     shaped_by_cells: bool = False  # whether another number of cells is another space
     cells: int | None = None  # that shaped it; None: as in the paper

@@ -2,33 +2,27 @@
 
 import dataclasses
 import json
-import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
 
 from experiments import targets as sweep
 from jaxnas import cli
-from jaxnas.core.gates import relax
-from jaxnas.core.objectives import constraints, cost_terms
 from jaxnas.core.stages import StageResult
-from jaxnas.core.types import Batch, Choice, Forward
+from jaxnas.core.types import Choice
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.hardware import cost as hardware_cost
 from jaxnas.hardware import counts, programs
 from jaxnas.hardware.measure import campaign, campaign_file, dataset, recheck, sampling
 from jaxnas.hardware.predict import fit, predictor_file
 from jaxnas.hardware.predict.predictor import margin
-from jaxnas.methods import darts, dr_nas, gdas, pc_darts
 from jaxnas.pipelines import constraints as commands
 from jaxnas.pipelines.settings import Recipe, SearchSettings
 from jaxnas.spaces import genome, genotype, registry, search_space
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.strategies import constrained_selection, pool
-from tests import toy
 
 ENTRY = registry.get("nasbench201")
 EVERY = every_cell().astype(int)
@@ -83,161 +77,6 @@ def gates_of(seed=0):
     return {"cell": drawn.astype(np.float32)}
 
 
-# --- the term
-
-
-def limit(most=2.0, costs=(1.0, 4.0)):
-    costs = jnp.array(costs)
-    return constraints.Limit("ms", most, lambda gates: jnp.sum(costs * gates["a"]))
-
-
-def forward(arch):
-    nothing = jnp.zeros((1, 2))
-    return Forward(Batch(nothing, nothing), nothing, {}, {}, jnp.int32(0), arch)
-
-
-def test_the_penalty_is_its_formula():
-    term = constraints.lagrangian(limit(), relax.softmax(), width=0.1, start=3.0)
-    arch = {"a": jnp.array([[0.3, -0.2]])}
-    share = 1 / (1 + math.exp(-0.5))
-    excess = math.log((share + 4 * (1 - share)) / 2)
-    value = term.value(term.init(arch, {}), forward(arch))
-    assert float(value) == pytest.approx(3 * 0.1 * math.log1p(math.exp(excess / 0.1)), rel=1e-5)
-
-
-def test_the_slope_far_above_is_the_weight_and_far_below_nothing():
-    def slope(most):
-        term = constraints.lagrangian(limit(most), relax.softmax(), start=2.0)
-        value = lambda logit: term.value(
-            constraints.Multiplier(jnp.float32(2.0), {}), forward({"a": jnp.array([[0.0, logit]])})
-        )
-        expected = lambda logit: jnp.log(1 + 3 * jax.nn.sigmoid(logit))
-        return float(jax.grad(value)(0.4) / jax.grad(expected)(0.4))
-
-    assert slope(0.5) == pytest.approx(2.0, rel=1e-4)
-    assert slope(20.0) == pytest.approx(0.0, abs=1e-4)
-
-
-def test_the_weight_grows_above_the_target_falls_below_it_and_rests_with_the_architecture():
-    term = constraints.lagrangian(limit(), relax.softmax(), rate=0.1)
-    start, slow, fast = ({"a": jnp.array([[0.0, x]])} for x in (0.0, 5.0, -5.0))
-    memory = term.init(start, {})
-    assert term.update(memory, start, {}, 0).weight == 1.0
-    up = term.update(memory, slow, {}, 0)
-    expected = float(jnp.sum(jnp.array([1.0, 4.0]) * jax.nn.softmax(slow["a"])))
-    assert float(up.weight) == pytest.approx((expected / 2) ** 0.1, rel=1e-5)
-    assert term.update(up, fast, {}, 0).weight < up.weight
-    for _ in range(300):
-        memory = term.update(memory, slow, {}, 0)._replace(arch=start)
-    assert memory.weight == pytest.approx(1e3)
-
-
-def test_dual_ascent_ends_at_the_target():
-    """A loss that always wants the slow candidate more meets a weight that keeps growing."""
-    term = constraints.lagrangian(limit(), relax.softmax(), rate=0.2)
-    expected = lambda arch: limit().expected(jax.tree.map(jax.nn.softmax, arch))
-
-    def step(carry, _):
-        arch, memory = carry
-        loss = lambda arch: term.value(memory, forward(arch)) - 2 * arch["a"][0, 1]
-        arch = jax.tree.map(lambda a, g: a - 0.05 * g, arch, jax.grad(loss)(arch))
-        return (arch, term.update(memory, arch, {}, 0)), expected(arch)
-
-    arch = {"a": jnp.zeros((1, 2))}
-    _, seen = toy.jit(
-        lambda arch: jax.lax.scan(step, (arch, term.init(arch, {})), None, length=2000)
-    )(arch)
-    assert float(seen[0]) > 2.4
-    assert float(seen[-500:].mean()) == pytest.approx(2.0, rel=0.1)
-
-
-METHODS = [darts.darts, pc_darts.pc_darts, gdas.gdas, dr_nas.dr_nas]
-
-
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
-def test_a_method_with_a_penalty_moves_towards_the_target(method):
-    net = toy.supernet()
-    dear = jnp.array([0.0, 0.0, 1.0, 0.0])
-    cost = lambda gates: 1.0 + 100 * jnp.mean(gates["normal"] @ dear)
-    penalty = constraints.penalty([constraints.Limit("ms", 2.0, cost)])
-    rest = {"warm_up": 0} if method is pc_darts.pc_darts else {}
-    train = toy.batches(0, 1)
-    search = method(
-        net, epochs=4, steps_per_epoch=2, arch_learning_rate=0.1, penalty=penalty, **rest
-    )
-    state = search.init(jax.random.key(0), train.inputs[0])
-    expected = lambda: float(cost(constraints.normalised(search.gates(state))))
-    update, began = toy.jit(search.update), expected()
-    for _ in range(8):
-        state, metrics = update(state, toy.at(train, 0), toy.at(train, 0))
-        assert all(np.isfinite(value) for value in metrics.values())
-    # The loss alone moves it by a tenth of that, up or down.
-    assert expected() < 0.8 * began
-    assert state.memory["outer"]["target"]["ms"].weight > 1
-
-
-@pytest.mark.parametrize(
-    ("form", "expected"),
-    [
-        ("add-linear", lambda ms, loss: loss + 0.5 * (ms / 2 - 1)),
-        ("one-sided", lambda ms, loss: loss + 0.5 * max(0, ms / 2 - 1)),
-        ("absolute", lambda ms, loss: loss + 0.5 * abs(ms / 2 - 1)),
-        ("mul-log", lambda ms, loss: loss * 0.2 * (math.log(ms) / math.log(2)) ** 0.5),
-        ("fbnet", lambda ms, loss: loss * 0.2 * math.log(ms) ** 0.5),
-    ],
-)
-@pytest.mark.parametrize("logit", [-1.0, 1.0])
-def test_a_fixed_weight_enters_the_loss_in_its_published_form(form, expected, logit):
-    fixed = limit()._replace(fixed=constraints.FixedWeight(form, 0.5))
-    arch = {"a": jnp.array([[0.0, logit]])}
-    loss = constraints.terms.stateless(lambda f: 3.0)
-    objective = constraints.outer(loss, constraints.penalty([fixed]), relax.softmax())
-    value = objective.value(objective.init(arch, {}), forward(arch))
-    share = 1 / (1 + math.exp(-logit))
-    assert float(value) == pytest.approx(expected(1 + 3 * share, 3.0), rel=1e-5)
-
-
-@pytest.mark.parametrize("form", ["mul-log", "fbnet"])
-def test_a_logarithm_of_less_than_a_millisecond_is_refused(form):
-    fixed = limit()._replace(most=0.9, fixed=constraints.FixedWeight(form, 0.5))
-    loss = constraints.terms.stateless(lambda f: 3.0)
-    with pytest.raises(ValueError, match="above 1 ms"):
-        constraints.outer(loss, constraints.penalty([fixed]), relax.softmax())
-
-
-@pytest.mark.parametrize(
-    ("form", "expected"),
-    [
-        ("proxyless", cost_terms.proxyless_reward(lambda g: jnp.float32(6), 3, 0.5)),
-        ("mnasnet", cost_terms.mnasnet_reward(lambda g: jnp.float32(6), 3, -0.5)),
-        ("tunas", cost_terms.tunas_reward(lambda g: jnp.float32(6), 3, -0.5)),
-    ],
-)
-def test_a_reward_is_the_published_one(form, expected):
-    fixed = constraints.FixedWeight(form, 0.5)
-    twice = constraints.Limit("ms", 3.0, lambda gates: jnp.float32(6), fixed)
-    found = constraints.reward([twice])
-    assert float(found(0.8, {})) == float(expected(0.8, {})) != 0.8
-    assert constraints.reward([twice._replace(fixed=None)]) is None
-    with pytest.raises(ValueError, match="stands alone"):
-        constraints.reward([twice, twice._replace(fixed=None)])
-
-
-def test_a_fixed_form_stands_beside_a_limit_that_is_held():
-    both = [limit()._replace(fixed=constraints.FixedWeight("add-linear", 0.5)), limit()]
-    arch = {"a": jnp.array([[0.0, 1.0]])}
-    loss = constraints.terms.stateless(lambda f: 3.0)
-    parts = [
-        constraints.outer(loss, constraints.penalty(some), relax.softmax())
-        for some in (both, both[:1], both[1:])
-    ]
-    whole, fixed, held = (p.value(p.init(arch, {}), forward(arch)) for p in parts)
-    assert float(whole) == pytest.approx(float(fixed + held - 3.0), rel=1e-6)
-    with pytest.raises(ValueError, match="there are add-linear, one-sided"):
-        strange = limit()._replace(fixed=constraints.FixedWeight("linear", 0.5))
-        constraints.outer(loss, constraints.penalty([strange]), relax.softmax())
-
-
 def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, model):
     network = EVERY[6111]
     found = ENTRY.genome.decode(network)
@@ -252,13 +91,6 @@ def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, 
         "not measured"
         in constrained_selection.lines(constrained_selection.alone(ENTRY, found, model))[0]
     )
-
-
-def test_no_target_no_penalty():
-    with pytest.raises(ValueError, match="Without a target"):
-        constraints.penalty([])
-    with pytest.raises(ValueError, match="above 0"):
-        constraints.lagrangian(limit(0.0), relax.softmax())
 
 
 # --- what networks cost

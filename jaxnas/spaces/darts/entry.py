@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from jaxnas.core.types import Space
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops
 from jaxnas.spaces import choices as darts_choices
-from jaxnas.spaces import dataflow, discretise, genome, layers, pruning
+from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning
 from jaxnas.spaces.darts import distribution, genotypes, supernet
 from jaxnas.spaces.darts import network as networks
 from jaxnas.spaces.darts.notation import from_pairs
@@ -63,6 +63,7 @@ def entry(
         supports=SUPPORTS,
         blocks=functools.partial(_blocks, derived),
         prunable=functools.partial(pruning.of_cells, network, _widths) if digest is None else None,
+        edits=edits.of_cells(candidates),
         edges_per_node=EDGES_PER_NODE,
         parse=_parse if name == genotype_space == NAME else None,
         check=_check,

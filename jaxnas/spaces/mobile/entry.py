@@ -14,7 +14,15 @@ from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_layer
 from jaxnas.spaces import distribution, genome, layers
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.mobile import blocks, chain_file, pruning, sizing, supernet, workload
+from jaxnas.spaces.mobile import (
+    blocks,
+    chain_file,
+    pruning,
+    sizing,
+    superkernel_latency,
+    supernet,
+    workload,
+)
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain
@@ -57,6 +65,7 @@ def entry(
         ),
         workload=functools.partial(_workload, paper, name),
         prunable=functools.partial(_prunable, paper, name),
+        layer_costs=lambda file: superkernel_latency.costs(choices, superkernel_latency.read(file)),
         shaped_by_cells=True,
         cells=cells,
         cells_of=functools.partial(sizing.repeats_of, paper, name),

@@ -143,7 +143,7 @@ def relaxation(space: Space, *, warmup_steps: int = 0, keep: float | None = None
     def expected(arch: Arch, weights: Weights, *, step: jax.Array) -> Gates:
         return {name: _rows(space[name], arch[name], weights, None) for name in space}
 
-    return Relaxation(init, gates, expected if warmup_steps else None)
+    return Relaxation(init, gates, expected)
 
 
 def shares(space: Space, arch: Arch, weights: Weights) -> Gates:
