@@ -20,7 +20,7 @@ from jaxnas import run
 from jaxnas.cli import experiment
 from jaxnas.hardware import cost, device
 from jaxnas.hardware.measure import dataset
-from jaxnas.methods import selection
+from jaxnas.methods import registry as methods
 from jaxnas.pipelines import constraints as targets
 from jaxnas.pipelines import search, study
 from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings
@@ -78,9 +78,10 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     model = dataset.fitted(campaign)
     for ms in settings.targets_ms:
         cost.of_model(campaign.entry, model, ms)  # refuses what no network of the space takes
-    known, family = selection.of(settings.method), searches.family(campaign.settings["space"])
-    if not known.takes_target or family not in known.families:
-        refuse(f"--method {settings.method} searches {family} to no target: take another.")
+    method = methods.get(settings.method)
+    if "constraints" not in method.accepts or not methods.fits(method, campaign.space):
+        name = campaign.space.name
+        refuse(f"--method {settings.method} searches {name} to no target: take another.")
     folder = Path(settings.out).expanduser()
     shared = {"latency": campaign.digest} | {
         name: getattr(settings, name)

@@ -95,22 +95,28 @@ def on_epoch_of(search: Search):
 
 
 def start(folder: Path, seed: int = 0, mode: str = "step", **changes) -> run.RunResult:
-    """The whole run, as a command would do it."""
+    """The whole run, as a command would do it; `changes` are fields of `Run` and `Monitor`,
+    `update` and `on_epoch`."""
     search, (images, labels) = toy_search(), toy_data()
     execution = run.execution(STEPS_PER_EPOCH, mode, 3)
     record = run.record({"seed": seed, "rate": 0.1}, execution, "toy")
-    options = {"on_epoch": on_epoch_of(search), "saving": SAVING, "title": "toy"} | changes
+    update = changes.pop("update", None) or toy_update(search)
+    on_epoch = changes.pop("on_epoch", on_epoch_of(search))
+    parts = run.Run(folder, record, execution, SAVING), run.Monitor("toy")
+    toy, monitor = (
+        part._replace(**{name: changes.pop(name) for name in part._fields if name in changes})
+        for part in parts
+    )
+    assert not changes, changes
     with run.claim(folder, record):
         return run.loop(
-            options.pop("update", None) or toy_update(search),
+            toy,
+            run.make_runner(update, (images, labels), execution.mode),
             search.init(jax.random.key(seed), images[:4]),
-            folder=folder,
-            record=record,
             total_steps=TOTAL_STEPS,
             steps_per_epoch=STEPS_PER_EPOCH,
-            execution=execution,
-            operands=(images, labels),
-            **options,
+            on_epoch=on_epoch,
+            monitor=monitor,
         )
 
 

@@ -23,10 +23,11 @@ from jaxnas.core.gates import relax
 from jaxnas.core.types import Batch, Hypergradient, Problem, Relaxation, Supernet
 from jaxnas.methods import darts as darts_method
 from jaxnas.methods import pc_darts
+from jaxnas.methods.optimisers import Optimisers
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import discretise
-from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.darts import network as darts_network
+from jaxnas.spaces.darts import notation as genotypes
 from jaxnas.spaces.darts import supernet as darts
 from tools import golden_file, golden_start, torch_names
 from tools.golden_file import Values
@@ -40,6 +41,9 @@ ok; 1: something is off; 2: a file that cannot be checked."""
 TOLERANCE = 1e-6
 TOLERANCES = {"param_after": 1e-5}
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, AUXILIARY_WEIGHT = 0.025, 0.9, 3e-4, 0.4
+
+# The files of PC-DARTS were made with DARTS's optimisers.
+PC_DARTS_OPTIMISERS = Optimisers(learning_rate=LEARNING_RATE, min_learning_rate=0.0)
 
 Errors = dict[str, float]  # quantity -> the greatest relative error of its arrays
 
@@ -113,7 +117,7 @@ def _supernet(values: Values) -> Errors:
         errors["unrolled_valid_loss"] = _error(ahead, values["unrolled_valid_loss"])
         errors[f"hypergrad_{name}"] = _arch_error(grads, values, f"hypergrad_{name}")
     found = discretise.top_edges_per_node(given.net.space, given.relax.gates(given.arch, None))
-    published = genotypes.from_darts(str(values["genotype"]))
+    published = genotypes.from_pairs(str(values["genotype"]))
     return errors | {"genotype": 0.0 if found == published else math.inf}
 
 
@@ -141,10 +145,9 @@ def _steps(values: Values) -> tuple[str, Errors]:
 def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
     steps = len(values["train_loss"])
     if golden_file.is_partial(values):
-        # The files of PC-DARTS were made with DARTS's optimisers.
         search = pc_darts.pc_darts(
             given.net, steps_per_epoch=steps, warm_up=0, hypergrad=rule,
-            learning_rate=LEARNING_RATE, arch_learning_rate=3e-4,
+            optimisers=PC_DARTS_OPTIMISERS,
         )  # fmt: skip
     else:
         search = darts_method.darts(given.net, steps_per_epoch=steps, hypergrad=rule)
@@ -168,7 +171,7 @@ def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
 
 
 def _derived(values: Values) -> Errors:
-    genotype = genotypes.from_darts(str(values["genotype"]))
+    genotype = genotypes.from_pairs(str(values["genotype"]))
     cells, classes = golden_file.depth(values), values["param/classifier.bias"].shape[0]
     reductions = golden_file.reductions(values)
     imagenet = "param/stem0.0.weight" in values

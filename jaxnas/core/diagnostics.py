@@ -24,11 +24,9 @@ from jaxnas.core.types import (
     Scalar,
     Search,
     SearchState,
-    Space,
     Supernet,
     Weights,
 )
-from jaxnas.spaces.genotype import Genotype
 
 RADIUS = 0.05  # of SAM on CIFAR (Foret et al. 2021, section 3.1)
 ITERATIONS = 30  # of Lanczos; our choice
@@ -121,41 +119,6 @@ def entropy(gates: Gates) -> Scalar:
     """Mean entropy of an edge's gates, in nats; log(candidates) where all are equally open."""
     rows = [jnp.reshape(-jax.scipy.special.xlogy(g, g).sum(-1), -1) for g in gates.values()]
     return jnp.concatenate(rows).mean()
-
-
-def skips(genotype: Genotype, name: str = "skip_connect") -> dict[str, int]:
-    """How many edges of each cell were selected as skip connections."""
-    return {
-        cell: sum(op == name for _, _, op in chosen.edges)
-        for cell, chosen in genotype.cells.items()
-    }
-
-
-def discrete_gates(space: Space, genotype: Genotype) -> Gates:
-    """Gates of 1 for what a genotype selected, of 0 for all else, dropped edges included.
-
-    Raises ValueError for a genotype of another space.
-    """
-    gates = {}
-    for name, choice in space.items():
-        if name not in genotype.cells:
-            raise ValueError(f"The genotype has no cell {name!r}: give one of this space.")
-        one_hot = [[0.0] * len(row) for row in choice.candidates]
-        for source, target, op in genotype.cells[name].edges:
-            if (source, target) not in choice.edges:
-                raise ValueError(
-                    f"The space has no edge {source} to {target} in {name!r}: give a genotype of "
-                    "this space."
-                )
-            row = choice.edges.index((source, target))
-            if op not in choice.candidates[row]:
-                raise ValueError(
-                    f"Edge {source} to {target} of {name!r} has no candidate {op!r}: give a "
-                    "genotype of this space."
-                )
-            one_hot[row][choice.candidates[row].index(op)] = 1.0
-        gates[name] = jnp.array(one_hot)
-    return gates
 
 
 def discretisation_gap(

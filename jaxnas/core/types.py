@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 Key = Scalar = jax.Array
@@ -77,15 +78,16 @@ class Network(NamedTuple):
 
 
 class Relaxation(NamedTuple):
-    """arch -> gates. `gates(arch, weights, *, key, step)`.
+    """arch -> gates. `gates(arch, weights, *, key, step)` are those that a step computes with.
 
-    `expected(arch, weights, *, step)` are the gates that are judged and selected from, where
-    those of a step are drawn at random or helped; None: they are the same.
+    `expected(arch, weights, *, step)` are those that are evaluated and discretised: where the
+    gates of a step are samples, their means or probabilities. See `relax.deterministic` for gates
+    that are both.
     """
 
     init: Callable[[Key, Space], Arch]
     gates: Callable[..., Gates]
-    expected: Callable[..., Gates] | None = None
+    expected: Callable[..., Gates]
 
 
 class Forward(NamedTuple):
@@ -150,3 +152,37 @@ class Search(NamedTuple):
     init: Callable[[Key, jax.Array], SearchState]
     update: Callable[[SearchState, Batch, Batch], tuple[SearchState, dict[str, Scalar]]]
     gates: Callable[[SearchState], Gates]
+
+
+class CostModel(NamedTuple):
+    """What networks of a space cost: latency, MACs, parameters, energy, memory."""
+
+    quantity: str  # "ms", "macs", "parameters", or what another one is called
+    of_genomes: Callable[[np.ndarray], np.ndarray]  # i[N, positions] -> f64[N]
+    of_gates: Callable[[Gates], Scalar]  # what gates are expected to cost; differentiable
+    bounds: tuple[float, float]  # of the space's cheapest and dearest network
+    margin: float = 0.0  # half of the 90 % interval, relative
+    unit: str = ""  # of the quantity in messages; empty: it is counted
+    # i[N, positions] -> (f64[N], f64[N]), the ends of the 90 % interval; None: counted
+    interval: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+
+
+class FixedWeight(NamedTuple):
+    """A published form of a term, and its weight, which stays what it is."""
+
+    form: str  # of core.objectives.constraints.ADDED, MULTIPLIED or REWARDED
+    weight: float
+
+
+class Constraint(NamedTuple):
+    """What a network may cost. `risk` half-widths of the interval are kept below the limit."""
+
+    cost: CostModel
+    limit: float
+    risk: float = 0.0
+    form: FixedWeight | None = None  # of its term in a search; None: a multiplier adapts
+
+    @property
+    def aim(self) -> float:
+        """What predicted costs are to come near from below."""
+        return self.limit / (1 + self.risk * self.cost.margin)

@@ -1,12 +1,15 @@
 """How good a search network is on images it did not learn from, its gates as they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Stats, Supernet
+from jaxnas.evaluators.evaluator import Evaluator
+from jaxnas.spaces.search_space import SearchSpace
 
 Statistics = Literal["batch", "running", "recalibrated"]
 # Of a running statistic 0.9^50, half a percent, is older than this.
@@ -56,3 +59,18 @@ def accuracy(
         return float(jnp.mean(jnp.stack(found)))
 
     return measure
+
+
+def shared_weights(
+    space: SearchSpace, evaluate: Callable[[Gates], tuple[np.ndarray, np.ndarray]]
+) -> Evaluator:
+    """Accuracy and loss of genomes on the weights of a supernet.
+
+    `evaluate` is that of a finished stage (`core.stages.StageResult`).
+    """
+
+    def figures(rows: np.ndarray) -> Mapping[str, np.ndarray]:
+        accuracy, loss = evaluate(space.genome.one_hot(rows))
+        return {"accuracy": np.asarray(accuracy), "loss": np.asarray(loss)}
+
+    return Evaluator({"accuracy": True, "loss": False}, figures)

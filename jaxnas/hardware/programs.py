@@ -11,13 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import Network
-from jaxnas.nets import batch_norm, lowering, mixed_edges
+from jaxnas.nets import lowering
 from jaxnas.spaces import dataflow, registry
 from jaxnas.spaces import genotype as genotypes
-from jaxnas.spaces.choices import NONE
-from jaxnas.spaces.darts import network as darts_network
-from jaxnas.spaces.genotype import Genotype, GenotypeError
-from jaxnas.spaces.nasbench201 import network as nasbench201_network
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
 NETWORK, BLOCK, OPERATOR, REFERENCE = "network", "block", "operator", "reference"
 KINDS = (NETWORK, BLOCK, OPERATOR, REFERENCE)
@@ -35,16 +33,6 @@ class Program(NamedTuple):
     function: Callable[..., Any]
     arguments: tuple
     twin_of: str | None = None  # the label of a program that computes the same
-
-
-class NetworkSize(NamedTuple):
-    """The networks' common settings."""
-
-    features: int = 16
-    cells: int = 1  # NAS-Bench-201: a stage
-    classes: int = 10
-    image: tuple[int, int, int] = (32, 32, 3)  # height, width, channels
-    batch: int = 1
 
 
 def network(
@@ -65,26 +53,22 @@ def network(
 
 
 def label(genotype: Genotype) -> str:
-    """NAS-Bench-201's own string, or the space's name with a digest of the genotype."""
-    if genotype.space == "nasbench201":
-        return genotypes.to_nasbench201(genotype)
+    """The space's own short text for a genotype, or its name with a digest of the genotype."""
+    space = registry.find(genotype)
+    if space is not None and space.label is not None:
+        return space.label(genotype)
     text = genotypes.to_json(genotype)
     return f"{genotype.space}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
-def compact(genotype: Genotype) -> str:
-    """The genotype's JSON in one line."""
-    return json.dumps(json.loads(genotypes.to_json(genotype)), separators=(",", ":"))
-
-
 def of_genotype(
-    genotype: Genotype, entry: registry.Entry, size: NetworkSize, twin_of: str | None = None
+    genotype: Genotype, space: SearchSpace, size: NetworkSize, twin_of: str | None = None
 ) -> Program:
-    """The pruned network of a genotype; label and architecture are those of the whole one.
+    """The network of a genotype without dead edges; label and architecture are the genotype's.
 
     Raises ValueError where the space makes no such network.
     """
-    net = entry.network(
+    net = space.network(
         dataflow.remove_dead_edges(genotype),
         features=size.features,
         cells=size.cells,
@@ -92,7 +76,8 @@ def of_genotype(
         reductions=None,
         auxiliary=False,
     )
-    return network(label(genotype), net, compact(genotype), size.image, size.batch, twin_of)
+    text = genotypes.compact(genotype)
+    return network(label(genotype), net, text, size.image, size.batch, twin_of)
 
 
 def again(program: Program) -> Program:
@@ -101,67 +86,31 @@ def again(program: Program) -> Program:
     return program._replace(label=name, twin_of=program.twin_of or program.label)
 
 
-def operators(name: str, size: NetworkSize) -> list[Program]:
-    """Each operation of a space alone, at each size that its networks have it at.
+def operators(space: SearchSpace, size: NetworkSize) -> list[Program]:
+    """Each candidate of a space alone, where its networks have it; equal ones once.
 
-    Stage s has `features * 2**s` channels and sides divided by `2**s`; in DARTS's spaces each
-    operation also halves the image on its way into stages 1 and 2.
+    Raises ValueError for images that the space makes nothing of.
     """
-    entry = registry.entry(name)
-    made, space = entry.derived, entry.space
-    names = dict.fromkeys(
-        op for choice in space.values() for row in choice.candidates for op in row
-    )
-    benchmark = name == "nasbench201"
-    norm = batch_norm.norms(True, training=False).outside
-    found = []
-    for stage, (height, width) in enumerate(_sides(size)):
-        for op in (op for op in names if op != NONE):
-            for stride in (1,) if benchmark or stage == len(STAGES) - 1 else (1, 2):
-                features = size.features * 2**stage * stride
-                x = images_of(size.batch, height, width, features)
-                said = {
-                    "format": "jaxnas operator", "space": name, "operation": op,
-                    "features": features, "stride": stride, "height": height, "width": width,
-                }  # fmt: skip
-                title = f"{op} {features}x{height}x{width} /{stride}"
-                module = mixed_edges.op_factories([op], made)[0][1](features, stride, norm)
-                found.append(module_alone(title, OPERATOR, said, module, x))
-    return found
+    made = {}
+    for layer in space.layers(size):
+        if layer.label not in made:
+            x = images_of(size.batch, layer.height, layer.width, layer.inputs)
+            made[layer.label] = module_alone(layer.label, OPERATOR, layer.record, layer.module, x)
+    return list(made.values())
 
 
-def blocks(found: Iterable[Genotype], name: str, size: NetworkSize) -> list[Program]:
-    """The pruned cells of genotypes alone, with the entry operations of their nodes.
-
-    A NAS-Bench-201 cell stands at each of its three stages, the cells of other spaces at full
-    size, where the reducing one halves the image.
-    """
-    norm = batch_norm.norms(True, training=False).outside
-    made, rows = registry.entry(name).derived, []
+def blocks(found: Iterable[Genotype], space: SearchSpace, size: NetworkSize) -> list[Program]:
+    """The cells of genotypes alone, without dead edges: see `SearchSpace.blocks`."""
+    rows = []
     for genotype in found:
-        for cell_name, cell in dataflow.remove_dead_edges(genotype).cells.items():
-            known = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), made)
-            said = {"format": "jaxnas block", "cell": cell_name} | {
-                "genotype": json.loads(genotypes.to_json(genotype))
-            }
-            at = f"{label(genotype)} {cell_name}"
-            if name == "nasbench201":
-                for stage, (height, width) in enumerate(_sides(size)):
-                    features = size.features * 2**stage
-                    module = nasbench201_network.NASBench201Cell(cell, known, features, norm)
-                    shape = {"features": features, "height": height, "width": width}
-                    x = images_of(size.batch, height, width, features)
-                    title = f"{at} {features}x{height}x{width}"
-                    rows.append(module_alone(title, BLOCK, said | shape, module, x))
-                continue
-            height, width = size.image[:2]
-            stride = 2 if cell_name == "reduce" else 1
-            features = size.features * stride
-            x = images_of(size.batch, height, width, size.features * len(cell.concat))
-            module = darts_network.DerivedCell(cell, known, features, stride, False, norm)
-            shape = {"features": features, "height": height, "width": width}
-            title = f"{at} {features}x{height}x{width}"
-            rows.append(module_alone(title, BLOCK, said | shape, module, x, x, rest=(None,)))
+        for block in space.blocks(genotype, size):
+            record = {"format": "jaxnas block", "cell": block.record["cell"]}
+            record |= {"genotype": json.loads(genotypes.to_json(genotype))} | dict(block.record)
+            images = [images_of(size.batch, *image) for image in block.inputs]
+            title = f"{label(genotype)} {block.label}"
+            rows.append(
+                module_alone(title, BLOCK, record, block.module, *images, rest=block.arguments)
+            )
     return rows
 
 
@@ -219,22 +168,8 @@ def check(programs: Sequence[Program]) -> None:
             )
 
 
-STAGES = (0, 1, 2)
-
-
-def _sides(size: NetworkSize) -> list[tuple[int, int]]:
-    height, width = size.image[:2]
-    last = 2 ** STAGES[-1]
-    if height % last or width % last:
-        raise GenotypeError(
-            f"Operations are measured at sides divided by 1, 2 and {last}, which {height}x{width} "
-            f"pixels do not allow: take multiples of {last}."
-        )
-    return [(height >> stage, width >> stage) for stage in STAGES]
-
-
 def module_alone(
-    title: str, kind: str, said: Any, module: Any, *images: Any, rest: tuple = ()
+    title: str, kind: str, record: Any, module: Any, *images: Any, rest: tuple = ()
 ) -> Program:
     """A Linen `module` alone, as a program of its variables and images."""
     variables = jax.eval_shape(lambda key, *x: module.init(key, *x, *rest), _key(), *images)
@@ -242,7 +177,7 @@ def module_alone(
     def function(variables, images):
         return module.apply(variables, *images, *rest)
 
-    text = json.dumps(said, separators=(",", ":"))
+    text = json.dumps(record, separators=(",", ":"))
     return Program(title, kind, text, function, (variables, images))
 
 

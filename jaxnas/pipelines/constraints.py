@@ -1,4 +1,4 @@
-"""The targets of `jaxnas search`: flags to aims, a finished search to a network that holds them."""
+"""The constraints of `jaxnas search`: flags to `Constraint`s, a finished search to a network."""
 
 import dataclasses
 import functools
@@ -13,23 +13,25 @@ import jax.numpy as jnp
 import numpy as np
 import rich.console
 
-from jaxnas.core.objectives import constraints
-from jaxnas.core.stages import StageResult
-from jaxnas.core.types import Gates
-from jaxnas.hardware import cost, device, programs
-from jaxnas.hardware.cost import Aim
+from jaxnas import run
+from jaxnas.core.types import Constraint, CostModel, FixedWeight
+from jaxnas.evaluators import supernet
+from jaxnas.hardware import cost, device
 from jaxnas.hardware.measure import campaign, dataset, recheck, remote, sampling
 from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.predict import predictor_file
 from jaxnas.hardware.predict.predictor import Predictor
-from jaxnas.methods import selection
-from jaxnas.pipelines import latency, search_stages
-from jaxnas.pipelines.settings import Recipe, SearchSettings
+from jaxnas.methods import registry as methods
+from jaxnas.pipelines import search_stages
+from jaxnas.pipelines.settings import Recipe, SearchSettings, latency
 from jaxnas.pipelines.settings.limits import refuse, require
-from jaxnas.run import progress, run_folder
-from jaxnas.spaces import genome, registry
+from jaxnas.run import files, progress
+from jaxnas.spaces import registry
+from jaxnas.spaces import sampling as pools
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.strategies import constrained_selection, pool
+from jaxnas.spaces.search_space import NetworkSize, SearchSpace
+from jaxnas.strategies import constrained_selection, selection_record
+from jaxnas.strategies.selection_record import MS
 
 RECORD, MODEL, ROUNDS = "target.json", "latency_model.json", "latency"
 COUNTED = {"target_macs": "macs", "target_parameters": "parameters"}
@@ -39,15 +41,16 @@ FLAGS = (
 )  # fmt: skip
 
 
-class Goal(NamedTuple):
-    """What was asked for, and the campaign and models it rests on, if any."""
+class Predictors(NamedTuple):
+    """What the flags name to predict costs by."""
 
     campaign: CampaignDataset | None
-    model: Predictor | None
-    others: Mapping[str, tuple[Predictor, float, str]] = {}  # with the most, and the file's SHA-256
+    latency: Predictor | None  # fitted to the campaign
+    # By quantity: a predictor of --target-models, its limit, the SHA-256 of its file.
+    others: Mapping[str, tuple[Predictor, float, str]] = {}
 
 
-def wanted(settings: SearchSettings) -> bool:
+def has_constraints(settings: SearchSettings) -> bool:
     """Whether there is a target. Raises ValueError for flags that need one and have none."""
     for flag in ("target_ms", *COUNTED):
         require(_flag(flag), getattr(settings, flag), above=0)
@@ -75,31 +78,30 @@ def wanted(settings: SearchSettings) -> bool:
     return some
 
 
-def open_goal(settings: SearchSettings) -> Goal | None:
+def load_predictors(settings: SearchSettings) -> Predictors | None:
     """What the flags name, checked; None without a target.
 
     Call it before JAX opens its devices: a campaign of few threads keeps this process to as many.
     Raises ValueError for a campaign that cannot serve, on another device without --any-device too.
     """
-    if not wanted(settings):
+    if not has_constraints(settings):
         return None
-    _refuse_reductions(settings)
+    space = registry.get(settings.space, settings.cells)
+    _check_reductions(settings, space)
     others = _others(settings.target_models)
     if settings.latency is None:
-        return Goal(None, None, others)
+        return Predictors(None, None, others)
     found = dataset.load(Path(settings.latency))
-    entry = registry.measured(settings.space, settings.cells)
-    same_file = entry.digest is not None and entry.digest == found.entry.digest
+    same_file = space.digest is not None and space.digest == found.space.digest
     if found.settings["space"] != settings.space and not same_file:
         refuse(
             f"{found.path} is of the space {found.settings['space']}, not {settings.space}: "
             "measure this one."
         )
     layers = found.settings["cells"]
-    if genome.is_chain(found.entry.space) and settings.cells != layers:
-        of = "" if settings.space == registry.GRID else " a stage"
+    if space.shaped_by_cells and settings.cells != layers:
         refuse(
-            f"{found.path} is of {settings.space} with {layers} layers{of}, this search has "
+            f"{found.path} is of {settings.space} with --cells {layers}, this search has "
             f"{settings.cells}: give --cells {layers}, or measure such networks."
         )
     if found.settings.get("threads") is not None and not settings.any_device:
@@ -111,13 +113,13 @@ def open_goal(settings: SearchSettings) -> Goal | None:
                 f"{found.path} was measured elsewhere: {'; '.join(changed)}. Measure on this "
                 "device, or add --any-device to search by the model alone."
             )
-    return Goal(found, dataset.fitted(found), others)
+    return Predictors(found, dataset.fitted(found), others)
 
 
-def _refuse_reductions(settings: SearchSettings) -> None:
+def _check_reductions(settings: SearchSettings, space: SearchSpace) -> None:
     """What is counted and timed halves the image where its space does."""
     given = {"--retrain.reductions": settings.retrain.reductions}
-    if settings.space == registry.GRID:  # a path keeps the layers of its search
+    if "search_reductions" in space.supports:
         given["--reductions"] = settings.reductions
     for flag, value in given.items():
         if value is not None:
@@ -146,136 +148,136 @@ def _others(words: Sequence[str]) -> dict[str, tuple[Predictor, float, str]]:
     return found
 
 
-def recipe(goal: Goal | None, given: Recipe) -> Recipe:
+def recipe(predictors: Predictors | None, given: Recipe) -> Recipe:
     """The recipe with the size of the network that the campaign timed.
 
     Raises ValueError where another size was given.
     """
-    if goal is None or goal.campaign is None:
+    if predictors is None or predictors.campaign is None:
         return given
-    size = goal.campaign.size
-    # A genotype of a chain says its layers by itself.
-    chain = genome.is_chain(goal.campaign.entry.space)
-    taken = {name: getattr(size, name) for name in ("features", "cells")[: 1 if chain else 2]}
-    for name, timed in taken.items():
-        value = getattr(given, name)
+    of = predictors.campaign
+    # A genotype of a space that its cells shape says them by itself.
+    names = ("features",) if of.space.shaped_by_cells else ("features", "cells")
+    for name in names:
+        value, timed = getattr(given, name), getattr(of.size, name)
         if value is not None and value != timed:
             refuse(
-                f"--retrain.{name} is {value}, but {goal.campaign.path} timed networks of "
-                f"{timed}: leave it out, or measure such networks."
+                f"--retrain.{name} is {value}, but {of.path} timed networks of {timed}: leave it "
+                "out, or measure such networks."
             )
-    return dataclasses.replace(given, **taken)
+    return dataclasses.replace(given, **{name: getattr(of.size, name) for name in names})
 
 
-def found_aims(
-    goal: Goal | None,
+def of_settings(
+    predictors: Predictors | None,
     settings: SearchSettings,
-    entry: registry.Entry,
+    space: SearchSpace,
     image: tuple[int, int, int],
     classes: int,
-) -> list[Aim]:
-    """The targets of a search whose recipe is decided, on images of that shape.
+) -> list[Constraint]:
+    """The constraints of a search whose recipe is decided, on images of that shape.
 
-    Raises ValueError for targets out of range, and where the campaign timed other images.
+    Raises ValueError for limits out of range, and where the campaign timed other images.
     """
-    if goal is None:
+    if predictors is None:
         return []
-    size = programs.NetworkSize(
-        settings.retrain.features, settings.retrain.cells, classes, tuple(image), 1
-    )
-    found = []
-    if goal.campaign is not None:
+    size = NetworkSize(settings.retrain.features, settings.retrain.cells, classes, tuple(image), 1)
+    constraints = []
+    if (of := predictors.campaign) is not None:
         for name, here in (("image", tuple(image)), ("classes", classes)):
-            timed = getattr(goal.campaign.size, name)
+            timed = getattr(of.size, name)
             if timed != here:
                 words = " ".join(map(str, here)) if name == "image" else here
                 refuse(
-                    f"{goal.campaign.path} timed networks of {name} {timed}, these data have "
-                    f"{here}: measure with --{name} {words}."
+                    f"{of.path} timed networks of {name} {timed}, these data have {here}: measure "
+                    f"with --{name} {words}."
                 )
-        found.append(_by_ms(goal, settings, entry))
-    for name, (model, most, _) in goal.others.items():
-        found.append(cost.of_model(entry, model, most, name=name))
-    for flag, name in COUNTED.items():
-        if (most := getattr(settings, flag)) is not None:
-            found.append(cost.of_counts(entry, size, name, most))
-    return found
+        constraints.append(_latency(predictors, settings, space))
+    for quantity, (predictor, limit, _) in predictors.others.items():
+        model = cost.predicted(space, predictor, quantity)
+        constraints.append(cost.check(Constraint(model, limit)))
+    for flag, quantity in COUNTED.items():
+        if (limit := getattr(settings, flag)) is not None:
+            model = cost.counted(space, size, quantity, limit)
+            constraints.append(cost.check(Constraint(model, limit)))
+    return constraints
 
 
-def _by_ms(goal: Goal, settings: SearchSettings, entry: registry.Entry) -> Aim:
-    """The target in milliseconds; with a weight alone the campaign's median is its reference."""
-    most = settings.target_ms
-    if most is None:
-        most = float(np.median(goal.campaign.latency_ms))
-    found = cost.of_model(entry, goal.model, most, settings.risk or 0.0)
-    if settings.latency_weight is None:
-        return found
-    form = settings.latency_form or "add-linear"
-    return found._replace(fixed=constraints.FixedWeight(form, settings.latency_weight))
+def _latency(predictors: Predictors, settings: SearchSettings, space: SearchSpace) -> Constraint:
+    """The constraint in milliseconds; with a weight alone the campaign's median is its limit."""
+    limit = settings.target_ms
+    if limit is None:
+        limit = float(np.median(predictors.campaign.latency_ms))
+    model = cost.predicted(space, predictors.latency)
+    form = None
+    if settings.latency_weight is not None:
+        form = FixedWeight(settings.latency_form or "add-linear", settings.latency_weight)
+    return cost.check(Constraint(model, limit, settings.risk or 0.0, form))
 
 
-def settled(
-    goal: Goal,
-    settings: SearchSettings,
-    entry: registry.Entry,
-    found: list[Aim],
-    learned: search_stages.Learned,
-    folder: Path,
-    console: rich.console.Console,
+def select(
+    predictors: Predictors,
+    task: search_stages.SearchTask,
+    result: search_stages.SearchResult,
+    job: run.Run,
 ) -> Genotype:
-    """The network for the targets; writes `target.json` and the refitted model into the folder.
+    """The network for the constraints; writes `target.json` and the refitted model into the folder.
 
     Where there is none, but a weight, the method's own network, measured.
     """
-    again = None
-    if goal.campaign is not None and not settings.any_device:
-        again = lambda networks, number: timed(
-            goal.campaign, networks, folder / ROUNDS / f"round-{number}", console, seed=number
+    settings, space, folder, campaign = task.settings, task.space, job.folder, predictors.campaign
+    measure = None
+    if campaign is not None and not settings.any_device:
+        measure = lambda networks, number: timed(
+            campaign, networks, folder / ROUNDS / f"round-{number}", job.console, seed=number
         )
+    constraints = task.constraints
     if settings.target_ms is None:
-        found = [aim for aim in found if aim.name != "ms"]
-    if not found:
-        record = constrained_selection.alone(entry, learned.genotype, goal.model, again)
-        run_folder.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
-        return learned.genotype
-    verdict = constrained_selection.settle(
-        entry,
-        found,
-        pool.pool(entry, chances(settings, entry, learned.finished), settings.seed),
-        learned.finished,
-        model=goal.model,
-        campaign=goal.campaign,
-        measure=again,
-        note=lambda line: progress.print_line(console, line),
+        constraints = [c for c in constraints if c.cost.quantity != MS]
+    if not constraints:
+        record = selection_record.unconstrained(space, result.genotype, predictors.latency, measure)
+        files.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
+        return result.genotype
+    of_state = methods.get(settings.method).probabilities
+    gates = result.finished.gates
+    if of_state is not None:
+        gates = of_state(space.choices, result.finished.state)
+    selected = constrained_selection.select(
+        selection_record.SelectionProblem(
+            space,
+            constraints,
+            pools.sample_pool(space, gates, settings.seed),
+            predictors.latency,
+            campaign,
+        ),
+        supernet.shared_weights(space, result.finished.evaluate),
+        measure=measure,
+        log=lambda line: progress.print_line(job.console, line),
     )
-    run_folder.write_text(folder / RECORD, json.dumps(verdict.record, indent=2) + "\n")
-    if verdict.model is not None:
-        predictor_file.save(folder / MODEL, verdict.model)
-    return verdict.genotype
+    files.write_text(folder / RECORD, json.dumps(selected.record, indent=2) + "\n")
+    if selected.predictor is not None:
+        predictor_file.save(folder / MODEL, selected.predictor)
+    return selected.genotype
 
 
-def chances(settings: SearchSettings, entry: registry.Entry, finished: StageResult) -> Gates:
-    """The probabilities that a search ended with: its gates, unless they are hard."""
-    shares = selection.of(settings.method).shares
-    return finished.gates if shares is None else shares(entry.space, finished.state)
+def placeholders(settings: SearchSettings) -> list[Constraint]:
+    """What stands for the constraints of a search that is over, of the settings that it recorded.
 
-
-def remembered(settings: SearchSettings) -> list[constraints.Limit]:
-    """What stands for the targets of a search that is over, of settings as settings.json has them.
-
-    Its state remembers a weight for each; what gates cost is not judged again, and is constant.
+    Its state remembers a multiplier for each; what gates cost is not asked again, and is constant.
     """
-    fixed = None
+    form = None
     if settings.latency_weight is not None:
-        fixed = constraints.FixedWeight(
-            settings.latency_form or "add-linear", settings.latency_weight
-        )
+        form = FixedWeight(settings.latency_form or "add-linear", settings.latency_weight)
     named = [name for flag, name in COUNTED.items() if getattr(settings, flag) is not None]
-    constant = lambda gates: jnp.float32(2.0)
-    found = [constraints.Limit(name, 2.0, constant) for name in (*settings.target_models, *named)]
+    constant = lambda quantity: CostModel(
+        quantity, lambda rows: np.full(len(rows), 2.0), lambda gates: jnp.float32(2.0), (0.0, 4.0)
+    )
+    constraints = [
+        Constraint(constant(quantity), 2.0) for quantity in (*settings.target_models, *named)
+    ]
     if settings.latency is not None:
-        found.append(constraints.Limit("ms", 2.0, constant, fixed))
-    return found
+        constraints.append(Constraint(constant(MS), 2.0, form=form))
+    return constraints
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -287,13 +289,15 @@ def read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"Cannot read {path} ({error}): give the run another --name.") from error
 
 
-def fingerprinted(settings: SearchSettings, goal: Goal | None) -> dict[str, Any]:
+def fingerprinted(settings: SearchSettings, predictors: Predictors | None) -> dict[str, Any]:
     """What a target adds to the settings of a run: nothing where there is none."""
     named = {flag: getattr(settings, flag) for flag in FLAGS if getattr(settings, flag)}
-    if goal is not None and goal.campaign is not None:
-        named["latency"] = goal.campaign.digest
-    if goal is not None and goal.others:
-        named["target_models"] = {name: [most, sha] for name, (_, most, sha) in goal.others.items()}
+    if predictors is not None and predictors.campaign is not None:
+        named["latency"] = predictors.campaign.digest
+    if predictors is not None and predictors.others:
+        named["target_models"] = {
+            name: [limit, sha] for name, (_, limit, sha) in predictors.others.items()
+        }
     return named
 
 
@@ -304,7 +308,7 @@ def timed(
     console: rich.console.Console,
     *,
     seed: int = 0,
-    size: programs.NetworkSize | None = None,
+    size: NetworkSize | None = None,
 ) -> recheck.RecheckedTimes:
     """Genotypes timed by the campaign's protocol, on its scale: see `recheck.recheck`."""
     words = old.settings.get("command")

@@ -1,64 +1,35 @@
 """`jaxnas diagnose`: what a run's search has come to, measured on its validation half."""
 
 import dataclasses
-import functools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import tyro.conf
 
 from jaxnas import data
 from jaxnas import run as runs
-from jaxnas.cli import parse
 from jaxnas.core import curvature, diagnostics, hypergrad
 from jaxnas.core.stages import Stage
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Supernet
 from jaxnas.pipelines import constraints, search_stages, setup
 from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.pipelines.settings import search as searches
+from jaxnas.pipelines.settings.diagnose import DiagnoseSettings
 from jaxnas.pipelines.settings.limits import require
 from jaxnas.report import formatting
 from jaxnas.report import run_reader as folders
 from jaxnas.run import checkpoint, compilation_cache, step_runner
-from jaxnas.spaces import registry
-from jaxnas.spaces.discretise import path_gates
+from jaxnas.spaces import genome, registry
+from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.genotype import Genotype
 
-TEXT = """Measures the last checkpoint of a search on its validation half, by batch statistics.
-
-Writes diagnostics.json into the run's folder and prints a table: curvature of the loss in the
-architecture and in the weights, gates, what selecting costs, how hypergradients agree
-(docs/diagnostics.md).
-
-examples:
-  jaxnas diagnose runs/digits-darts-seed0
-  jaxnas diagnose runs/digits-darts-seed0 --batches 8 --no-exact-hessian
-  jaxnas diagnose runs/digits-darts-seed0 --json
-"""
 FILE = "diagnostics.json"
 # Recorded beside the settings that are flags: of the user's file, and of the method.
 SPACE, METHOD = "space_sha256", "set."
-
-
-@dataclasses.dataclass(frozen=True)
-class DiagnoseSettings:
-    run: tyro.conf.Positional[str]
-    """A folder that jaxnas search wrote, finished or stopped."""
-    batches: int = 2
-    """Validation batches to measure on, of the run's batch size."""
-    exact_hessian: bool = True
-    """The whole Hessian of the architecture, a row at a time; else its ends, by Lanczos."""
-    iterations: int = diagnostics.ITERATIONS
-    """Of Lanczos."""
-    radius: float = diagnostics.RADIUS
-    """Length of the step in the weights by which sharpness is measured."""
-    json: bool = False
-    """Print the file instead of the table."""
 
 
 class Searched(NamedTuple):
@@ -71,24 +42,21 @@ class Searched(NamedTuple):
     net: Supernet
     search: Search
     select: Callable[[Gates], Genotype]
-    opened: Callable[[Genotype], Gates]
+    one_hot: Callable[[Genotype], Gates]
     found: data.DataSet
     state: SearchState
 
 
-def run(words: Sequence[str]) -> int:
-    """Reads the words and measures. Raises ValueError and OSError."""
-    asked = parse.parsed(DiagnoseSettings, words, "jaxnas diagnose", TEXT)
-    if asked is not None:
-        require("--batches", asked.batches, least=1)
-        require("--iterations", asked.iterations, least=1)
-        require("--radius", asked.radius, above=0)
-        folder = Path(asked.run).expanduser()
-        measured = measure(searched(folder), asked)
-        written = json.dumps(measured, indent=2, allow_nan=False) + "\n"
-        runs.write_text(folder / FILE, written)
-        print(written if asked.json else table(measured), end="")
-    return 0
+def main(settings: DiagnoseSettings) -> None:
+    """Measures a run's search, writes diagnostics.json and prints. Raises ValueError, OSError."""
+    require("--batches", settings.batches, least=1)
+    require("--iterations", settings.iterations, least=1)
+    require("--radius", settings.radius, above=0)
+    folder = Path(settings.run).expanduser()
+    measured = measure(searched(folder), settings)
+    written = json.dumps(measured, indent=2, allow_nan=False) + "\n"
+    runs.write_text(folder / FILE, written)
+    print(written if settings.json else table(measured), end="")
 
 
 def searched(folder: Path) -> Searched:
@@ -100,10 +68,10 @@ def searched(folder: Path) -> Searched:
     record = recorded(folder)
     settings, chosen = _settings(record["settings"], folder)
     compilation_cache.enable()
-    entry = registry.entry(settings.space, settings.cells)
+    space = registry.get(settings.space, settings.cells)
     found = setup.load(settings.source, settings.train_fraction, settings.split_seed)
     for was, now, what in (
-        (record["settings"].get(SPACE), entry.digest, f"space {settings.space}"),
+        (record["settings"].get(SPACE), space.digest, f"space {settings.space}"),
         (record.get("data"), found.digest, f"data set {settings.source.data}"),
     ):
         if was != now:
@@ -111,13 +79,13 @@ def searched(folder: Path) -> Searched:
                 f"The {what} is not the one that {folder} was searched with: bring that one back, "
                 "or search again."
             )
-    limits = constraints.remembered(settings)
-    asked = search_stages.asked(settings, entry, len(found.train.labels), limits)
+    limits = constraints.placeholders(settings)
+    asked = search_stages.asked(settings, space, len(found.train.labels), limits)
     stage = next(asked.program)
     # A supernet that computes one candidate an edge is measured with all of them alive.
     whole = {name: value for name, value in stage.net.items() if name != "execute"}
     stage = stage._replace(net=whole)
-    net = search_stages.supernet(settings, entry, len(found.class_names), stage)
+    net = search_stages.supernet(settings, space, len(found.class_names), stage)
     steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
     image = jnp.zeros((1, *found.train.inputs.shape[1:]), jnp.float32)
@@ -126,10 +94,11 @@ def searched(folder: Path) -> Searched:
     select = lambda gates: asked.select(stage.space, jax.device_get(gates))
     rate = chosen["learning_rate"]
     size, seed = settings.batch_size, settings.seed
-    opened = functools.partial(diagnostics.discrete_gates, stage.space)
-    if searches.family(settings.space) == "grid":
-        opened = lambda genotype: path_gates(stage.space, genotype, registry.WIDTHS)
-    return Searched(stage, rate, size, seed, net, search, select, opened, found, state)
+    code = space.genome
+    if dict(stage.space) != dict(space.choices):
+        code = genome.of_space(stage.space, space.discretise)
+    one_hot = lambda genotype: code.one_hot(code.encode(genotype))
+    return Searched(stage, rate, size, seed, net, search, select, one_hot, found, state)
 
 
 def recorded(folder: Path) -> Mapping[str, Any]:
@@ -138,7 +107,7 @@ def recorded(folder: Path) -> Mapping[str, Any]:
     record = there.settings
     if not isinstance(record.get("settings"), dict):
         raise ValueError(f"{folder} holds no settings.json of a run: give a folder of one.")
-    if not there.searched:
+    if not there.is_search:
         raise ValueError(
             f"In {folder} a given genotype was trained: give a folder that jaxnas search wrote."
         )
@@ -149,7 +118,8 @@ def _settings(flat: Mapping[str, Any], folder: Path) -> tuple[SearchSettings, Ma
     """Settings of a run, and those of its method."""
     left = {k: v for k, v in flat.items() if k != SPACE and not k.startswith(METHOD)}
     try:
-        settings = searches.resolved(_unflat(SearchSettings(), left))
+        settings = _unflat(SearchSettings(), left)
+        settings = searches.resolved(settings, registry.get(settings.space))
         chosen = search_stages.method_settings(settings)
     except TypeError as error:
         raise ValueError(f"The settings of {folder} are damaged: {error}.") from error
@@ -178,16 +148,16 @@ def _unflat(default: Any, left: dict[str, Any], prefix: str = "") -> Any:
     return dataclasses.replace(default, **values)
 
 
-def measure(searched: Searched, asked: DiagnoseSettings) -> dict[str, Any]:
+def measure(searched: Searched, settings: DiagnoseSettings) -> dict[str, Any]:
     """All figures, as diagnostics.json has them; None where one is not defined.
 
     Raises ValueError for more batches than a half has.
     """
     net, search, state = searched.net, searched.search, searched.state
-    train, valid = _batches(searched, asked.batches)
+    train, valid = _batches(searched, settings.batches)
     gates = search.gates(state)
     genotype = searched.select(gates)
-    discrete = searched.opened(genotype)
+    discrete = searched.one_hot(genotype)
     right = _jit(lambda s, b: diagnostics.discretisation_gap(net, search, s, discrete, b))(
         state, valid
     )
@@ -198,14 +168,14 @@ def measure(searched: Searched, asked: DiagnoseSettings) -> dict[str, Any]:
         "stage": searched.stage.name,
         "step": int(state.step),
         "steps": searched.stage.epochs * steps_per_epoch,
-        "batches": asked.batches,
+        "batches": settings.batches,
         "batch_size": searched.batch_size,
         "statistics": "batch",
-        "arch": _arch(searched, valid, asked) if derives else None,
-        "weights": _weights(searched, valid, asked),
+        "arch": _arch(searched, valid, settings) if derives else None,
+        "weights": _weights(searched, valid, settings),
         "gates": {
             "entropy": float(diagnostics.entropy(gates)),
-            "skips": diagnostics.skips(genotype),
+            "skips": genotypes.skips(genotype),
         },
         "discretisation": {
             "supernet": float(right.supernet),
@@ -234,27 +204,29 @@ def _batches(searched: Searched, count: int) -> tuple[Batch, Batch]:
     return train, valid
 
 
-def _arch(searched: Searched, valid: Batch, asked: DiagnoseSettings) -> dict[str, Any]:
+def _arch(searched: Searched, valid: Batch, settings: DiagnoseSettings) -> dict[str, Any]:
     net, search, state = searched.net, searched.search, searched.state
-    if asked.exact_hessian:
+    if settings.exact_hessian:
         matrix = _jit(lambda s, b: diagnostics.arch_hessian(net, search, s, b))(state, valid)
         values = jax.jit(curvature.spectrum)(matrix)
         ends = curvature.Ritz(values, jnp.zeros_like(values))
         return _ends(ends) | {"exact": True, "spectrum": values.tolist()}
     key = jax.random.fold_in(jax.random.key(searched.seed), 1)
-    lanczos = lambda s, b: diagnostics.arch_eigenvalues(net, search, s, b, key, asked.iterations)
-    return _ends(_jit(lanczos)(state, valid)) | {"exact": False, "iterations": asked.iterations}
+    lanczos = lambda s, b: diagnostics.arch_eigenvalues(net, search, s, b, key, settings.iterations)
+    return _ends(_jit(lanczos)(state, valid)) | {"exact": False, "iterations": settings.iterations}
 
 
-def _weights(searched: Searched, valid: Batch, asked: DiagnoseSettings) -> dict[str, Any]:
+def _weights(searched: Searched, valid: Batch, settings: DiagnoseSettings) -> dict[str, Any]:
     net, search, state = searched.net, searched.search, searched.state
     key = jax.random.fold_in(jax.random.key(searched.seed), 2)
-    lanczos = lambda s, b: diagnostics.weight_eigenvalues(net, search, s, b, key, asked.iterations)
-    rise = lambda s, b: diagnostics.sharpness(net, search, s, b, asked.radius)
+    lanczos = lambda s, b: diagnostics.weight_eigenvalues(
+        net, search, s, b, key, settings.iterations
+    )
+    rise = lambda s, b: diagnostics.sharpness(net, search, s, b, settings.radius)
     return _ends(_jit(lanczos)(state, valid)) | {
-        "iterations": asked.iterations,
+        "iterations": settings.iterations,
         "sharpness": float(_jit(rise)(state, valid)),
-        "radius": asked.radius,
+        "radius": settings.radius,
     }
 
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from jaxnas.report import draw_cell, run_reader
-from jaxnas.spaces import genotype
-from jaxnas.spaces.darts import genotypes as published
+from jaxnas.spaces import genotype, registry
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 
 
@@ -14,14 +13,14 @@ def named(text: str) -> tuple[Genotype, str]:
     Raises GenotypeError where there is no such thing or it is no genotype.
     """
     path = Path(text).expanduser()
-    if text in published.PUBLISHED and not path.exists():
-        return published.PUBLISHED[text], text
+    if text in registry.published() and not path.exists():
+        return registry.published()[text], text
     if path.is_dir():
         return read(path / "genotype.json"), path.resolve().name
     if not path.exists():
         raise GenotypeError(
             f"No genotype {text!r}: give a genotype.json, a run folder, or one of "
-            f"{', '.join(published.PUBLISHED)}."
+            f"{', '.join(registry.published())}."
         )
     stem = path.resolve().parent.name if path.name == "genotype.json" else path.stem
     return read(path), stem or "genotype"

@@ -9,104 +9,100 @@ from typing import Any
 import rich.console
 
 from jaxnas.hardware import device, programs
-from jaxnas.hardware.measure import campaign, design, mobile_programs, remote, sampling, telling
+from jaxnas.hardware.measure import campaign, design, remote, sampling, summary
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.programs import BLOCK, NETWORK, OPERATOR, Program
-from jaxnas.pipelines import genotypes, latency, setup
-from jaxnas.pipelines.settings import flat
+from jaxnas.pipelines import genotypes, setup
+from jaxnas.pipelines.settings import flat, latency
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.run import compilation_cache, progress
-from jaxnas.spaces import layers, registry
-from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.mobile import sizing
+from jaxnas.spaces import registry
+from jaxnas.spaces.genotype import Genotype, compact
+from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
 # What may change between two sessions of a campaign.
 NOT_FINGERPRINTED = ("out", "name", "rounds", "budget_minutes", "timeout_s")
 
 
-def main(asked: latency.MeasureSettings, console: rich.console.Console | None = None) -> Path:
+def main(settings: latency.MeasureSettings, console: rich.console.Console | None = None) -> Path:
     """Measures what the settings ask for, or goes on with it; gives the campaign's folder.
 
     Raises ValueError for settings that are impossible or have no effect, and what
     `campaign.measure_all` raises.
     """
     console = console or rich.console.Console()
-    check(asked)
-    asked = resolved(asked)
-    words = None if asked.command is None else remote.command(asked.command)
-    if asked.threads is not None:
-        device.pin(asked.threads)
-    entry = registry.measured(asked.space, asked.cells)
-    given = [genotypes.named(text)[0] for text in asked.genotypes]
-    found = chosen(asked, entry, given)
+    check(settings)
+    settings = resolved(settings)
+    words = None if settings.command is None else remote.command(settings.command)
+    if settings.threads is not None:
+        device.pin(settings.threads)
+    space = registry.get(settings.space, settings.cells)
+    given = [genotypes.named(text)[0] for text in settings.genotypes]
+    found = chosen(settings, space, given)
     compilation_cache.enable()
     here = device.this_device()
-    if words is None and asked.threads is not None and here["platform"] != "cpu":
+    if words is None and settings.threads is not None and here["platform"] != "cpu":
         refuse(f"--threads has no effect on {here['platform']}: leave it out.")
-    folder = Path(asked.out).expanduser() / (asked.name or name(asked))
+    folder = Path(settings.out).expanduser() / (settings.name or name(settings))
     if words is None:
-        sample_ms = latency.LOCAL_MS if asked.sample_ms is None else asked.sample_ms
-        prepare = functools.partial(sampling.local, sample_ms=sample_ms, chain=asked.slope)
+        sample_ms = latency.LOCAL_MS if settings.sample_ms is None else settings.sample_ms
+        prepare = functools.partial(sampling.local, sample_ms=sample_ms, chain=settings.slope)
         least, most = latency.LOCAL_ROUNDS
     else:
         # The time is another device's; our versions still decide what it is given.
         here = {key: here[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
-        here |= {"platform": "remote", "kind": asked.command}
+        here |= {"platform": "remote", "kind": settings.command}
         prepare = functools.partial(
             remote.ready,
             words=words,
             where=folder / "exported",
-            timeout_s=latency.REMOTE_S if asked.timeout_s is None else asked.timeout_s,
-            platform=asked.platform or "cpu",
+            timeout_s=latency.REMOTE_S if settings.timeout_s is None else settings.timeout_s,
+            platform=settings.platform or "cpu",
         )
         least, most = latency.REMOTE_ROUNDS
-    most = most if asked.rounds is None else asked.rounds
+    most = most if settings.rounds is None else settings.rounds
     protocol = campaign.Protocol(
-        min(least, most), most, asked.budget_minutes, asked.seed, warm_up=words is None
+        min(least, most), most, settings.budget_minutes, settings.seed, warm_up=words is None
     )
     progress.print_line(console, f"measure: {len(found)} programs; everything goes to {folder}")
     result = campaign.measure_all(
-        found, folder, prepare, device=here, settings=fingerprinted(asked, entry, given),
+        found, folder, prepare, device=here, settings=fingerprinted(settings, space, given),
         protocol=protocol, console=console,
     )  # fmt: skip
-    for line in telling.lines(result):
+    for line in summary.lines(result):
         progress.print_line(console, line)
     progress.print_line(console, f"table     {folder / 'latency.csv'}")
     return folder
 
 
 def chosen(
-    asked: latency.MeasureSettings, entry: registry.Entry, given: list[Genotype]
+    settings: latency.MeasureSettings, space: SearchSpace, given: list[Genotype]
 ) -> list[Program]:
     """The reference, networks with their twins, then their cells, then operations.
 
     Raises ValueError where the space has no such networks, or makes them of no such images.
     """
-    size = programs.NetworkSize(
-        asked.features, asked.cells, asked.classes, asked.image, asked.batch
+    size = NetworkSize(
+        settings.features, settings.cells, settings.classes, settings.image, settings.batch
     )
     found = [programs.reference()]
-    count = asked.networks or (latency.MOST if asked.budget_minutes else latency.NETWORKS)
+    count = settings.networks or (latency.MOST if settings.budget_minutes else latency.NETWORKS)
     networks = given
-    if not given and asked.kinds != (OPERATOR,):
-        networks = design.networks(entry.space, entry.select, count, asked.seed)
-    if NETWORK in asked.kinds:
-        for choice in design.with_replicates(networks, None if given else entry.space):
+    if not given and settings.kinds != (OPERATOR,):
+        networks = design.networks(space.genome, count, settings.seed)
+    if NETWORK in settings.kinds:
+        for choice in design.with_replicates(networks, None if given else space.genome.space):
             if choice.again:
                 # Its twin is the program before it.
                 found.append(programs.again(found[-1]))
                 continue
             twin_of = choice.twin_of and programs.label(choice.twin_of)
-            found.append(programs.of_genotype(choice.genotype, entry, size, twin_of))
-    if BLOCK in asked.kinds:
-        found += programs.blocks(networks, asked.space, size)
-    if OPERATOR in asked.kinds:
-        if asked.space == registry.GRID:
-            found += layers.operators(size)
-        else:
-            chain = asked.space in sizing.CHAINS
-            found += (mobile_programs if chain else programs).operators(asked.space, size)
-    if NETWORK not in asked.kinds:
+            found.append(programs.of_genotype(choice.genotype, space, size, twin_of))
+    if BLOCK in settings.kinds:
+        found += programs.blocks(networks, space, size)
+    if OPERATOR in settings.kinds:
+        found += programs.operators(space, size)
+    if NETWORK not in settings.kinds:
         # The noise is measured here too, and early, since a budget may cut.
         pairs = max(2, min(design.REPLICATES, len(found) // 5))
         twins = [each for p in found[1 : 1 + pairs] for each in (p, programs.again(p))]
@@ -114,72 +110,84 @@ def chosen(
     return found
 
 
-def resolved(asked: latency.MeasureSettings) -> latency.MeasureSettings:
+def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
     """The settings with the sizes that their space has by default."""
-    single = asked.space == "nasbench201" or asked.space in sizing.CHAINS
-    cells = latency.STAGE_CELLS if single else latency.CELLS
-    cells = registry.LAYERS if asked.space == registry.GRID else cells
+    cells = settings.cells
+    if cells is None:
+        cells = registry.get(settings.space).campaign_cells
     return dataclasses.replace(
-        asked,
-        cells=cells if asked.cells is None else asked.cells,
-        classes=latency.CLASSES if asked.classes is None else asked.classes,
+        settings,
+        cells=cells,
+        classes=latency.CLASSES if settings.classes is None else settings.classes,
     )
 
 
-def check(asked: latency.MeasureSettings) -> None:
+def check(settings: latency.MeasureSettings) -> None:
     """Raises ValueError for settings that are impossible or have no effect."""
+    space = registry.get(settings.space)
     for flag, least in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
-        require(f"--{flag}", getattr(asked, flag), least=least)
-    require("--seed", asked.seed, least=0)
+        require(f"--{flag}", getattr(settings, flag), least=least)
+    require("--seed", settings.seed, least=0)
     for flag in ("budget_minutes", "sample_ms", "timeout_s"):
-        require(f"--{flag.replace('_', '-')}", getattr(asked, flag), above=0)
-    if not asked.kinds or len(set(asked.kinds)) < len(asked.kinds):
+        require(f"--{flag.replace('_', '-')}", getattr(settings, flag), above=0)
+    if not settings.kinds or len(set(settings.kinds)) < len(settings.kinds):
         refuse("--kinds names each of network, block and operator once at most, and one at least.")
     idle = {
-        "--networks": asked.networks is not None
-        and (asked.genotypes or asked.kinds == ("operator",)),
-        "--genotypes": asked.genotypes and asked.kinds == ("operator",),
-        "--timeout-s": asked.timeout_s is not None and asked.command is None,
-        "--platform": asked.platform is not None and asked.command is None,
-        "--threads": asked.threads is not None and asked.command is not None,
-        "--sample-ms": asked.sample_ms is not None and asked.command is not None,
-        "--slope": asked.slope and asked.command is not None,
-        "--cells": asked.cells is not None
-        and "network" not in asked.kinds
-        and asked.space not in (registry.GRID, *sizing.CHAINS),
-        "--classes": asked.classes is not None and "network" not in asked.kinds,
+        "--networks": settings.networks is not None
+        and (settings.genotypes or settings.kinds == ("operator",)),
+        "--genotypes": settings.genotypes and settings.kinds == ("operator",),
+        "--timeout-s": settings.timeout_s is not None and settings.command is None,
+        "--platform": settings.platform is not None and settings.command is None,
+        "--threads": settings.threads is not None and settings.command is not None,
+        "--sample-ms": settings.sample_ms is not None and settings.command is not None,
+        "--slope": settings.slope and settings.command is not None,
+        "--cells": settings.cells is not None
+        and "network" not in settings.kinds
+        and not space.shaped_by_cells,
+        "--classes": settings.classes is not None and "network" not in settings.kinds,
     }
     for flag, is_idle in idle.items():
         if is_idle:
             refuse(f"{flag} has no effect beside the other settings: leave it out.")
-    if asked.space in (registry.GRID, *sizing.CHAINS) and BLOCK in asked.kinds:
-        refuse(f"--kinds block: the blocks of {asked.space} are its candidates; take operator.")
-    if asked.space in sizing.CHAINS and asked.features % 4:
-        refuse(f"--features is {asked.features}: a mobile stem has a multiple of 4.")
-    if asked.networks is not None and asked.budget_minutes is not None:
+    if space.blocks is None and BLOCK in settings.kinds:
+        refuse(f"--kinds block: the blocks of {settings.space} are its candidates; take operator.")
+    if settings.features % space.features_multiple:
+        refuse(
+            f"--features is {settings.features}: the stem of {space.noun} has a multiple of "
+            f"{space.features_multiple}."
+        )
+    if settings.networks is not None and settings.budget_minutes is not None:
         refuse("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
-    if asked.name is not None and (asked.name.strip(".") == "" or set(asked.name) & set("/\\\0")):
-        refuse(f"--name is {asked.name!r}: a name has no slash; say where by --out.")
+    if settings.name is not None and (
+        settings.name.strip(".") == "" or set(settings.name) & set("/\\\0")
+    ):
+        refuse(f"--name is {settings.name!r}: a name has no slash; say where by --out.")
 
 
-def name(asked: latency.MeasureSettings) -> str:
+def name(settings: latency.MeasureSettings) -> str:
     """The folder of a campaign that was given no name."""
-    space = Path(asked.space).stem if asked.space.endswith(".py") else asked.space
-    height, width, _ = asked.image
-    parts = [space, f"c{asked.features}", f"n{asked.cells}", f"{height}x{width}", f"b{asked.batch}"]
-    if asked.command is not None:
-        parts.append(setup.label(asked.command.split()[0]))
-    return "-".join([*parts, f"seed{asked.seed}"])
+    space = Path(settings.space).stem if settings.space.endswith(".py") else settings.space
+    height, width, _ = settings.image
+    parts = [
+        space,
+        f"c{settings.features}",
+        f"n{settings.cells}",
+        f"{height}x{width}",
+        f"b{settings.batch}",
+    ]
+    if settings.command is not None:
+        parts.append(setup.label(settings.command.split()[0]))
+    return "-".join([*parts, f"seed{settings.seed}"])
 
 
 def fingerprinted(
-    asked: latency.MeasureSettings, entry: registry.Entry, given: list[Genotype]
+    settings: latency.MeasureSettings, space: SearchSpace, given: list[Genotype]
 ) -> dict[str, Any]:
     """All settings that decide what is measured, by the names of their flags."""
-    table = {name: value for name, value in flat(asked).items() if name not in NOT_FINGERPRINTED}
-    texts = "\n".join(map(programs.compact, given))
+    table = {name: value for name, value in flat(settings).items() if name not in NOT_FINGERPRINTED}
+    texts = "\n".join(map(compact, given))
     digest = hashlib.sha256(texts.encode()).hexdigest() if given else None
-    plain = {f.name: f.default for f in dataclasses.fields(asked)}
-    minutes = asked.budget_minutes is not None
-    networks = None if minutes or given else asked.networks or plain["networks"]
-    return table | {"networks": networks, "genotypes": digest, "space_sha256": entry.digest}
+    plain = {f.name: f.default for f in dataclasses.fields(settings)}
+    minutes = settings.budget_minutes is not None
+    networks = None if minutes or given else settings.networks or plain["networks"]
+    return table | {"networks": networks, "genotypes": digest, "space_sha256": space.digest}

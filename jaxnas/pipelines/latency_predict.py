@@ -16,13 +16,12 @@ from jaxnas.hardware.predict import cross_validation, fit, predictor_file, trans
 from jaxnas.hardware.predict.metrics import Quality
 from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
 from jaxnas.hardware.tables import csv_table, layer_table, network_table
-from jaxnas.pipelines import genotypes, latency
+from jaxnas.pipelines import genotypes
+from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.limits import refuse
-from jaxnas.report import latency_plot, table
-from jaxnas.run import progress, run_folder
-from jaxnas.spaces import genome, genotype, registry
-from jaxnas.spaces.mobile import sizing
-from jaxnas.strategies import codes
+from jaxnas.report import figures, table
+from jaxnas.run import files, progress
+from jaxnas.spaces import genome, registry
 
 MODEL, REPORT, PAGE, PLOT = "model.json", "report.json", "report.md", "predicted.svg"
 WORST = 5  # of what is slower though it does less, so many are shown
@@ -42,20 +41,24 @@ class Rows(NamedTuple):
     unsampled: int = 0  # programs of the campaign that were never timed
 
 
-def fitted(asked: latency.FitSettings, console: rich.console.Console | None = None) -> Path:
+def fit_model(settings: latency.FitSettings, console: rich.console.Console | None = None) -> Path:
     """Writes the model of what was measured; gives its file. Raises ValueError."""
     console = console or rich.console.Console()
-    rows = read(asked)
+    rows = read(settings)
     measured = rows.space, rows.networks, rows.values
-    if asked.sources:
-        known = _sources(asked.sources, rows)
+    if settings.sources:
+        known = _sources(settings.sources, rows)
         found, share = transfer.fit(*measured, known, device=rows.device, work=rows.work)
         helped = f"{share:.0%} of the model knows them" if share else "dropped: they do not help"
         progress.print_line(console, f"fit: models of {len(known)} other devices, {helped}")
     else:
         found = fit.fit(*measured, device=rows.device, work=rows.work, quantity=rows.quantity)
     own = MODEL if rows.quantity == LATENCY else f"{rows.quantity}.json"
-    out = _folder(asked.measured) / own if asked.out is None else Path(asked.out).expanduser()
+    out = (
+        _folder(settings.measured) / own
+        if settings.out is None
+        else Path(settings.out).expanduser()
+    )
     predictor_file.save(out, found)
     if rows.unsampled:
         progress.print_line(console, f"fit: {rows.unsampled} programs have no time yet: left out")
@@ -79,17 +82,17 @@ def _sources(files: Sequence[str], rows: Rows) -> list[Predictor]:
     return found
 
 
-def predicted(asked: latency.PredictSettings, console: rich.console.Console | None = None) -> None:
+def predict(settings: latency.PredictSettings, console: rich.console.Console | None = None) -> None:
     """Prints milliseconds and interval of each network. Raises ValueError."""
     console = console or rich.console.Console()
-    if not asked.networks:
+    if not settings.networks:
         refuse("There is nothing to predict: give a genotype.json, a run folder, or a name.")
-    model = predictor_file.load(Path(asked.model).expanduser(), device=asked.device)
+    model = predictor_file.load(Path(settings.model).expanduser(), device=settings.device)
     of = unit(model.quantity)
-    found = [_network(model, text) for text in asked.networks]
+    found = [_network(model, text) for text in settings.networks]
     columns = model.predict(np.array([network for network, _ in found]))
     each = list(zip((name for _, name in found), *(c.tolist() for c in columns), strict=True))
-    if asked.json:
+    if settings.json:
         ends = ("low_ms", "high_ms") if of == "ms" else ("low", "high")
         keys = ("network", model.quantity, *ends)
         print(json.dumps([dict(zip(keys, row, strict=True)) for row in each], indent=2))
@@ -98,23 +101,23 @@ def predicted(asked: latency.PredictSettings, console: rich.console.Console | No
         progress.print_line(console, f"{ms:.4g} {of}  (90 %: {low:.4g} to {high:.4g} {of})  {name}")
 
 
-def reported(
-    asked: latency.ReportPredictorSettings, console: rich.console.Console | None = None
+def report(
+    settings: latency.ReportPredictorSettings, console: rich.console.Console | None = None
 ) -> Path:
     """Judges our model and the baselines on networks held out; gives the folder of the report.
 
     Raises ValueError.
     """
     console = console or rich.console.Console()
-    rows = read(asked)
+    rows = read(settings)
     what, before = "latency", ""
     if rows.quantity != LATENCY:
         what, before = rows.quantity, f"{rows.quantity}-"
     judged, ms, ours = cross_validation.cross_validate(
         rows.space, rows.networks, rows.values, work=rows.work, quantity=rows.quantity
     )
-    out = _folder(asked.measured) if asked.out is None else Path(asked.out).expanduser()
-    with run_folder.writing(out):
+    out = _folder(settings.measured) if settings.out is None else Path(settings.out).expanduser()
+    with files.as_run_error(out):
         out.mkdir(parents=True, exist_ok=True)
     title = (
         f"{len(ms)} networks of {rows.device or 'an unnamed device'}, each predicted from other "
@@ -139,55 +142,59 @@ def reported(
     page, picture = out / f"{before}{PAGE}", out / f"{before}{PLOT}"
     run.write_text(page, text.replace("\n\n\n", "\n"))
     device = rows.device or "unnamed device"
-    latency_plot.predicted_against_measured(picture, ms, ours, device, unit(rows.quantity))
+    figures.predicted_against_measured(picture, ms, ours, device, unit(rows.quantity))
     for line in (title, *table.text(shown).splitlines(), *([ceiling] if ceiling else [])):
         progress.print_line(console, line)
     progress.print_line(console, f"report: {page}; plot: {picture}")
     return out
 
 
-def checked(asked: latency.CheckTableSettings, console: rich.console.Console | None = None) -> None:
+def check_table(
+    settings: latency.CheckTableSettings, console: rich.console.Console | None = None
+) -> None:
     """Says what a table from elsewhere holds and which of its times cannot be right.
 
     Raises ValueError for what is no table, and for one that a fit would refuse.
     """
     console = console or rich.console.Console()
-    path = Path(asked.table).expanduser()
-    if asked.space is None and asked.cells is not None:
+    path = Path(settings.table).expanduser()
+    if settings.space is None and settings.cells is not None:
         refuse("--cells has no effect without --space: leave it out.")
-    space = None if asked.space is None else _space(asked.space, asked.cells)
+    space = None if settings.space is None else _space(settings.space, settings.cells)
     given = csv_table.read(path)
     if csv_table.form(given) == csv_table.NETWORKS:
-        lines = _networks_checked(given, space, asked.device)
-    elif asked.device is not None:
+        lines = _networks_checked(given, space, settings.device)
+    elif settings.device is not None:
         refuse(f"--device has no effect on a {given.form} look-up table of layers: leave it out.")
     else:
-        lines = _layers_checked(given, space, asked.space)
+        lines = _layers_checked(given, space, settings.space)
     for line in list(lines):
         progress.print_line(console, line)
 
 
-def read(asked: latency.FitSettings | latency.ReportPredictorSettings) -> Rows:
+def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Rows:
     """What a campaign's folder, or a table (.csv, with its space), has measured.
 
     Raises ValueError for neither, and for flags without effect.
     """
-    path = Path(asked.measured).expanduser()
-    quantity = LATENCY if asked.column in (None, *csv_table.UNITS) else asked.column
+    path = Path(settings.measured).expanduser()
+    quantity = LATENCY if settings.column in (None, *csv_table.UNITS) else settings.column
     if path.suffix == ".csv":
-        if asked.space is None:
+        if settings.space is None:
             refuse(_spaceless(path))
-        choices = _space(asked.space, asked.cells)
+        choices = _space(settings.space, settings.cells)
         given = csv_table.read(path)
-        found = network_table.measured(given, choices, device=asked.device, column=asked.column)
+        found = network_table.measured(
+            given, choices, device=settings.device, column=settings.column
+        )
         return Rows(choices, found.device, quantity, found.networks, found.latency_ms, None, None)
-    if any(flag is not None for flag in (asked.space, asked.device, asked.cells)):
+    if any(flag is not None for flag in (settings.space, settings.device, settings.cells)):
         refuse(
             "--space, --cells and --device have no effect on a campaign, which says all: leave "
             "them out."
         )
     campaign = dataset.load(path)
-    raw, space, device = campaign.raw, campaign.entry.space, campaign.device
+    raw, space, device = campaign.raw, campaign.space.genome.space, campaign.device
     left = len(campaign.unsampled)
     if quantity != LATENCY:
         values = dataset.facts(campaign, quantity)
@@ -201,9 +208,10 @@ def read(asked: latency.FitSettings | latency.ReportPredictorSettings) -> Rows:
 
 
 def _space(name: str, cells: int | None) -> Space:
-    if cells is not None and name not in (registry.GRID, *sizing.CHAINS):
+    space = registry.get(name, cells)
+    if cells is not None and not space.shaped_by_cells:
         refuse(f"--cells has no effect on {name}: leave it out.")
-    return registry.measured(name, cells).space
+    return space.genome.space
 
 
 def _spaceless(path: Path) -> str:
@@ -229,7 +237,7 @@ def _layers_checked(
     yield from _dominance(len(pairs), [pair for pair in pairs if pair.violates])
     if space is not None:
         costs = layer_table.costs(found, space)
-        rows = [row[:size] for row, size in zip(costs, genome.sizes(space), strict=True)]
+        rows = [row[:size] for row, size in zip(costs, genome.cardinalities(space), strict=True)]
         yield (
             f"of {name}: its {len(rows)} searched layers take {sum(map(min, rows)):.4g} to "
             f"{sum(map(max, rows)):.4g} ms"
@@ -278,11 +286,11 @@ def _figures(found: Quality) -> list[str]:
 
 
 def _network(model: Predictor, text: str) -> tuple[np.ndarray, str]:
-    """(i[positions], name) of what `genotypes.named` takes, or of NAS-Bench-201's own string."""
-    if text.startswith("|"):
-        return codes.of_genotype(model.space, genotype.from_nasbench201(text)), text
+    """(i[positions], name) of what `genotypes.named` takes, or of a space's own notation."""
+    if text.startswith(network_table.NOTATION):
+        return genome.encode(model.space, registry.parse_genotype(text)), text
     found, name = genotypes.named(text)
-    return codes.of_genotype(model.space, found), name
+    return genome.encode(model.space, found), name
 
 
 def _folder(measured: str) -> Path:

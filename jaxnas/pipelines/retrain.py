@@ -1,23 +1,59 @@
-"""`jaxnas retrain`: trains the network of a genotype, tests it, reports."""
+"""`jaxnas retrain`: trains the network of a genotype on all training images, tests it, reports."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import rich.console
 
-from jaxnas import run
+from jaxnas import data, run
+from jaxnas.core import metrics
+from jaxnas.core.types import Network, Stats, Weights
+from jaxnas.evaluators import training
+from jaxnas.evaluators.training import Hyperparameters, Trainer
+from jaxnas.hardware import timing
 from jaxnas.nets import count
-from jaxnas.pipelines import genotypes, setup, training
-from jaxnas.pipelines import summary as pipelines_summary
-from jaxnas.pipelines.settings import RetrainSettings, command
+from jaxnas.pipelines import genotypes, setup, summary
+from jaxnas.pipelines.settings import Recipe, RetrainSettings, RunSettings, command, flat
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import retrain as retrains
 from jaxnas.report import run_page
-from jaxnas.run import compilation_cache, progress
+from jaxnas.run import checkpoint, compilation_cache, progress
 from jaxnas.spaces import genotype as genotype_text
 from jaxnas.spaces import registry
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.search_space import SearchSpace
 
-GENOTYPE, SUMMARY = "genotype.json", "summary.json"
+GENOTYPE, SUMMARY, RESULT = "genotype.json", "summary.json", "result.json"
+FIGURES = (
+    ("loss", "loss/train", ".3f"),
+    ("train acc", "accuracy/train", ".1%"),
+)
+
+
+class TrainingTask(NamedTuple):
+    """What is trained, how, and on what."""
+
+    space: SearchSpace
+    genotype: Genotype
+    recipe: Recipe  # resolved
+    seed: int
+    dataset: data.DataSet
+    start: tuple[Weights, Stats] | None = None  # to begin with; None: drawn by `seed`
+
+
+class TrainingPlan(NamedTuple):
+    """A training that may have been begun before."""
+
+    net: Network
+    trainer: Trainer
+    steps_per_epoch: int
+    execution: run.Execution
+    record: Mapping[str, Any]  # of its folder
 
 
 def main(settings: RetrainSettings, console: rich.console.Console | None = None) -> Path:
@@ -27,44 +63,173 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     what is no genotype, and what `data.load`, `run.claim` and `run.loop` raise.
     """
     console = console or rich.console.Console()
-    note = lambda text="": progress.print_line(console, text)
+    log = lambda text="": progress.print_line(console, text)
     retrains.check(settings)
     genotype, label = genotypes.named(settings.genotype)
     name = f"{setup.label(settings.source.data)}-retrain-{setup.label(label)}"
     folder = setup.folder(settings.place, f"{name}-seed{settings.seed}")
-    entry = registry.entry(settings.space) if settings.space else registry.of_genotype(genotype)
+    space = registry.get(settings.space) if settings.space else registry.of_genotype(genotype)
     compilation_cache.enable()
-    found = setup.load(settings.source)
-    shape = found.train.inputs.shape[1:]
-    family = registry.family_of(genotype)
-    recipe = recipes.resolved(settings.recipe, family, shape)
-    training.check(entry, genotype, recipe, found)
-    size = count.size(training.network(entry, genotype, recipe, len(found.class_names)), shape)
+    dataset = setup.load(settings.source)
+    shape = dataset.train.inputs.shape[1:]
+    recipe = recipes.resolved(settings.recipe, space, shape)
+    task = TrainingTask(space, genotype, recipe, settings.seed, dataset)
+    check(task)
+    size = count.size(network(task), shape)
     cells = f"{recipe.cells} cells, " if recipe.cells else ""
-    note(f"jaxnas trains the network of {label} on {found.name}: {setup.images(found)}")
-    note(
+    log(f"jaxnas trains the network of {label} on {dataset.name}: {setup.images(dataset)}")
+    log(
         f"{recipe.epochs} epochs; {cells}{recipe.features} channels, "
         f"{size.parameters:,} parameters, {size.macs:,} MACs"
     )
-    note(f"everything goes to {folder}")
-    result = training.train(
-        entry,
-        genotype,
-        recipe,
-        settings.seed,
-        found,
-        folder=folder,
-        title="retrain",
-        saving=setup.saving(settings.place),
-        mode=settings.place.mode,
-        console=console,
-    )
+    log(f"everything goes to {folder}")
+    result = train(task, folder, title="retrain", place=settings.place, console=console)
     run.write_text(folder / GENOTYPE, genotype_text.to_json(genotype))
     again = command("jaxnas retrain", settings, RetrainSettings(""))
-    summary = {"found": result, "command": again, "resume": f"{again} --resume"}
-    run.write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    record = {"found": result, "command": again, "resume": f"{again} --resume"}
+    run.write_text(folder / SUMMARY, json.dumps(record, indent=2) + "\n")
     report = run_page.write(folder)
-    for line in pipelines_summary.comparison(result, [], len(found.test.labels)):
-        note(line)
-    note(f"report: {report}")
+    for line in summary.comparison(result, [], len(dataset.test.labels)):
+        log(line)
+    log(f"report: {report}")
     return folder
+
+
+def augmentation(recipe: Recipe, dataset: data.DataSet) -> data.augment.Augment:
+    """What a resolved recipe does to training images."""
+    return augment(dataset, recipe.pad, recipe.flip, recipe.cutout)
+
+
+def augment(dataset: data.DataSet, pad: int, flip: bool, cutout: int) -> data.augment.Augment:
+    """Framed in black and cropped, mirrored, cut out: in the order of the DARTS code."""
+    parts = []
+    if pad:
+        parts.append(data.augment.pad_crop(pad, data.augment.black(dataset.mean, dataset.std)))
+    if flip:
+        parts.append(data.augment.flip())
+    if cutout:
+        parts.append(data.augment.cutout(cutout))
+    return data.augment.chain(*parts) if parts else data.augment.none()
+
+
+def network(task: TrainingTask) -> Network:
+    """The network that a resolved recipe makes of a genotype."""
+    recipe = task.recipe
+    return task.space.network(
+        task.genotype,
+        features=recipe.features,
+        cells=recipe.cells,
+        classes=len(task.dataset.class_names),
+        reductions=recipe.reductions,
+        auxiliary=recipe.auxiliary > 0,
+    )
+
+
+def check(task: TrainingTask) -> None:
+    """Raises ValueError where a resolved recipe cannot train a genotype on these images.
+
+    Nothing is computed: call it before a search whose cell is to be trained so.
+    """
+    net, dataset, batch_size = network(task), task.dataset, task.recipe.batch_size
+    inputs = jax.ShapeDtypeStruct((batch_size, *dataset.train.inputs.shape[1:]), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    jax.eval_shape(net.init, key, inputs)
+    jax.eval_shape(augmentation(task.recipe, dataset), key, inputs)
+    data.steps_per_epoch(len(dataset.train.labels) + len(dataset.valid.labels), batch_size)
+
+
+def plan(task: TrainingTask, mode: str | None = None) -> TrainingPlan:
+    """How a task is trained, and what its folder records."""
+    recipe, dataset = task.recipe, task.dataset
+    net = network(task)
+    images = len(data.merge_train(dataset).labels)
+    steps_per_epoch = data.steps_per_epoch(images, recipe.batch_size)
+    execution = run.execution(steps_per_epoch, mode)
+    settings = flat(recipe) | {
+        "data": dataset.name,
+        "seed": task.seed,
+        "genotype": json.loads(genotype_text.to_json(task.genotype)),
+        "space_sha256": task.space.digest,
+    }
+    if task.start is not None:
+        settings["start"] = checkpoint.digest(task.start)
+    hyperparameters = Hyperparameters(
+        **{name: getattr(recipe, name) for name in Hyperparameters._fields}
+    )
+    trainer = training.trainer(net, hyperparameters, steps_per_epoch)
+    record = run.record(settings, execution, dataset.digest)
+    return TrainingPlan(net, trainer, steps_per_epoch, execution, record)
+
+
+def train(
+    task: TrainingTask,
+    folder: Path,
+    *,
+    title: str,
+    place: RunSettings,
+    console: rich.console.Console,
+    timed: bool = True,
+) -> dict[str, Any]:
+    """Trains on all training images and tests once; goes on where `folder` was left.
+
+    Gives, and writes as `result.json`, `top1, top5, loss, ece, reliability, parameters, macs,
+    digest` (of the final state), with `timed` also `latency_ms`; a finished folder is only
+    read. Raises what `run.claim` and `run.loop` raise.
+    """
+    dataset, recipe = task.dataset, task.recipe
+    shape = dataset.train.inputs.shape[1:]
+    net, trainer, steps_per_epoch, execution, record = plan(task, place.mode)
+    with run.claim(folder, record) as folder:
+        if (folder / RESULT).exists():
+            return _read(folder / RESULT)
+        k_init, k_images = jax.random.split(jax.random.key(task.seed))
+        state = run.init_compiled(trainer.init, k_init, jnp.zeros((1, *shape), jnp.float32))
+        if task.start is not None:
+            state = state._replace(weights=task.start[0], stats=task.start[1])
+        batch = data.make_batch(
+            dataset.mean, dataset.std, augmentation(recipe, dataset), recipe.batch_size
+        )
+        update = lambda state, images, key: trainer.update(state, batch(images, key, state.step))
+        operands = data.to_device(data.merge_train(dataset)), k_images
+        outcome = run.loop(
+            run.Run(folder, record, execution, setup.checkpoints(place), console),
+            run.make_runner(update, operands, execution.mode),
+            state,
+            total_steps=recipe.epochs * steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
+            monitor=run.Monitor(title, FIGURES),
+        )
+        weights, stats = trainer.tested(outcome.state), outcome.state.stats
+        result = _scored(training.predict(net, weights, stats, dataset), dataset.test.labels)
+        size = count.size(net, shape)
+        result |= {"parameters": size.parameters, "macs": size.macs}
+        if timed:
+            result["latency_ms"] = timing.inference(net, weights, stats, shape).median
+        result["digest"] = checkpoint.digest(outcome.state)
+        run.write_text(folder / RESULT, json.dumps(result, indent=2) + "\n")
+        return result
+
+
+def trained(task: TrainingTask, folder: Path, mode: str | None = None) -> tuple[Weights, Stats]:
+    """The weights that `train` tested in the end, and the statistics. Raises CheckpointError."""
+    trainer, record = plan(task, mode).trainer, plan(task, mode).record
+    image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
+    like = run.init_compiled(trainer.init, jax.random.key(0), image)
+    state, _ = checkpoint.read(folder / "checkpoints", like, run.fingerprint(record))
+    return trainer.tested(state), state.stats
+
+
+def _scored(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    scored = metrics.score(jnp.asarray(logits), jnp.asarray(labels))
+    numbers = {name: float(getattr(scored, name)) for name in ("top1", "top5", "loss", "ece")}
+    table = {name: np.asarray(v).tolist() for name, v in scored.reliability._asdict().items()}
+    return numbers | {"reliability": table}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise run.RunError(
+            f"Cannot read {path} ({error}): delete it, and the network is tested again."
+        ) from error

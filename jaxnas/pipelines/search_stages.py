@@ -1,29 +1,34 @@
-"""The search of a run: data, network and method in, a genotype out."""
+"""The search of a run, stage by stage: data, network and method in, a genotype out."""
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import rich.console
 
 from jaxnas import data, run
 from jaxnas.core import hypergrad
-from jaxnas.core.objectives import constraints
+from jaxnas.core.objectives import constraints as objectives
 from jaxnas.core.stages import Program, Stage, StageResult
-from jaxnas.core.types import Batch, Gates, Hypergradient, Search, SearchState, Space, Supernet
+from jaxnas.core.types import (
+    Batch,
+    Constraint,
+    Gates,
+    Hypergradient,
+    Search,
+    SearchState,
+    Space,
+    Supernet,
+)
 from jaxnas.evaluators import rank_correlation
-from jaxnas.evaluators import supernet as evaluators_supernet
-from jaxnas.methods import entry as methods_entry
-from jaxnas.methods import overrides as told
-from jaxnas.methods import selection
+from jaxnas.evaluators import supernet as supernet_evaluators
+from jaxnas.methods import overrides
+from jaxnas.methods import registry as methods
+from jaxnas.methods.entry import Context
 from jaxnas.pipelines.settings import SearchSettings
-from jaxnas.pipelines.settings import search as searches
-from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.search_space import SearchSpace
 
 SKIP = "skip_connect"
 # Folded into a state's key for its batches; steps, which are folded in too, never get there.
@@ -37,14 +42,23 @@ FIGURES = (
 )
 
 
-class Asked(NamedTuple):
-    """What a run searches with."""
+class SearchTask(NamedTuple):
+    """What is searched, how, and on what."""
+
+    settings: SearchSettings  # resolved
+    space: SearchSpace
+    dataset: data.DataSet
+    constraints: Sequence[Constraint] = ()  # on what architectures are expected to cost
+
+
+class SearchPlan(NamedTuple):
+    """The program of a method, and how its gates become a genotype."""
 
     program: Program
-    select: Callable[[Space, Gates], Genotype]
+    discretise: Callable[[Space, Gates], Genotype]
 
 
-class Learned(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search ended with: its genotype, and how its last stage ended."""
 
     genotype: Genotype
@@ -52,276 +66,225 @@ class Learned(NamedTuple):
     finished: StageResult
 
 
-def asked(
-    settings: SearchSettings,
-    entry: registry.Entry,
-    images: int,
-    limits: Sequence[constraints.Limit] = (),
-) -> Asked:
-    """The program that resolved settings ask for, with `images` in the training half.
+class Batches(NamedTuple):
+    """The images of both halves on the device, and `(images, key, step) -> batch` of them."""
 
-    `limits` hold what its architectures are expected to cost. Raises ValueError for settings that
-    the method refuses.
-    """
-    reward = constraints.reward(limits)
-    about = methods_entry.Context(
-        entry,
-        searches.family(settings.space),
-        data.steps_per_epoch(images, settings.batch_size),
-        settings.seed,
-        _order(settings.order),
-        constraints.penalty(limits) if limits and reward is None else None,
-        reward,
-    )
-    perturbation = settings.select == "perturbation"
-    chosen = method_settings(settings)
-    program = selection.make(settings.method, about, chosen, perturbation)
-    select = entry.select
-    if "threshold" in chosen and about.family == "darts":
-        choose = selection.of(settings.method).select
-        select = functools.partial(choose, threshold=chosen["threshold"])
-    return Asked(program, select)
-
-
-def method_settings(settings: SearchSettings) -> dict[str, Any]:
-    """All settings of the method, resolved. Raises ValueError as `selection.resolved`."""
-    flags = {name: getattr(settings, name) for name in told.FLAGS}
-    perturbation = settings.select == "perturbation"
-    return selection.resolved(settings.method, settings.preset, flags, settings.set, perturbation)
-
-
-def _order(name: str | None) -> Hypergradient | None:
-    rules = {
-        "first": hypergrad.first_order,
-        "exact": hypergrad.unrolled,
-        "finite-difference": hypergrad.finite_difference,
-    }
-    return rules[name]() if name else None
-
-
-def random_cells(entry: registry.Entry, seed: int) -> Genotype:
-    """A random genotype of the space, with as many edges as a found one.
-
-    It is what random gates select: every pair of edges is as likely as any other, and so is
-    every candidate that may be selected.
-    """
-    random = np.random.default_rng(seed)
-    gates = {name: random.random(choice.shape) for name, choice in entry.space.items()}
-    return entry.select(entry.space, gates)
-
-
-def supernet(
-    settings: SearchSettings, entry: registry.Entry, classes: int, stage: Stage | None = None
-) -> Supernet:
-    """The search network that resolved settings ask for, in a stage of its program."""
-    own = {
-        "features": settings.features,
-        "cells": settings.cells,
-        "classes": classes,
-        "reductions": settings.reductions,
-        "remat": settings.remat,
-    }
-    space, net = (stage.space, dict(stage.net)) if stage else (entry.space, {})
-    return entry.supernet(space, **own | net)
-
-
-def refuse(
-    settings: SearchSettings,
-    entry: registry.Entry,
-    found: data.DataSet,
-    limits: Sequence[constraints.Limit] = (),
-) -> None:
-    """Raises ValueError for what the first stage of a search cannot be; nothing is computed.
-
-    Call it before a folder is claimed, which would hold the settings that cannot be.
-    """
-    images = len(found.train.labels)
-    stage = next(asked(settings, entry, images, limits).program)
-    net = supernet(settings, entry, len(found.class_names), stage)
-    steps = data.steps_per_epoch(images, settings.batch_size)
-    stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
-
-
-class Host(NamedTuple):
-    """What all stages of a run share."""
-
-    settings: SearchSettings
-    found: data.DataSet
-    shaken: Callable[..., Batch]  # (images, key, step)
-    still: Callable[..., Batch]
     train: Any
     valid: Any
-    select: Callable[[Space, Gates], Genotype]
-    entry: registry.Entry
-    folder: Path
-    record: Mapping[str, Any]
-    execution: run.Execution
-    saving: run.SavePolicy
-    console: rich.console.Console
-    limits: Sequence[constraints.Limit] = ()
+    augmented: Callable[..., Batch]
+    plain: Callable[..., Batch]
 
 
-class Made(NamedTuple):
+class Compiled(NamedTuple):
     """What stages of one method, space and supernet have in common, compiled once."""
 
     net: Supernet
     search: Search
-    work: run.StepRunner
+    runner: run.StepRunner
     accuracy: Callable[..., float]
     evaluate: Callable[..., tuple[np.ndarray, np.ndarray]]
     stage: Stage  # the first of them; kept, as it is known by the identity of its parts
 
 
-def search(
-    settings: SearchSettings,
-    entry: registry.Entry,
-    found: data.DataSet,
-    augment: data.augment.Augment,
-    *,
-    folder: Path,
-    record: Mapping[str, Any],
-    execution: run.Execution,
-    saving: run.SavePolicy,
-    console: rich.console.Console,
-    limits: Sequence[constraints.Limit] = (),
-) -> Learned:
-    """Searches to the end, from wherever `folder`, which is claimed, was left.
-
-    What architectures are expected to cost is held below `limits`; each epoch records it.
-
-    The first stage of the program keeps its files in `folder`, each other one in
-    `folder/stages/NAME`. Raises what `run.loop` raises.
-    """
-    program = asked(settings, entry, len(found.train.labels), limits)
-    size = settings.batch_size
-    host = Host(
-        settings,
-        found,
-        data.make_batch(found.mean, found.std, augment, size),
-        data.make_batch(found.mean, found.std, data.augment.none(), size),
-        data.to_device(found.train),
-        data.to_device(found.valid),
-        program.select,
-        entry,
-        folder,
-        record,
-        execution,
-        saving,
-        console,
-        limits,
+def plan(task: SearchTask) -> SearchPlan:
+    """The program that resolved settings ask for. Raises ValueError for what the method refuses."""
+    settings, space = task.settings, task.space
+    steps_per_epoch = data.steps_per_epoch(len(task.dataset.train.labels), settings.batch_size)
+    reward = objectives.reward(task.constraints)
+    context = Context(
+        space,
+        steps_per_epoch,
+        settings.seed,
+        _hypergradient(settings.order),
+        task.constraints if reward is None else (),
+        reward,
     )
-    made: dict[Any, Made] = {}
+    chosen = method_settings(settings)
+    perturbation = settings.select == "perturbation"
+    program = methods.program(settings.method, context, chosen, perturbation)
+    of_method = methods.get(settings.method).discretise(space, chosen)
+    return SearchPlan(program, of_method or space.discretise)
+
+
+def method_settings(settings: SearchSettings) -> dict[str, Any]:
+    """All settings of the method, resolved. Raises ValueError as `registry.resolve`."""
+    flags = {name: getattr(settings, name) for name in overrides.FLAGS}
+    perturbation = settings.select == "perturbation"
+    return methods.resolve(settings.method, settings.preset, flags, settings.set, perturbation)
+
+
+def _hypergradient(order: str | None) -> Hypergradient | None:
+    rules = {
+        "first": hypergrad.first_order,
+        "exact": hypergrad.unrolled,
+        "finite-difference": hypergrad.finite_difference,
+    }
+    return rules[order]() if order else None
+
+
+def random_genotype(space: SearchSpace, seed: int) -> Genotype:
+    """A random genotype of the space, with as many edges as a searched one.
+
+    It is what random gates select: every pair of edges is as likely as any other, and so is
+    every candidate that may be selected.
+    """
+    random = np.random.default_rng(seed)
+    gates = {name: random.random(choice.shape) for name, choice in space.choices.items()}
+    return space.discretise(space.choices, gates)
+
+
+def supernet(task: SearchTask, stage: Stage | None = None) -> Supernet:
+    """The search network that resolved settings ask for, in a stage of its program."""
+    settings = task.settings
+    sizes = {
+        "features": settings.features,
+        "cells": settings.cells,
+        "classes": len(task.dataset.class_names),
+        "reductions": settings.reductions,
+        "remat": settings.remat,
+    }
+    choices, changes = (stage.space, dict(stage.net)) if stage else (task.space.choices, {})
+    return task.space.supernet(choices, **sizes | changes)
+
+
+def check(task: SearchTask) -> None:
+    """Raises ValueError for what the first stage of a search cannot be; nothing is computed.
+
+    Call it before a folder is claimed, which would hold the settings that cannot be.
+    """
+    stage = next(plan(task).program)
+    steps = data.steps_per_epoch(len(task.dataset.train.labels), task.settings.batch_size)
+    stage.method(supernet(task, stage), epochs=stage.epochs, steps_per_epoch=steps)
+
+
+def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> SearchResult:
+    """Searches to the end, from wherever `job.folder`, which is claimed, was left.
+
+    What architectures are expected to cost is held below the constraints; each epoch records it.
+
+    The first stage of the program keeps its files in that folder, each other one in
+    `stages/NAME` within. Raises what `run.loop` raises.
+    """
+    program, discretise = plan(task)
+    dataset, size = task.dataset, task.settings.batch_size
+    batches = Batches(
+        data.to_device(dataset.train),
+        data.to_device(dataset.valid),
+        data.make_batch(dataset.mean, dataset.std, augment, size),
+        data.make_batch(dataset.mean, dataset.std, data.augment.none(), size),
+    )
+    compiled: dict[Any, Compiled] = {}
     done, outcome, number = None, None, 0
     while True:
         try:
-            stage = program.program.send(done)
+            stage = program.send(done)
         except StopIteration as end:
-            return Learned(program.select(end.value.space, end.value.gates), outcome, done)
-        done, outcome = _stage(host, stage, number, made)
+            return SearchResult(discretise(end.value.space, end.value.gates), outcome, done)
+        named = {k: v if isinstance(v, str | int | float) else id(v) for k, v in stage.net.items()}
+        same = (id(stage.method), tuple(stage.space.items()), tuple(named.items()))
+        if same not in compiled:
+            compiled[same] = _compiled(task, stage, batches, job.execution.mode)
+        done, outcome = _run_stage(task, stage, number, compiled[same], batches, job)
         number += 1
 
 
-def _stage(
-    host: Host, stage: Stage, number: int, made: dict[Any, Made]
+def _run_stage(
+    task: SearchTask,
+    stage: Stage,
+    number: int,
+    compiled: Compiled,
+    batches: Batches,
+    job: run.Run,
 ) -> tuple[StageResult, run.RunResult]:
-    """Runs one stage, or takes up what is left of it."""
-    key = jax.random.key(host.settings.seed)
+    """Runs one stage, or takes up what remains of it."""
+    net, search = compiled.net, compiled.search
+    key = jax.random.key(task.settings.seed)
     if number:
         key = jax.random.fold_in(key, number)
-    named = {k: v if isinstance(v, str | int | float) else id(v) for k, v in stage.net.items()}
-    same = (id(stage.method), tuple(stage.space.items()), tuple(named.items()))
-    if same not in made:
-        made[same] = _made(host, stage)
-    net, search, work, accuracy, evaluate, _ = made[same]
-    images = jnp.zeros((1, *host.found.train.inputs.shape[1:]), jnp.float32)
+    images = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
     state = run.init_compiled(search.init, key, images)
     if stage.begin is not None:
         state = stage.begin(state)
-
-    # By limit: what gates are expected to cost.
-    told = {
-        limit.name: jax.jit(lambda gates, limit=limit: limit.expected(limit.shares(gates)))
-        for limit in host.limits
-    }
+    expected = {c.cost.quantity: jax.jit(c.cost.of_gates) for c in task.constraints}
 
     def on_epoch(state: SearchState) -> run.EpochResult:
         gates = jax.device_get(search.gates(state))
-        metrics = {"accuracy/supernet": accuracy(state, host.train, host.valid)}
-        metrics |= gate_metrics(stage.space, gates, host.entry.select(stage.space, gates))
-        metrics |= {f"expected/{name}": float(cost(gates)) for name, cost in told.items()}
+        metrics = {"accuracy/supernet": compiled.accuracy(state, batches.train, batches.valid)}
+        metrics |= gate_metrics(stage.space, gates, task.space.discretise(stage.space, gates))
+        metrics |= {f"expected/{name}": float(cost(gates)) for name, cost in expected.items()}
         return run.EpochResult(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
-    steps_per_epoch = data.steps_per_epoch(len(host.found.train.labels), host.settings.batch_size)
-    folder = host.folder if number == 0 else host.folder / "stages" / stage.name
-    folder.mkdir(parents=True, exist_ok=True)
+    steps_per_epoch = data.steps_per_epoch(len(task.dataset.train.labels), task.settings.batch_size)
+    title = "search"
+    if number:
+        title, record = stage.name, {**job.record, "stage": stage.name}
+        job = job._replace(folder=job.folder / "stages" / stage.name, record=record)
+    job.folder.mkdir(parents=True, exist_ok=True)
     outcome = run.loop(
-        work,
+        job,
+        compiled.runner,
         state,
-        folder=folder,
-        record=host.record if number == 0 else {**host.record, "stage": stage.name},
         total_steps=stage.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
-        execution=host.execution,
         on_epoch=on_epoch,
-        saving=host.saving,
-        skip_limits=skip_limits(host.entry),
-        title="search" if number == 0 else stage.name,
-        figures=FIGURES,
-        console=host.console,
+        monitor=run.Monitor(title, FIGURES, skip_limits(task.space)),
     )
     gates = jax.device_get(search.gates(outcome.state))
-    shaken, k_batch = jax.jit(host.shaken), jax.random.fold_in(key, BATCHES)
-    batch = lambda i: shaken(host.train, k_batch, jnp.int32(i))
-    judge = lambda gates: evaluate(outcome.state, gates, host.valid)
-    return StageResult(outcome.state, gates, judge, net, batch), outcome
+    augmented, k_batch = jax.jit(batches.augmented), jax.random.fold_in(key, BATCHES)
+    batch = lambda i: augmented(batches.train, k_batch, jnp.int32(i))
+    evaluate = lambda gates: compiled.evaluate(outcome.state, gates, batches.valid)
+    return StageResult(outcome.state, gates, evaluate, net, batch), outcome
 
 
-def _made(host: Host, stage: Stage) -> Made:
-    settings, found = host.settings, host.found
-    net = supernet(settings, host.entry, len(found.class_names), stage)
-    steps_per_epoch = data.steps_per_epoch(len(found.train.labels), settings.batch_size)
+def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Compiled:
+    settings, dataset = task.settings, task.dataset
+    net = supernet(task, stage)
+    steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
-    valid_steps = data.steps_per_epoch(len(found.valid.labels), settings.batch_size)
+    valid_steps = data.steps_per_epoch(len(dataset.valid.labels), settings.batch_size)
     fixed = jax.random.key(0)
-    valid = lambda images, step: host.still(images, fixed, step)
+    valid = lambda images, step: batches.plain(images, fixed, step)
 
     def update(state: SearchState, train, valid):
         k_train, k_valid = jax.random.split(jax.random.fold_in(state.key, BATCHES))
         # A method that looks at no validation batch has none made: jit leaves out what is unused.
         return search.update(
-            state, host.shaken(train, k_train, state.step), host.shaken(valid, k_valid, state.step)
+            state,
+            batches.augmented(train, k_train, state.step),
+            batches.augmented(valid, k_valid, state.step),
         )
 
-    judged = search
+    evaluated = search
     if stage.net.get("execute", "all") != "all":
-        # A supernet that computes one candidate an edge is judged with that candidate's gate open.
-        judged = search._replace(gates=lambda state: _hardened(search.gates(state)))
-    accuracy = evaluators_supernet.accuracy(
+        # A supernet that computes one candidate an edge is evaluated with that candidate's gate
+        # open.
+        evaluated = search._replace(gates=lambda state: _argmax_gates(search.gates(state)))
+    accuracy = supernet_evaluators.accuracy(
         net,
-        judged,
+        evaluated,
         settings.statistics,
         valid=valid,
-        train=lambda images, step: host.shaken(images, fixed, step),
+        train=lambda images, step: batches.augmented(images, fixed, step),
         valid_steps=valid_steps,
     )
-    return Made(
+    return Compiled(
         net,
         search,
-        run.make_runner(update, (host.train, host.valid), host.execution.mode),
+        run.make_runner(update, (batches.train, batches.valid), mode),
         accuracy,
         rank_correlation.evaluator(net, valid, valid_steps),
         stage,
     )
 
 
-def _hardened(gates: Gates) -> Gates:
+def _argmax_gates(gates: Gates) -> Gates:
     return jax.tree.map(lambda g: jax.nn.one_hot(jnp.argmax(g, -1), g.shape[-1]), gates)
 
 
-def gate_metrics(space: Space, gates: Gates, genotype: Genotype) -> dict[str, float]:
+def gate_metrics(choices: Space, gates: Gates, genotype: Genotype) -> dict[str, float]:
     """Mean entropy of an edge's gates in nats, and the skips that would be selected now."""
-    rows = np.concatenate([np.asarray(gates[name]).reshape(-1) for name in space])
-    edges = sum(len(choice.edges) for choice in space.values())
+    rows = np.concatenate([np.asarray(gates[name]).reshape(-1) for name in choices])
+    edges = sum(len(choice.edges) for choice in choices.values())
     # 0 log 0 is 0.
     entropy = -np.sum(rows * np.log(np.where(rows > 0, rows, 1))) / edges
     skips = {
@@ -331,13 +294,15 @@ def gate_metrics(space: Space, gates: Gates, genotype: Genotype) -> dict[str, fl
     return {"gates/entropy": float(entropy), "gates/skips": sum(skips.values())} | skips
 
 
-def skip_limits(entry: registry.Entry) -> dict[str, int]:
-    """From how many skips on a cell counts as collapsed: more than half of its edges. A path
-    through a grid is of no choice by itself, and has none."""
-    cells = random_cells(entry, 0).cells
+def skip_limits(space: SearchSpace) -> dict[str, int]:
+    """From how many skips on a cell counts as collapsed: more than half of its edges.
+
+    Cells that are no choice by themselves, as a path through a grid, have none.
+    """
+    cells = random_genotype(space, 0).cells
     can_skip = lambda choice: any(SKIP in row for row in choice.candidates)
     return {
         name: len(cell.edges) // 2 + 1
         for name, cell in cells.items()
-        if name in entry.space and can_skip(entry.space[name])
+        if name in space.choices and can_skip(space.choices[name])
     }

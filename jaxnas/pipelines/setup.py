@@ -49,6 +49,6 @@ def folder(place: RunSettings, name: str) -> Path:
     return chosen
 
 
-def saving(place: RunSettings) -> run.SavePolicy:
+def checkpoints(place: RunSettings) -> run.SavePolicy:
     """When checkpoints are written, and how many stay."""
     return run.SavePolicy(place.save_every_steps, place.save_every_s, place.keep)

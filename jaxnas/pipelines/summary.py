@@ -6,6 +6,9 @@ from typing import Any
 
 from jaxnas.report import formatting
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.strategies.selection_record import MS, TOLERANCE
+
+WORTH_MENTIONING = 0.005  # relative: how much faster or slower a device is
 
 
 def cells(genotype: Genotype) -> list[str]:
@@ -50,3 +53,52 @@ def comparison(
         f"latency          {formatting.milliseconds(found['latency_ms'])} an image on this device",
     ]
     return [line.replace(formatting.SPACE, " ") for line in lines]
+
+
+def constraints(record: Mapping[str, Any]) -> list[str]:
+    """Limit, prediction, interval, measurement of each constraint, and whether it is satisfied."""
+    lines = []
+    for name, target in record["targets"].items():
+        if name == MS:
+            lines += _latency(target)
+            noisy = record["rounds"][-1]["noisy"] if target["measured"] is not None else ()
+            if noisy and target["target"] is not None:
+                lines.append(f"          NOISY: {'; '.join(noisy)}")
+        elif "unit" in target:
+            (low, high), unit = target["interval"], target["unit"]
+            lines.append(
+                f"target    {target['target']:.4g} {unit} ({name}); predicted "
+                f"{target['predicted']:.4g} {unit}; 90 % interval {low:.4g} to {high:.4g} {unit}"
+            )
+        else:
+            title = "MACs" if name == "macs" else name
+            lines.append(
+                f"target    {target['target']:,.0f} {title}; counted {target['predicted']:,.0f}"
+            )
+    return lines
+
+
+def _latency(target: Mapping[str, Any]) -> list[str]:
+    (low, high), limit, measured = target["interval"], target["target"], target["measured"]
+    start = "latency   " if limit is None else f"target    {limit:.4g} ms; "
+    text = f"{start}predicted {target['predicted']:.4g} ms; "
+    text += f"90 % interval {low:.4g} to {high:.4g} ms; "
+    if measured is None:
+        return [text + "not measured: this is another device than the campaign's"]
+    if limit is None:
+        return [text + f"measured {measured:.4g} ms"]
+    off = measured / limit - 1
+    verdict = "it holds within 5 %"
+    if abs(off) > TOLERANCE:
+        risky = measured >= (1 - TOLERANCE) * target["aim"]
+        verdict = f"it holds: {'--risk keeps off' if risky else 'another target is what binds'}"
+    verdict = verdict if target["holds"] else "it DOES NOT HOLD within 5 %"
+    lines = [text + f"measured {measured:.4g} ms ({off:+.1%}): {verdict}"]
+    clock = target.get("clock_ms", measured)  # older records do not have it
+    off = clock / measured - 1
+    if abs(off) > WORTH_MENTIONING:
+        lines.append(
+            f"          that is on the campaign's scale; the clock read {clock:.4g} ms, this "
+            f"device being {off:+.1%} against it now"
+        )
+    return lines

@@ -1,21 +1,23 @@
-"""The host side of a run: one loop, for a search as for the training of a network."""
+"""The host side of a run: one loop, for a search and for the training of a network."""
 
 from jaxnas.run import compilation_cache, memory, process
-from jaxnas.run.beginning import init_compiled
 from jaxnas.run.checkpoint_policy import SavePolicy
+from jaxnas.run.files import RunError, write_text
 from jaxnas.run.health import NonFiniteError
-from jaxnas.run.loop import EpochResult, RunResult, loop
+from jaxnas.run.loop import EpochResult, Monitor, RunResult, loop
 from jaxnas.run.provenance import fingerprint, record
-from jaxnas.run.run_folder import RunError, claim, write_text
+from jaxnas.run.run_folder import Run, claim
 from jaxnas.run.signals import Interrupted
-from jaxnas.run.step_runner import Execution, StepRunner, execution, make_runner
+from jaxnas.run.step_runner import Execution, StepRunner, execution, init_compiled, make_runner
 
 __all__ = [
     "StepRunner",
     "EpochResult",
     "Execution",
     "Interrupted",
+    "Monitor",
     "NonFiniteError",
+    "Run",
     "RunResult",
     "RunError",
     "SavePolicy",

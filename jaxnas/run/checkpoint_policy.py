@@ -1,4 +1,4 @@
-"""When a run is saved, and which checkpoints stay."""
+"""Checkpoint policy: when to save, which to keep."""
 
 import time
 from typing import NamedTuple
@@ -7,10 +7,10 @@ from jaxnas.run import checkpoint
 
 
 class SavePolicy(NamedTuple):
-    """By steps, by seconds, or both; always at a chunk's end.
+    """Saves every so many steps, seconds, or both, always at the end of a chunk.
 
-    The last step is saved too, and the step at which the run was asked to stop. With
-    `keep_epochs = n` every n-th epoch is saved and stays, beside the `keep` latest.
+    Saved too are the last step and the step at which a signal stops the run. The `keep` latest
+    checkpoints stay; with `keep_epochs = n` every n-th epoch is saved and stays as well.
     """
 
     every_steps: int | None = None
@@ -22,29 +22,33 @@ class SavePolicy(NamedTuple):
 EVERY_MINUTE = SavePolicy()
 
 
-def check(saving: SavePolicy) -> SavePolicy:
-    """`saving`, or ValueError for a number that is not positive."""
-    for name, value in saving._asdict().items():
+def check(policy: SavePolicy) -> None:
+    """Raises ValueError for a number that is not positive."""
+    for name, value in policy._asdict().items():
         if value is not None and value <= 0:
             raise ValueError(f"Saving's {name} must be positive, not {value}.")
-    return saving
 
 
-def in_steps(saving: SavePolicy, steps_per_epoch: int) -> checkpoint.PreservationPolicy:
-    """The same policy, in steps."""
-    epochs = saving.keep_epochs
+def in_steps(policy: SavePolicy, steps_per_epoch: int) -> checkpoint.PreservationPolicy:
+    """Which checkpoints a policy keeps, in steps."""
+    epochs = policy.keep_epochs
     return checkpoint.PreservationPolicy(
-        saving.keep, None if epochs is None else epochs * steps_per_epoch
+        policy.keep, None if epochs is None else epochs * steps_per_epoch
     )
 
 
 def is_due(
-    saving: SavePolicy, keep: checkpoint.PreservationPolicy, step: int, last: int, last_s: float
+    policy: SavePolicy,
+    preservation: checkpoint.PreservationPolicy,
+    step: int,
+    saved_step: int,
+    saved_s: float,
 ) -> bool:
-    """Whether to save at `step`, after a save at step `last` and monotonic time `last_s`."""
-    if keep.every_steps is not None and step % keep.every_steps == 0:
+    """Whether to save at `step`, after a save at `saved_step` and monotonic time `saved_s`."""
+    if preservation.every_steps is not None and step % preservation.every_steps == 0:
         return True
+    every_steps, every_s = policy.every_steps, policy.every_s
     # Counted from step 0, so that it does not matter where a run was resumed.
-    if saving.every_steps is not None and step // saving.every_steps > last // saving.every_steps:
+    if every_steps is not None and step // every_steps > saved_step // every_steps:
         return True
-    return saving.every_s is not None and time.monotonic() - last_s >= saving.every_s
+    return every_s is not None and time.monotonic() - saved_s >= every_s

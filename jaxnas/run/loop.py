@@ -1,4 +1,4 @@
-"""The host loop: a pure update, run to its last step in chunks, from wherever it was saved."""
+"""The host loop: a pure update, run in chunks from the last checkpoint to the last step."""
 
 import contextlib
 import time
@@ -21,7 +21,8 @@ from jaxnas.run import (
     signals,
     step_runner,
 )
-from jaxnas.run.run_folder import RunError
+from jaxnas.run.files import RunError
+from jaxnas.run.run_folder import Run
 
 State = Any  # a pytree with a field `step`, i32[]
 
@@ -37,164 +38,224 @@ class RunResult(NamedTuple):
     """How a run ended. The figures of this process are None where it took no step."""
 
     state: State
-    resumed_from: int  # 0: began anew
+    resumed_from: int  # step of the checkpoint it started from, or 0
     step_ms: float | None  # mean
     compile_s: float | None
     needed_bytes: int | None  # predicted peak beyond what is loaded
 
 
+class Monitor(NamedTuple):
+    """What users see of a run while it goes on: progress, warnings, TensorBoard files."""
+
+    title: str = "run"  # before each line
+    metrics: tuple[tuple[str, str, str], ...] = progress.METRICS
+    skip_limits: Mapping[str, float] = {}  # cell -> `gates/skips/CELL` from which to warn
+    tensorboard: bool = True
+
+
+class LoopState(NamedTuple):
+    """How far a run is, replaced after each chunk; times and sizes are of this process."""
+
+    state: State
+    step: int
+    saved_step: int  # of the last checkpoint, 0 where there is none
+    saved_s: float  # monotonic time of the last save
+    steps_s: float = 0.0  # time in steps, without compilation
+    compile_s: float | None = None
+    needed_bytes: int | None = None
+
+
+class _OpenRun(NamedTuple):
+    """What does not change during a run: its lengths, and its open files."""
+
+    folder: Path
+    runner: step_runner.StepRunner
+    total_steps: int
+    steps_per_epoch: int
+    title: str
+    infinite: frozenset[str]  # leaves that are not finite at the start
+    preservation: checkpoint.PreservationPolicy
+    store: checkpoint.CheckpointStore
+    writer: metric_writer.MetricWriter
+    bar: progress.RunProgress
+    stop_signal: Callable[[], int | None]
+    log: Callable[[str], None]
+
+
 def loop(
-    update: step_runner.Update | step_runner.StepRunner,
+    run: Run,
+    runner: step_runner.StepRunner,
     state: State,
     *,
-    folder: Path,
-    record: Mapping[str, Any],
     total_steps: int,
     steps_per_epoch: int,
-    execution: step_runner.Execution,
-    operands: tuple = (),
+    monitor: Monitor,
     on_epoch: Callable[[State], EpochResult] | None = None,
-    saving: checkpoint_policy.SavePolicy = checkpoint_policy.EVERY_MINUTE,
-    skip_limits: Mapping[str, float] | None = None,
-    tensorboard: bool = True,
-    title: str = "run",
-    figures: tuple[tuple[str, str, str], ...] = progress.SHOWN,
-    console: rich.console.Console | None = None,
 ) -> RunResult:
-    """Takes `state` from the last checkpoint in `folder`, or from step 0, to `total_steps`.
+    """Takes `state` from the last checkpoint of the run, or from step 0, to `total_steps`.
 
-    `update(state, *operands) -> (state, {name: scalar})` is pure; it finds its batch by
-    `state.step`. Give data as `operands`: arrays that `update` closes over become constants of
-    the program. Runs that are to share a compilation are given the same `chunks` of an update
-    instead. `folder` is held by `claim`, and `record` is what `describe` gave.
-    `on_epoch(state)` must not keep the state, whose buffers the next chunk takes.
+    `runner` is made of a pure `update(state, *operands) -> (state, {name: scalar})` that finds
+    its batch by `state.step`; runs that share a runner share its compilation. `run.folder` is
+    held by `claim`. `on_epoch(state)` must not keep the state, whose buffers the next chunk takes.
 
     Writes `metrics.jsonl` (a line a step, and a line an epoch with the caller's metrics),
-    `gates.jsonl`, `tensorboard/` and `checkpoints/`. `skip_limits[cell]` is the value of
-    `gates/skips/CELL` from which on the user is warned.
+    `gates.jsonl`, `tensorboard/` and `checkpoints/`.
 
     On one machine with the same versions the final state is the same to the byte however
-    often the run was stopped. Raises Interrupted after SIGINT or SIGTERM, when all is saved;
+    often the run was stopped. Raises Interrupted after SIGINT or SIGTERM, when it is saved;
     NonFiniteError if a loss or the state is not finite; RunError if the folder cannot be
     written or memory is short; CheckpointError if the checkpoints are not of this run;
-    ValueError if the numbers of steps make no run, or `update` changes shapes.
+    ValueError for numbers of steps below one, and if `update` changes shapes or dtypes.
     """
-    folder = Path(folder).absolute()
-    keep = checkpoint_policy.in_steps(
-        checkpoint_policy.check(saving), _checked(steps_per_epoch, total_steps)
-    )
-    if skip_limits and on_epoch is None:
+    checkpoint_policy.check(run.checkpoints)
+    _check_steps(steps_per_epoch, total_steps)
+    if monitor.skip_limits and on_epoch is None:
         raise ValueError("Skip limits have no effect without `on_epoch`, which counts skips.")
-    state = step_runner.own_copy(state)
     if int(state.step):
         raise ValueError(f"A run is given its state at step 0, not {int(state.step)}.")
-    console = console or rich.console.Console()
     process.keep_freed_memory()
-    ready = isinstance(update, step_runner.StepRunner)
-    if ready and operands:
-        raise ValueError("Operands have no effect on chunks, which were made with their own.")
-    work = update if ready else step_runner.make_runner(update, operands, execution.mode)
-    compile_s = needed_bytes = None
-    spent_s = 0.0
-
     with contextlib.ExitStack() as stack:
-        enter, note = stack.enter_context, lambda text: progress.print_line(console, text)
-        stop = enter(signals.stop_requests(note))
-        # Infinities that a state begins with, as of a running minimum, are no failure.
-        infinite = health.non_finite_leaves(state)
-        fingerprint = provenance.fingerprint(record)
-        store = enter(checkpoint.open_store(folder / "checkpoints", fingerprint, keep, note))
-        state, start = store.restore(state) or (state, 0)
-        if start:
-            note(f"{title}: goes on after step {start} of {total_steps}")
-        written = enter(metric_writer.open_writer(folder, start, tensorboard))
-        show = enter(progress.show(title, start, total_steps, steps_per_epoch, figures, console))
-        watch = health.warn_on_collapse(skip_limits or {}, note)
-        step = saved = start
-        saved_s = time.monotonic()
-
-        def save() -> None:
-            nonlocal saved, saved_s
-            if step == saved:
-                return
-            for leaf in sorted(health.non_finite_leaves(state) - infinite):
-                raise health.NonFiniteError(f"The state's {leaf}", step, saved or None, folder)
-            written.sync()
-            store.save(step, state)
-            saved, saved_s = step, time.monotonic()
-
-        def stop_if_asked() -> None:
-            if (number := stop()) is not None:
-                save()
-                raise signals.Interrupted(
-                    f"Stopped after step {step} of {total_steps}, which is saved in {folder}. "
-                    "Run the same command again to go on.",
-                    number,
-                )
-
-        while step < total_steps:
+        opened, now = _open(stack, run, runner, state, total_steps, steps_per_epoch, monitor)
+        warn_on_collapse = health.warn_on_collapse(monitor.skip_limits, opened.log)
+        start = now.step
+        while now.step < total_steps:
             length = step_runner.chunk_length(
-                step, total_steps, steps_per_epoch, execution.chunk_steps
+                now.step, total_steps, steps_per_epoch, run.execution.chunk_steps
             )
-            with _memory_errors():
-                if not work.is_compiled(length):
-                    began = time.monotonic()
-                    with show.compiling():
-                        compiled = work.compile(state, length)
-                    compile_s = (compile_s or 0.0) + time.monotonic() - began
-                    needed_bytes = max(memory.needed(compiled) or 0, needed_bytes or 0) or None
-                    note(f"{title}: {memory.advice(needed_bytes, memory.free())}")
-                    stop_if_asked()
-                began = time.monotonic()
-                state, done, measured = work.run(state, length, lambda: stop() is not None)
-            chunk_s = time.monotonic() - began
-            spent_s += chunk_s
-            lines = metric_writer.step_lines(
-                measured, step, done, steps_per_epoch, 1e3 * chunk_s / done
-            )
-            bad = health.first_bad_loss(lines)
-            written.measured(lines if bad is None else lines[: bad[0] + 1])
-            if bad is not None:
-                row, name = bad
-                raise health.NonFiniteError(name, step + row + 1, saved or None, folder)
-            step += done
-            if int(state.step) != step:
-                raise ValueError(f"`update` must add 1 to `state.step`: {state.step}, not {step}.")
-
+            now, rows = _run_chunk(opened, now, length)
             epoch_line = None
-            if step % steps_per_epoch == 0 or step == total_steps:
-                epoch_line = {"step": step, "epoch": lines[-1]["epoch"]}
+            if now.step % steps_per_epoch == 0 or now.step == total_steps:
+                epoch_line = {"step": now.step, "epoch": rows[-1]["epoch"]}
                 if on_epoch is not None:
-                    epoch_line = _report(on_epoch(state), epoch_line, written)
-                    watch(epoch_line)
-            left_s = spent_s / (step - start) * (total_steps - step)
-            show.moved(lines, epoch_line, left_s)
-            if step == total_steps or checkpoint_policy.is_due(saving, keep, step, saved, saved_s):
-                save()
-            stop_if_asked()
-    steps = step - start
-    return RunResult(
-        state, start, 1e3 * spent_s / steps if steps else None, compile_s, needed_bytes
+                    epoch_line = _write_epoch(opened.writer, on_epoch(now.state), epoch_line)
+                    warn_on_collapse(epoch_line)
+            remaining_s = now.steps_s / (now.step - start) * (total_steps - now.step)
+            opened.bar.update(rows, epoch_line, remaining_s)
+            if now.step == total_steps or checkpoint_policy.is_due(
+                run.checkpoints, opened.preservation, now.step, now.saved_step, now.saved_s
+            ):
+                now = _save(opened, now)
+            _stop_if_signalled(opened, now)
+    step_ms = 1e3 * now.steps_s / (now.step - start) if now.step > start else None
+    return RunResult(now.state, start, step_ms, now.compile_s, now.needed_bytes)
+
+
+def _open(
+    stack: contextlib.ExitStack,
+    run: Run,
+    runner: step_runner.StepRunner,
+    state: State,
+    total_steps: int,
+    steps_per_epoch: int,
+    monitor: Monitor,
+) -> tuple[_OpenRun, LoopState]:
+    """Opens the files of a run and restores its last checkpoint, if there is one."""
+    enter, folder = stack.enter_context, Path(run.folder).absolute()
+    console = run.console or rich.console.Console()
+    log = lambda text: progress.print_line(console, text)
+    stop_signal = enter(signals.stop_requests(log))
+    state = step_runner.own_copy(state)
+    # Infinities in the first state, as of a running minimum, are no failure.
+    infinite = health.non_finite_leaves(state)
+    preservation = checkpoint_policy.in_steps(run.checkpoints, steps_per_epoch)
+    fingerprint = provenance.fingerprint(run.record)
+    store = enter(checkpoint.open_store(folder / "checkpoints", fingerprint, preservation, log))
+    state, start = store.restore(state) or (state, 0)
+    if start:
+        log(f"{monitor.title}: goes on after step {start} of {total_steps}")
+    writer = enter(metric_writer.open_writer(folder, start, monitor.tensorboard))
+    bar = enter(
+        progress.run_bar(
+            monitor.title, start, total_steps, steps_per_epoch, console, monitor.metrics
+        )
     )
+    opened = _OpenRun(
+        folder, runner, total_steps, steps_per_epoch, monitor.title, infinite, preservation,
+        store, writer, bar, stop_signal, log,
+    )  # fmt: skip
+    return opened, LoopState(state, start, start, time.monotonic())
 
 
-def _report(
-    epoch: EpochResult, place: dict[str, int], written: metric_writer.MetricWriter
+def _run_chunk(
+    opened: _OpenRun, now: LoopState, length: int
+) -> tuple[LoopState, list[dict[str, float]]]:
+    """Runs `length` steps, fewer where the chunk ends early, and writes their metric lines."""
+    with _memory_errors():
+        now = _compile(opened, now, length)
+        start_s = time.monotonic()
+        should_stop = lambda: opened.stop_signal() is not None
+        state, done, measured = opened.runner.run(now.state, length, should_stop)
+    chunk_s = time.monotonic() - start_s
+    rows = metric_writer.step_lines(
+        measured, now.step, done, opened.steps_per_epoch, 1e3 * chunk_s / done
+    )
+    bad = health.first_bad_loss(rows)
+    opened.writer.write_metrics(rows if bad is None else rows[: bad[0] + 1])
+    if bad is not None:
+        row, name = bad
+        raise health.NonFiniteError(name, now.step + row + 1, now.saved_step or None, opened.folder)
+    step = now.step + done
+    if int(state.step) != step:
+        raise ValueError(f"`update` must add 1 to `state.step`: {state.step}, not {step}.")
+    return now._replace(state=state, step=step, steps_s=now.steps_s + chunk_s), rows
+
+
+def _compile(opened: _OpenRun, now: LoopState, length: int) -> LoopState:
+    """Compiles the program of a chunk, unless that was done, and says what memory it takes."""
+    if opened.runner.is_compiled(length):
+        return now
+    start_s = time.monotonic()
+    with opened.bar.compiling():
+        compiled = opened.runner.compile(now.state, length)
+    compile_s = (now.compile_s or 0.0) + time.monotonic() - start_s
+    needed_bytes = max(memory.needed_bytes(compiled) or 0, now.needed_bytes or 0) or None
+    opened.log(f"{opened.title}: {memory.advice(needed_bytes, memory.free_bytes())}")
+    now = now._replace(compile_s=compile_s, needed_bytes=needed_bytes)
+    _stop_if_signalled(opened, now)
+    return now
+
+
+def _save(opened: _OpenRun, now: LoopState) -> LoopState:
+    """Saves the state unless that was done. Raises NonFiniteError, and as the store."""
+    if now.step == now.saved_step:
+        return now
+    for leaf in sorted(health.non_finite_leaves(now.state) - opened.infinite):
+        raise health.NonFiniteError(
+            f"The state's {leaf}", now.step, now.saved_step or None, opened.folder
+        )
+    opened.writer.sync()
+    opened.store.save(now.step, now.state)
+    return now._replace(saved_step=now.step, saved_s=time.monotonic())
+
+
+def _stop_if_signalled(opened: _OpenRun, now: LoopState) -> None:
+    """Saves and raises Interrupted where SIGINT or SIGTERM has come."""
+    if (number := opened.stop_signal()) is not None:
+        _save(opened, now)
+        raise signals.Interrupted(
+            f"Stopped after step {now.step} of {opened.total_steps}, which is saved in "
+            f"{opened.folder}. Run the same command again to go on.",
+            number,
+        )
+
+
+def _write_epoch(
+    writer: metric_writer.MetricWriter, result: EpochResult, place: dict[str, int]
 ) -> dict[str, float]:
-    line = place | {name: float(value) for name, value in epoch.metrics.items()}
-    written.measured([line])
-    if epoch.gates is not None:
-        written.gates(place | dict(epoch.gates))
+    """Writes the lines of an epoch's end; gives the line of metrics."""
+    line = place | {name: float(value) for name, value in result.metrics.items()}
+    writer.write_metrics([line])
+    if result.gates is not None:
+        writer.write_gates(place | dict(result.gates))
     return line
 
 
-def _checked(steps_per_epoch: int, total_steps: int) -> int:
+def _check_steps(steps_per_epoch: int, total_steps: int) -> None:
     if steps_per_epoch < 1 or total_steps < 1:
         raise ValueError(
             "A run has at least one step an epoch and one in all, not "
             f"{steps_per_epoch} and {total_steps}."
         )
-    return steps_per_epoch
 
 
 @contextlib.contextmanager

@@ -1,27 +1,110 @@
-"""What is left of a genotype when dead edges are gone: what is deployed, and so measured.
+"""Which edges of a cell carry data from its inputs to its output, and the longest path.
 
 An edge is dead where its operation is `none`, where nothing enters its source, or where nothing
 of its target reaches the output. The first and the last change no result. The second leaves out
 operations that see an empty image, whose normalisation would add one constant to every pixel: a
-network is trained as pruned, or that constant is lost.
+network is trained without its dead edges, or that constant is lost.
 """
 
-from jaxnas.core.types import Space
-from jaxnas.spaces.choices import NONE
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxnas.core.types import NONE, Choice, Space
 from jaxnas.spaces.genotype import Cell, Genotype
 
-NOISE = "noise"  # makes an image out of nothing
+NOISE = "noise"  # an operation that needs no input
+Array = Any  # of numpy or of jax.numpy
+
+
+class CellGraph(NamedTuple):
+    """Nodes and edges of a cell; every edge runs from a lower to a higher node."""
+
+    edges: tuple[tuple[int, int], ...]  # (source, target), ordered by target
+    nodes: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def of_choice(choice: Choice) -> CellGraph:
+    """The graph of a choice's edges.
+
+    Nodes that no edge enters are inputs. With one input the last node is the output
+    (NAS-Bench-201), with more the concatenation of all others is (DARTS).
+    """
+    targets = {t for _, t in choice.edges}
+    nodes = max(targets) + 1
+    inputs = tuple(v for v in range(nodes) if v not in targets)
+    outputs = (nodes - 1,) if len(inputs) == 1 else tuple(sorted(targets))
+    return CellGraph(choice.edges, nodes, inputs, outputs)
+
+
+def reached(graph: CellGraph, present: Array, xp: ModuleType = np, sources: Any = None) -> Array:
+    """bool[N, edges]: edges whose source holds data, of the edges that are present, bool[N, edges].
+
+    `sources`, bool[N, edges]: edges that make data out of nothing.
+    """
+    filled = [xp.zeros(len(present), bool)] * graph.nodes
+    for node in graph.inputs:
+        filled[node] = xp.ones(len(present), bool)
+    for e, (source, target) in enumerate(graph.edges):
+        enters = filled[source] if sources is None else filled[source] | sources[:, e]
+        filled[target] = filled[target] | (enters & present[:, e])
+    return xp.stack([filled[source] for source, _ in graph.edges], 1)
+
+
+def reaching(graph: CellGraph, present: Array, xp: ModuleType = np) -> Array:
+    """bool[N, edges]: edges whose target leads to an output over edges that are present."""
+    needed = [xp.zeros(len(present), bool)] * graph.nodes
+    for node in graph.outputs:
+        needed[node] = xp.ones(len(present), bool)
+    for e, (source, target) in reversed(list(enumerate(graph.edges))):
+        needed[source] = needed[source] | (needed[target] & present[:, e])
+    return xp.stack([needed[target] for _, target in graph.edges], 1)
+
+
+def live_edges(graph: CellGraph, present: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """bool[N, edges]: the edges that are not dead."""
+    filled = reached(graph, present, sources=sources) | sources
+    return present & filled & reaching(graph, present)
+
+
+def summands(graph: CellGraph, mask: Array) -> list[Array]:
+    """How many edges under the mask enter each node, i[N] a node."""
+    targets = np.array([target for _, target in graph.edges])
+    return [mask[:, targets == node].sum(1) for node in range(graph.nodes)]
+
+
+def longest_path(
+    graph: CellGraph, live: Array, lengths: Array, addition: np.ndarray, xp: ModuleType = np
+) -> list[Array]:
+    """The length of the longest path over live edges to each node, f[N, weighings] a node.
+
+    `lengths` f[N, edges, weighings] of edges; a node takes `addition` f[weighings] for every
+    summand after its first. A node that nothing reaches is at 0.
+    """
+    distances = [xp.zeros((len(live), lengths.shape[2]), lengths.dtype)] * graph.nodes
+    entering = summands(graph, live)
+    for node in range(graph.nodes):
+        for e, (source, target) in enumerate(graph.edges):
+            if target == node:
+                via = xp.where(live[:, e, None], distances[source] + lengths[:, e], 0.0)
+                distances[node] = xp.maximum(distances[node], via)
+        additions = xp.maximum(entering[node] - 1, 0).astype(lengths.dtype)
+        distances[node] = distances[node] + additions[:, None] * addition
+    return distances
 
 
 def remove_dead_edges(genotype: Genotype) -> Genotype:
-    """The genotype with `none` on every dead edge: edges and their order stay."""
+    """The genotype with `none` on every dead edge; edges and their order stay."""
     return genotype._replace(
-        cells={name: _without_dead_edges(c) for name, c in genotype.cells.items()}
+        cells={name: _without_dead_edges(cell) for name, cell in genotype.cells.items()}
     )
 
 
 def is_connected(genotype: Genotype) -> bool:
-    """Whether something of its inputs (or noise) reaches the output of every cell."""
+    """Whether data of its inputs (or noise) reach the output of every cell."""
     return all(
         any(op != NONE and target in cell.concat for _, target, op in cell.edges)
         for cell in remove_dead_edges(genotype).cells.values()
@@ -29,24 +112,25 @@ def is_connected(genotype: Genotype) -> bool:
 
 
 def _without_dead_edges(cell: Cell) -> Cell:
-    filled = set(range(cell.inputs))
-    for source, target, op in sorted(cell.edges, key=lambda edge: edge[1]):
-        if op != NONE and (source in filled or op == NOISE):
-            filled.add(target)
-    wanted = set(cell.concat)
-    for source, target, op in sorted(cell.edges, key=lambda edge: -edge[1]):
-        if op != NONE and target in wanted and (source in filled or op == NOISE):
-            wanted.add(source)
-    alive = lambda source, target, op: target in wanted and (source in filled or op == NOISE)
-    edges = tuple((s, t, op if alive(s, t, op) else NONE) for s, t, op in cell.edges)
-    return cell._replace(edges=edges)
+    order = sorted(range(len(cell.edges)), key=lambda e: cell.edges[e][1])
+    edges = [cell.edges[e] for e in order]
+    nodes = max((target for _, target, _ in edges), default=cell.inputs - 1) + 1
+    graph = CellGraph(
+        tuple((s, t) for s, t, _ in edges), nodes, tuple(range(cell.inputs)), cell.concat
+    )
+    present = np.array([[op != NONE for _, _, op in edges]])
+    sources = np.array([[op == NOISE for _, _, op in edges]])
+    live = dict(zip(order, live_edges(graph, present, sources)[0], strict=True))
+    return cell._replace(
+        edges=tuple((s, t, op if live[e] else NONE) for e, (s, t, op) in enumerate(cell.edges))
+    )
 
 
 def isomorph(genotype: Genotype, space: Space | None = None) -> Genotype | None:
-    """Another genotype that computes the same, or None where there is none so simple.
+    """Another genotype of the same function, or None where no swap of two nodes gives one.
 
     Two neighbouring nodes without an operation between them change places. In NAS-Bench-201:
-    nodes 1 and 2 where the edge between them is `none`. With a space, the twin is of it as well.
+    nodes 1 and 2 where the edge between them is `none`. With a space, the isomorph is of it too.
     """
     for name, cell in genotype.cells.items():
         nodes = sorted({target for _, target, _ in cell.edges})
@@ -66,13 +150,13 @@ def _swapped(cell: Cell, node: int) -> Cell | None:
         return None
     if any(op != NONE and {s, t} == {node, after} for s, t, op in cell.edges):
         return None
-    place = {node: after, after: node}
-    moved = [
-        (s, t, op) if {s, t} == {node, after} else (place.get(s, s), place.get(t, t), op)
+    renamed = {node: after, after: node}
+    edges = [
+        (s, t, op) if {s, t} == {node, after} else (renamed.get(s, s), renamed.get(t, t), op)
         for s, t, op in cell.edges
     ]
     # In the order in which the space lists its edges, as the genotype did.
-    return cell._replace(edges=tuple(sorted(moved, key=lambda edge: (edge[1], edge[0]))))
+    return cell._replace(edges=tuple(sorted(edges, key=lambda edge: (edge[1], edge[0]))))
 
 
 def _within(genotype: Genotype, space: Space) -> bool:

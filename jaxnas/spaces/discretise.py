@@ -1,12 +1,13 @@
 """What the gates say: gates -> genotype."""
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jaxnas.core.types import Choice, Gates, Space
+from jaxnas.core.types import AUXILIARY_SKIP, NONE, Choice, Gates, Space
 from jaxnas.spaces import choices as spaces
-from jaxnas.spaces.choices import AUXILIARY_SKIP, NONE
+from jaxnas.spaces import op_names
 from jaxnas.spaces.genotype import Cell, Genotype
 
 
@@ -112,14 +113,14 @@ def strongest_path(
     """
     _each(space, gates, name, lambda choice, rows: None)
     rows = []
-    for key, ways in zip(space, spaces.transitions(space, widths), strict=True):
-        taken = np.asarray(gates[key], float).reshape(-1)[list(ways.values())]
+    for key, columns in zip(space, spaces.transitions(space, widths), strict=True):
+        taken = np.asarray(gates[key], float).reshape(-1)[list(columns.values())]
         with np.errstate(divide="ignore"):
-            rows.append(dict(zip(ways, np.log(np.maximum(taken, 0.0)), strict=True)))
-    return _connected(rows, name)
+            rows.append((tuple(columns), np.log(np.maximum(taken, 0.0))))
+    return _path_of(rows, name)
 
 
-def connected(space: Space, gates: Gates, *, name: str = "hypercuboid") -> Genotype:
+def path_of_chain(space: Space, gates: Gates, *, name: str = "hypercuboid") -> Genotype:
     """The path of a chain of `choices.as_chain` whose gates have the largest sum.
 
     Every layer begins with the width that the one before it gave. Raises ValueError for gates that
@@ -127,49 +128,42 @@ def connected(space: Space, gates: Gates, *, name: str = "hypercuboid") -> Genot
     """
     _each(space, gates, name, lambda choice, rows: None)
     rows = {
-        edge: dict(zip(names, np.asarray(row, float), strict=True))
+        edge: (names, np.asarray(row, float))
         for key, choice in space.items()
         for edge, names, row in zip(choice.edges, choice.candidates, gates[key], strict=True)
     }
-    return _connected([rows[edge] for edge in sorted(rows)], name)
+    return _path_of([rows[edge] for edge in sorted(rows)], name)
 
 
-def _connected(rows: Sequence[Mapping[str, float]], name: str) -> Genotype:
-    """The path of the largest sum, where rows say what each layer's steps are worth."""
-    reached: dict[str, tuple[float, tuple]] = {}
-    for layer, row in enumerate(rows):
-        further: dict[str, tuple[float, tuple]] = {}
-        for op, worth in row.items():
-            before, _, after = op.partition(":")[2].partition("-")
-            so_far, edges = reached.get(before, (-np.inf, ())) if layer else (0.0, ())
-            if so_far + worth > further.get(after, (-np.inf,))[0]:
-                further[after] = so_far + worth, (*edges, (layer, layer + 1, op))
-        reached = further
-    if not reached:
+def _path_of(rows: Sequence[tuple[Sequence[str], np.ndarray]], name: str) -> Genotype:
+    names, scores = zip(*rows, strict=True)
+    steps = [
+        np.where(op_names.connect(before, behind), 0.0, -np.inf)
+        for before, behind in itertools.pairwise(names)
+    ]
+    total, path = best_path(scores, steps)
+    if total == -np.inf:
         raise ValueError("No path of positive gates leads through the grid.")
-    _, edges = max(reached.values(), key=lambda each: each[0])
+    edges = tuple((i, i + 1, names[i][op]) for i, op in enumerate(path))
     return Genotype(name, {"grid": Cell(edges, 1, (len(edges),))})
 
 
-def path_gates(space: Space, genotype: Genotype, widths: Sequence[int]) -> Gates:
-    """Gates of 1 along a path that `strongest_path` found, of 0 beside it.
+def best_path(scores: Sequence[np.ndarray], steps: Sequence[np.ndarray]) -> tuple[float, list[int]]:
+    """The largest sum of a path through layers, and the candidates that it takes (Viterbi).
 
-    Raises ValueError for a genotype of another grid.
+    `scores[i]` f[candidates of layer i]; `steps[i]` f[candidates of layer i, of layer i + 1] is
+    added where the path goes from one to the other, -inf where it cannot. Ties go to the
+    candidate listed first.
     """
-    cell = genotype.cells.get("grid")
-    if cell is None or len(cell.edges) != len(space):
-        raise ValueError(f"The genotype is no path through a grid of {len(space)} layers.")
-    gates = {}
-    for (key, choice), (_, _, op) in zip(space.items(), cell.edges, strict=True):
-        gates[key] = np.array(
-            [
-                [float(op == f"{name}:{widths[i]}-{widths[j - len(widths)]}") for name in names]
-                for (i, j), names in zip(choice.edges, choice.candidates, strict=True)
-            ]
-        )
-        if gates[key].sum() != 1:
-            raise ValueError(f"{key!r} has no candidate {op!r}: give a genotype of this grid.")
-    return gates
+    best, before = np.asarray(scores[0], float), []
+    for score, step in zip(scores[1:], steps, strict=True):
+        total = best[:, None] + score + step
+        before.append(total.argmax(0))
+        best = total.max(0)
+    path = [int(best.argmax())]
+    for of in reversed(before):
+        path.append(int(of[path[-1]]))
+    return float(best.max()), path[::-1]
 
 
 def _best(names: tuple[str, ...], row: np.ndarray) -> tuple[float, str]:

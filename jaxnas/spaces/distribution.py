@@ -1,8 +1,8 @@
-"""What gates mean: independent draws that together say which network it is.
+"""The distribution over networks that gates define: independent draws, one a position by default.
 
-A law for each way in which a space's networks are selected: every edge by itself (here), two edges
-a node (`draw_pairs`), steps of a path (`draw_steps`). What they are expected to cost, and which are
-likely, follow from it alone.
+A space of which networks keep all edges draws a candidate at every position (`factorised`); others
+draw as they select: pairs of edges a node, or the transitions of a path. What networks are expected
+to cost, and which are likely, follow from the distribution alone.
 """
 
 from collections.abc import Callable
@@ -12,54 +12,58 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.objectives import constraints
 from jaxnas.core.types import Gates, Space
-from jaxnas.hardware.predict import chain_features
 from jaxnas.spaces import genome
 
 Array = Any  # of numpy or of jax.numpy
-LEAST = 1e-9  # a share: gates that are shut leave the others' shares defined
+MIN_PROBABILITY = 1e-9  # a gate that is shut leaves the others' shares defined
 
 
-class Chances(NamedTuple):
-    """How likely what is that a network is made of: sums over networks come down to it."""
+class Marginals(NamedTuple):
+    """Probabilities of one candidate, and of two neighbours: sums over networks reduce to them."""
 
-    open: list[Array]  # f[candidates] of each position: each candidate stands there
+    candidates: list[Array]  # f[candidates] of each position
     # f[candidates, candidates] of each position but the last, in the order of a chain: one stands
     # there and the other behind it. Of cells, which have no order, there is none.
-    behind: list[Array]
+    neighbours: list[Array]
 
 
 class ArchDistribution(NamedTuple):
-    """D draws, the d-th of `sizes[d]` outcomes, say a network i[positions] as `latency.layout`."""
+    """D draws, the d-th of `cardinalities[d]` outcomes, that together give a genome."""
 
-    sizes: tuple[int, ...]
-    shares: Callable[[Gates], Gates]  # gates as probabilities, up to what `rows` makes of them
-    rows: Callable[[Gates], list[Array]]  # f[sizes[d]] each: the probabilities of its outcomes
-    network: Callable[[Array, ModuleType], Array]  # i[N, D] -> i[N, positions]
-    told: Callable[[np.ndarray], np.ndarray]  # i[N, D] -> bool[N, D]: the draws that had a say
-    gates: Callable[[np.ndarray], Gates]  # i[positions] -> a search's gates, open for it alone
-    chances: Callable[[Gates], Chances]
+    cardinalities: tuple[int, ...]
+    normalise: Callable[[Gates], Gates]  # gates as probabilities, up to what `probabilities` does
+    probabilities: Callable[[Gates], list[Array]]  # f[cardinalities[d]] of each draw
+    genomes: Callable[[Array, ModuleType], Array]  # i[N, D] draws -> i[N, positions]
+    active: Callable[[np.ndarray], np.ndarray]  # i[N, D] -> bool[N, D]: draws that have a say
+    marginals: Callable[[Gates], Marginals]
+    factorised: bool = False  # every position is a draw by itself, and draws are genomes
 
 
-def edges(space: Space) -> ArchDistribution:
-    """Every edge takes a candidate by its own gates: chains, and cells that keep all edges."""
+def normalised(gates: Gates) -> Gates:
+    """Gates whose every edge sums to one (those of PC-DARTS sum to the edge's own share)."""
+    return {name: gate / gate.sum(-1, keepdims=True) for name, gate in gates.items()}
 
-    def rows(gates: Gates) -> list[Array]:
+
+def factorised(space: Space) -> ArchDistribution:
+    """Every position takes a candidate by its own gates: chains, and cells that keep all edges."""
+
+    def probabilities(gates: Gates) -> list[Array]:
         genome.check_gates(space, gates)
         return [gates[position.choice][position.row] for position in genome.positions(space)]
 
-    def chances(gates: Gates) -> Chances:
-        found, order = rows(gates), chain_features.order(space) if genome.is_chain(space) else ()
-        behind = [jnp.outer(found[i], found[j]) for i, j in zip(order, order[1:], strict=False)]
-        return Chances(found, behind)
+    def marginals(gates: Gates) -> Marginals:
+        rows = probabilities(gates)
+        order = genome.chain_order(space) if genome.is_chain(space) else ()
+        pairs = [jnp.outer(rows[i], rows[j]) for i, j in zip(order, order[1:], strict=False)]
+        return Marginals(rows, pairs)
 
     return ArchDistribution(
-        genome.sizes(space),
-        constraints.normalised,
-        rows,
-        lambda codes, xp: codes,
-        lambda codes: np.ones(codes.shape, bool),
-        lambda network: genome.one_hot(space, network),
-        chances,
+        genome.cardinalities(space),
+        normalised,
+        probabilities,
+        lambda draws, xp: draws,
+        lambda draws: np.ones(draws.shape, bool),
+        marginals,
+        factorised=True,
     )

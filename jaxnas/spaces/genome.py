@@ -1,37 +1,102 @@
-"""How a space's choices lie in a row of numbers, one a position, and in which form it is modelled.
+"""How the networks of a space are written as rows of whole numbers: encode, decode, enumerate.
 
-A network is `i[positions]`: at each edge, choice after choice in the order of the space, the index
+A genome is `i[positions]`: at each edge, choice after choice in the order of the space, the index
 of its candidate; -1: the edge is not there.
 """
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.core.types import Gates, Space
+from jaxnas.core.types import NONE, Gates, Space
+from jaxnas.spaces import dataflow, op_names
+from jaxnas.spaces.genotype import Genotype, GenotypeError
 
-ENUMERABLE = 1_000_000  # networks: up to here every one of them is predicted
+ENUMERABLE = 1_000_000  # networks: up to here every one of them is looked at
+# Layers of a chain's genotype that a space may leave out, as nothing is chosen there.
+MAX_FIXED_LAYERS = 2
 
 
 class Position(NamedTuple):
+    """An edge of a choice."""
+
     choice: str
     row: int
     edge: tuple[int, int]
     candidates: tuple[str, ...]
 
 
+class Genome(NamedTuple):
+    """The code of a space's networks."""
+
+    space: Space
+    discretise: Callable[[Space, Gates], Genotype]  # of gates of `space`
+    # i[..., positions] -> the gates of a search that open these candidates alone
+    one_hot: Callable[[np.ndarray], Gates]
+    # i[N, positions] -> the same networks without their dead edges, which are then `none`
+    canonical: Callable[[np.ndarray], np.ndarray]
+    # of canonical i[N, positions] -> bool[N]: data reach the output of every cell
+    is_valid: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """Every edge of every choice."""
+        return positions(self.space)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many candidates each position has."""
+        return cardinalities(self.space)
+
+    def encode(self, genotype: Genotype) -> np.ndarray:
+        """i64[positions]. Raises GenotypeError for a network of another space."""
+        return encode(self.space, genotype)
+
+    def decode(self, row: np.ndarray) -> Genotype:
+        """The genotype of i[positions]."""
+        return self.discretise(self.space, one_hot(self.space, row))
+
+
+def of_space(
+    space: Space,
+    discretise: Callable[[Space, Gates], Genotype],
+    *,
+    gates: Callable[[np.ndarray], Gates] | None = None,
+    has_dead_edges: bool = False,
+) -> Genome:
+    """The genome of a space whose genotypes are those that `discretise` makes of one-hot gates.
+
+    `gates`: of a search, where its choices are not those of `space`. `has_dead_edges`: every
+    choice keeps all its edges, some of which may be `none`; else nothing is ever dead.
+    """
+    open_alone = lambda rows: one_hot(space, rows)
+    if has_dead_edges:
+        plan = discretise(space, open_alone(np.zeros(len(positions(space)), int)))
+        canonical, is_valid = _with_dead_edges(space, plan)
+    else:
+        canonical = np.asarray
+        is_valid = lambda rows: np.ones(len(rows), bool)
+    return Genome(space, discretise, gates or open_alone, canonical, is_valid)
+
+
 def positions(space: Space) -> tuple[Position, ...]:
     """Every edge of every choice. Raises ValueError for a space without any."""
-    found = tuple(
+    every_edge = tuple(
         Position(name, row, choice.edges[row], choice.candidates[row])
         for name, choice in space.items()
         for row in range(len(choice.edges))
     )
-    if not found:
+    if not every_edge:
         raise ValueError("The space has no choices: there is nothing to fit.")
-    return found
+    return every_edge
+
+
+def cardinalities(space: Space) -> tuple[int, ...]:
+    """How many candidates each position has."""
+    return tuple(len(position.candidates) for position in positions(space))
 
 
 def is_chain(space: Space) -> bool:
@@ -40,57 +105,118 @@ def is_chain(space: Space) -> bool:
     return all(t == s + 1 for s, t in edges) and len(set(edges)) == len(edges)
 
 
-def sizes(space: Space) -> tuple[int, ...]:
-    """How many candidates each position has."""
-    return tuple(len(position.candidates) for position in positions(space))
+def chain_order(space: Space) -> np.ndarray:
+    """i[layers]: the positions of a chain in the order in which they are executed."""
+    return np.argsort([position.edge[0] for position in positions(space)])
 
 
-def enumerable(space: Space) -> bool:
-    """Whether a cell space is small enough that each of its networks is predicted."""
-    return not is_chain(space) and math.prod(sizes(space)) <= ENUMERABLE
+def is_enumerable(space: Space) -> bool:
+    """Whether a space of cells is small enough that each of its networks is predicted."""
+    return not is_chain(space) and math.prod(cardinalities(space)) <= ENUMERABLE
 
 
 def enumerate_all(space: Space, chunk: int = 16384) -> Iterator[np.ndarray]:
-    """All networks of an enumerable space in the order of a table's axes, i[chunk, positions]."""
-    shape = sizes(space)
+    """All networks of an enumerable space, the last position fastest, i64[chunk, positions]."""
+    shape = cardinalities(space)
     for start in range(0, math.prod(shape), chunk):
         index = np.arange(start, min(start + chunk, math.prod(shape)))
         yield np.stack(np.unravel_index(index, shape), 1)
 
 
+def index(space: Space, rows: np.ndarray) -> np.ndarray:
+    """i64[...]: where networks i[..., positions] stand in `enumerate_all`."""
+    rows = np.moveaxis(np.asarray(rows, np.int64), -1, 0)
+    return np.ravel_multi_index(tuple(rows), cardinalities(space))
+
+
 def sample_uniform(space: Space, count: int, seed: int = 0) -> np.ndarray:
-    """Random networks, every candidate equally likely, i[count, positions]."""
-    drawn = np.random.default_rng(seed).random((count, len(sizes(space))))
-    return (drawn * np.array(sizes(space))).astype(int)
+    """Random networks, every candidate equally likely, i64[count, positions]."""
+    drawn = np.random.default_rng(seed).random((count, len(cardinalities(space))))
+    return (drawn * np.array(cardinalities(space))).astype(int)
 
 
-def check(space: Space, cells: np.ndarray) -> np.ndarray:
+def sample_distinct(space: Space, count: int, seed: int) -> np.ndarray:
+    """Different random networks of an enumerable space, i64[count, positions].
+
+    Raises ValueError for a count that is not from 1 to all of them.
+    """
+    shape = cardinalities(space)
+    total = math.prod(shape)
+    if not 1 <= count <= total:
+        raise ValueError(f"{count} networks cannot be drawn: ask for 1 to {total:,}.")
+    drawn = np.random.default_rng(seed).choice(total, count, replace=False)
+    return np.stack(np.unravel_index(drawn, shape), 1)
+
+
+def check(space: Space, rows: np.ndarray) -> np.ndarray:
     """The networks as an integer array. Raises ValueError where they are not the space's."""
-    cells, shape = np.asarray(cells), sizes(space)
-    if cells.ndim != 2 or cells.shape[1] != len(shape):
+    rows, shape = np.asarray(rows), cardinalities(space)
+    if rows.ndim != 2 or rows.shape[1] != len(shape):
         raise ValueError(
             f"Networks of this space have {len(shape)} positions, the array has the shape "
-            f"{cells.shape}: give [networks, {len(shape)}], or the space they belong to."
+            f"{rows.shape}: give [networks, {len(shape)}], or the space they belong to."
         )
-    if not np.issubdtype(cells.dtype, np.integer):
-        raise ValueError(f"Networks are whole numbers, indices of candidates, not {cells.dtype}.")
-    cells = cells.astype(int)
-    wrong = (cells < -1) | (cells >= np.array(shape))
+    if not np.issubdtype(rows.dtype, np.integer):
+        raise ValueError(f"Networks are whole numbers, indices of candidates, not {rows.dtype}.")
+    rows = rows.astype(int)
+    wrong = (rows < -1) | (rows >= np.array(shape))
     if wrong.any():
         row, position = np.argwhere(wrong)[0]
         raise ValueError(
-            f"Network {row} has candidate {cells[row, position]} at position {position}, which has "
+            f"Network {row} has candidate {rows[row, position]} at position {position}, which has "
             f"0 to {shape[position] - 1}: the networks are of another space."
         )
-    return cells
+    return rows
 
 
-def one_hot(space: Space, network: np.ndarray) -> dict[str, np.ndarray]:
-    """The gates f32[edges, candidates] a choice that open one network, i[positions]."""
-    gates = {name: np.zeros(choice.shape, np.float32) for name, choice in space.items()}
-    for position, code in zip(positions(space), network, strict=True):
-        if code >= 0:
-            gates[position.choice][position.row, code] = 1
+def encode(space: Space, genotype: Genotype) -> np.ndarray:
+    """i64[positions] of a genotype; -1: the edge is not there.
+
+    A chain's genotype has all layers in one cell, and up to two in which its space has no choice.
+    Raises GenotypeError for a genotype of another space.
+    """
+    chain = is_chain(space)
+    edges = [edge for cell in genotype.cells.values() for edge in cell.edges]
+    of_choice = {
+        name: edges if chain or name not in genotype.cells else genotype.cells[name].edges
+        for name in space
+    }
+    ops = {name: {(s, t): op for s, t, op in found} for name, found in of_choice.items()}
+    row = []
+    for position in positions(space):
+        op = ops[position.choice].get(position.edge)
+        if op is not None and op not in position.candidates:
+            raise GenotypeError(
+                f"The space has no {op!r} at {position.edge}, only "
+                f"{', '.join(position.candidates)}: the genotype is of another space."
+            )
+        row.append(-1 if op is None else position.candidates.index(op))
+    known = len(row) - row.count(-1)
+    fits = (
+        -1 not in row and len(edges) <= known + MAX_FIXED_LAYERS if chain else known == len(edges)
+    )
+    if not known or not fits:
+        raise GenotypeError(
+            "The genotype has other edges than the space: it is of another, or of other --cells."
+        )
+    check_widths([op for _, _, op in edges] if chain else [])
+    return np.array(row)
+
+
+def check_widths(layers: list[str]) -> None:
+    """Raises GenotypeError where a layer begins with another width than the one before it gave."""
+    for before, behind in itertools.pairwise(layers):
+        if not op_names.connect([before], [behind]).all():
+            raise GenotypeError(f"{behind!r} follows {before!r}, which has another width.")
+
+
+def one_hot(space: Space, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Gates f32[..., edges, candidates] a choice that open networks i[..., positions] alone."""
+    rows, gates, start = np.asarray(rows), {}, 0
+    for name, choice in space.items():
+        codes = rows[..., start : start + len(choice.edges)]
+        gates[name] = (codes[..., None] == np.arange(choice.shape[1])).astype(np.float32)
+        start += len(choice.edges)
     return gates
 
 
@@ -103,3 +229,34 @@ def check_gates(space: Space, gates: Gates) -> None:
                 f"The gates of {name!r} are {shape}, expected {choice.shape}: the latency was "
                 "fitted for another space."
             )
+
+
+def _with_dead_edges(space: Space, plan: Genotype) -> tuple[Callable, Callable]:
+    """`canonical` and `is_valid` of cells with the inputs and outputs of those of `plan`."""
+    graphs = [
+        dataflow.of_choice(choice)._replace(
+            inputs=tuple(range(plan.cells[name].inputs)), outputs=plan.cells[name].concat
+        )
+        for name, choice in space.items()
+    ]
+    nothing = np.array(
+        [p.candidates.index(NONE) if NONE in p.candidates else -1 for p in positions(space)]
+    )
+    makes_data = [np.array([op == dataflow.NOISE for op in p.candidates]) for p in positions(space)]
+    ends = np.cumsum([len(graph.edges) for graph in graphs])
+    slices = [slice(end - len(g.edges), end) for g, end in zip(graphs, ends, strict=True)]
+
+    def canonical(rows: np.ndarray) -> np.ndarray:
+        rows = np.array(rows)
+        sources = np.stack([makes_data[p][rows[:, p]] for p in range(rows.shape[1])], 1)
+        for graph, part in zip(graphs, slices, strict=True):
+            present = rows[:, part] != nothing[part]
+            live = dataflow.live_edges(graph, present, sources[:, part])
+            rows[:, part] = np.where(live, rows[:, part], nothing[part])
+        return rows
+
+    def is_valid(rows: np.ndarray) -> np.ndarray:
+        present = np.asarray(rows) != nothing
+        return np.all([present[:, part].any(1) for part in slices], 0)
+
+    return canonical, is_valid

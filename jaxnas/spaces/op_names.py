@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxnas.spaces.choices import NONE
+from jaxnas.core.types import NONE
 
 ABSENT, PASS, FREE, LEARNED = range(4)  # nothing, the identity, no weights, weights
 # `k5`, `e6`, `g2`, `w1.25` or the first number of `3x3`, between underscores or at the end.

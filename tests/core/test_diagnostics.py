@@ -19,7 +19,7 @@ from jaxnas.pipelines import search_stages, setup
 from jaxnas.pipelines.settings import DataSettings, Recipe, SearchSettings
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.run import checkpoint, step_runner
-from jaxnas.spaces import discretise, registry
+from jaxnas.spaces import genome, registry
 from jaxnas.spaces.genotype import Cell, Genotype
 from tests import toy
 
@@ -187,12 +187,6 @@ def test_entropy_is_that_of_the_gates():
     np.testing.assert_allclose(diagnostics.entropy(mixed), np.log(2) / 4, rtol=1e-6)
 
 
-def test_counts_the_skips_of_each_cell():
-    skip, other = (0, 2, "skip_connect"), (1, 2, "sep_conv_3x3")
-    cells = {"normal": Cell((skip, other), 2, (2,)), "reduce": Cell((skip, skip), 2, (2,))}
-    assert diagnostics.skips(Genotype("darts", cells)) == {"normal": 1, "reduce": 2}
-
-
 def chosen(net):
     """A genotype of the toy: node 2 keeps one of its two edges."""
     cells = {
@@ -202,36 +196,9 @@ def chosen(net):
     return Genotype("toy", cells)
 
 
-def test_gates_of_a_genotype_are_one_where_it_chose_and_zero_elsewhere():
-    gates = diagnostics.discrete_gates(toy.supernet().space, chosen(toy.supernet()))
-    np.testing.assert_array_equal(gates["normal"], [[0, 0, 1, 0], [0] * 4, [0, 1, 0, 0]])
-    np.testing.assert_array_equal(gates["reduce"], [[1, 0]])
-
-
-def test_selecting_from_gates_of_a_genotype_gives_it_back():
-    space = toy.supernet().space
-    random = np.random.default_rng(0)
-    gates = {name: random.random(choice.shape) for name, choice in space.items()}
-    found = discretise.argmax_per_edge(space, gates)
-    assert discretise.argmax_per_edge(space, diagnostics.discrete_gates(space, found)) == found
-
-
-@pytest.mark.parametrize(
-    "edge, message",
-    [((0, 3, "tanh"), "no edge 0 to 3"), ((0, 1, "cosine"), "no candidate 'cosine'")],
-)
-def test_refuses_a_genotype_of_another_space(edge, message):
-    net = toy.supernet()
-    cells = dict(chosen(net).cells) | {"normal": Cell((edge,), 1, (2,))}
-    with pytest.raises(ValueError, match=message):
-        diagnostics.discrete_gates(net.space, Genotype("toy", cells))
-    with pytest.raises(ValueError, match="no cell 'reduce'"):
-        diagnostics.discrete_gates(net.space, Genotype("toy", {"normal": cells["reduce"]}))
-
-
 def test_the_discretisation_gap_is_lost_by_selecting(found):
     net, search, state, batches = found
-    hard = diagnostics.discrete_gates(net.space, chosen(net))
+    hard = genome.one_hot(net.space, genome.encode(net.space, chosen(net)))
     measured = toy.jit(lambda s, b: diagnostics.discretisation_gap(net, search, s, hard, b))(
         state, batches
     )
@@ -248,7 +215,7 @@ def test_the_discretisation_gap_is_lost_by_selecting(found):
 
 def test_there_is_no_gap_where_the_gates_are_already_discrete(found):
     net, search, state, batches = found
-    hard = diagnostics.discrete_gates(net.space, chosen(net))
+    hard = genome.one_hot(net.space, genome.encode(net.space, chosen(net)))
     measured = diagnostics.discretisation_gap(
         net, search._replace(gates=lambda s: hard), state, hard, batches
     )
@@ -345,7 +312,7 @@ def made(tmp_path_factory):
     (tmp_path / "small.py").write_text(SPACE)
     run_settings = dataclasses.replace(RUN, space=str(tmp_path / "small.py"), reductions=())
     settings = searches.resolved(run_settings)
-    entry = registry.entry(settings.space)
+    entry = registry.get(settings.space)
     chosen = {f"set.{k}": v for k, v in search_stages.method_settings(settings).items()}
     settings = dataclasses.replace(
         settings, learning_rate=chosen["set.learning_rate"], retrain=Recipe(epochs=1)

@@ -6,11 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas.core import hypergrad, search
+from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Term
 from jaxnas.methods import darts, single_level
+from jaxnas.methods.optimisers import Optimisers
 from tests import toy
 
 NET = toy.supernet()
@@ -231,7 +232,11 @@ def test_a_resting_architecture_costs_nothing_and_stays_as_it_is():
 
 def test_adam_on_the_arch_adds_the_decay_to_the_gradient():
     decay, rate = 0.3, 0.01
-    method = darts.darts(NET, steps_per_epoch=2, arch_learning_rate=rate, arch_weight_decay=decay)
+    method = darts.darts(
+        NET,
+        steps_per_epoch=2,
+        optimisers=Optimisers(arch_learning_rate=rate, arch_weight_decay=decay),
+    )
     update = toy.jit(method.update)
     state = start(method)
     arch = jax.tree.map(np.float64, state.arch)
@@ -251,7 +256,7 @@ def test_adam_on_the_arch_adds_the_decay_to_the_gradient():
 
 
 def test_weight_step_of_darts_clips_at_five_then_decays_then_moves():
-    method = darts.darts(NET, steps_per_epoch=2, weight_decay=0.2)
+    method = darts.darts(NET, steps_per_epoch=2, optimisers=Optimisers(weight_decay=0.2))
     state = start(method)
     state = state._replace(weights=optax.tree.scale(30.0, state.weights))  # a steep place
     after, _ = step(method, state)
@@ -267,14 +272,15 @@ GOLDEN = {0: 0.025, 1: 0.024976321, 2: 0.024905376, 10: 0.022708204, 25: 0.013, 
 
 @pytest.mark.parametrize(("epoch", "expected"), GOLDEN.items())
 def test_learning_rate_follows_the_cosine_of_the_epoch(epoch, expected):
-    rate = search.cosine_by_epoch(0.025, 0.001, epochs=50, steps_per_epoch=391)
+    rate = schedules.cosine_by_epoch(0.025, 0.001, epochs=50, steps_per_epoch=391)
     for n in (391 * epoch, 391 * epoch + 390):
         assert rate(jnp.array(n)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("make", [darts.darts, single_level.single_level])
 def test_methods_move_their_weights_by_the_rate_of_the_epoch(make):
-    method = make(NET, steps_per_epoch=3, epochs=50, weight_decay=0.0, arch_learning_rate=0.0)
+    still = Optimisers(weight_decay=0.0, arch_learning_rate=0.0)
+    method = make(NET, steps_per_epoch=3, epochs=50, optimisers=still)
     update = toy.jit(method.update)
 
     def moved(epoch):
@@ -323,7 +329,9 @@ def test_single_level_takes_both_gradients_at_the_same_place():
 
 
 def test_single_level_of_the_methods_gives_each_tree_its_own_optimiser():
-    method = single_level.single_level(NET, steps_per_epoch=2, arch_learning_rate=0.01)
+    method = single_level.single_level(
+        NET, steps_per_epoch=2, optimisers=Optimisers(arch_learning_rate=0.01)
+    )
     state = start(method)
     after, _ = step(method, state)
     grads = arch_slope(state.arch, state.weights, toy.at(TRAIN, 0))

@@ -97,11 +97,11 @@ def test_halves_are_by_index_as_in_the_paper_unless_seeded():
 
 def test_seeded_halves_are_stratified_disjoint_and_differ_by_seed():
     labels = np.sort(np.arange(60) % 3)
-    first, second = splits.split_train(labels, 0.5, 7, "set")
+    first, second = splits.train_valid_split(labels, 0.5, 7, "set")
     assert np.bincount(labels[first]).tolist() == [10, 10, 10]
     assert sorted([*first, *second]) == list(range(60))
-    assert not np.array_equal(first, splits.split_train(labels, 0.5, 8, "set")[0])
-    np.testing.assert_array_equal(first, splits.split_train(labels, 0.5, 7, "set")[0])
+    assert not np.array_equal(first, splits.train_valid_split(labels, 0.5, 8, "set")[0])
+    np.testing.assert_array_equal(first, splits.train_valid_split(labels, 0.5, 7, "set")[0])
 
 
 def test_whole_is_the_training_set_in_its_order():

@@ -58,7 +58,7 @@ def test_stream_keeps_images_and_labels_together(source):
 def test_ahead_continues_at_any_step_with_the_batches_of_stream(source):
     at = data.stream(source, seed=1, batch_size=BATCH)
     for step, (inputs, labels) in enumerate(
-        itertools.islice(data.prefetched(source, 1, BATCH, start=4, ready=2), 6), start=4
+        itertools.islice(data.prefetched(source, 1, BATCH, start=4, buffer_size=2), 6), start=4
     ):
         np.testing.assert_array_equal(inputs, at(step)[0])
         np.testing.assert_array_equal(labels, at(step)[1])
@@ -75,7 +75,7 @@ def test_stream_reads_a_memory_map(tmp_path):
 
 def test_stream_is_finished_on_the_device_like_a_resident_set():
     inputs, labels = data.stream(numbered(), seed=1, batch_size=BATCH)(0)
-    last = jax.jit(data.finish_batch((0.5,), (0.25,), augment.none()))
+    last = jax.jit(data.preprocess((0.5,), (0.25,), augment.none()))
     batch = last(jax.random.key(0), inputs, labels)
     np.testing.assert_allclose(batch.inputs, (inputs / 255 - 0.5) / 0.25, rtol=1e-6)
 

@@ -10,7 +10,8 @@ import optax
 import pytest
 
 from jaxnas.core import diagnostics, early_stopping
-from jaxnas.methods import darts, r_darts
+from jaxnas.methods import darts, entry, r_darts
+from jaxnas.methods.optimisers import Optimisers
 from tests import toy
 
 STEPS, EPOCHS = 2, 8  # a toy's epoch, a toy's search
@@ -139,7 +140,7 @@ def test_the_last_epoch_has_no_say():
 def adaptive(monkeypatch, eigenvalues, **settings):
     """`r_darts_adaptive` that is told its eigenvalues, epoch by epoch."""
     monkeypatch.setattr(r_darts, "_eigenvalue", lambda *_: scripted(eigenvalues))
-    settings = {"epochs": EPOCHS, "steps_per_epoch": STEPS} | QUICK._asdict() | settings
+    settings = {"epochs": EPOCHS, "steps_per_epoch": STEPS, "rule": QUICK} | settings
     return r_darts.r_darts_adaptive(toy.supernet(), **settings)
 
 
@@ -195,9 +196,12 @@ RATIO = 1.1
 def sharp():
     """R-DARTS on the toy, at learning rates and a ratio by which it stops."""
     return r_darts.r_darts(
-        toy.supernet(), epochs=EPOCHS, steps_per_epoch=STEPS, learning_rate=0.1,
-        arch_learning_rate=0.01, **QUICK._replace(ratio=RATIO)._asdict(),
-    )  # fmt: skip
+        toy.supernet(),
+        epochs=EPOCHS,
+        steps_per_epoch=STEPS,
+        optimisers=Optimisers(learning_rate=0.1, arch_learning_rate=0.01),
+        rule=QUICK._replace(ratio=RATIO),
+    )
 
 
 @functools.cache
@@ -259,7 +263,8 @@ def test_a_scan_that_stops_equals_the_loop():
 def test_refuses_settings_that_are_impossible_or_without_effect(settings, message):
     with pytest.raises(ValueError, match=message):
         settings = {"epochs": EPOCHS, "steps_per_epoch": STEPS} | QUICK._asdict() | settings
-        r_darts.r_darts_adaptive(toy.supernet(), **settings)
+        nested = entry.nest(r_darts.r_darts_adaptive, settings)
+        r_darts.r_darts_adaptive(toy.supernet(), **nested)
 
 
 def test_a_rule_may_ask_in_the_last_epoch_but_one():

@@ -7,11 +7,12 @@ import pytest
 
 from jaxnas.core.types import Network
 from jaxnas.nets import count, ops
-from jaxnas.spaces import choices, genotype
+from jaxnas.spaces import choices
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.nasbench201 import network as nasbench201_network
+from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 
 CIFAR, IMAGENET = (32, 32, 3), (224, 224, 3)
 # Parameters: C16 L8, C36 L20, auxiliary, C36 L20 with 100 classes, ImageNet, its auxiliary;
@@ -67,7 +68,7 @@ def test_a_published_genotype_has_its_published_size(name):
 
 @pytest.mark.parametrize(("text", "classes", "side", "parameters", "macs"), NASBENCH)
 def test_a_benchmark_cell_has_its_published_size(text, classes, side, parameters, macs):
-    net = nasbench201_network.nasbench201(genotype.from_nasbench201(text), classes=classes)
+    net = nasbench201_network.nasbench201(nasbench201_notation.from_arch(text), classes=classes)
     found = count.size(net, (side, side, 3))
     assert found.parameters == parameters
     assert round(found.macs / 1e6, 3 if macs < 10 else 2) == macs

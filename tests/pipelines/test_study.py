@@ -145,9 +145,9 @@ def test_refuses_rows_of_other_settings(benchmark):
     assert rows_of(settings) == before
 
 
-def at_random(settings, entry, *others, folder, **rest):
+def at_random(settings, entry, found, augment, job, limits=()):
     """In place of `search_stages.search`, tested elsewhere: finds a random cell in one step."""
-    (folder / "metrics.jsonl").write_text('{"step": 1, "time/step_ms": 1500.0}\n')
+    (job.folder / "metrics.jsonl").write_text('{"step": 1, "time/step_ms": 1500.0}\n')
     return search_stages.Learned(search_stages.random_cells(entry, settings.seed), None, None)
 
 

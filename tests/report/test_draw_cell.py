@@ -75,7 +75,7 @@ def assert_nothing_overlaps(placed: cell_layout.Layout) -> None:
 
 
 def place(given: Cell) -> cell_layout.Layout:
-    return cell_layout.place(given, {op: 12.0 * len(op) for _, _, op in given.edges}, 46)
+    return cell_layout.lay_out(given, {op: 12.0 * len(op) for _, _, op in given.edges}, 46)
 
 
 def test_everything_is_placed_and_nothing_overlaps(known):
@@ -145,7 +145,7 @@ def test_labels_fit_their_pills(known):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.patches import FancyBboxPatch
 
-    placed = draw_cell._placed(known)
+    placed = draw_cell._laid_out(known)
     with figures.figure(*draw_cell._size(placed, "")) as fig:
         FigureCanvasAgg(fig)
         draw_cell._paint(fig, known, placed, "")

@@ -104,16 +104,16 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, unbroken, number):
             signal.raise_signal(number)
         return on_epoch(state)
 
-    saving = run.SavePolicy(every_s=None)
+    policy = run.SavePolicy(every_s=None)
     before = signal.getsignal(number)
     with pytest.raises(run.Interrupted, match="after step .* of 40.*same command") as stop:
-        start(tmp_path, on_epoch=signalled, saving=saving)
+        start(tmp_path, on_epoch=signalled, checkpoints=policy)
     # A thread hears of the signal, on a busy machine a few steps later.
     stopped = int(re.search(r"step (\d+)", str(stop.value))[1])
     assert 20 <= stopped < 40
     assert stop.value.signal == number
     assert signal.getsignal(number) == before
-    outcome = start(tmp_path, saving=saving)
+    outcome = start(tmp_path, checkpoints=policy)
     assert outcome.resumed_from == stopped
     assert checkpoint.digest(outcome.state) == checkpoint.digest(unbroken["step"][1].state)
 
@@ -187,7 +187,7 @@ def test_warns_once_when_a_cell_collapses(tmp_path):
 
 
 def test_keeps_every_nth_epoch(tmp_path):
-    start(tmp_path, saving=run.SavePolicy(every_s=None, keep=1, keep_epochs=2))
+    start(tmp_path, checkpoints=run.SavePolicy(every_s=None, keep=1, keep_epochs=2))
     steps = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}
     assert steps == {20, 40}
 
@@ -263,7 +263,7 @@ def test_memory_that_is_not_there_is_one_clear_error(tmp_path):
     [
         ({"skip_limits": {"normal": 2}, "on_epoch": None}, "no effect without"),
         ({"skip_limits": {"reduce": 2}}, "gates/skips/reduce is not measured"),
-        ({"saving": run.SavePolicy(keep=0)}, "keep must be positive"),
+        ({"checkpoints": run.SavePolicy(keep=0)}, "keep must be positive"),
         ({"mode": "map"}, "'scan' or 'step', not 'map'"),
         ({"update": lambda s, *_: (s, {})}, "must add 1 to"),
         ({"update": lambda s, *_: (s._replace(key=s.step), {})}, "turns .key from"),
@@ -298,8 +298,8 @@ def test_the_grid_does_not_depend_on_where_a_run_was_stopped(total, per_epoch, c
 
 def test_says_when_a_program_will_not_fit():
     compiled = jax.jit(lambda x: jnp.sort(x)[::-1]).lower(jnp.zeros(1000)).compile()
-    assert memory.needed(compiled) >= 4000
-    assert memory.free() > 0
+    assert memory.needed_bytes(compiled) >= 4000
+    assert memory.free_bytes() > 0
     assert "WARNING" not in memory.advice(2**30, 2**31)
     assert "WARNING: predicted peak memory: 4.00 GiB" in memory.advice(2**32, 2**31)
     assert "unknown" in memory.advice(None, 2**31)

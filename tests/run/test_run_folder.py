@@ -1,14 +1,12 @@
-"""What a run folder promises: one process, one set of settings, and files that are whole."""
+"""What a run folder promises: one process, and one set of settings."""
 
 import contextlib
 import json
 import os
-import resource
 
 import pytest
 
 from jaxnas import run
-from jaxnas.run import metrics
 
 EXECUTION = run.Execution("step", 5)
 
@@ -40,7 +38,7 @@ def test_one_process_at_a_time(tmp_path):
             pytest.fail("two hold one folder")
         with run.claim(tmp_path / "b", record()):
             pass
-    with run.claim(tmp_path / "a", record(), note=pytest.fail) as folder:
+    with run.claim(tmp_path / "a", record(), log=pytest.fail) as folder:
         assert folder == tmp_path / "a"
 
 
@@ -127,32 +125,3 @@ def test_a_file_in_the_way_is_one_clear_error(tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(run.RunError, match="Cannot write"), run.claim(tmp_path / "a", record()):
         pytest.fail("wrote below a file")
-
-
-def test_a_full_disk_leaves_the_old_text(tmp_path):
-    path = tmp_path / "genotype.json"
-    run.write_text(path, "old")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(run.RunError, match=r"Cannot write .*genotype\.json: File too large"):
-            run.write_text(path, "new" * 1000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    "tail",
-    [b'{"step": 3}\n', b'{"step": 2}', b'{"ste', b"\x00\x00", b'{"epoch": 1}\n', b"[]\n"],
-)
-def test_cuts_lines_beyond_the_step_and_torn_ones(tmp_path, tail):
-    path = tmp_path / "metrics.jsonl"
-    whole = b'{"step": 1}\n{"step": 2}\n{"step": 2, "epoch": 1}\n'
-    path.write_bytes(whole + tail)
-    with metrics.open_lines(path, 2) as lines:
-        lines.write([{"step": 3, "loss/train": float("inf"), "gates": [[1.0, float("nan")]]}])
-        lines.sync()
-    expected = whole + b'{"step": 3, "loss/train": null, "gates": [[1.0, null]]}\n'
-    assert path.read_bytes() == expected

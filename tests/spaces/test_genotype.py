@@ -9,7 +9,9 @@ from hypothesis import strategies
 
 from jaxnas.spaces import genotype
 from jaxnas.spaces.darts import genotypes as published
+from jaxnas.spaces.darts import notation as darts_notation
 from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
+from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 
 DARTS_V2 = published.PUBLISHED["DARTS_V2"]
 OPS = ("skip_connect", "sep_conv_3x3", 'my op "é"')
@@ -52,7 +54,7 @@ def test_text_and_back_is_the_same(found):
 @hypothesis.example("9" * 5000)
 @hypothesis.example('"\\ud800"')
 def test_any_text_is_read_or_refused_in_one_line(text):
-    for read in (genotype.from_json, genotype.from_darts, genotype.from_nasbench201):
+    for read in (genotype.from_json, darts_notation.from_pairs, nasbench201_notation.from_arch):
         with pytest.raises(GenotypeError) as refused:
             read(text)
         assert "\n" not in str(refused.value)
@@ -177,13 +179,13 @@ def nested(pairs):
     ids=["flat", "range", "nested", "tuple", "mapping", "text", "nested text", "by hand", "json"],
 )  # fmt: skip
 def test_reads_every_way_darts_is_written(found):
-    assert genotype.from_darts(found) == DARTS_V2
+    assert darts_notation.from_pairs(found) == DARTS_V2
 
 
 def test_darts_json_is_read_like_our_own_and_written_back():
-    assert genotype.from_json(json.dumps(genotype.to_darts(DARTS_V2))) == DARTS_V2
+    assert genotype.from_json(json.dumps(darts_notation.to_pairs(DARTS_V2))) == DARTS_V2
     with pytest.raises(GenotypeError, match="two edges a node"):
-        genotype.to_darts(
+        darts_notation.to_pairs(
             Genotype("own", dict.fromkeys(("normal", "reduce"), Cell(((0, 1, "x"),), 1, (1,))))
         )
 
@@ -207,15 +209,15 @@ def test_darts_json_is_read_like_our_own_and_written_back():
 )  # fmt: skip
 def test_refuses_wrong_darts_tuples(found, cause):
     with pytest.raises(GenotypeError, match=cause):
-        genotype.from_darts(found)
+        darts_notation.from_pairs(found)
 
 
 def test_nasbench201_strings_survive():
     text = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
-    found = genotype.from_nasbench201(text)
+    found = nasbench201_notation.from_arch(text)
     assert found.cells["cell"].edges[2] == (1, 2, "skip_connect")
     assert found.cells["cell"].concat == (3,)
-    assert genotype.to_nasbench201(found) == text
+    assert nasbench201_notation.to_arch(found) == text
     assert genotype.from_json(genotype.to_json(found)) == found
 
 
@@ -224,7 +226,7 @@ def test_nasbench201_strings_survive():
 )
 def test_refuses_wrong_nasbench201_strings(text):
     with pytest.raises(GenotypeError):
-        genotype.from_nasbench201(text)
+        nasbench201_notation.from_arch(text)
 
 
 def test_thirteen_published_genotypes_are_sound():
@@ -232,3 +234,9 @@ def test_thirteen_published_genotypes_are_sound():
     for found in published.PUBLISHED.values():
         assert genotype.from_json(genotype.to_json(found)) == found
     assert published.PUBLISHED["NASNet"].cells["reduce"].concat == (4, 5, 6)
+
+
+def test_counts_the_skips_of_each_cell():
+    skip, other = (0, 2, "skip_connect"), (1, 2, "sep_conv_3x3")
+    cells = {"normal": Cell((skip, other), 2, (2,)), "reduce": Cell((skip, skip), 2, (2,))}
+    assert genotype.skips(Genotype("darts", cells)) == {"normal": 1, "reduce": 2}

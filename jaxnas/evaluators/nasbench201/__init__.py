@@ -3,22 +3,32 @@
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.evaluators.nasbench201.build import build
 from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
-from jaxnas.evaluators.nasbench201.query import BenchmarkEntry, Scores, query, rank, regret, verdict
-from jaxnas.evaluators.nasbench201.table import SETS, TabularBenchmark, load, locate
+from jaxnas.evaluators.nasbench201.query import (
+    BenchmarkEntry,
+    Scores,
+    as_json,
+    lines,
+    query,
+    rank,
+    regret,
+)
+from jaxnas.evaluators.nasbench201.table import SETS, VARIABLE, TabularBenchmark, load, locate
 
 __all__ = [
     "SETS",
+    "VARIABLE",
     "BenchmarkEntry",
     "BenchmarkError",
     "Scores",
     "TabularBenchmark",
+    "as_json",
     "build",
     "cost",
     "isomorphism",
+    "lines",
     "load",
     "locate",
     "query",
     "rank",
     "regret",
-    "verdict",
 ]

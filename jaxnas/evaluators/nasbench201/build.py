@@ -2,8 +2,6 @@
 
 import csv
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from jaxnas.evaluators.nasbench201 import cost, isomorphism, table
-from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
+from jaxnas.evaluators.nasbench201.isomorphism import COUNT, BenchmarkError, encode
 from jaxnas.evaluators.nasbench201.table import ACCURACIES, KEYS, MACS, SETS, TabularBenchmark
+from jaxnas.run import files
 from jaxnas.spaces.genotype import GenotypeError
+from jaxnas.spaces.nasbench201.notation import from_arch
 
 COLUMNS = ("index", "arch", "n_seeds", *ACCURACIES)
 
@@ -23,7 +23,7 @@ def build(export: Path | str, out: Path | str) -> TabularBenchmark:
 
     An export has one line a cell with COLUMNS, in any order; docs/oracle.md has the few lines that
     write it. Parameters, multiply-accumulates and isomorphism are computed, since the public
-    table's own costs are wrong for 150 cells. Raises OracleError, which names the line, and
+    table's own costs are wrong for 150 cells. Raises BenchmarkError, which names the line, and
     writes nothing, where a value is missing or wrong; OSError where `out` cannot be written.
     """
     export, out = Path(export), Path(out)
@@ -42,20 +42,20 @@ def build(export: Path | str, out: Path | str) -> TabularBenchmark:
             )
         rows[index] = values
         seen.add(values[0].tobytes())
-    if set(rows) != set(range(isomorphism.COUNT)):
+    if set(rows) != set(range(COUNT)):
         raise BenchmarkError(
-            f"{export} has {len(rows):,} cells, not the indices 0 to {isomorphism.COUNT - 1}: "
+            f"{export} has {len(rows):,} cells, not the indices 0 to {COUNT - 1}: "
             "let the export run to its end."
         )
-    return _write(out, [rows[index] for index in range(isomorphism.COUNT)])
+    return _write(out, [rows[index] for index in range(COUNT)])
 
 
 def _write(out: Path, rows: list[list]) -> TabularBenchmark:
     codes = np.array([row[0] for row in rows])
     arrays = {
-        "index": np.arange(isomorphism.COUNT),
-        "code": isomorphism.to_digits(codes),
-        "arch": isomorphism.to_archs(codes),
+        "index": np.arange(COUNT),
+        "code": table.to_digits(codes),
+        "arch": table.to_archs(codes),
         "iso_rep": isomorphism.representatives(codes),
         "n_seeds": np.array([row[1] for row in rows], np.int64),
         **{key: np.array([row[i] for row in rows]) for i, key in enumerate(ACCURACIES, 2)},
@@ -63,19 +63,10 @@ def _write(out: Path, rows: list[list]) -> TabularBenchmark:
         MACS: cost.macs(codes, SETS["cifar10"].classes, SETS["cifar10"].side) / 1e6,
     }
     assert set(arrays) == set(KEYS)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        written = table.load(name)
-        os.chmod(name, 0o644)
-        os.replace(name, out)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return written
+    with files.atomic_write(out) as file:
+        np.savez_compressed(file, **arrays)
+        file.flush()
+        return table.load(file.name)
 
 
 def _lines(export: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -108,13 +99,13 @@ def _values(where: str, row: Mapping[str, Any]) -> list:
             f"{where}: {missing[0]} is missing; an export has {', '.join(COLUMNS)}."
         )
     try:
-        code = isomorphism.from_arch(row["arch"])
+        code = encode(from_arch(row["arch"]))
     except (BenchmarkError, GenotypeError) as error:
         raise BenchmarkError(f"{where}: {error}") from error
     return [
-        _number(where, row, "index", int, 0, isomorphism.COUNT - 1),
+        _number(where, row, "index", int, 0, COUNT - 1),
         code,
-        _number(where, row, "n_seeds", int, 1, isomorphism.COUNT),
+        _number(where, row, "n_seeds", int, 1, COUNT),
         *(_number(where, row, key, float, 0, 100) for key in ACCURACIES),
     ]
 

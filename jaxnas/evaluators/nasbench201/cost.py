@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.evaluators.nasbench201 import isomorphism
+from jaxnas.evaluators.nasbench201.isomorphism import OPS
 
 FEATURES, CELLS = (16, 32, 64), 5
 KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}  # positions of the kernel
@@ -52,4 +52,4 @@ def macs(codes: np.ndarray, classes: int, side: int) -> np.ndarray:
 
 
 def _per_op(codes: np.ndarray, cost: dict[str, int]) -> np.ndarray:
-    return np.array([cost.get(op, 0) for op in isomorphism.OPS])[np.asarray(codes)].sum(-1)
+    return np.array([cost.get(op, 0) for op in OPS])[np.asarray(codes)].sum(-1)

@@ -5,11 +5,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.evaluators.nasbench201 import cost, isomorphism
+from jaxnas.evaluators.nasbench201 import cost
 from jaxnas.evaluators.nasbench201.cost import SETS
-from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
-from jaxnas.evaluators.nasbench201.table import EPOCHS, TabularBenchmark
+from jaxnas.evaluators.nasbench201.isomorphism import (
+    COUNT,
+    EDGES,
+    GENOME,
+    OPS,
+    BenchmarkError,
+    encode,
+)
+from jaxnas.evaluators.nasbench201.table import EPOCHS, TabularBenchmark, to_archs, to_digits
+from jaxnas.spaces import genome
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.nasbench201.notation import from_arch
 
 
 class Scores(NamedTuple):
@@ -37,9 +46,9 @@ class BenchmarkEntry(NamedTuple):
 
 
 def query(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> BenchmarkEntry:
-    """All that is known of a cell: an index, the API's text, a genotype or a code, i8[6].
+    """All that is known of a cell: an index, the API's text, a genotype or a genome, i[6].
 
-    Raises OracleError, or GenotypeError for a text, where there is no such cell.
+    Raises BenchmarkError or GenotypeError where there is no such cell.
     """
     row = _row(table, cell)
     code = table.codes[row]
@@ -60,13 +69,37 @@ def query(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> B
         )
     same_as, seeds = int(table.same_as[row]), int(table.seeds[row])
     return BenchmarkEntry(
-        row, isomorphism.to_arch(code), str(isomorphism.to_digits(code)), same_as, seeds, sets
+        row, str(to_archs(code[None])[0]), str(to_digits(code)), same_as, seeds, sets
     )
 
 
-def verdict(table: TabularBenchmark, found: Genotype) -> BenchmarkEntry:
-    """What a search found, judged: `query` for a genotype, called at a search's end."""
-    return query(table, found)
+def as_json(entry: BenchmarkEntry) -> dict:
+    """An entry as JSON has it: the names of its fields."""
+    sets = {name: scores._asdict() for name, scores in entry.sets.items()}
+    return entry._asdict() | {"sets": sets}
+
+
+def lines(entry: BenchmarkEntry) -> list[str]:
+    """An entry in words, a line a figure and a column a data set."""
+    scores = entry.sets.values()
+    row = lambda label, texts: f"{label:<24}" + "".join(f"{text:>16}" for text in texts)
+    figure = lambda label, field: row(label, (f"{getattr(s, field):.2f}" for s in scores))
+    whole = lambda label, field: row(label, (f"{getattr(s, field):,}" for s in scores))
+    same = "" if entry.same_as == entry.index else f", computes what cell {entry.same_as} computes"
+    return [
+        f"cell {entry.index} of NAS-Bench-201{same}",
+        entry.arch,
+        row("", entry.sets),
+        figure("test %, 200 epochs", "test_200"),
+        figure("  points below the best", "regret"),
+        whole(f"  rank of {COUNT:,}", "rank"),
+        figure("valid %, 200 epochs", "valid_200"),
+        figure("test %, 12 epochs", "test_12"),
+        figure("valid %, 12 epochs", "valid_12"),
+        whole("parameters", "parameters"),
+        whole("MACs of an image", "macs"),
+        f"accuracies of 200 epochs are means of {entry.seeds} training{'s' * (entry.seeds > 1)}",
+    ]
 
 
 def rank(truth: np.ndarray, score: np.ndarray | float) -> np.ndarray:
@@ -80,21 +113,17 @@ def regret(truth: np.ndarray, score: np.ndarray | float) -> np.ndarray:
 
 
 def _row(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> int:
-    if isinstance(cell, Genotype):
-        cell = isomorphism.from_genotype(cell)
-    elif isinstance(cell, str):
-        cell = isomorphism.from_arch(cell)
     if isinstance(cell, int | np.integer):
-        if not 0 <= cell < isomorphism.COUNT:
-            raise BenchmarkError(f"No cell {cell}: indices run from 0 to {isomorphism.COUNT - 1}.")
+        if not 0 <= cell < COUNT:
+            raise BenchmarkError(f"No cell {cell}: indices run from 0 to {COUNT - 1}.")
         return int(cell)
+    if isinstance(cell, str):
+        cell = from_arch(cell)
+    if isinstance(cell, Genotype):
+        cell = encode(cell)
     code = np.asarray(cell)
-    if (
-        code.shape != (len(isomorphism.EDGES),)
-        or not np.isin(code, range(len(isomorphism.OPS))).all()
-    ):
+    if code.shape != (len(EDGES),) or not np.isin(code, range(len(OPS))).all():
         raise BenchmarkError(
-            f"{cell!r} is no code of a cell: give {len(isomorphism.EDGES)} numbers from 0 to "
-            f"{len(isomorphism.OPS) - 1}."
+            f"{cell!r} is no genome of a cell: give {len(EDGES)} numbers from 0 to {len(OPS) - 1}."
         )
-    return int(table.row_of[isomorphism.number(code)])
+    return int(table.row_of[genome.index(GENOME.space, code)])

@@ -11,7 +11,9 @@ import numpy as np
 
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.evaluators.nasbench201.cost import SETS
-from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
+from jaxnas.evaluators.nasbench201.isomorphism import COUNT, EDGES, GENOME, OPS, BenchmarkError
+from jaxnas.spaces import genome
+from jaxnas.spaces.nasbench201.notation import to_arch
 
 VARIABLE = "JAXNAS_NASBENCH201"
 EPOCHS = (12, 200)  # of the two trainings of every cell
@@ -30,7 +32,7 @@ class TabularBenchmark(NamedTuple):
     """One row a cell, in the benchmark's order: a row is what the benchmark calls an index."""
 
     codes: np.ndarray  # i8[15625, 6]
-    row_of: np.ndarray  # i64[15625]: the row of each cell of `isomorphism.every()`
+    row_of: np.ndarray  # i64[15625]: the row of each cell, by `genome.index`
     same_as: np.ndarray  # i64[15625]: the first row that computes the same
     seeds: np.ndarray  # i64[15625]: trainings over which the 200-epoch figures are means
     valid: np.ndarray  # f64[3, 2, 15625]: percent; by data set (SETS) and epochs (EPOCHS)
@@ -40,7 +42,7 @@ class TabularBenchmark(NamedTuple):
 def locate(path: str | None, environ: Mapping[str, str] = os.environ) -> Path:
     """The table's file: the path that is given, else the variable JAXNAS_NASBENCH201.
 
-    Raises OracleError where there is neither.
+    Raises BenchmarkError where there is neither.
     """
     name = path or environ.get(VARIABLE)
     if not name:
@@ -54,22 +56,22 @@ def locate(path: str | None, environ: Mapping[str, str] = os.environ) -> Path:
 def load(path: Path | str) -> TabularBenchmark:
     """Reads and checks a table; docs/oracle.md has the format. Nothing is unpickled.
 
-    Raises OracleError for a file that is missing, broken or of something else, and for rows that
+    Raises BenchmarkError for a file that is missing, broken or of something else, and for rows that
     are not all the cells with accuracies in percent and costs of the benchmark's network.
     """
     path = Path(path)
     arrays = _arrays(path)
     refuse = lambda cause: _refuse(path, cause)
     for key, kind in _kinds().items():
-        if arrays[key].shape != (isomorphism.COUNT,):
-            refuse(f"{key} has the shape {arrays[key].shape}, not ({isomorphism.COUNT},)")
+        if arrays[key].shape != (COUNT,):
+            refuse(f"{key} has the shape {arrays[key].shape}, not ({COUNT},)")
         if arrays[key].dtype.kind not in kind:
             wanted = {"U": "text", "iu": "whole numbers", "fiu": "numbers"}[kind]
             refuse(f"{key} holds {arrays[key].dtype}, not {wanted}")
-    if (wrong := arrays["index"] != np.arange(isomorphism.COUNT)).any():
+    if (wrong := arrays["index"] != np.arange(COUNT)).any():
         refuse(f"index is {arrays['index'][wrong][0]} in row {wrong.argmax()}: number the rows")
     codes = _codes(arrays["code"], refuse)
-    if (wrong := arrays["arch"] != isomorphism.to_archs(codes)).any():
+    if (wrong := arrays["arch"] != to_archs(codes)).any():
         refuse(f"in row {wrong.argmax()} arch and code are different cells")
     for key in ACCURACIES:
         if (wrong := ~((arrays[key] >= 0) & (arrays[key] <= 100))).any():
@@ -83,8 +85,22 @@ def load(path: Path | str) -> TabularBenchmark:
     of = lambda split: np.array(
         [[arrays[f"{s.key}_{split}_{e}ep"] for e in EPOCHS] for s in SETS.values()], np.float64
     )
-    row_of = np.argsort(isomorphism.number(codes))
+    row_of = np.argsort(genome.index(GENOME.space, codes))
     return TabularBenchmark(codes, row_of, same_as, arrays["n_seeds"], of("valid"), of("test"))
+
+
+def to_archs(rows: np.ndarray) -> np.ndarray:
+    """U95[n]: the texts of the benchmark's API for cells i[n, 6]."""
+    blank = GENOME.decode(np.zeros(len(EDGES), int))
+    edges = tuple((s, t, "{}") for s, t, _ in blank.cells["cell"].edges)
+    cell = blank.cells["cell"]._replace(edges=edges)
+    text = to_arch(blank._replace(cells={"cell": cell}))
+    return np.array([text.format(*row) for row in np.array(OPS)[rows]])
+
+
+def to_digits(rows: np.ndarray) -> np.ndarray:
+    """U6[...]: cells i[..., 6] as six digits, an edge each."""
+    return np.char.zfill(np.asarray(rows, np.int64).dot(10 ** np.arange(6)[::-1]).astype("U6"), 6)
 
 
 def _kinds() -> dict[str, str]:
@@ -94,12 +110,12 @@ def _kinds() -> dict[str, str]:
 
 
 def _codes(digits: np.ndarray, refuse) -> np.ndarray:
-    codes = np.zeros((isomorphism.COUNT, len(isomorphism.EDGES)), np.int8)
+    codes = np.zeros((COUNT, len(EDGES)), np.int8)
     for row, text in enumerate(digits):
-        if len(text) != len(isomorphism.EDGES) or not set(text) <= set("01234"):
+        if len(text) != len(EDGES) or not set(text) <= set("01234"):
             refuse(f"code is {str(text)!r} in row {row}, not six digits from 0 to 4")
         codes[row] = [int(digit) for digit in text]
-    if len(np.unique(isomorphism.number(codes))) < isomorphism.COUNT:
+    if len(np.unique(genome.index(GENOME.space, codes))) < COUNT:
         values, counts = np.unique(digits, return_counts=True)
         refuse(f"the cell {str(values[counts > 1][0])} stands twice")
     return codes

@@ -14,17 +14,13 @@ import rich.console
 from jaxnas import run
 from jaxnas.hardware import device as hardware
 from jaxnas.hardware import programs
-from jaxnas.hardware.measure import campaign_file, sampling, session, summary, telling
+from jaxnas.hardware.measure import campaign_file, sampling, session, summary
 from jaxnas.hardware.measure import stopping as protocols
-from jaxnas.hardware.measure.campaign_file import Raw
+from jaxnas.hardware.measure.campaign_file import CampaignError, Raw
 from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.measure.stopping import Protocol
 from jaxnas.hardware.programs import Program
 from jaxnas.run import progress, signals
-
-
-class CampaignError(ValueError):
-    """A campaign that cannot begin or go on: the message is one line."""
 
 
 def measure_all(
@@ -50,8 +46,8 @@ def measure_all(
     left.
 
     Raises CampaignError on another device than the campaign began on and for a program whose
-    every sample the clock spoilt, RunError for a folder of other settings or in use, FileError
-    for a broken file, Interrupted, and what `prepare` and the samples raise; whatever was
+    every sample the clock spoilt, RunError for a folder of other settings or in use,
+    Interrupted, and what `prepare` and the samples raise; whatever was
     measured by then is in the folder.
     """
     programs.check(found)
@@ -115,7 +111,7 @@ def _prepared(
 ) -> list[TimedProgram]:
     """Every program ready to be timed; of a new campaign of few minutes, the first of them."""
     began, ready = time.monotonic(), []
-    with telling.stage("prepare", len(found), console) as moved:
+    with progress.bar("prepare", len(found), console) as update:
         for program in found:
             spent_s = time.monotonic() - began
             short = (
@@ -134,7 +130,7 @@ def _prepared(
             calls = calls if raw is None else int(raw.calls[len(ready)])
             ready.append(prepare(program, calls))
             left_s = (time.monotonic() - began) / len(ready) * (len(found) - len(ready))
-            moved(len(ready), left_s, program.kind)
+            update(len(ready), left_s, program.kind)
     if len(ready) < len(found):
         progress.print_line(
             console, f"prepare: half the minutes are spent: {len(ready)} programs it is"

@@ -6,8 +6,6 @@ docs/measuring.md describes both: `campaign.npz` (arrays and one JSON text) and 
 import csv
 import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ import numpy as np
 
 from jaxnas.hardware.measure import round_statistics, sampling
 from jaxnas.hardware.programs import KINDS
-from jaxnas.run import run_folder
+from jaxnas.run import files
 
 FORMAT, VERSION = "jaxnas latency campaign", 1
 RAW, TABLE, RESULT = "campaign.npz", "latency.csv", "result.json"
@@ -28,8 +26,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class FileError(ValueError):
-    """A file that holds no campaign, or half of one: the message is one line."""
+class CampaignError(ValueError):
+    """A campaign that cannot be read, begin or go on: the message is one line."""
 
 
 class Raw(NamedTuple):
@@ -108,16 +106,16 @@ def write(path: Path, raw: Raw) -> None:
             arrays[name] = np.array(value) if isinstance(value, tuple) else value
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    _replace(path, buffer.getvalue())
+    files.write_bytes(path, buffer.getvalue())
 
 
 def read(path: Path) -> Raw:
-    """The campaign in a file. Raises FileError for anything else, and for times that are none."""
+    """The campaign in a file. Raises CampaignError for anything else, and for impossible times."""
     arrays = _arrays(path)
     try:
         header = json.loads(str(arrays.pop("header")))
         if header.get("format") != FORMAT or header.get("version") != VERSION:
-            raise FileError(
+            raise CampaignError(
                 f"{path} is of format {header.get('format')!r}, version {header.get('version')}; "
                 f"this jaxnas reads {FORMAT!r}, version {VERSION}."
             )
@@ -127,10 +125,12 @@ def read(path: Path) -> Raw:
             name: tuple(map(str, arrays.pop(name))) for name in ("labels", "kinds", "architectures")
         }
         raw = Raw(header=header, **texts, **arrays)
-    except FileError:
+    except CampaignError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileError(f"{path} holds no campaign ({_short(error)}): measure again.") from error
+        raise CampaignError(
+            f"{path} holds no campaign ({_short(error)}): measure again."
+        ) from error
     _check(path, raw)
     return raw
 
@@ -154,7 +154,7 @@ def write_table(path: Path, raw: Raw) -> None:
             + [summary.samples[i], raw.calls[i], *map(_whole, raw.facts[i]), twin]
             + [name, raw.header["settings"].get("batch", ""), raw.architectures[i]]
         )
-    run_folder.write_text(path, text.getvalue())
+    files.write_text(path, text.getvalue())
 
 
 def slope(raw: Raw, summary: round_statistics.Summary) -> tuple[np.ndarray, np.ndarray]:
@@ -174,36 +174,21 @@ def _whole(value: float) -> str:
     return "" if not np.isfinite(value) else f"{value:.0f}"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    with run_folder.writing(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-
-
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     broken = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
     if not path.is_file():
-        raise FileError(f"There is no {path}: give the folder of a campaign, or measure first.")
+        raise CampaignError(f"There is no {path}: give the folder of a campaign, or measure first.")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (*broken, AttributeError) as error:  # AttributeError: a single array
-        raise FileError(
+        raise CampaignError(
             f"{path} is no readable .npz file ({_short(error)}): delete it and measure again."
         ) from error
 
 
 def _check(path: Path, raw: Raw) -> None:
-    """Raises FileError unless the arrays belong together and the times are times."""
+    """Raises CampaignError unless the arrays belong together and the times are times."""
     count, programs = len(raw.rounds_ms), len(raw.labels)
     chains = raw.chains_ms.shape
     shapes = (
@@ -215,19 +200,23 @@ def _check(path: Path, raw: Raw) -> None:
         and len(raw.kinds) == len(raw.architectures) == programs > 0
     )  # fmt: skip
     if not shapes:
-        raise FileError(f"{path}: its arrays do not belong together: measure again.")
+        raise CampaignError(f"{path}: its arrays do not belong together: measure again.")
     if len(set(raw.labels)) != programs or not set(raw.kinds) <= set(KINDS):
-        raise FileError(f"{path}: a program stands twice, or is of an unknown kind: measure again.")
+        raise CampaignError(
+            f"{path}: a program stands twice, or is of an unknown kind: measure again."
+        )
     if (raw.twin_of >= programs).any() or not isinstance(raw.header.get("device"), dict):
-        raise FileError(f"{path}: a twin or the device is missing: measure again.")
+        raise CampaignError(f"{path}: a twin or the device is missing: measure again.")
     numbers = taken(raw), raw.header.get("sessions", 0)
     counted = all(type(n) is int and n >= 0 for n in numbers) and numbers[0] <= count
     names = raw.header.get("left", [])
     if not counted or not isinstance(names, list) or any(n not in raw.labels for n in names):
-        raise FileError(f"{path} does not say how far its rounds are: measure again.")
+        raise CampaignError(f"{path} does not say how far its rounds are: measure again.")
     for times in (raw.rounds_ms, raw.chains_ms):
         if np.isinf(times).any() or (times[np.isfinite(times)] <= 0).any():
-            raise FileError(f"{path} has times that are zero, negative or infinite: measure again.")
+            raise CampaignError(
+                f"{path} has times that are zero, negative or infinite: measure again."
+            )
 
 
 def _short(error: Exception) -> str:

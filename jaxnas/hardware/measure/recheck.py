@@ -11,10 +11,12 @@ import rich.console
 from jaxnas.hardware import device as hardware
 from jaxnas.hardware import programs
 from jaxnas.hardware.measure import campaign, campaign_file, round_statistics
-from jaxnas.hardware.measure.dataset import CampaignDataset, TargetError
+from jaxnas.hardware.measure.campaign_file import CampaignError
+from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.programs import Program
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.search_space import NetworkSize
 
 ANCHORS = 10  # of the campaign's networks, from the fastest to the slowest
 
@@ -34,23 +36,23 @@ def recheck(
     device: dict[str, Any],
     protocol: campaign.Protocol,
     console: rich.console.Console | None = None,
-    size: programs.NetworkSize | None = None,
+    size: NetworkSize | None = None,
 ) -> RecheckedTimes:
     """Milliseconds of genotypes of the campaign's space, in interleaved rounds in `folder`.
 
     The reference and ten networks of the campaign are timed with them; all times are divided by
-    the median ratio of theirs, now to then. Raises TargetError on another device than the
+    the median ratio of theirs, now to then. Raises CampaignError on another device than the
     campaign's, and what `campaign.measure_all` raises; a folder is taken up where it was left.
     `size`: that of the genotypes' networks, by default the campaign's.
     """
     if changed := hardware.differences(old.raw.header["device"], device):
-        raise TargetError(
+        raise CampaignError(
             f"{old.path} was measured elsewhere: {'; '.join(changed)}. Measure on this device, or "
             "add --any-device to search by the model alone."
         )
     anchors, then_ms = _anchors(old)
     known = {program.label for program in anchors}
-    new = [programs.of_genotype(each, old.entry, size or old.size) for each in found]
+    new = [programs.of_genotype(each, old.space, size or old.size) for each in found]
     if size is not None:
         new = [p._replace(label=f"{p.label} at {size.features} features") for p in new]
     everything = [*anchors, *(program for program in new if program.label not in known)]
@@ -74,7 +76,7 @@ def _anchors(old: CampaignDataset) -> tuple[list[Program], np.ndarray]:
     """The reference and networks spread evenly over the ranks; what the campaign says they take."""
     order, size = np.argsort(old.latency_ms, kind="stable"), old.size
     some = np.unique(np.linspace(0, len(order) - 1, min(ANCHORS, len(order))).round().astype(int))
-    made = [programs.of_genotype(old.genotypes[order[i]], old.entry, size) for i in some]
+    made = [programs.of_genotype(old.genotypes[order[i]], old.space, size) for i in some]
     then = [float(old.latency_ms[order[i]]) for i in some]
     # "(again)" twins are one program under two names.
     unique = {program.label: (program, ms) for program, ms in zip(made, then, strict=True)}

@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxnas.hardware.measure.sampling import FACTS, TimedProgram
 from jaxnas.hardware.programs import Program, filled
-from jaxnas.run import run_folder
+from jaxnas.run import files
 
 PLACE = "{network}"
 EXPORT, STABLEHLO, ARGUMENTS, ABOUT = (
@@ -66,7 +66,7 @@ def export(program: Program, where: Path, platform: str = "cpu") -> Path:
     exported = jax.export.export(jax.jit(flat), platforms=[platform])(*leaves)
     name = re.sub(r"[^A-Za-z0-9_.]+", "-", program.label).strip("-.")[:60]
     target = where / f"{name}-{hashlib.sha256(program.label.encode()).hexdigest()[:8]}"
-    with run_folder.writing(target):
+    with files.as_run_error(target):
         target.mkdir(parents=True, exist_ok=True)
         (target / EXPORT).write_bytes(exported.serialize())
         (target / STABLEHLO).write_bytes(exported.mlir_module_serialized)
@@ -78,7 +78,7 @@ def export(program: Program, where: Path, platform: str = "cpu") -> Path:
         "arguments": [[str(a.dtype), list(a.shape)] for a in arrays.values()],
         "architecture": json.loads(program.architecture),
     }  # fmt: skip
-    run_folder.write_text(target / ABOUT, json.dumps(said, indent=2) + "\n")
+    files.write_text(target / ABOUT, json.dumps(said, indent=2) + "\n")
     return target
 
 

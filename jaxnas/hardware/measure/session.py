@@ -11,11 +11,12 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.hardware import device as hardware
-from jaxnas.hardware.measure import campaign_file, sampling, telling
+from jaxnas.hardware.measure import campaign_file, sampling
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.measure.campaign_file import Raw
 from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.measure.stopping import Protocol
+from jaxnas.run import progress
 
 SAVE_S = 5.0  # the file is written after so long as well
 TELL_S = 1.0  # within a round that takes longer, progress is told program by program
@@ -48,9 +49,9 @@ def run_rounds(
         told_s = time.monotonic()
         one_s = (told_s - began) / (visits(now) - first)
         words = words or f"{1e3 * one_s * len(ready):.0f} ms a round"
-        moved(campaign_file.taken(now), _left_s(now, one_s, protocol), f"{words}, at most")
+        update(campaign_file.taken(now), _left_s(now, one_s, protocol), f"{words}, at most")
 
-    with telling.stage("measure", protocol.most_rounds, console) as moved:
+    with progress.bar("measure", protocol.most_rounds, console) as update:
         try:
             while not protocols.is_converged(raw, protocol):
                 with contextlib.closing(_round(raw, ready, protocol, session, passed)) as round_:

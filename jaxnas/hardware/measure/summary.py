@@ -1,10 +1,12 @@
 """What a campaign says of its device and of itself."""
 
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from jaxnas.hardware import device as hardware
 from jaxnas.hardware import programs
 from jaxnas.hardware.measure import campaign_file, round_statistics, session
 from jaxnas.hardware.measure.campaign_file import Raw
@@ -42,3 +44,37 @@ def of(raw: Raw) -> dict[str, Any]:
         "noise": {"noisy": bool(noise.reasons), **noise._asdict(), "reasons": [*noise.reasons]},
         "ceiling": None if ceiling is None else ceiling._asdict(),
     }
+
+
+def lines(result: Mapping[str, Any]) -> list[str]:
+    """The result of a campaign, as `campaign.measure` gives it, a line a figure."""
+    low, middle, high = (result["latency_ms"][k] for k in ("least", "median", "most"))
+    made, rounds = result["programs"], result["rounds"]
+    noise, ceiling = result["noise"], result["ceiling"]
+    kinds = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in made.items())
+    found = [
+        f"device    {hardware.description(result['device'])}; jax {result['device']['jax']}; "
+        f"XLA_FLAGS {result['device']['XLA_FLAGS'] or 'none'}",
+        f"programs  {kinds}: {low:.3g} to {high:.3g} ms, median {middle:.3g} ms",
+        f"rounds    {rounds['taken']} in {rounds['sessions']} "
+        f"session{'s' * (rounds['sessions'] != 1)}, {rounds['left_out']} left out as slow, "
+        f"{rounds['missing_samples']} samples missing",
+    ]
+    if noise["twins"] is not None:
+        pairs = "1 pair differs" if noise["pairs"] == 1 else f"{noise['pairs']} pairs differ"
+        found.append(f"twins     {pairs} by {noise['twins']:.1%} (median)")
+    if noise["retest"] is not None:
+        found.append(
+            f"retest    {noise['retest']:.0%} within 5 %, one half of the rounds against the other"
+        )
+    if ceiling is not None:
+        found.append(
+            f"ceiling   no model can score above Spearman {ceiling['spearman']:.3f}, "
+            f"{ceiling['within5']:.0%} within 5 %, {ceiling['within10']:.0%} within 10 %"
+        )
+    if noise["noisy"]:
+        found.append(
+            f"NOISY: {'; '.join(noise['reasons'])}. Stop other programs and run the same command "
+            "again with more --rounds, or judge models by the ceiling."
+        )
+    return found

@@ -10,7 +10,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.predict import chain_features
 from jaxnas.spaces import genome, op_names
 
 # Training networks, their milliseconds -> what predicts others: (ms, low, high).
@@ -29,7 +28,7 @@ def baselines(space: Space, work: np.ndarray | None = None) -> Mapping[str, Base
     one-hot codes, its ridge by leave-one-out. Intervals: errors left out (ridge) or of five folds
     (the others).
     """
-    shape = genome.sizes(space)
+    shape = genome.cardinalities(space)
     macs = _macs(space, work)
     flops = lambda x: macs[np.arange(len(shape)), x].sum(1, keepdims=True)
     one_hot = lambda x: np.concatenate(
@@ -49,10 +48,10 @@ def baselines(space: Space, work: np.ndarray | None = None) -> Mapping[str, Base
 
 def _macs(space: Space, work: np.ndarray | None) -> np.ndarray:
     """f64[positions, candidates + 1]; the last column is code -1."""
-    wide = chain_features.width(space)
+    wide = max(genome.cardinalities(space))
     if work is not None:
         return np.pad(work[..., :2].sum(2), ((0, 0), (0, 1)))
-    table = np.zeros((len(genome.sizes(space)), wide + 1))
+    table = np.zeros((len(genome.cardinalities(space)), wide + 1))
     for p, position in enumerate(genome.positions(space)):
         for o, name in enumerate(position.candidates):
             if op_names.kind(name) == op_names.LEARNED:

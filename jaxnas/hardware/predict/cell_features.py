@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core.types import Choice, Space
-from jaxnas.hardware.predict import graph
+from jaxnas.hardware.predict import graph_counts
 from jaxnas.spaces import genome, op_names
+from jaxnas.spaces.dataflow import CellGraph
 
 Array = Any  # of numpy or of jax.numpy
 SMALL = 2_000  # pair features of a choice: above, pairs of edges are left out
 WAY = "way"  # the group of the path that durations of the device's own make the longest
-COUNTS = (*graph.FAMILIES, "shared", "path")
+COUNTS = (*graph_counts.FAMILIES, "shared", "path")
 UNITS = (*COUNTS, WAY)  # groups whose features have units of their own
 Ways = Mapping[str, Mapping[str, float]]  # group -> durations of its steps (`critical`)
 ORDERS = 24  # ways of numbering the nodes: above, equal cells may differ at their edges
@@ -25,7 +26,7 @@ def features(
 ) -> dict[str, Array]:
     """Groups of features of networks i[N, positions], f[N, F] each, not centred.
 
-    Those of `graph.counts`, summed over the choices that share a vocabulary and a choice each;
+    Those of `graph_counts.counts`, a choice each and summed over choices that share a vocabulary;
     `edge`: which candidate stands where; `pair`: which two stand where. Cells that differ in the
     numbering of their nodes alone have equal features.
     """
@@ -63,14 +64,14 @@ def _choices(space: Space, codes: Array, xp: ModuleType, ways: Ways) -> Iterator
 
 
 def _choice(choice: Choice, codes: Array, xp: ModuleType, ways: Ways) -> dict[str, Array]:
-    shape = graph.cell(choice)
-    found = graph.counts(shape, codes, xp, ways)
-    nodes = _orders(choice, shape)
-    written = graph.picked(shape.kinds, codes, xp) != op_names.ABSENT
+    tables = graph_counts.tables(choice)
+    found = graph_counts.counts(tables, codes, xp, ways)
+    nodes = _orders(choice, tables.graph)
+    written = graph_counts.picked(tables.kinds, codes, xp) != op_names.ABSENT
     edges = pairs = total = 0
     small = len(choice.edges) * (len(choice.edges) - 1) // 2 * choice.shape[1] ** 2 <= SMALL
     for order in nodes:
-        moved, possible = _renumbered(choice, shape, codes, written, order, xp)
+        moved, possible = _renumbered(choice, codes, written, order, xp)
         open_ = (moved[:, :, None] == np.arange(choice.shape[1])).astype(np.float32)
         weight = possible.astype(np.float32)[:, None]
         edges = edges + weight * open_.reshape(len(codes), choice.shape[0] * choice.shape[1])
@@ -83,7 +84,7 @@ def _choice(choice: Choice, codes: Array, xp: ModuleType, ways: Ways) -> dict[st
     return found
 
 
-def _orders(choice: Choice, shape: graph.CellGraph) -> list[tuple[int, ...]]:
+def _orders(choice: Choice, shape: CellGraph) -> list[tuple[int, ...]]:
     """Every numbering of the nodes that keeps inputs and a single output in their place."""
     last = shape.outputs if len(shape.outputs) == 1 else ()
     free = [v for v in range(shape.nodes) if v not in (*shape.inputs, *last)]
@@ -98,7 +99,7 @@ def _whole(nodes: int, moved: dict[int, int]) -> tuple[int, ...]:
     return tuple(moved.get(v, v) for v in range(nodes))
 
 
-def _renumbered(choice, shape, codes, written, order, xp) -> tuple[Array, Array]:
+def _renumbered(choice, codes, written, order, xp) -> tuple[Array, Array]:
     """The codes after renumbering the nodes, and whether that leaves every edge forward."""
     index = {edge: e for e, edge in enumerate(choice.edges)}
     nothing = [
@@ -130,6 +131,6 @@ def _couples(edges: int) -> Iterator[tuple[int, int]]:
 
 def reference(space: Space) -> np.ndarray:
     """Networks over which features are centred and scaled, i[N, positions]."""
-    if genome.enumerable(space) and np.prod(genome.sizes(space)) <= 20_000:
+    if genome.is_enumerable(space) and np.prod(genome.cardinalities(space)) <= 20_000:
         return np.concatenate(list(genome.enumerate_all(space)))
     return genome.sample_uniform(space, 4096)

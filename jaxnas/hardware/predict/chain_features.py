@@ -12,16 +12,6 @@ from jaxnas.spaces import genome, op_names
 REACH = 8.0, 2.0  # layers over which costs are alike: exp(-distance / reach)
 
 
-def order(space: Space) -> np.ndarray:
-    """i[layers]: the positions in the order in which they are executed."""
-    return np.argsort([position.edge[0] for position in genome.positions(space)])
-
-
-def width(space: Space) -> int:
-    """The most candidates that a layer has."""
-    return max(genome.sizes(space))
-
-
 def bases(space: Space, work: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """f[positions * width, F] a group: what each candidate at each position adds to each feature.
 
@@ -32,7 +22,10 @@ def bases(space: Space, work: np.ndarray | None = None) -> dict[str, np.ndarray]
     places = genome.positions(space)
     vocabulary = tuple(dict.fromkeys(name for p in places for name in p.candidates))
     said = op_names.attributes(vocabulary)
-    wide, depth = width(space), np.array([position.edge[0] for position in places], float)
+    wide, depth = (
+        max(genome.cardinalities(space)),
+        np.array([position.edge[0] for position in places], float),
+    )
     names = np.zeros((len(places), wide, len(vocabulary)))
     for p, position in enumerate(places):
         for o, name in enumerate(position.candidates):
@@ -60,12 +53,12 @@ def features(
 
     Those of `bases`; `pair`: which two candidates follow each other, anywhere or at a place.
     """
-    wide = width(space)
+    wide = max(genome.cardinalities(space))
     open_ = (codes[:, :, None] == np.arange(wide)).astype(float)
     flat = open_.reshape(len(codes), -1)
     found = {name: flat @ each for name, each in basis.items()}
     if codes.shape[1] > 1:
-        line = open_[:, order(space)] - 1 / wide
+        line = open_[:, genome.chain_order(space)] - 1 / wide
         couples = line[:, :-1, :, None] * line[:, 1:, None, :]
         found["pair"] = couples.reshape(len(codes), -1)
         found["pair anywhere"] = couples.sum(1).reshape(len(codes), -1)

@@ -13,8 +13,9 @@ import numpy as np
 import scipy.optimize
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.predict import cell_features, graph
+from jaxnas.hardware.predict import cell_features, graph_counts
 from jaxnas.hardware.predict.regression import FLOOR
+from jaxnas.spaces import dataflow
 
 ROUNDS = 12  # of taking turns
 STARTS = (2, 3, 4)  # of a cell's weighings: steps of operations alike, by kernels' areas, by sizes
@@ -28,11 +29,9 @@ def durations(space: Space, networks: np.ndarray, ms: np.ndarray) -> dict[str, f
     From f[N] milliseconds of networks i[N, positions]. Only what they are to each other is told:
     whether there is such a path at all is for the regression to say.
     """
-    shapes, codes = (
-        [graph.cell(choice) for choice in space.values()],
-        cell_features.split(space, networks),
-    )
-    words = tuple(dict.fromkeys(word for shape in shapes for word in shape.vocabulary))
+    cells = [graph_counts.tables(choice) for choice in space.values()]
+    codes = cell_features.split(space, networks)
+    words = tuple(dict.fromkeys(word for cell in cells for word in cell.vocabulary))
     groups = cell_features.features(space, networks)
     work = np.concatenate([np.ones((len(ms), 1)), groups["live"], groups["shared"]], 1)
     scale = np.maximum(ms, FLOOR * np.median(ms))
@@ -41,7 +40,8 @@ def durations(space: Space, networks: np.ndarray, ms: np.ndarray) -> dict[str, f
         now, before = start, np.inf
         for _ in range(ROUNDS):
             steps = sum(
-                _steps(shape, each, now, words) for shape, each in zip(shapes, codes, strict=True)
+                _word_counts(cell, part, now, words)
+                for cell, part in zip(cells, codes, strict=True)
             )
             loss, found = _fitted(np.concatenate([steps, work], 1) / scale[:, None], ms / scale)
             if not loss < before or not found[: len(now)].max() > 0:
@@ -51,38 +51,51 @@ def durations(space: Space, networks: np.ndarray, ms: np.ndarray) -> dict[str, f
             before, found = loss, found[: len(now)]
             now = (now + found / found.max()) / 2
     best = start if best is None else best
-    return dict(zip((*words, graph.SUMMAND), (best / best.max()).tolist(), strict=True))
+    return dict(zip((*words, graph_counts.SUMMAND), (best / best.max()).tolist(), strict=True))
 
 
 def _starts(words: Sequence[str]) -> Iterator[np.ndarray]:
     for weighing in STARTS:
-        now = np.array([graph.lengths(word)[weighing] for word in words])
+        now = np.array([graph_counts.lengths(word)[weighing] for word in words])
         yield np.append(now / now.max(initial=1.0), FURTHER)
 
 
-def _steps(
-    shape: graph.CellGraph, codes: np.ndarray, now: np.ndarray, words: Sequence[str]
+def _word_counts(
+    cell: graph_counts.CellTables, codes: np.ndarray, lengths: np.ndarray, words: Sequence[str]
 ) -> np.ndarray:
-    """f[N, words + 1]: how often each stands on the longest path."""
-    live, n = graph.executed(shape, codes)["live"], len(codes)
-    index = np.array([words.index(word) for word in shape.vocabulary] + [-1])
-    at = index[graph.picked(shape.words, codes)]
-    far = [np.zeros(n)] * shape.nodes
-    steps = [np.zeros((n, len(now)))] * shape.nodes
-    for node in range(shape.nodes):
-        longest, best, summands = np.full(n, -1.0), np.zeros((n, len(now))), np.zeros(n)
-        for e, (source, target) in enumerate(shape.edges):
-            if target == node:
-                there = np.where(live[:, e], far[source] + now[at[:, e]], -1.0)
-                taken = steps[source].copy()
-                taken[np.arange(n), at[:, e]] += 1
-                best = np.where((there > longest)[:, None], taken, best)
-                longest, summands = np.maximum(longest, there), summands + live[:, e]
-        further = np.maximum(summands - 1, 0)
-        best[:, -1] += further
-        far[node], steps[node] = np.maximum(longest, 0) + further * now[-1], best
-    ends = np.stack([far[node] for node in shape.outputs])
-    return np.stack([steps[node] for node in shape.outputs])[ends.argmax(0), np.arange(n)]
+    """f[N, words + 1]: how often each stands on the longest path; of equal ones the first."""
+    graph, rows = cell.graph, np.arange(len(codes))
+    live = graph_counts.executed(cell, codes)["live"]
+    index = np.array([words.index(word) for word in cell.vocabulary] + [-1])
+    word = index[graph_counts.picked(cell.words, codes)]
+    edges, addition = lengths[word][:, :, None], lengths[-1:]
+    distances = [
+        d[:, 0] for d in dataflow.longest_path(graph, live, edges, addition)
+    ]  # fmt: skip
+    ends = np.stack([distances[node] for node in graph.outputs]).argmax(0)
+    on_path = [np.zeros(len(codes), bool)] * graph.nodes
+    for i, node in enumerate(graph.outputs):
+        on_path[node] = ends == i
+    counts = np.zeros((len(codes), len(lengths)))
+    entering = dataflow.summands(graph, live)
+    for node in reversed(range(graph.nodes)):
+        counts[:, -1] += on_path[node] * np.maximum(entering[node] - 1, 0)
+        into = [e for e, (_, target) in enumerate(graph.edges) if target == node]
+        if not into:
+            continue
+        via = np.stack(
+            [
+                np.where(live[:, e], distances[graph.edges[e][0]] + edges[:, e, 0], -1.0)
+                for e in into
+            ]
+        )
+        best = via.argmax(0)
+        for i, e in enumerate(into):
+            taken = on_path[node] & (best == i) & live[:, e]
+            np.add.at(counts, (rows, word[:, e]), taken)
+            source = graph.edges[e][0]
+            on_path[source] = on_path[source] | taken
+    return counts
 
 
 def _fitted(features: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:

@@ -77,7 +77,7 @@ def finished(model: Predictor) -> Predictor:
     if model.costs is not None:
         costs, pairs = monotone.chain(model.space, model.costs, model.pairs)
         return model._replace(costs=costs, pairs=pairs)
-    return tabulated(model) if genome.enumerable(model.space) else model
+    return tabulated(model) if genome.is_enumerable(model.space) else model
 
 
 def _regressed(
@@ -186,14 +186,16 @@ def _without_sources(model: Predictor, sources: Sequence[Predictor]) -> Predicto
 def tabulated(model: Predictor) -> Predictor:
     """The model with the table of all its networks, in which no candidate outgrown is slower."""
     every = [linear_ms(model, part) for part in genome.enumerate_all(model.space)]
-    table = np.maximum(np.concatenate(every), model.least_ms).reshape(genome.sizes(model.space))
+    table = np.maximum(np.concatenate(every), model.least_ms).reshape(
+        genome.cardinalities(model.space)
+    )
     orders = [monotone.order(position.candidates) for position in genome.positions(model.space)]
     table = monotone.monotone(table, orders)
     return model._replace(table=table)
 
 
 def _chain(space, networks, ms, device, work, sources, alone) -> Regressed:
-    places, wide = genome.positions(space), chain_features.width(space)
+    places, wide = genome.positions(space), max(genome.cardinalities(space))
     if work is not None:
         work = _work(work, (len(places), wide))
     basis, seen = chain_features.bases(space, work), genome.sample_uniform(space, 4096)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.predict import chain_features
 from jaxnas.spaces import genome, op_names
 
 
@@ -44,7 +43,7 @@ def chain(
     take more are scaled down. None: there are no pairs.
     """
     costs, scale = costs.copy(), np.ones(len(pairs))
-    places, places_of = genome.positions(space), chain_features.order(space)
+    places, places_of = genome.positions(space), genome.chain_order(space)
     for at, p in enumerate(places_of):
         names = places[p].candidates
         no_less = order(names)

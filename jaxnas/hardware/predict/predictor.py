@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.predict import cell_features, chain_features
+from jaxnas.hardware.predict import cell_features
 from jaxnas.spaces import genome
 
 LATENCY = "latency_ms"
@@ -85,7 +85,7 @@ def chain_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
     each = model.costs[np.arange(networks.shape[1]), networks] * there
     total = model.constant + each.sum(1)
     if model.pairs is not None:
-        line = networks[:, chain_features.order(model.space)]
+        line = networks[:, genome.chain_order(model.space)]
         left, right = line[:, :-1], line[:, 1:]
         both = (left >= 0) & (right >= 0)
         at = np.arange(left.shape[1])

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core.types import Choice, Space
-from jaxnas.hardware.predict import chain_features, fit
+from jaxnas.hardware.predict import fit
 from jaxnas.hardware.predict.predictor import Predictor, linear_ms
-from jaxnas.run import run_folder
+from jaxnas.run import files
 from jaxnas.spaces import genome
 
 FORMAT, VERSION = "jaxnas latency model", 1
@@ -32,7 +32,7 @@ def save(path: Path, model: Predictor) -> None:
     weights = model.weights
     record["weights"] = weights and {name: plain(value) for name, value in weights.items()}
     del record["table"]
-    run_folder.write_text(path, json.dumps(record) + "\n")
+    files.write_text(path, json.dumps(record) + "\n")
 
 
 def load(path: Path, *, device: str | None = None, space: Space | None = None) -> Predictor:
@@ -91,13 +91,13 @@ def _model(record: dict[str, Any]) -> Predictor:
     if not isinstance(model.quantity, str):
         raise ValueError("a quantity that is no word")
     if model.costs is not None:
-        if model.costs.shape != (len(genome.positions(space)), chain_features.width(space)):
+        if model.costs.shape != (len(genome.positions(space)), max(genome.cardinalities(space))):
             raise ValueError("costs of another space")
         return model
     linear_ms(
         model, genome.sample_uniform(space, 1)
     )  # KeyError or ValueError where parts are missing
-    return fit.tabulated(model) if genome.enumerable(space) else model
+    return fit.tabulated(model) if genome.is_enumerable(space) else model
 
 
 def _is_finite(part: Any) -> bool:

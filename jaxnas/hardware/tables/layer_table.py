@@ -10,7 +10,6 @@ from jaxnas.core.types import Space
 from jaxnas.hardware.tables import csv_table
 from jaxnas.hardware.tables.csv_table import LatencyTable, Pair, Row, TableError
 from jaxnas.spaces import genome, op_names
-from jaxnas.spaces.mobile.superkernel_latency import OUTSIDE
 
 SINGLE_PATH_NAMES = ("k3_e3", "k3_e6", "k5_e3", "k5_e6")  # of the choices 0 to 3
 
@@ -65,7 +64,7 @@ def costs(table: LookUp, space: Space) -> np.ndarray:
     """f64[positions, candidates] of a chain whose layers are the places of the table in order.
 
     Candidates missing at their place are skips and cost nothing. Raises TableError where the
-    table has fewer places than the space has layers, or more than its OUTSIDE ones beside, lacks
+    table has fewer places than the space has layers, or more than the fixed ones beside, lacks
     another candidate, or names its places by their shapes.
     """
     if table.form == "proxyless":
@@ -75,12 +74,12 @@ def costs(table: LookUp, space: Space) -> np.ndarray:
         )
     places = list(dict.fromkeys(where for where, _ in table.entries))
     positions = genome.positions(space)
-    if len(places) > len(positions) + OUTSIDE:
+    if len(places) > len(positions) + genome.MAX_FIXED_LAYERS:
         raise TableError(
             f"The table has {len(places)} layers, the space searches {len(positions)}: it is of "
             "another space, or of other --cells."
         )
-    found = np.zeros((len(positions), max(genome.sizes(space))))
+    found = np.zeros((len(positions), max(genome.cardinalities(space))))
     for p, position in enumerate(positions):
         if position.edge[0] >= len(places):
             raise TableError(

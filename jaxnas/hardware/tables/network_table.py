@@ -1,6 +1,5 @@
 """Tables of whole networks that were timed, here or elsewhere."""
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,10 +11,10 @@ from jaxnas.hardware.predict import validation
 from jaxnas.hardware.predict.predictor import LATENCY
 from jaxnas.hardware.tables import csv_table
 from jaxnas.hardware.tables.csv_table import UNITS, LatencyTable, Pair, Row, TableError
-from jaxnas.spaces import genome, genotype, op_names
-from jaxnas.spaces.genotype import Genotype, GenotypeError
-from jaxnas.spaces.mobile.superkernel_latency import OUTSIDE
+from jaxnas.spaces import genome, op_names, registry
+from jaxnas.spaces.genotype import GenotypeError
 
+NOTATION = "|"  # begins a network that is written in a space's own notation
 PARTS = tuple(kind for kind in programs.KINDS if kind != programs.NETWORK)  # no whole networks
 MOST = 20_000  # networks that are compared with each other, some seconds
 
@@ -113,63 +112,45 @@ def compared(found: Measured, space: Space) -> tuple[int, list[Pair]]:
     return count, wrong
 
 
-def _network(table: LatencyTable, row: Row, space: Space) -> list[int]:
-    positions = genome.positions(space)
-    where, parts = f"{table.path}, line {row.line}", _parts(table, row, space)
-    if len(parts) != len(positions):
-        raise TableError(
-            f"{where}: {row.entries['network']!r} has {len(parts)} positions, the space has "
-            f"{len(positions)}: it is of another space."
-        )
-    codes: list[int] = []
-    for part, position in zip(parts, positions, strict=True):
-        if part is None:
-            codes.append(-1)
-        elif part in position.candidates:
-            codes.append(position.candidates.index(part))
-        elif part.isdecimal() and int(part) < len(position.candidates):
-            codes.append(int(part))
+def _network(table: LatencyTable, row: Row, space: Space) -> np.ndarray:
+    """The network of a row: candidates or their indices, a genotype, or a space's own notation."""
+    text = row.entries["network"]
+    architecture = row.entries.get("architecture", "")
+    architecture = architecture if architecture.startswith("{") else ""  # others say the processor
+    where = f"{table.path}, line {row.line}"
+    try:
+        if architecture or text.startswith(NOTATION):
+            found = registry.parse_genotype(architecture or text)
+            codes = genome.encode(space, found)
         else:
-            raise TableError(
-                f"{where}: the space has no candidate {part!r} there, only "
-                f"{', '.join(position.candidates)}."
-            )
-    names = [p.candidates[code] for p, code in zip(positions, codes, strict=True) if code >= 0]
-    for before, behind in itertools.pairwise(names if genome.is_chain(space) else ()):
-        if not op_names.connect([before], [behind]).all():
-            raise TableError(f"{where}: {behind!r} follows {before!r}, which has another width.")
+            codes = _codes(text, space)
+    except GenotypeError as error:
+        raise TableError(f"{where}: {error}") from error
+    if not architecture and -1 in codes:
+        raise TableError(f"{where}: {text!r} has not all edges of the space: it is of another.")
     return codes
 
 
-def _parts(table: LatencyTable, row: Row, space: Space) -> Sequence[str | None]:
-    """What stands at each position of the space; None: the edge is not there."""
-    text = row.entries["network"]
-    whole = row.entries.get("architecture", "")
-    whole = whole if whole.startswith("{") else ""  # others may call a processor so
-    if not whole and not text.startswith("|"):
-        return text.split()
-    try:
-        found = genotype.from_json(whole) if whole else genotype.from_nasbench201(text)
-    except GenotypeError as error:
-        raise TableError(f"{table.path}, line {row.line}: no network ({error}).") from error
-    parts = _standing(found, space)
-    edges, known = sum(len(c.edges) for c in found.cells.values()), len(parts) - parts.count(None)
-    chain = genome.is_chain(space)
-    # Genotypes of DARTS's cells leave edges out; chains and the benchmark's strings do not.
-    least = len(parts) if chain or not whole else edges
-    if known < least or edges > known + OUTSIDE * chain:
-        raise TableError(
-            f"{table.path}, line {row.line}: the network has other edges than the space: it is of "
-            "another, or of other --cells."
+def _codes(text: str, space: Space) -> np.ndarray:
+    positions, words = genome.positions(space), text.split()
+    if len(words) != len(positions):
+        raise GenotypeError(
+            f"{text!r} has {len(words)} positions, the space has {len(positions)}: it is of "
+            "another space."
         )
-    return parts
-
-
-def _standing(found: Genotype, space: Space) -> list[str | None]:
-    # A mobile genotype has all layers in one cell, its space may have them in two choices.
-    one = genome.is_chain(space)
-    at = {(one or name, s, t): op for name, cell in found.cells.items() for s, t, op in cell.edges}
-    return [at.get((one or place.choice, *place.edge)) for place in genome.positions(space)]
+    codes = []
+    for word, position in zip(words, positions, strict=True):
+        if word in position.candidates:
+            codes.append(position.candidates.index(word))
+        elif word.isdecimal() and int(word) < len(position.candidates):
+            codes.append(int(word))
+        else:
+            raise GenotypeError(
+                f"The space has no candidate {word!r} there, only {', '.join(position.candidates)}."
+            )
+    names = [p.candidates[code] for p, code in zip(positions, codes, strict=True)]
+    genome.check_widths(names if genome.is_chain(space) else [])
+    return np.array(codes)
 
 
 def _no_less(names: Sequence[str]) -> np.ndarray:

@@ -1,11 +1,10 @@
 """What a command can be told: frozen dataclasses whose fields are the flags."""
 
-from jaxnas.pipelines.settings.common import RunSettings
+from jaxnas.pipelines.settings.common import DataSettings, RunSettings
 from jaxnas.pipelines.settings.flags import command, flat
 from jaxnas.pipelines.settings.recipe import Recipe
 from jaxnas.pipelines.settings.retrain import RetrainSettings
 from jaxnas.pipelines.settings.search import SearchSettings
-from jaxnas.pipelines.settings.sources import DataSettings
 
 __all__ = [
     "RunSettings",

@@ -1,4 +1,4 @@
-"""Where a run is written, and how often it is saved: nothing here moves a result."""
+"""Settings that several commands share: which images, and where and how a run is kept."""
 
 import dataclasses
 from typing import Literal
@@ -7,7 +7,21 @@ from jaxnas.pipelines.settings.limits import refuse, require
 
 
 @dataclasses.dataclass(frozen=True)
+class DataSettings:
+    data: str = "digits"
+    """`digits` (built in), a `.npz` file, a folder of pictures by class, or a TFDS name."""
+    data_dir: str | None = None
+    """Where prepared TFDS sets lie."""
+    limit: int | None = None
+    """The first N training images and N // 5 test images only."""
+    image_size: int | None = None
+    """Scales every image to this many pixels a side."""
+
+
+@dataclasses.dataclass(frozen=True)
 class RunSettings:
+    """Nothing here moves a result."""
+
     out: str = "runs"
     """The folder of all runs."""
     name: str | None = None

@@ -1,7 +1,7 @@
 """Whether a number is one that a setting can have."""
 
 import math
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 def require(
@@ -27,3 +27,22 @@ def require(
 
 def refuse(message: str) -> NoReturn:
     raise ValueError(message)
+
+
+def check_ignored(settings: Any, space: Any, command: str, prefix: str = "") -> None:
+    """Raises ValueError for a flag of a command that has no effect on a `SearchSpace`."""
+    for flag in sorted(space.ignores.get(command, ())):
+        # 0 of what networks of the space never have is no request.
+        if getattr(settings, flag) not in (None, 0):
+            refuse(
+                f"--{prefix}{flag.replace('_', '-')} has no effect on {space.noun}: leave it out."
+            )
+
+
+def check_multiple(flag: str, features: int, space: Any) -> None:
+    """Raises ValueError for features that a `SearchSpace` cannot have."""
+    if features % space.features_multiple:
+        refuse(
+            f"{flag} is {features}: the stem of {space.noun} has a multiple of "
+            f"{space.features_multiple}."
+        )

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any, Literal
 
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, refuse, require
 
 QUICK: dict[str, Any] = {
     "epochs": 8,
     "batch_size": 50,
-    "features": 4,
     "learning_rate": 0.05,
     "weight_decay": 3e-4,
     "clip_norm": 5.0,
@@ -20,25 +19,12 @@ QUICK: dict[str, Any] = {
 PAPER: dict[str, Any] = {
     "epochs": 600,
     "batch_size": 96,
-    "features": 36,
     "learning_rate": 0.025,
     "weight_decay": 3e-4,
     "clip_norm": 5.0,
     "drop_path": 0.2,
     "auxiliary": 0.4,
     "cutout": 16,
-}
-# Mobile genotypes and paths through a grid say their layers by themselves.
-CELLS = {
-    "quick": {"darts": 3, "nasbench201": 1, "mobile": None, "grid": None},
-    "paper": {"darts": 20},
-}
-QUICK_STEM = 8
-# What networks of a family are called, and which flags have no effect on them.
-WITHOUT = {
-    "nasbench201": ("a NAS-Bench-201 network", ("drop_path", "auxiliary", "reductions")),
-    "mobile": ("a mobile network", ("cells", "drop_path", "auxiliary", "reductions")),
-    "grid": ("a path through a grid", ("cells", "drop_path", "auxiliary")),
 }
 
 
@@ -80,23 +66,22 @@ class Recipe:
     """Decay of an average of the weights, which is then what is tested; by default none."""
 
 
-def resolved(recipe: Recipe, family: str, image: tuple[int, int, int], prefix: str = "") -> Recipe:
-    """`recipe` with nothing left open, for a cell of `family` and images of `image`'s shape.
+def resolved(recipe: Recipe, space: Any, image: tuple[int, int, int], prefix: str = "") -> Recipe:
+    """`recipe` with nothing left open, for a network of `space` and images of `image`'s shape.
 
-    `prefix` stands before the names of its flags. Raises ValueError for a value that is
-    impossible or has no effect.
+    `space`: a `SearchSpace`; `prefix` stands before the names of the recipe's flags. Raises
+    ValueError for a value that is impossible or has no effect.
     """
-    if family not in CELLS[recipe.preset]:
+    sizes = space.sizes[recipe.preset].retrain
+    if sizes is None:
         refuse(
-            f"--{prefix}preset {recipe.preset} is for DARTS cells, not for {family}: use 'quick' "
-            "and say what shall differ."
+            f"--{prefix}preset {recipe.preset} has no sizes for {space.noun}: use 'quick' and say "
+            "what shall differ."
         )
-    open_now = {"cells": CELLS[recipe.preset][family], "pad": min(image[:2]) // 8}
-    open_now |= {"flip": image[2] == 3} | (PAPER if recipe.preset == "paper" else QUICK)
-    if family == "mobile":
-        open_now["features"] = QUICK_STEM
-    given = {k: v for k, v in dataclasses.asdict(recipe).items() if v is not None}
-    full = dataclasses.replace(recipe, **{k: v for k, v in open_now.items() if k not in given})
+    defaults = {**sizes, "pad": min(image[:2]) // 8, "flip": image[2] == 3}
+    defaults |= PAPER if recipe.preset == "paper" else QUICK
+    missing = {name: value for name, value in defaults.items() if getattr(recipe, name) is None}
+    full = dataclasses.replace(recipe, **missing)
     for flag, value in (("epochs", full.epochs), ("batch-size", full.batch_size)):
         require(f"--{prefix}{flag}", value, least=1)
     require(f"--{prefix}cells", full.cells, least=1)
@@ -109,10 +94,6 @@ def resolved(recipe: Recipe, family: str, image: tuple[int, int, int], prefix: s
     require(f"--{prefix}cutout", full.cutout, least=0)
     require(f"--{prefix}pad", full.pad, least=0)
     require(f"--{prefix}ema", full.ema, above=0, below=1)
-    what, without = WITHOUT.get(family, ("", ()))
-    for flag in without:
-        if given.get(flag):
-            refuse(f"--{prefix}{flag.replace('_', '-')} has no effect on {what}: leave it out.")
-    if family == "mobile" and full.features % 4:
-        refuse(f"--{prefix}features is {full.features}: a mobile stem has a multiple of 4.")
+    check_ignored(recipe, space, "retrain", prefix)
+    check_multiple(f"--{prefix}features", full.features, space)
     return full

@@ -6,10 +6,9 @@ from typing import Annotated
 import tyro.conf
 
 from jaxnas.pipelines.settings import common
-from jaxnas.pipelines.settings.common import RunSettings
+from jaxnas.pipelines.settings.common import DataSettings, RunSettings
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.pipelines.settings.recipe import Recipe
-from jaxnas.pipelines.settings.sources import DataSettings
 
 
 @dataclasses.dataclass(frozen=True)

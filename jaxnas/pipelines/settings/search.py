@@ -6,21 +6,9 @@ from typing import Annotated, Any, Literal
 import tyro.conf
 
 from jaxnas.pipelines.settings import common
-from jaxnas.pipelines.settings.common import RunSettings
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.common import DataSettings, RunSettings
+from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, refuse, require
 from jaxnas.pipelines.settings.recipe import Recipe
-from jaxnas.pipelines.settings.sources import DataSettings
-
-QUICK: dict[str, Any] = {"features": 4}
-# DARTS, section 3.1 and quark0/darts cnn/train_search.py.
-PAPER: dict[str, Any] = {"features": 16}
-CELLS = {
-    "quick": {"darts": 3, "nasbench201": 1, "mobile": 1, "grid": 4},
-    "paper": {"darts": 8, "nasbench201": 5, "mobile": 4},
-}
-# The mobile spaces, with the channels of their papers' stems.
-STEMS = {"mobile-proxyless": 32, "mobile-fbnet": 16, "mobile-single-path": 32}
-QUICK_STEM = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +19,7 @@ class SearchSettings:
     split_seed: int | None = None
     """Divides the two at random instead of by index."""
     space: str = "darts"
-    """What may be found: darts, darts-no-none, darts-s1 to darts-s4, darts-sharp, nasbench201,
-    mobile-proxyless, mobile-fbnet, mobile-single-path, hypercuboid, or a file `*.py` of your own
+    """What may be found; `jaxnas spaces` lists all; or a file `*.py` of your own
     (docs/extending.md)."""
     method: str = "darts"
     """How it is searched; `jaxnas methods` lists all, with their settings."""
@@ -112,32 +99,19 @@ class SearchSettings:
     place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()
 
 
-def family(space: str) -> str:
-    """Whose networks a space is for: `darts`, `nasbench201`, `mobile` or `grid`."""
-    if space in STEMS:
-        return "mobile"
-    if space == "hypercuboid":
-        return "grid"
-    return "nasbench201" if space == "nasbench201" else "darts"
-
-
-def resolved(settings: SearchSettings) -> SearchSettings:
+def resolved(settings: SearchSettings, space: Any) -> SearchSettings:
     """`settings` with nothing left open but what the data decide.
 
-    Raises ValueError for a value that is impossible or has no effect.
+    `space`: the `SearchSpace` of that name, of any number of cells. Raises ValueError for a value
+    that is impossible or has no effect.
     """
-    kind = family(settings.space)
-    if kind not in CELLS[settings.preset]:
+    sizes = space.sizes[settings.preset].search
+    if sizes is None:
         refuse(
             f"--preset {settings.preset} has no sizes for the space {settings.space}: use 'quick' "
             "and say what shall differ."
         )
-    preset = PAPER if settings.preset == "paper" else QUICK
-    defaults = preset | {"cells": CELLS[settings.preset][kind]}
-    if kind == "mobile":
-        paper = settings.preset == "paper"
-        defaults["features"] = STEMS[settings.space] if paper else QUICK_STEM
-    missing = {k: v for k, v in defaults.items() if getattr(settings, k) is None}
+    missing = {name: value for name, value in sizes.items() if getattr(settings, name) is None}
     full = dataclasses.replace(settings, **missing)
     require("--epochs", full.epochs, least=1)
     require("--batch-size", full.batch_size, least=1)
@@ -149,13 +123,9 @@ def resolved(settings: SearchSettings) -> SearchSettings:
     require("--seed", full.seed, least=0, below=2**32)
     require("--split-seed", full.split_seed, least=0, below=2**32)
     require("--random-cells", full.random_cells, least=0)
-    if settings.table is not None and kind != "nasbench201":
-        refuse("--table has no effect on this space: it holds the cells of NAS-Bench-201.")
-    if settings.reductions is not None and kind == "nasbench201":
-        refuse("--reductions has no effect on NAS-Bench-201, which has its own: leave it out.")
-    if kind == "mobile" and full.features % 4:
-        refuse(f"--features is {full.features}: a mobile stem has a multiple of 4.")
-    if settings.reductions is not None and kind == "mobile":
-        refuse("--reductions has no effect on a mobile space, whose chain halves: leave it out.")
+    if settings.table is not None and space.benchmark is None:
+        refuse("--table has no effect on this space: there is no table of its networks.")
+    check_ignored(settings, space, "search")
+    check_multiple("--features", full.features, space)
     common.check(full.place)
     return full

@@ -1,4 +1,4 @@
-"""The law of DARTS's cells: every node takes two of its edges, each of them a candidate."""
+"""The distribution of DARTS's cells: every node takes two of its edges, each edge a candidate."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,23 +8,22 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.types import Gates, Space
+from jaxnas.core.types import AUXILIARY_SKIP, NONE, Gates, Space
 from jaxnas.spaces import genome
-from jaxnas.spaces.choices import AUXILIARY_SKIP, NONE
-from jaxnas.spaces.distribution import LEAST, ArchDistribution, Array, Chances
+from jaxnas.spaces.distribution import MIN_PROBABILITY, ArchDistribution, Array, Marginals
 
-KEPT = 2  # edges of a node
+EDGES_PER_NODE = 2
 
 
-class Cells(NamedTuple):
+class CellDraws(NamedTuple):
     """What is drawn: of every node with more than two edges a pair, then of every edge a candidate.
 
-    Positions are numbered as `latency.layout` does.
+    Positions are numbered as in `genome`.
     """
 
-    taken: list[list[int]]  # of each position the candidates that may stand there
+    candidates: list[list[int]]  # of each position those that may stand there
     nodes: list[list[int]]  # the positions of each node with more than two edges
-    couples: list[list[tuple[int, int]]]  # of each such node, as indices into its positions
+    pairs: list[list[tuple[int, int]]]  # of each such node, as indices into its positions
 
 
 def pairs(space: Space) -> ArchDistribution:
@@ -35,84 +34,85 @@ def pairs(space: Space) -> ArchDistribution:
     gate within its edge. That a search ends with such draws is ours. Raises ValueError for an edge
     that has nothing but `none`.
     """
-    cells = _cells(space)
-    first = len(cells.nodes)
+    draws_of = _draws(space)
+    first = len(draws_of.nodes)
 
-    def rows(gates: Gates) -> list[Array]:
-        open_, weights = _weighed(space, cells, gates)
+    def probabilities(gates: Gates) -> list[Array]:
+        rows, weights = _weights(space, draws_of, gates)
         return [
-            *(_of_pairs(jnp.stack([weights[p] for p in own])) for own in cells.nodes),
-            *(row / total for row, total in zip(open_, weights, strict=True)),
+            *(_of_pairs(jnp.stack([weights[p] for p in node])) for node in draws_of.nodes),
+            *(row / total for row, total in zip(rows, weights, strict=True)),
         ]
 
-    def network(codes: Array, xp: ModuleType) -> Array:
-        ops = [xp.asarray(np.array(own))[codes[:, first + p]] for p, own in enumerate(cells.taken)]
-        return xp.where(_kept(cells, codes, xp), xp.stack(ops, 1), -1)
+    def genomes(draws: Array, xp: ModuleType) -> Array:
+        ops = [
+            xp.asarray(np.array(candidates))[draws[:, first + p]]
+            for p, candidates in enumerate(draws_of.candidates)
+        ]
+        return xp.where(_is_kept(draws_of, draws, xp), xp.stack(ops, 1), -1)
 
-    def told(codes: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.ones((len(codes), first), bool), _kept(cells, codes, np)], 1)
+    def active(draws: np.ndarray) -> np.ndarray:
+        return np.concatenate(
+            [np.ones((len(draws), first), bool), _is_kept(draws_of, draws, np)], 1
+        )
 
-    def chances(gates: Gates) -> Chances:
-        found = rows(gates)
-        there = [jnp.float32(1)] * len(cells.taken)
-        for own, of_node, row in zip(cells.nodes, cells.couples, found, strict=False):
-            for e, p in enumerate(own):
-                there[p] = row @ np.array([e in pair for pair in of_node], np.float32)
+    def marginals(gates: Gates) -> Marginals:
+        rows = probabilities(gates)
+        kept = [jnp.float32(1)] * len(draws_of.candidates)
+        for node, of_node, row in zip(draws_of.nodes, draws_of.pairs, rows, strict=False):
+            for e, p in enumerate(node):
+                kept[p] = row @ np.array([e in pair for pair in of_node], np.float32)
         open_ = []
-        for p, place in enumerate(genome.positions(space)):
-            nothing = jnp.zeros(len(place.candidates))
-            open_.append(nothing.at[np.array(cells.taken[p])].set(there[p] * found[first + p]))
-        return Chances(open_, [])
+        for p, position in enumerate(genome.positions(space)):
+            nothing = jnp.zeros(len(position.candidates))
+            columns = np.array(draws_of.candidates[p])
+            open_.append(nothing.at[columns].set(kept[p] * rows[first + p]))
+        return Marginals(open_, [])
 
+    cardinalities = (*map(len, draws_of.pairs), *map(len, draws_of.candidates))
     return ArchDistribution(
-        (*map(len, cells.couples), *map(len, cells.taken)),
-        lambda gates: gates,
-        rows,
-        network,
-        told,
-        lambda found: genome.one_hot(space, found),
-        chances,
+        cardinalities, lambda gates: gates, probabilities, genomes, active, marginals
     )
 
 
-def _cells(space: Space) -> Cells:
-    places = genome.positions(space)
-    taken = [
-        [o for o, op in enumerate(place.candidates) if op not in (NONE, AUXILIARY_SKIP)]
-        for place in places
+def _draws(space: Space) -> CellDraws:
+    positions = genome.positions(space)
+    candidates = [
+        [o for o, op in enumerate(position.candidates) if op not in (NONE, AUXILIARY_SKIP)]
+        for position in positions
     ]
-    if not all(taken):
+    if not all(candidates):
         raise ValueError(f"An edge whose only candidate is {NONE!r} can keep nothing.")
     nodes: dict[tuple[str, int], list[int]] = {}
-    for p, place in enumerate(places):
-        nodes.setdefault((place.choice, place.edge[1]), []).append(p)
-    several = [own for own in nodes.values() if len(own) > KEPT]
-    couples = [list(itertools.combinations(range(len(own)), KEPT)) for own in several]
-    return Cells(taken, several, couples)
+    for p, position in enumerate(positions):
+        nodes.setdefault((position.choice, position.edge[1]), []).append(p)
+    several = [node for node in nodes.values() if len(node) > EDGES_PER_NODE]
+    couples = [list(itertools.combinations(range(len(n)), EDGES_PER_NODE)) for n in several]
+    return CellDraws(candidates, several, couples)
 
 
-def _weighed(space: Space, cells: Cells, gates: Gates) -> tuple[list[Array], list[Array]]:
+def _weights(space: Space, draws_of: CellDraws, gates: Gates) -> tuple[list[Array], list[Array]]:
     """(the gates of what may stand at each position, their sums)."""
     genome.check_gates(space, gates)
-    open_ = [
-        gates[place.choice][place.row][np.array(own)] + LEAST
-        for place, own in zip(genome.positions(space), cells.taken, strict=True)
+    rows = [
+        gates[position.choice][position.row][np.array(candidates)] + MIN_PROBABILITY
+        for position, candidates in zip(genome.positions(space), draws_of.candidates, strict=True)
     ]
-    return open_, [row.sum() for row in open_]
+    return rows, [row.sum() for row in rows]
 
 
 def _of_pairs(weights: Array) -> Array:
     """f[pairs]: how likely two of f[edges] are drawn, one after the other."""
     weights = weights / weights.sum()
     others = (1 - np.eye(len(weights))) @ weights  # not 1 - weights, which may come to 0
-    i, j = np.array(list(itertools.combinations(range(len(weights)), KEPT))).T
+    i, j = np.array(list(itertools.combinations(range(len(weights)), EDGES_PER_NODE))).T
     return weights[i] * weights[j] * (1 / others[i] + 1 / others[j])
 
 
-def _kept(cells: Cells, codes: Array, xp: ModuleType) -> Array:
+def _is_kept(draws_of: CellDraws, draws: Array, xp: ModuleType) -> Array:
     """bool[N, positions] of i[N, D]."""
-    columns: Sequence[Array] = [xp.ones(len(codes), bool)] * len(cells.taken)
-    for d, (own, of_node) in enumerate(zip(cells.nodes, cells.couples, strict=True)):
-        for e, p in enumerate(own):
-            columns[p] = xp.asarray(np.array([e in pair for pair in of_node]))[codes[:, d]]
+    columns: Sequence[Array] = [xp.ones(len(draws), bool)] * len(draws_of.candidates)
+    for d, (node, of_node) in enumerate(zip(draws_of.nodes, draws_of.pairs, strict=True)):
+        for e, p in enumerate(node):
+            columns[p] = xp.asarray(np.array([e in pair for pair in of_node]))[draws[:, d]]
     return xp.stack(columns, 1)

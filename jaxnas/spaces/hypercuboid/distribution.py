@@ -1,4 +1,4 @@
-"""The law of a hypercuboid: a path takes, from the width it has come to, one of the steps on."""
+"""The distribution of a hypercuboid: from the width it has come to, a path takes a transition."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -10,93 +10,89 @@ import numpy as np
 from jaxnas.core.types import Gates, Space
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome
-from jaxnas.spaces.distribution import LEAST, ArchDistribution, Array, Chances
+from jaxnas.spaces.distribution import MIN_PROBABILITY, ArchDistribution, Array, Marginals
 
 
 class GridLayer(NamedTuple):
-    """A layer whose steps are numbered as the candidates of `choices.as_chain`."""
+    """A layer whose transitions are numbered as the candidates of `choices.as_chain`."""
 
-    columns: np.ndarray  # i[steps], into its gates, laid flat
-    ends: np.ndarray  # i[steps]: the width after it, an index
-    draws: list[np.ndarray]  # the steps among which it is, of each width before it; layer 0: all
+    columns: np.ndarray  # i[transitions], into its gates, laid flat
+    ends: np.ndarray  # i[transitions]: the width after it, an index
+    draws: list[np.ndarray]  # those among which is drawn, of each width before; layer 0: all
     first: int  # the number of its first draw
 
 
-def steps(grid: Space, widths: Sequence[int]) -> ArchDistribution:
+def transitions(grid: Space, widths: Sequence[int]) -> ArchDistribution:
     """Networks are those of `choices.as_chain`.
 
-    The first layer draws among all steps, each later one from every width among those that begin
-    there, of which the one that is needed has a say. Ours. Raises ValueError as
+    The first layer draws among all transitions, each later one from every width among those that
+    begin there, of which the one that is needed has a say. Ours. Raises ValueError as
     `choices.transitions`.
     """
     layers = _layers(grid, widths)
 
-    def rows(gates: Gates) -> list[Array]:
+    def probabilities(gates: Gates) -> list[Array]:
         genome.check_gates(grid, gates)
-        laid = [
-            jnp.reshape(gates[key], -1)[layer.columns] + LEAST
+        flat = [
+            jnp.reshape(gates[key], -1)[layer.columns] + MIN_PROBABILITY
             for key, layer in zip(grid, layers, strict=True)
         ]
-        some = [gate[own] for gate, layer in zip(laid, layers, strict=True) for own in layer.draws]
-        return [row / row.sum() for row in some]
+        rows = [
+            gate[draw] for gate, layer in zip(flat, layers, strict=True) for draw in layer.draws
+        ]
+        return [row / row.sum() for row in rows]
 
-    def told(codes: np.ndarray) -> np.ndarray:
-        mask = np.zeros(codes.shape, bool)
-        for draw in _followed(layers, codes, np)[0]:
-            mask[np.arange(len(codes)), draw] = True
+    def active(draws: np.ndarray) -> np.ndarray:
+        mask = np.zeros(draws.shape, bool)
+        for draw in _follow(layers, draws, np)[0]:
+            mask[np.arange(len(draws)), draw] = True
         return mask
 
-    def gates_of(found: np.ndarray) -> Gates:
-        opened = {key: np.zeros(choice.shape, np.float32) for key, choice in grid.items()}
-        for key, layer, code in zip(grid, layers, found, strict=True):
-            opened[key].reshape(-1)[layer.columns[code]] = 1
-        return opened
-
-    def chances(gates: Gates) -> Chances:
-        found = rows(gates)
-        open_, behind = [found[0]], []
+    def marginals(gates: Gates) -> Marginals:
+        rows = probabilities(gates)
+        candidates, neighbours = [rows[0]], []
         for before, layer in zip(layers, layers[1:], strict=False):
-            # Every step begins at one width: its share among those is its chance, once there.
-            own = np.concatenate(layer.draws)
-            given = jnp.concatenate(found[layer.first : layer.first + len(layer.draws)])
-            given = given[np.argsort(own)]
+            # A transition begins at one width: its share among those there is its probability.
+            order = np.concatenate(layer.draws)
+            shares = jnp.concatenate(rows[layer.first : layer.first + len(layer.draws)])
+            shares = shares[np.argsort(order)]
             starts = np.repeat(np.arange(len(layer.draws)), list(map(len, layer.draws)))
-            leads = before.ends[:, None] == starts[np.argsort(own)]
-            behind.append(open_[-1][:, None] * leads * given)
-            open_.append(behind[-1].sum(0))
-        return Chances(open_, behind)
+            leads = before.ends[:, None] == starts[np.argsort(order)]
+            neighbours.append(candidates[-1][:, None] * leads * shares)
+            candidates.append(neighbours[-1].sum(0))
+        return Marginals(candidates, neighbours)
 
     return ArchDistribution(
-        tuple(len(own) for layer in layers for own in layer.draws),
+        tuple(len(draw) for layer in layers for draw in layer.draws),
         lambda gates: gates,
-        rows,
-        lambda codes, xp: xp.stack(_followed(layers, codes, xp)[1], 1),
-        told,
-        gates_of,
-        chances,
+        probabilities,
+        lambda draws, xp: xp.stack(_follow(layers, draws, xp)[1], 1),
+        active,
+        marginals,
     )
 
 
 def _layers(grid: Space, widths: Sequence[int]) -> list[GridLayer]:
-    found: list[GridLayer] = []
-    for n, ways in enumerate(spaces.transitions(grid, widths)):
-        ends = np.array([step.partition(":")[2].split("-") for step in ways], int)
-        starts = [ends[:, 0] == width for width in widths] if n else [np.ones(len(ways), bool)]
+    layers: list[GridLayer] = []
+    for n, columns in enumerate(spaces.transitions(grid, widths)):
+        ends = np.array([op.partition(":")[2].split("-") for op in columns], int)
+        starts = [ends[:, 0] == width for width in widths] if n else [np.ones(len(columns), bool)]
         after = np.array([widths.index(width) for width in ends[:, 1]])
-        first = found[-1].first + len(found[-1].draws) if found else 0
-        draws = [np.flatnonzero(own) for own in starts]
-        found.append(GridLayer(np.array(list(ways.values())), after, draws, first))
-    return found
+        first = layers[-1].first + len(layers[-1].draws) if layers else 0
+        draws = [np.flatnonzero(start) for start in starts]
+        layers.append(GridLayer(np.array(list(columns.values())), after, draws, first))
+    return layers
 
 
-def _followed(
-    layers: Sequence[GridLayer], codes: Array, xp: ModuleType
+def _follow(
+    layers: Sequence[GridLayer], draws: Array, xp: ModuleType
 ) -> tuple[list[Array], list[Array]]:
-    """(the draw of each layer that had a say, the step it takes), i[N] each, of i[N, D]."""
-    at, draws, taken = xp.zeros(len(codes), int), [], []
+    """(the draw of each layer that has a say, the transition it takes), i[N] each, of i[N, D]."""
+    width, numbers, taken = xp.zeros(len(draws), int), [], []
     for layer in layers:
         table = xp.asarray(np.stack(layer.draws))  # from every width lead equally many
-        draw = layer.first + at
-        step = table[at, codes[xp.arange(len(codes)), draw]]
-        draws, taken, at = [*draws, draw], [*taken, step], xp.asarray(layer.ends)[step]
-    return draws, taken
+        number = layer.first + width
+        transition = table[width, draws[xp.arange(len(draws)), number]]
+        numbers, taken = [*numbers, number], [*taken, transition]
+        width = xp.asarray(layer.ends)[transition]
+    return numbers, taken

@@ -1,31 +1,26 @@
-"""A named mobile chain at the size that a run asks for."""
+"""A mobile chain at the size that a run asks for."""
 
 import math
 from collections.abc import Mapping
 
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile import zoo
 from jaxnas.spaces.mobile.chain import Chain
 
-CHAINS = {
-    "mobile-proxyless": zoo.proxyless,
-    "mobile-fbnet": zoo.fbnet,
-    "mobile-single-path": zoo.single_path,
-}
 # A chain halves the image as long as a side of so many pixels is left.
 LEAST_SIDE = 4
 
 
-def sized(name: str, *, features: int | None = None, repeats: int | None = None) -> Chain:
-    """The chain of a space with a stem of `features` and at most `repeats` layers a stage.
+def sized(
+    chain: Chain, name: str, *, features: int | None = None, repeats: int | None = None
+) -> Chain:
+    """A chain with a stem of `features` and at most `repeats` layers a stage.
 
-    None: as the paper has it. Features of all stages shrink or grow with the stem's, rounded to
-    multiples of 4, those of unequal stages staying unequal, so that which layers may be skipped
-    depends on `repeats` alone (ours). Raises ValueError for an unknown name, for features that are
-    no multiple of 4 and for repeats beyond those of the chain.
+    None: as it is. Features of all stages shrink or grow with the stem's, rounded to multiples of
+    4, those of unequal stages staying unequal, so that which layers may be skipped depends on
+    `repeats` alone (ours). `name` stands in errors: ValueError for features that are no multiple
+    of 4 and for repeats beyond those of the chain.
     """
-    chain = named(name)
     most = max(stage.repeats for stage in chain.stages)
     if repeats is not None and not 1 <= repeats <= most:
         raise ValueError(f"A stage of {name} has 1 to {most} layers, not {repeats}.")
@@ -34,20 +29,17 @@ def sized(name: str, *, features: int | None = None, repeats: int | None = None)
     return chain if features is None else _widened(chain, name, features)
 
 
-def of_genotype(genotype: Genotype) -> tuple[str, int]:
-    """(name of the space, layers a stage) of a genotype that was found in a named space.
+def repeats_of(chain: Chain, name: str, genotype: Genotype) -> int:
+    """The layers a stage of a genotype that was found in a chain of at most as many.
 
-    Raises GenotypeError where no named space has as many layers.
+    Raises GenotypeError where no such chain has as many layers as the genotype.
     """
-    by_chain = {make().name: name for name, make in CHAINS.items()}
-    if genotype.space not in by_chain:
-        raise GenotypeError(f"The genotype is of {genotype.space!r}, which is no mobile space.")
-    name = by_chain[genotype.space]
-    for repeats in range(1, max(stage.repeats for stage in named(name).stages) + 1):
-        cell = genotype.cells.get(chains.LAYERS)
-        if cell and len(cell.edges) == len(chains.layers(sized(name, repeats=repeats))):
-            chains.operations(sized(name, repeats=repeats), genotype)
-            return name, repeats
+    cell = genotype.cells.get(chains.LAYERS)
+    for repeats in range(1, max(stage.repeats for stage in chain.stages) + 1):
+        shorter = sized(chain, name, repeats=repeats)
+        if cell and len(cell.edges) == len(chains.layers(shorter)):
+            chains.operations(shorter, genotype)
+            return repeats
     raise GenotypeError(f"No {name} has the layers of this genotype: it is damaged.")
 
 
@@ -59,13 +51,6 @@ def for_image(chain: Chain, height: int, width: int) -> Chain:
     fits = int(math.log2(max(1, min(height, width) // LEAST_SIDE)))
     halvings = chains.halvings(chain)
     return chain if fits >= halvings else chains.resized(chain, halvings=fits)
-
-
-def named(name: str) -> Chain:
-    """The chain of a space as the paper has it. Raises ValueError for an unknown name."""
-    if name not in CHAINS:
-        raise ValueError(f"No mobile space is called {name!r}; there are {', '.join(CHAINS)}.")
-    return CHAINS[name]()
 
 
 def _widened(chain: Chain, name: str, features: int) -> Chain:

@@ -23,10 +23,10 @@ from jaxnas.hardware.measure import (
     round_statistics,
     sampling,
     session,
-    telling,
 )
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.pipelines import latency
+from jaxnas.run import progress
 from tests import killable_campaign as stand_in
 from tests import paths
 
@@ -202,7 +202,7 @@ def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch
     """Whatever kills it then, no more is lost than the sample under way."""
     monkeypatch.setattr(session, "SAVE_S", 0.0)
     monkeypatch.setattr(session, "TELL_S", 0.0)
-    monkeypatch.setattr(telling, "EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "LINE_INTERVAL_S", 0.0)
     path, kept, count = tmp_path / "campaign.npz", [], 0
 
     def sample(label):
@@ -344,7 +344,7 @@ def test_a_file_that_is_no_campaign_is_one_line(tmp_path, spoil, cause):
     with np.errstate(divide="ignore"):
         spoil(arrays)
     np.savez(path, **arrays)
-    with pytest.raises(campaign_file.FileError, match=cause) as caught:
+    with pytest.raises(campaign_file.CampaignError, match=cause) as caught:
         campaign_file.read(path)
     assert "\n" not in str(caught.value)
 
@@ -353,9 +353,9 @@ def test_a_file_that_is_no_campaign_is_one_line(tmp_path, spoil, cause):
 def test_a_broken_file_is_one_line(tmp_path, content):
     path = tmp_path / "campaign.npz"
     path.write_bytes(content)
-    with pytest.raises(campaign_file.FileError, match="no readable"):
+    with pytest.raises(campaign_file.CampaignError, match="no readable"):
         campaign_file.read(path)
-    with pytest.raises(campaign_file.FileError, match="There is no"):
+    with pytest.raises(campaign_file.CampaignError, match="There is no"):
         campaign_file.read(tmp_path / "nothing.npz")
 
 
@@ -451,7 +451,9 @@ def test_a_campaign_is_opened_without_the_programs_that_have_no_sample(measured,
     assert dataset.facts(some, "flops").tolist() == flops[kept].tolist()
     assert some.raw.chains_ms.shape[1] == len(some.raw.labels) == len(whole.raw.labels) - 1
     few = without(measured, tmp_path / "few", *networks[1:])
-    with pytest.raises(dataset.TargetError, match="times of 1 network, and no valid sample of '"):
+    with pytest.raises(
+        campaign_file.CampaignError, match="times of 1 network, and no valid sample of '"
+    ):
         dataset.load(few)
 
 

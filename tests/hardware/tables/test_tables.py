@@ -11,6 +11,7 @@ from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome, genotype, op_names
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, zoo
+from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 from tests import paths
 
 SHARED = paths.SHARED / "latency"
@@ -158,7 +159,7 @@ def test_reads_the_strings_of_the_benchmark(tmp_path):
     found = measured(
         written(tmp_path, f"network,latency_ms\n{text},2\n" + ROWS.format(2, 3, 4)), CELL
     )
-    ops = {(s, t): op for s, t, op in genotype.from_nasbench201(text).cells["cell"].edges}
+    ops = {(s, t): op for s, t, op in nasbench201_notation.from_arch(text).cells["cell"].edges}
     expected = [p.candidates.index(ops[p.edge]) for p in genome.positions(CELL)]
     assert found.networks[0].tolist() == expected
 

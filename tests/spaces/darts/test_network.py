@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from jaxnas.nets import batch_norm, ops
-from jaxnas.spaces import choices, genotype
+from jaxnas.spaces import choices
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
 from jaxnas.spaces.nasbench201 import network as nasbench201_network
+from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 
 DARTS_V2 = published.PUBLISHED["DARTS_V2"]
-POOLS = genotype.from_nasbench201(
+POOLS = nasbench201_notation.from_arch(
     "|avg_pool_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|none~1|skip_connect~2|"
 )
 KEY = jax.random.key(0)
@@ -142,7 +143,7 @@ def test_refuses_genotypes_of_other_networks():
         darts_network.cifar(POOLS)
     with pytest.raises(GenotypeError, match="'cell'"):
         nasbench201_network.nasbench201(DARTS_V2)
-    unknown = genotype.from_nasbench201("|conv_9x9~0|")
+    unknown = nasbench201_notation.from_arch("|conv_9x9~0|")
     with pytest.raises(ValueError, match="conv_9x9"):
         nasbench201_network.nasbench201(unknown)
 

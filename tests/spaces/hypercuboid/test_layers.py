@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 
 from jaxnas.cli import main
-from jaxnas.hardware import expected, programs
+from jaxnas.hardware import expectation, programs
 from jaxnas.hardware.measure import dataset, design
 from jaxnas.hardware.predict import fit
 from jaxnas.nets import count
 from jaxnas.pipelines import constraints as commands
 from jaxnas.pipelines.settings import Recipe, SearchSettings
-from jaxnas.spaces import discretise, genome, layers, op_names, registry
+from jaxnas.spaces import discretise, genome, layers, op_names, registry, sampling, search_space
 from jaxnas.spaces import genotype as genotypes
-from jaxnas.strategies import codes, pool
 
 LAYERS = 3
-SIZE = programs.NetworkSize(features=4, cells=LAYERS, classes=5, image=(12, 8, 3))
-ENTRY = registry.measured("hypercuboid", LAYERS)
+SIZE = search_space.NetworkSize(features=4, cells=LAYERS, classes=5, image=(12, 8, 3))
+ENTRY = registry.get("hypercuboid", LAYERS)
 
 
 def network_of(path: genotypes.Genotype):
@@ -33,21 +32,21 @@ def network_of(path: genotypes.Genotype):
 def test_a_path_is_one_candidate_a_layer_of_a_chain():
     assert genome.is_chain(ENTRY.space)
     # 3 x 3 widths and two operations; the last layer leads to the last width alone.
-    assert genome.sizes(ENTRY.space) == (18, 18, 6)
-    assert genome.sizes(registry.measured("hypercuboid", 1).space) == (6,)
-    grid = registry.entry("hypercuboid", LAYERS)
+    assert genome.cardinalities(ENTRY.space) == (18, 18, 6)
+    assert genome.cardinalities(registry.get("hypercuboid", 1).space) == (6,)
+    grid = registry.get("hypercuboid", LAYERS)
     random = np.random.default_rng(0)
     gates = {name: random.random(choice.shape) for name, choice in grid.space.items()}
     path = grid.select(grid.space, gates)
-    code = codes.of_genotype(ENTRY.space, path)
-    assert codes.to_genotype(ENTRY, code) == path
+    code = ENTRY.genome.encode(path)
+    assert ENTRY.genome.decode(code) == path
     # Other spaces are themselves.
-    assert registry.measured("nasbench201").space == registry.entry("nasbench201").space
+    assert registry.get("nasbench201").space == registry.get("nasbench201").space
 
 
 def test_the_connected_path_of_the_largest_sum_is_found():
     random = np.random.default_rng(1)
-    space = registry.measured("hypercuboid", 2).space
+    space = registry.get("hypercuboid", 2).space
     names = [choice.candidates[0] for choice in space.values()]
     ends = lambda name: name.partition(":")[2].split("-")
     for _ in range(20):
@@ -68,8 +67,8 @@ def test_work_adds_up_to_what_is_counted():
     work = layers.work_of(SIZE)
     assert work.shape == (LAYERS, 18, 6) and (work[-1, 6:] == 0).all()
     classifier = 5 * 16
-    for path in design.networks(ENTRY.space, ENTRY.select, 12):
-        code = codes.of_genotype(ENTRY.space, path)
+    for path in design.networks(ENTRY.space, ENTRY.discretise, 12):
+        code = ENTRY.genome.encode(path)
         own = work[np.arange(LAYERS), code].sum(0)
         size = count.size(network_of(path), SIZE.image)
         assert own[0] + own[1] + classifier == size.macs
@@ -95,12 +94,12 @@ def test_every_candidate_runs_alone_where_it_stands():
 def test_a_model_of_paths_is_exact_where_time_is_work():
     work = layers.work_of(SIZE)
     networks = np.array(
-        [codes.of_genotype(ENTRY.space, g) for g in design.networks(ENTRY.space, ENTRY.select, 60)]
+        [ENTRY.genome.encode(g) for g in design.networks(ENTRY.space, ENTRY.discretise, 60)]
     )
     ms = 1.0 + work[np.arange(LAYERS), networks][..., :2].sum((1, 2)) / 1e5
     model = fit.fit(ENTRY.space, networks[:40], ms[:40], work=work)
     np.testing.assert_allclose(model.predict(networks[40:])[0], ms[40:], rtol=0.02)
-    take = expected.expected(model)
+    take = expectation.expected(model)
     for network in networks[40:45]:
         gates = {k: jnp.asarray(v) for k, v in genome.one_hot(ENTRY.space, network).items()}
         assert float(take(gates)) == pytest.approx(float(model.predict(network[None])[0][0]), 1e-5)
@@ -146,9 +145,9 @@ def test_paths_are_measured_fitted_and_predicted(tmp_path, capsys):
     )  # fmt: skip
     goal = commands.open_goal(asked)
     (aim,) = commands.found_aims(goal, asked, found.entry, (8, 8, 1), 10)
-    grid = registry.entry("hypercuboid", 2).space
+    grid = registry.get("hypercuboid", 2).space
     even = {name: jnp.full(choice.shape, 1 / 18) for name, choice in grid.items()}
-    some = pool.pool(found.entry, even)
+    some = sampling.sample_pool(found.entry, even)
     # 3 widths to begin with, 3 between, and two operations twice.
     assert len(some.networks) == 3 * 3 * 4
     mean = float(np.exp(some.log_probability) @ aim.cost(some.networks))

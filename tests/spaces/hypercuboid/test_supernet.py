@@ -70,14 +70,16 @@ def test_recomputing_a_grid_changes_nothing():
 
 
 def test_the_grid_has_an_entry_whose_genotypes_say_its_layers():
-    entry = registry.entry("hypercuboid", 3)
+    entry = registry.get("hypercuboid", 3)
     settings = {"features": 2, "cells": None, "classes": 3, "reductions": None}
     net = entry.supernet(entry.space, **settings, remat=True)
     weights, stats = jax.eval_shape(net.init, KEY, IMAGE)
     gates = {n: jax.ShapeDtypeStruct(c.shape, jnp.float32) for n, c in entry.space.items()}
     assert jax.eval_shape(net.apply, weights, stats, gates, IMAGE)[0].shape == (2, 3)
     random = np.random.default_rng(1)
-    found = entry.select(entry.space, {n: random.random(c.shape) for n, c in entry.space.items()})
+    found = entry.discretise(
+        entry.space, {n: random.random(c.shape) for n, c in entry.space.items()}
+    )
     again = registry.of_genotype(found)
     assert registry.family_of(found) == "grid" and again.space == entry.space
     # Halved at a third and two thirds, as DARTS's cells are.

@@ -5,9 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.objectives import constraints
-from jaxnas.methods import entry as methods_entry
-from jaxnas.methods import selection
 from jaxnas.nets import count
 from jaxnas.pipelines.settings import Recipe, SearchSettings
 from jaxnas.pipelines.settings import recipe as recipes
@@ -16,19 +13,15 @@ from jaxnas.spaces import genotype, registry
 from jaxnas.spaces.genotype import GenotypeError
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, zoo
-from tests import drive
 
 NAMES = list(sizing.CHAINS)
-SHORT = {
-    "proxyless": ["warm_up=1"],
-    "proxyless-reinforce": ["warm_up=1", "samples=2"],
-    "fbnet": ["warm_up=1", "samples=3"],
-}
 
 
 def drawn(entry, seed=0):
     random = np.random.default_rng(seed)
-    return entry.select(entry.space, {n: random.random(c.shape) for n, c in entry.space.items()})
+    return entry.discretise(
+        entry.space, {n: random.random(c.shape) for n, c in entry.space.items()}
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,7 +51,7 @@ def test_small_images_are_halved_less(side, halvings):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_genotype_says_its_space_and_network(name):
-    entry = registry.entry(name, 2)
+    entry = registry.get(name, 2)
     found = genotype.from_json(genotype.to_json(drawn(entry)))
     again = registry.of_genotype(found)
     assert again.space == entry.space and registry.family_of(found) == "mobile"
@@ -76,7 +69,7 @@ def test_a_genotype_says_its_space_and_network(name):
 
 
 def test_a_genotype_of_no_depth_is_refused():
-    whole = drawn(registry.entry("mobile-fbnet", 1))
+    whole = drawn(registry.get("mobile-fbnet", 1))
     cell = whole.cells["layers"]
     cut = cell._replace(edges=cell.edges[:-1], concat=(len(cell.edges) - 1,))
     with pytest.raises(GenotypeError, match="damaged"):
@@ -84,7 +77,7 @@ def test_a_genotype_of_no_depth_is_refused():
 
 
 def test_a_supernet_is_as_its_entry_and_its_images_say():
-    entry = registry.entry("mobile-single-path", 1)
+    entry = registry.get("mobile-single-path", 1)
     settings = {"features": 4, "cells": 1, "classes": 3, "reductions": None, "remat": True}
     net = entry.supernet(entry.space, **settings, execute="recomputed")
     images = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
@@ -121,63 +114,3 @@ def test_a_supernet_is_as_its_entry_and_its_images_say():
 def test_sizes_that_cannot_be_are_refused(make, reason):
     with pytest.raises(ValueError, match=reason):
         make()
-
-
-def made(name, words=(), family="mobile", space="mobile-proxyless"):
-    entry = registry.entry(space, 1)
-    settings = selection.resolved(name, "quick", {"epochs": 2}, list(words))
-    return entry, selection.make(
-        name, methods_entry.Context(entry, family, drive.STEPS_PER_EPOCH, 0), settings
-    )
-
-
-@pytest.mark.parametrize("name", SHORT)
-def test_methods_run_to_a_genotype(name):
-    entry, program = made(name, SHORT[name], space="mobile-single-path")
-    ran = drive.run(program, lambda space, **net: drive.dense(space, features=2))
-    found = entry.select(ran.found.space, ran.found.gates)
-    assert sizing.of_genotype(found) == ("mobile-single-path", 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "words", "reason"),
-    [
-        ("pc-darts", (), "pc-darts searches spaces of the families darts, nasbench201, not mobile"),
-        ("proxyless", ("mode=three",), "has the modes full, full_v2"),
-        ("single-path", (), "needs a table of latencies"),
-        ("single-path", ("table=nowhere.csv",), "Cannot read the table of latencies nowhere.csv"),
-        ("fbnet", ("samples=0",), "samples >= 1"),
-    ],
-)
-def test_methods_refuse_what_cannot_be(name, words, reason):
-    with pytest.raises(ValueError, match=reason):
-        made(name, words)
-
-
-def test_methods_of_mobile_spaces_refuse_cells():
-    with pytest.raises(ValueError, match="families mobile, not darts"):
-        made("proxyless", family="darts", space="darts")
-
-
-def test_a_table_of_layers_is_not_added_to_the_rest_of_another_device(tmp_path):
-    path = tmp_path / "lut.csv"
-    rows = [f"{layer},{choice},{1 + choice}" for layer in range(6) for choice in range(4)]
-    path.write_text("\n".join(["layer,choice,latency_ms", *rows, ""]))
-    words, space = (f"table={path}",), "mobile-single-path"
-    with pytest.raises(ValueError, match="the rest of the network, fixed_ms=19.59"):
-        made("single-path", words, space=space)
-    _, program = made("single-path", (*words, "fixed_ms=3"), space=space)
-    assert next(program).epochs == 2
-
-
-def test_single_path_is_held_to_a_target_in_the_place_of_a_table():
-    entry = registry.entry("mobile-single-path", 1)
-    limit = constraints.Limit("ms", 1.0, lambda gates: gates["layers"].sum())
-    about = methods_entry.Context(
-        entry, "mobile", drive.STEPS_PER_EPOCH, 0, penalty=constraints.penalty([limit])
-    )
-    settings = selection.resolved("single-path", "quick", {"epochs": 2}, [])
-    assert next(selection.make("single-path", about, settings)).epochs == 2
-    for name, value in (("table", "pixel.csv"), ("fixed_ms", 3.0), ("latency_weight", 0.1)):
-        with pytest.raises(ValueError, match=f"{name} has no effect beside a target"):
-            selection.make("single-path", about, settings | {name: value})

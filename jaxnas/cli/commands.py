@@ -1,0 +1,161 @@
+"""The commands of `jaxnas` by name: settings, help, and the function that does the work."""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import tyro.conf
+
+from jaxnas.cli import texts
+from jaxnas.pipelines import command_line
+from jaxnas.pipelines.command_line import UsageError
+from jaxnas.pipelines.settings import RetrainSettings, SearchSettings
+from jaxnas.pipelines.settings.diagnose import DiagnoseSettings
+from jaxnas.pipelines.settings.latency import (
+    CheckTableSettings,
+    FitSettings,
+    MeasureSettings,
+    PredictSettings,
+    ReportPredictorSettings,
+)
+from jaxnas.pipelines.settings.narrow import NarrowSettings
+from jaxnas.pipelines.settings.oracle import BuildSettings, QuerySettings
+
+HELP = ("-h", "--help", "help")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportSettings:
+    run: tyro.conf.Positional[str]
+    """A folder that jaxnas search or jaxnas retrain wrote."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawSettings:
+    genotype: tyro.conf.Positional[str]
+    """A genotype.json, a run folder, or a published name such as DARTS_V2."""
+    out: str = "."
+    """The folder for the pictures; made where it is missing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckSettings:
+    file: tyro.conf.Positional[str]
+    """A Python file that makes a space; docs/extending.md says how."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ListSettings:
+    name: tyro.conf.Positional[str | None] = None
+    """One of them; all unless given."""
+
+
+class Command(NamedTuple):
+    """`function`, as module:name, takes the settings; what it gives is an exit code if a number.
+
+    Modules are imported when they are asked for, since jax takes seconds to import.
+    """
+
+    settings: type
+    text: str
+    function: str
+
+
+COMMANDS: Mapping[str, Command] = {
+    "search": Command(SearchSettings, texts.SEARCH, "jaxnas.pipelines.search:main"),
+    "retrain": Command(RetrainSettings, texts.RETRAIN, "jaxnas.pipelines.retrain:main"),
+    "narrow": Command(NarrowSettings, texts.NARROW, "jaxnas.pipelines.narrow:main"),
+    "report": Command(ReportSettings, texts.REPORT, "jaxnas.cli.commands:report"),
+    "draw": Command(DrawSettings, texts.DRAW, "jaxnas.cli.commands:draw"),
+    "check": Command(CheckSettings, texts.CHECK, "jaxnas.cli.commands:check"),
+    "methods": Command(ListSettings, texts.METHODS, "jaxnas.cli.listing:methods"),
+    "spaces": Command(ListSettings, texts.SPACES, "jaxnas.cli.listing:spaces"),
+    "diagnose": Command(DiagnoseSettings, texts.DIAGNOSE, "jaxnas.pipelines.diagnose:main"),
+    "oracle query": Command(QuerySettings, texts.ORACLE_QUERY, "jaxnas.pipelines.oracle:query"),
+    "oracle build": Command(BuildSettings, texts.ORACLE_BUILD, "jaxnas.pipelines.oracle:build"),
+    "latency measure": Command(
+        MeasureSettings, texts.LATENCY_MEASURE, "jaxnas.pipelines.latency_measure:main"
+    ),
+    "latency fit": Command(
+        FitSettings, texts.LATENCY_FIT, "jaxnas.pipelines.latency_predict:fit_model"
+    ),
+    "latency predict": Command(
+        PredictSettings, texts.LATENCY_PREDICT, "jaxnas.pipelines.latency_predict:predict"
+    ),
+    "latency report": Command(
+        ReportPredictorSettings, texts.LATENCY_REPORT, "jaxnas.pipelines.latency_predict:report"
+    ),
+    "latency check": Command(
+        CheckTableSettings, texts.LATENCY_CHECK, "jaxnas.pipelines.latency_predict:check_table"
+    ),
+}
+# Of commands that have commands.
+GROUPS: Mapping[str, str] = {"oracle": texts.ORACLE, "latency": texts.LATENCY}
+
+
+def run(words: Sequence[str]) -> int:
+    """Runs the command that the words name; gives its exit code. Raises UsageError."""
+    if not words or words[0] in HELP:
+        print(texts.JAXNAS, end="")
+        return 0
+    name, *rest = words
+    if name == "--version":
+        from jaxnas.cli import version
+
+        print(f"jaxnas {version.version()}")
+        return 0
+    if name in GROUPS:
+        if not rest or rest[0] in HELP:
+            print(GROUPS[name], end="")
+            return 0
+        group, (part, *rest) = name, rest
+        name = f"{group} {part}"
+    if name not in COMMANDS:
+        raise _unknown(name)
+    command = COMMANDS[name]
+    settings = command_line.parse(command.settings, rest, f"jaxnas {name}", command.text)
+    if settings is None:
+        return 0
+    module, _, function = command.function.partition(":")
+    code = getattr(importlib.import_module(module), function)(settings)
+    return code if isinstance(code, int) else 0
+
+
+def report(settings: ReportSettings) -> None:
+    """Writes the report of a run folder again. Raises ValueError and OSError."""
+    from jaxnas.report import run_page
+
+    print(run_page.write(settings.run))
+
+
+def draw(settings: DrawSettings) -> None:
+    """Draws the cells of a genotype. Raises GenotypeError, ValueError and OSError."""
+    from pathlib import Path
+
+    from jaxnas.pipelines import genotypes
+
+    genotype, _ = genotypes.named(settings.genotype)
+    out = Path(settings.out).expanduser()
+    out.mkdir(parents=True, exist_ok=True)
+    for path in genotypes.pictures(genotype, out):
+        print(path, path.with_suffix(".png"))
+
+
+def check(settings: CheckSettings) -> int:
+    """Checks a space of the user's own; 0 where all claims hold."""
+    from jaxnas.run import process
+    from jaxnas.spaces.check import runner
+
+    with process.unoptimised():
+        return runner.run(settings.file)
+
+
+def _unknown(name: str) -> UsageError:
+    group, _, part = name.rpartition(" ")
+    if group:
+        names = [other.rpartition(" ")[2] for other in COMMANDS if other.startswith(f"{group} ")]
+    else:
+        names = list(dict.fromkeys(other.partition(" ")[0] for other in COMMANDS))
+    what = f"'{name}'" if group else repr(part)
+    return UsageError(f"No command {what}: there are {', '.join(names)}.")

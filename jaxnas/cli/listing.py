@@ -1,0 +1,87 @@
+"""`jaxnas methods` and `jaxnas spaces`: what there is, a line each, or one of them in full."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jaxnas.methods import darts_pt, overrides
+from jaxnas.methods import registry as methods_registry
+from jaxnas.methods.registry import METHODS
+from jaxnas.spaces import registry
+from jaxnas.spaces.search_space import PresetSizes, SearchSpace
+
+
+def methods(settings: Any) -> None:
+    """Prints all methods, or the settings of one. Raises ValueError for an unknown one."""
+    if settings.name is None:
+        _print_table({name: method.summary for name, method in METHODS.items()})
+    else:
+        print("\n".join(_method(settings.name)))
+
+
+def spaces(settings: Any) -> None:
+    """Prints all spaces, or what one is. Raises ValueError for an unknown one."""
+    if settings.name is None:
+        _print_table({name: registry.get(name).summary for name in registry.SPACES})
+    else:
+        print("\n".join(_space(registry.get(settings.name))))
+
+
+def _method(name: str) -> Iterable[str]:
+    method = methods_registry.get(name)
+    paper = {k: v for k, v in method.defaults.items() if k != "min_learning_rate"}
+    quick = {k: v for k, v in (methods_registry.QUICK | method.quick).items() if k in paper}
+    width = max(map(len, paper))
+    yield f"{name}: {method.summary}"
+    for key, value in paper.items():
+        flag = f"--{key.replace('_', '-')}" if key in overrides.FLAGS else key
+        change = f"   quick: {_shown(quick[key])}" if key in quick else ""
+        yield f"  {flag:{width + 2}}  {_shown(value)}{change}"
+    if method.relaxation:
+        yield "  may be followed by --select perturbation, with:"
+        yield from (f"    {k:{width}}  {_shown(v)}" for k, v in darts_pt.SETTINGS.items())
+    if "hypergrad" in method.accepts:
+        yield "  --order may be first, exact or finite-difference"
+
+
+def _space(space: SearchSpace) -> Iterable[str]:
+    yield f"{space.name}: {space.summary}"
+    for name, choice in space.choices.items():
+        candidates = list(dict.fromkeys(op for row in choice.candidates for op in row))
+        yield f"  choice {name}: {len(choice.edges)} edges, each one of {choice.shape[1]} of"
+        yield f"    {', '.join(candidates)}"
+    for preset, sizes in space.sizes.items():
+        yield f"  --preset {preset}: {_sizes(sizes)}"
+    yield f"  networks that `jaxnas latency measure` times: --cells {space.campaign_cells}"
+    if space.shaped_by_cells:
+        yield "  another number of --cells is another space"
+    for command, flags in space.ignores.items():
+        if flags:
+            named = ", ".join(f"--{flag.replace('_', '-')}" for flag in sorted(flags))
+            yield f"  without effect on {command}: {named}"
+    fitting = [name for name, method in METHODS.items() if methods_registry.fits(method, space)]
+    yield f"  methods: {', '.join(fitting)}"
+
+
+def _sizes(sizes: PresetSizes) -> str:
+    shown = {"search": sizes.search, "retraining": sizes.retrain}
+    return (
+        "; ".join(
+            f"{what} {' '.join(f'--{k} {v}' for k, v in size.items() if v is not None)}"
+            for what, size in shown.items()
+            if size is not None
+        )
+        or "none"
+    )
+
+
+def _print_table(rows: Mapping[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, text in rows.items():
+        print(f"{name:{width}}  {text}")
+
+
+def _shown(value: object) -> str:
+    """A setting as it is typed."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

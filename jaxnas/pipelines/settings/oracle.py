@@ -1,0 +1,23 @@
+"""What the commands of `jaxnas oracle` can be told."""
+
+import dataclasses
+
+import tyro.conf
+
+
+@dataclasses.dataclass(frozen=True)
+class QuerySettings:
+    cell: tyro.conf.Positional[str]
+    """An index, a text such as '|none~0|+...', a genotype.json, or a run folder."""
+    table: str | None = None
+    """The table's file; left out: the one that JAXNAS_NASBENCH201 names."""
+    json: bool = False
+    """Print JSON."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildSettings:
+    export: tyro.conf.Positional[str]
+    """A .csv or .jsonl that was written as docs/oracle.md says."""
+    out: tyro.conf.Positional[str]
+    """The table's file, a .npz."""

@@ -1,0 +1,110 @@
+"""The search spaces of DARTS's cells: a normal and a reduction cell, two edges a node."""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+
+from jaxnas.core.types import Space
+from jaxnas.nets import batch_norm, functional, mixed_edges, ops
+from jaxnas.spaces import choices as darts_choices
+from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning
+from jaxnas.spaces.darts import distribution, genotypes, supernet
+from jaxnas.spaces.darts import network as networks
+from jaxnas.spaces.darts.notation import from_pairs
+from jaxnas.spaces.genotype import Genotype, GenotypeError
+from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
+
+NAME = "darts"
+CELLS = ("normal", "reduce")
+EDGES_PER_NODE = 2
+SIZES: Mapping[str, PresetSizes] = {
+    "quick": PresetSizes({"cells": 3, "features": 4}, {"cells": 3, "features": 4}),
+    # DARTS, section 3.1, quark0/darts cnn/train_search.py and cnn/train.py.
+    "paper": PresetSizes({"cells": 8, "features": 16}, {"cells": 20, "features": 36}),
+}
+SUPPORTS = frozenset(
+    {"edgewise", "cells", "partial", "candidates", "edge_weights", "one_path", "pairs", "selected"}
+)
+
+
+def entry(
+    cells: int | None = None,
+    *,
+    choices: Space | None = None,
+    candidates: ops.Ops = ops.DARTS,
+    derived: ops.Ops = ops.DARTS_DERIVED,
+    name: str = NAME,
+    genotype_space: str = NAME,
+    summary: str = "DARTS's cells: 8 operations, 14 edges, two a node",
+    digest: str | None = None,
+) -> SearchSpace:
+    """The space of such cells with `choices` (None: DARTS's own).
+
+    `candidates` are the operations that supernets know, `derived` those of networks, which
+    normalise no pools; genotypes bear the name `genotype_space`.
+    """
+    choices = darts_choices.darts() if choices is None else choices
+    select = functools.partial(discretise.top_edges_per_node, name=genotype_space)
+    network = functools.partial(networks.cifar, candidates=derived)
+    return SearchSpace(
+        name=name,
+        genotype_space=genotype_space,
+        noun="a network of DARTS cells",
+        summary=summary,
+        choices=choices,
+        genome=genome.of_space(choices, select),
+        supernet=functools.partial(supernet.supernet, candidates=candidates),
+        network=network,
+        discretise=select,
+        distribution=distribution.pairs(choices),
+        layers=lambda size: layers.of_cells(name, choices, derived, size, halves=True),
+        sizes=SIZES,
+        campaign_cells=3,
+        ignores={"measure": frozenset()},
+        supports=SUPPORTS,
+        blocks=functools.partial(_blocks, derived),
+        prunable=functools.partial(pruning.of_cells, network, _widths) if digest is None else None,
+        edits=edits.of_cells(candidates),
+        edges_per_node=EDGES_PER_NODE,
+        parse=_parse if name == genotype_space == NAME else None,
+        check=_check,
+        published=genotypes.PUBLISHED if name == NAME else {},
+        digest=digest,
+    )
+
+
+def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator[BlockSpec]:
+    """The cells without dead edges, at full size, where the reduction cell halves the image."""
+    norm = batch_norm.norms(True, training=False).outside
+    height, width = size.image[:2]
+    for cell_name, cell in dataflow.remove_dead_edges(genotype).cells.items():
+        known = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), derived)
+        stride = 2 if cell_name == "reduce" else 1
+        features = size.features * stride
+        image = (height, width, size.features * len(cell.concat))
+        module = networks.DerivedCell(cell, known, features, stride, False, norm)
+        shape = {"cell": cell_name, "features": features, "height": height, "width": width}
+        yield BlockSpec(
+            f"{cell_name} {features}x{height}x{width}", module, (image, image), (None,), shape
+        )
+
+
+def _widths(
+    genotype: Genotype, features: int, cells: int, reductions: Sequence[int] | None
+) -> pruning.Named:
+    """The widths of stem and cells, which are pruned one by one."""
+    halved = functional.default_reductions(cells) if reductions is None else reductions
+    widths = networks.widths_of(features, cells, halved)
+    return pruning.Named(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
+
+
+def _check(genotype: Genotype) -> None:
+    missing = [name for name in CELLS if name not in genotype.cells]
+    if missing:
+        raise GenotypeError(f"Not a genotype: the cell {missing[0]!r} is missing.")
+
+
+def _parse(text: str) -> Genotype | None:
+    """DARTS's pairs, as its code prints them or as JSON."""
+    start = text.lstrip()
+    is_json = start.startswith("{") and '"normal"' in start and '"format"' not in start
+    return from_pairs(text) if is_json or start.startswith("Genotype(") else None

@@ -1,0 +1,105 @@
+"""DARTS's own notation of a genotype: pairs (operation, source), two a node."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.genotype import Cell, Genotype
+
+CELLS = ("normal", "reduce")
+
+
+def from_pairs(found: str | Mapping[str, Any] | Sequence[Any]) -> Genotype:
+    """DARTS's pairs (operation, source), two a node, flat or grouped by node.
+
+    Reads a `Genotype(normal=[...], normal_concat=..., reduce=..., reduce_concat=...)` as text
+    (quark0/darts cnn/genotypes.py prints it), the same as a named tuple, tuple of four or
+    mapping, and its JSON; `concat` is a list or a range. Raises GenotypeError.
+    """
+    if isinstance(found, str):
+        found = _table(found)
+    fields = [f"{cell}{end}" for cell in CELLS for end in ("", "_concat")]
+    if hasattr(found, "_asdict"):
+        found = found._asdict()
+    elif isinstance(found, Sequence) and len(found) == len(fields):
+        found = dict(zip(fields, found, strict=True))
+    if not isinstance(found, Mapping):
+        genotypes.fail(f"expected {', '.join(fields)}, found {genotypes.show(found)}")
+    # AutoDL-Projects writes two more, always empty.
+    found = {k: v for k, v in found.items() if k not in ("connectN", "connects") or v is not None}
+    genotypes.check_keys(found, fields, "DARTS's genotype")
+    cells = {
+        name: Cell(_edges(name, found[name]), 2, _concat(name, found[f"{name}_concat"]))
+        for name in CELLS
+    }
+    genotype = Genotype("darts", cells)
+    genotypes.check(genotype)
+    return genotype
+
+
+def _table(text: str) -> Any:
+    """Python's spelling turned into JSON's, without evaluating anything."""
+    if text.lstrip().startswith("{"):
+        return genotypes.parse_json(text)
+    compact = "".join(text[: genotypes.LIMIT + 1].split())
+    start, end = compact.find("Genotype("), compact.rfind(")")
+    if start < 0 or end < start:
+        genotypes.fail(f"expected Genotype(normal=..., ...), found {genotypes.show(text)}")
+    body = compact[start + len("Genotype(") : end]
+    for python, ours in (
+        ("range(", '["range",'), ("(", "["), (")", "]"), ("'", '"'), (",]", "]"), ("None", "null"),
+    ):  # fmt: skip
+        body = body.replace(python, ours)
+    for name in ("normal", "reduce", "normal_concat", "reduce_concat", "connectN", "connects"):
+        body = body.replace(f"{name}=", f'"{name}":')
+    return genotypes.parse_json("{" + body.removesuffix(",") + "}")
+
+
+def _edges(name: str, pairs: Any) -> tuple[tuple[int, int, str], ...]:
+    where = f"in the cell {name!r}"
+    if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs:
+        genotypes.fail(f"{where} expected pairs [operation, source], found {genotypes.show(pairs)}")
+    is_pair = lambda p: isinstance(p, Sequence) and len(p) == 2 and isinstance(p[0], str)
+    if not is_pair(pairs[0]):
+        groups = pairs
+    elif len(pairs) % 2:
+        genotypes.fail(f"{where} {len(pairs)} pairs are not two a node")
+    else:
+        groups = [pairs[i : i + 2] for i in range(0, len(pairs), 2)]
+    for group in groups:
+        if not isinstance(group, Sequence) or not group or not all(map(is_pair, group)):
+            genotypes.fail(
+                f"{where} expected pairs [operation, source], found {genotypes.show(group)}"
+            )
+    return tuple((s, 2 + node, op) for node, group in enumerate(groups) for op, s in group)
+
+
+def _concat(name: str, concat: Any) -> tuple[int, ...]:
+    if isinstance(concat, list) and concat[:1] == ["range"]:
+        if not (
+            1 < len(concat) < 4 and all(genotypes.is_whole(n) and 0 <= n < 1000 for n in concat[1:])
+        ):
+            genotypes.fail(f"in the cell {name!r} concat is range({genotypes.show(concat[1:])})")
+        concat = range(*concat[1:])
+    if not isinstance(concat, (list, tuple, range)):
+        genotypes.fail(
+            f"in the cell {name!r} concat is {genotypes.show(concat)}, expected a list of nodes"
+        )
+    return tuple(concat)
+
+
+def to_pairs(genotype: Genotype) -> dict[str, Any]:
+    """DARTS's dictionary of flat pairs. Raises GenotypeError unless it is a DARTS cell pair
+    with two edges a node, written node by node."""
+    table = {}
+    for name in CELLS:
+        if name not in genotype.cells:
+            genotypes.fail(f"the cell {name!r} is missing")
+        cell = genotype.cells[name]
+        if cell.inputs != 2 or [t for _, t, _ in cell.edges] != [
+            2 + i // 2 for i in range(len(cell.edges))
+        ]:
+            genotypes.fail(f"the cell {name!r} has not two inputs and two edges a node, in order")
+        table[name] = [[op, source] for source, _, op in cell.edges]
+        table[f"{name}_concat"] = list(cell.concat)
+    return table

@@ -1,0 +1,218 @@
+"""The mobile search spaces: a chain of layers, each a choice among inverted bottlenecks.
+
+A space is named after the paper whose chain it has; `--cells` are the most layers of a stage,
+`--features` those of the stem.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxnas.core.types import Network, Space, Supernet
+from jaxnas.nets import batch_norm, mixed_layer
+from jaxnas.spaces import distribution, genome, layers
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.mobile import (
+    blocks,
+    chain_file,
+    pruning,
+    sizing,
+    superkernel_latency,
+    supernet,
+    workload,
+)
+from jaxnas.spaces.mobile import chain as chains
+from jaxnas.spaces.mobile import network as networks
+from jaxnas.spaces.mobile.chain import Chain
+from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, Prunable, SearchSpace
+
+QUICK_STEM = 8
+
+
+def entry(
+    make: Callable[[], Chain], cells: int | None = None, *, name: str, summary: str
+) -> SearchSpace:
+    """The space of the chain that `make` gives, with at most `cells` layers a stage.
+
+    None: as in the paper. Supernets and networks take no other number.
+    """
+    paper = make()
+    chain = sizing.sized(paper, name, repeats=cells)
+    choices = chains.space(chain)
+    select = lambda space, gates: chains.select(chain, gates)
+    return SearchSpace(
+        name=name,
+        genotype_space=chain.name,
+        noun="a mobile network",
+        summary=summary,
+        choices=choices,
+        genome=genome.of_space(choices, select),
+        supernet=functools.partial(_supernet, paper, name, cells),
+        network=functools.partial(_network, paper, name, cells),
+        discretise=select,
+        distribution=distribution.factorised(choices),
+        layers=functools.partial(_layers, paper, name),
+        sizes=_sizes(paper),
+        campaign_cells=1,
+        ignores={
+            "search": frozenset({"reductions"}),
+            "retrain": frozenset({"cells", "drop_path", "auxiliary", "reductions"}),
+        },
+        supports=frozenset(
+            {"edgewise", "selected", "sampled_layers", "binary_gates", "superkernel"}
+        ),
+        workload=functools.partial(_workload, paper, name),
+        prunable=functools.partial(_prunable, paper, name),
+        layer_costs=lambda file: superkernel_latency.costs(choices, superkernel_latency.read(file)),
+        shaped_by_cells=True,
+        cells=cells,
+        cells_of=functools.partial(sizing.repeats_of, paper, name),
+        features_multiple=4,
+    )
+
+
+def _sizes(paper: Chain) -> Mapping[str, PresetSizes]:
+    return {
+        "quick": PresetSizes(
+            {"cells": 1, "features": QUICK_STEM}, {"cells": None, "features": QUICK_STEM}
+        ),
+        "paper": PresetSizes({"cells": 4, "features": paper.stem}, None),
+    }
+
+
+def _supernet(
+    paper: Chain,
+    name: str,
+    repeats: int | None,
+    choices: Space,
+    *,
+    features: int,
+    cells: int | None,
+    classes: int,
+    reductions: Sequence[int] | None,
+    remat: bool,
+    execute: mixed_layer.Execute = "all",
+    superkernel: bool = False,
+) -> Supernet:
+    chain = _chain(paper, name, repeats, features, cells, reductions)
+    if dict(choices) != dict(chains.space(chain)):
+        raise ValueError(f"A supernet of {name} has the candidates of {name}, no more or fewer.")
+    make = functools.partial(supernet.single_path, classes=classes)
+    if not superkernel:
+        # What computes one candidate recomputes it by itself.
+        recomputes = execute in ("recomputed", "two")
+        make = functools.partial(
+            supernet.mixed,
+            classes=classes,
+            remat=remat and not recomputes,
+            mixture=mixed_layer.mixture(execute),
+        )
+    fit = lambda inputs: make(sizing.for_image(chain, *inputs.shape[1:3]))
+    return Supernet(
+        choices,
+        lambda key, inputs: fit(inputs).init(key, inputs),
+        lambda weights, stats, gates, inputs: fit(inputs).apply(weights, stats, gates, inputs),
+        lambda weights, stats, gates, inputs: fit(inputs).infer(weights, stats, gates, inputs),
+    )
+
+
+def _network(
+    paper: Chain,
+    name: str,
+    repeats: int | None,
+    genotype: Genotype,
+    *,
+    features: int,
+    cells: int | None,
+    classes: int,
+    reductions: Sequence[int] | None,
+    auxiliary: bool,
+) -> Network:
+    if auxiliary:
+        raise ValueError("A mobile network has no auxiliary head: leave it out.")
+    chain = _chain(paper, name, repeats, features, cells, reductions)
+
+    def fit(inputs):
+        fitting = sizing.for_image(chain, *inputs.shape[1:3])
+        return networks.network(fitting, genotype, classes=classes)
+
+    networks.network(chain, genotype, classes=classes)  # refuses what cannot be
+    return Network(
+        lambda key, inputs: fit(inputs).init(key, inputs),
+        lambda weights, stats, inputs, *rest: fit(inputs).apply(weights, stats, inputs, *rest),
+        lambda weights, stats, inputs: fit(inputs).infer(weights, stats, inputs),
+    )
+
+
+def _chain(
+    paper: Chain,
+    name: str,
+    repeats: int | None,
+    features: int,
+    cells: int | None,
+    reductions: Sequence[int] | None,
+) -> Chain:
+    if reductions is not None:
+        raise ValueError("A mobile network halves the image as its chain says: no reductions.")
+    if cells is not None and cells != repeats:
+        own = "as many as in the paper" if repeats is None else repeats
+        raise ValueError(
+            f"The layers a stage of this {name} are {own}, not {cells}: its entry decides that."
+        )
+    return sizing.sized(paper, name, features=features, repeats=repeats)
+
+
+def _of_size(paper: Chain, name: str, size: NetworkSize) -> Chain:
+    chain = sizing.sized(paper, name, features=size.features, repeats=size.cells)
+    return sizing.for_image(chain, *size.image[:2])
+
+
+def _layers(paper: Chain, name: str, size: NetworkSize) -> Iterator[LayerSpec]:
+    """Each inverted bottleneck at each layer. `size.cells` are the most layers of a stage.
+
+    Raises ValueError for images that the chain makes nothing of.
+    """
+    height, width = size.image[:2]
+    chain = _of_size(paper, name, size)
+    chains.check_image(chain, height, width)
+    norm = blocks.chain_norm(chain, batch_norm.norms(True, training=False).outside)
+    places = chains.layers(chain)
+    stride = chain.stem_stride
+    sides = workload.sizes(places, -(-height // stride), -(-width // stride))
+    for layer, (rows, columns) in zip(places, sides, strict=True):
+        for op in (op for op in layer.candidates if op != chains.SKIP):
+            module = blocks.bottleneck(layer, op, chain, norm)
+            yield layers.of_chain(
+                name, op, module, rows, columns, layer.inputs, layer.features, layer.stride
+            )
+
+
+def _prunable(
+    paper: Chain,
+    name: str,
+    genotype: Genotype,
+    recipe: Any,
+    image: tuple[int, int, int],
+    classes: int,
+) -> Prunable:
+    """A pruned network is a fixed chain."""
+    repeats = sizing.repeats_of(paper, name, genotype)
+    chain = sizing.sized(paper, name, features=recipe.features, repeats=repeats)
+    whole = pruning.fixed(sizing.for_image(chain, *image[:2]), genotype)
+    return Prunable(
+        whole,
+        lambda left: pruning.network(left, classes),
+        lambda left: pruning.subject(left, classes),
+        lambda left: pruning.macs(left, image, classes),
+        lambda multiple: pruning.least(whole, multiple),
+        lambda left: {group: part.width for group, part in pruning.parts(left).items()},
+        "chain.json",
+        chain_file.to_json,
+        chain_file.from_json,
+    )
+
+
+def _workload(paper: Chain, name: str, size: NetworkSize) -> np.ndarray:
+    return workload.of_chain(_of_size(paper, name, size), *size.image[:2])

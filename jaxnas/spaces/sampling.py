@@ -1,0 +1,139 @@
+"""Networks drawn from a space: its corners, what gates make likely, what costs least."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnas.core.types import NONE, Space
+from jaxnas.spaces import dataflow, genome
+from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.distribution import ArchDistribution
+from jaxnas.spaces.genome import Genome
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.search_space import SearchSpace
+
+POOL_DRAWS, FLATTER = 2000, (1.0, 2.0, 4.0, 8.0)  # of larger spaces; powers 1 / f of the gates
+MIN_PROBABILITY = 1e-9  # a gate that is shut may still be drawn: a limit may leave nothing else
+REPRESENTATIVES = 8000  # draws that stand for a space too large to look through
+STARTS = 4  # of a descent
+
+
+class CandidatePool(NamedTuple):
+    genomes: np.ndarray  # i64[N, positions], different, without dead edges
+    log_probability: np.ndarray  # f64[N]
+
+
+def sample_pool(
+    space: SearchSpace, gates: Mapping[str, np.ndarray], seed: int = 0
+) -> CandidatePool:
+    """All networks of a small space, else those drawn from the gates and from flatter ones.
+
+    A genome stands for all that are the same without their dead edges; those of which nothing
+    reaches the output are left out.
+    """
+    distribution = space.distribution
+    shares = distribution.normalise({name: np.asarray(g, float) for name, g in gates.items()})
+    rows = [
+        np.maximum(np.asarray(row, float), MIN_PROBABILITY)
+        for row in distribution.probabilities(shares)
+    ]
+    rows = [row / row.sum() for row in rows]
+    if distribution.factorised and genome.is_enumerable(space.genome.space):
+        draws = np.concatenate(list(genome.enumerate_all(space.genome.space)))
+    else:
+        draws = _draw(rows, seed)
+    logs = np.stack([np.log(row)[draws[:, d]] for d, row in enumerate(rows)], 1)
+    # A draw without a say may have come out in any way: a network is counted once.
+    networks, first = np.unique(distribution.genomes(draws, np), axis=0, return_index=True)
+    log_probability = np.where(distribution.active(draws), logs, 0.0).sum(1)[first]
+    canonical = space.genome.canonical(networks)
+    valid = space.genome.is_valid(canonical)
+    genomes, member = np.unique(canonical[valid], axis=0, return_inverse=True)
+    total = np.full(len(genomes), -np.inf)
+    np.logaddexp.at(total, member.ravel(), log_probability[valid])
+    return CandidatePool(genomes, total)
+
+
+def anchors(code: Genome) -> list[Genotype]:
+    """The corners of a space.
+
+    The same operation on every edge, for each (the empty and the largest network are among them),
+    and each alone on the edge from first to last node where all others may be `none`.
+    """
+    space = code.space
+    names = dict.fromkeys(op for c in space.values() for row in c.candidates for op in row)
+    corners = [code.discretise(space, equal_gates(space, {name: 1.0})) for name in names]
+    if all(NONE in row for c in space.values() for row in c.candidates):
+        for name in names:
+            gates = equal_gates(space, {NONE: 1.0})
+            for key, choice in space.items():
+                ends = min(e[0] for e in choice.edges), max(e[1] for e in choice.edges)
+                if ends in choice.edges and name in (row := choice.candidates[0]):
+                    gates[key][choice.edges.index(ends), row.index(name)] = 2.0
+            corners.append(code.discretise(space, gates))
+    return list({genotypes.compact(dataflow.remove_dead_edges(g)): g for g in corners}.values())
+
+
+def equal_gates(space: Space, values: dict[str, float]) -> dict[str, np.ndarray]:
+    """Gates that are the same on every edge, by candidate; 0 where `values` has none."""
+    return {
+        key: np.array([[values.get(op, 0.0) for op in row] for row in choice.candidates])
+        for key, choice in space.items()
+    }
+
+
+def representatives(space: SearchSpace, seed: int = 0) -> np.ndarray:
+    """i[N, positions]: the corners of a space and random networks."""
+    corners = [space.genome.encode(genotype) for genotype in anchors(space.genome)]
+    networks = space.distribution.genomes(_random_draws(space.distribution, seed), np)
+    return np.unique(np.concatenate([np.array(corners), networks]), axis=0)
+
+
+def minimise(space: SearchSpace, cost: Callable[[np.ndarray], np.ndarray]) -> float:
+    """The least of `cost`, f64[N] of i[N, positions], that descent from the best of many finds.
+
+    A draw at a time is changed, and with it, where that opens another edge, what it holds.
+    """
+    distribution = space.distribution
+    draws = _random_draws(distribution, 0)
+    costs = cost(distribution.genomes(draws, np))
+    best, lowest = draws[np.argsort(costs)[:STARTS]], float(costs.min())
+    for _ in range(len(distribution.cardinalities)):
+        moves = np.concatenate([_neighbours(distribution, row, best) for row in best])
+        costs = cost(distribution.genomes(moves, np))
+        if costs.min() >= lowest - 1e-12:
+            break
+        best, lowest = moves[np.argsort(costs)[:STARTS]], float(costs.min())
+    return min(lowest, float(cost(representatives(space)).min()))
+
+
+def _draw(rows: list[np.ndarray], seed: int) -> np.ndarray:
+    random, draws = np.random.default_rng(seed), [np.array([[row.argmax() for row in rows]])]
+    for flatter in FLATTER:
+        columns = []
+        for row in rows:
+            ends = np.cumsum(row ** (1 / flatter))
+            drawn = np.searchsorted(ends, random.random(POOL_DRAWS) * ends[-1], side="right")
+            columns.append(np.minimum(drawn, len(row) - 1))
+        draws.append(np.stack(columns, 1))
+    return np.unique(np.concatenate(draws), axis=0)
+
+
+def _random_draws(distribution: ArchDistribution, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return np.stack(
+        [random.integers(0, size, REPRESENTATIVES) for size in distribution.cardinalities], 1
+    )
+
+
+def _neighbours(distribution: ArchDistribution, row: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """i[moves, D]: every outcome of every draw, what has no say taken from each of the others."""
+    idle = ~distribution.active(row[None])[0]
+    moves = []
+    for start in (np.where(idle, other, row) for other in others):
+        for d, size in enumerate(distribution.cardinalities):
+            changed = np.repeat(start[None], size, 0)
+            changed[:, d] = np.arange(size)
+            moves.append(changed)
+    return np.concatenate(moves)

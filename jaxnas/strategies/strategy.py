@@ -1,0 +1,36 @@
+"""Search strategies: ask for genomes to evaluate, tell what they came to."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+State = Any
+
+
+class Strategy(NamedTuple):
+    """Pure functions of a state; genomes i[n, positions] go out and come in."""
+
+    init: Callable[[], State]
+    ask: Callable[[State, int], np.ndarray]  # at most n; none: it knows no more
+    tell: Callable[[State, np.ndarray, Mapping[str, Any]], State]
+    is_done: Callable[[State], bool] = lambda state: False
+
+
+def run(
+    strategy: Strategy,
+    evaluate: Callable[[np.ndarray, int], Mapping[str, Any]],
+    *,
+    rounds: int,
+    batch: int,
+) -> State:
+    """The state after at most `rounds` of `batch` genomes; `evaluate(genomes, round)`."""
+    state = strategy.init()
+    for number in range(rounds):
+        genomes = strategy.ask(state, batch)
+        if not len(genomes):
+            break
+        state = strategy.tell(state, genomes, evaluate(genomes, number))
+        if strategy.is_done(state):
+            break
+    return state
