@@ -21,6 +21,8 @@ class Reliability(NamedTuple):
 
 
 class Score(NamedTuple):
+    """Metrics of a set of predictions."""
+
     top1: jax.Array  # fraction of labels that got the highest logit
     top5: jax.Array  # fraction among the five highest; 1 where there are at most 5 classes
     loss: jax.Array  # mean cross entropy, nats

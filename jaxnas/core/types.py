@@ -46,6 +46,8 @@ Space = Mapping[str, Choice]
 
 
 class Batch(NamedTuple):
+    """Images, normalised and augmented, with their labels."""
+
     inputs: jax.Array  # f32[B, H, W, C]
     labels: jax.Array  # i32[B]
 
