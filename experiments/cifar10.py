@@ -24,7 +24,7 @@ from jaxnas.pipelines import genotypes, search, study
 from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings, flags
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import refuse, require
-from jaxnas.report import formatting, html_page, markup, strip_plot, table
+from jaxnas.report import formatting, html_page, strip_plot, table
 from jaxnas.run import progress
 
 PROGRAM = "experiments.cifar10"
@@ -210,8 +210,8 @@ def report(
     )
     sections = {
         "Table": table.html(whole, notes),
-        "Accuracy": markup.figure(picture, "accuracy"),
-        "Command": f'<pre tabindex="0"><code>{markup.text(again)}</code></pre>',
+        "Accuracy": html_page.figure(picture, "accuracy"),
+        "Command": f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>',
     }
     chips = {"runs": str(len(rows)), "preset": settings.preset, "data": settings.data}
     page = html_page.write(folder / "study.html", "Study", "Methods on CIFAR-10", chips, sections)

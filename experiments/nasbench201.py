@@ -33,7 +33,7 @@ from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import require
-from jaxnas.report import html_page, markup, strip_plot, table
+from jaxnas.report import html_page, strip_plot, table
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
 
@@ -152,7 +152,7 @@ def _ground(settings: Settings, console: rich.console.Console) -> Ground:
     return Ground(
         asked,
         truth,
-        registry.entry(SPACE),
+        registry.get(SPACE),
         found,
         training.augment(found, recipe.pad, recipe.flip, 0),
         run.execution(steps),
@@ -301,7 +301,10 @@ def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> Non
         "True test accuracy of what was found", group(lambda row: row["test"][JUDGED]),
         ground.folder, "accuracy", label="CIFAR-10, 200 epochs (%)", lines=known,
     )  # fmt: skip
-    sections = {"Table": table.html(whole, notes), "Accuracy": markup.figure(accuracy, "accuracy")}
+    sections = {
+        "Table": table.html(whole, notes),
+        "Accuracy": html_page.figure(accuracy, "accuracy"),
+    }
     ordered = group(lambda row: float("nan") if row["kendall"] is None else row["kendall"])
     if any(row["kendall"] is not None for row in rows):
         tau = strip_plot.save(
@@ -309,9 +312,9 @@ def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> Non
             label=f"Kendall's tau with the truth, {ground.asked.sample} cells",
             lines={"chance": 0.0},
         )  # fmt: skip
-        sections["Order"] = markup.figure(tau, "tau")
+        sections["Order"] = html_page.figure(tau, "tau")
     sections["Every row"] = table.html(alone, "A line a method and seed")
-    sections["Command"] = f'<pre tabindex="0"><code>{markup.text(again)}</code></pre>'
+    sections["Command"] = f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>'
     page = html_page.write(
         ground.folder / "study.html", "Study", "Methods on NAS-Bench-201",
         {"rows": str(len(rows)), "preset": ground.asked.preset, "data": ground.found.name},

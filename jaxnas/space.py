@@ -1,3 +1,1 @@
 """`jaxnas.spaces.choices`, under the name by which users' own space files import it."""
-
-from jaxnas.spaces.choices import *

@@ -2,12 +2,12 @@
 
 import jax.numpy as jnp
 
-from jaxnas.hardware import programs
 from jaxnas.hardware.programs import Program
 from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces import search_space
 from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 
-SMALL = programs.NetworkSize(features=4, image=(8, 8, 3))
+SMALL = search_space.NetworkSize(features=4, image=(8, 8, 3))
 
 
 def cell(text: str) -> genotypes.Genotype:

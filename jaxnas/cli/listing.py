@@ -7,7 +7,7 @@ from jaxnas.methods import darts_pt, overrides
 from jaxnas.methods import registry as methods_registry
 from jaxnas.methods.registry import METHODS
 from jaxnas.spaces import registry
-from jaxnas.spaces.search_space import SearchSpace, Sizes
+from jaxnas.spaces.search_space import PresetSizes, SearchSpace
 
 
 def methods(settings: Any) -> None:
@@ -62,7 +62,7 @@ def _space(space: SearchSpace) -> Iterable[str]:
     yield f"  methods: {', '.join(fitting)}"
 
 
-def _sizes(sizes: Sizes) -> str:
+def _sizes(sizes: PresetSizes) -> str:
     shown = {"search": sizes.search, "retraining": sizes.retrain}
     return (
         "; ".join(

@@ -217,7 +217,7 @@ def _latency(predictors: Predictors, settings: SearchSettings, space: SearchSpac
 
 def select(
     predictors: Predictors,
-    task: search_stages.Task,
+    task: search_stages.SearchTask,
     result: search_stages.SearchResult,
     job: run.Run,
 ) -> Genotype:
@@ -243,7 +243,7 @@ def select(
     if of_state is not None:
         gates = of_state(space.choices, result.finished.state)
     selected = constrained_selection.select(
-        selection_record.Problem(
+        selection_record.SelectionProblem(
             space,
             constraints,
             pools.sample_pool(space, gates, settings.seed),

@@ -107,7 +107,7 @@ def recorded(folder: Path) -> Mapping[str, Any]:
     record = there.settings
     if not isinstance(record.get("settings"), dict):
         raise ValueError(f"{folder} holds no settings.json of a run: give a folder of one.")
-    if not there.searched:
+    if not there.is_search:
         raise ValueError(
             f"In {folder} a given genotype was trained: give a folder that jaxnas search wrote."
         )

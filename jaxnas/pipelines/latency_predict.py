@@ -19,7 +19,7 @@ from jaxnas.hardware.tables import csv_table, layer_table, network_table
 from jaxnas.pipelines import genotypes
 from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.limits import refuse
-from jaxnas.report import latency_plot, table
+from jaxnas.report import figures, table
 from jaxnas.run import files, progress
 from jaxnas.spaces import genome, registry
 
@@ -142,7 +142,7 @@ def report(
     page, picture = out / f"{before}{PAGE}", out / f"{before}{PLOT}"
     run.write_text(page, text.replace("\n\n\n", "\n"))
     device = rows.device or "unnamed device"
-    latency_plot.predicted_against_measured(picture, ms, ours, device, unit(rows.quantity))
+    figures.predicted_against_measured(picture, ms, ours, device, unit(rows.quantity))
     for line in (title, *table.text(shown).splitlines(), *([ceiling] if ceiling else [])):
         progress.print_line(console, line)
     progress.print_line(console, f"report: {page}; plot: {picture}")

@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,43 +12,44 @@ import numpy as np
 import rich.console
 
 from jaxnas import data, run
-from jaxnas.cli import parse
 from jaxnas.core.types import Batch
 from jaxnas.hardware import timing, width_table
-from jaxnas.nets.channel_groups import PrunableNetwork
-from jaxnas.pipelines import genotypes as given
-from jaxnas.pipelines import narrow_state, setup, training
-from jaxnas.pipelines.narrow_state import Kept, Kind, Trained
-from jaxnas.pipelines.settings import Recipe, command, flat
-from jaxnas.pipelines.settings import narrow as settings_of
+from jaxnas.pipelines import genotypes, narrow_state, retrain, setup
+from jaxnas.pipelines.narrow_state import NarrowingState, Trained
+from jaxnas.pipelines.settings import command, flat
+from jaxnas.pipelines.settings import narrow as narrows
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings.limits import refuse
 from jaxnas.pipelines.settings.narrow import NarrowSettings
 from jaxnas.report import figures, formatting, table
 from jaxnas.run import compilation_cache, progress
-from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces import genotype as genotype_text
 from jaxnas.spaces import registry
-from jaxnas.spaces.genotype import Genotype
-from jaxnas.strategies import constrained_selection, net_adapt
+from jaxnas.spaces.search_space import Prunable
+from jaxnas.strategies import net_adapt
+from jaxnas.strategies.selection_record import TOLERANCE
 
-TEXT = """Trains a found network, narrows it into a budget by NetAdapt, and tunes what is left.
-
-examples:
-  jaxnas narrow runs/digits-mobile-proxyless-proxyless-seed0 --macs 100000
-  jaxnas narrow runs/digits-darts-seed0 --macs 60000 --multiple 2
-  jaxnas narrow genotype.json --target-ms 0.4 --data cifar10 --data-dir ~/tfds --epochs 30
-"""
 WHOLE, TUNED = "whole", "tuned"
 SUMMARY, REPORT = "summary.json", "narrow.md"
-MOST = 0.97  # of the last milliseconds: less than that saved is hardly seen
+MAX_STEP = 0.97  # of the last milliseconds: less than that saved is hardly seen
+FINGERPRINTED = (
+    "macs", "target_ms", "held_out", "short_steps", "short_rate", "first", "decay", "multiple",
+    "tune_epochs", "seed",
+)  # fmt: skip
 
 
-def run_words(words: Sequence[str]) -> int:
-    """Reads the words and narrows; gives 0."""
-    asked = parse.parsed(NarrowSettings, words, "jaxnas narrow", TEXT)
-    if asked is not None:
-        main(asked)
-    return 0
+class NarrowTask(NamedTuple):
+    """What is narrowed, how, and on what."""
+
+    settings: NarrowSettings
+    training: retrain.TrainingTask  # on the images that do not evaluate
+    prunable: Prunable
+    dataset: data.DataSet  # with the images that evaluate as its validation half
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.dataset.train.inputs.shape[1:]
 
 
 def main(settings: NarrowSettings, console: rich.console.Console | None = None) -> Path:
@@ -58,136 +59,132 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     what `data.load`, `run.claim`, `run.loop` and `net_adapt.network` raise.
     """
     console = console or rich.console.Console()
-    note = lambda text="": progress.print_line(console, text)
-    settings_of.check(settings)
-    genotype, label = given.named(settings.genotype)
-    if registry.family_of(genotype) == "darts" and genotype.space not in registry.CELLS:
-        raise genotypes.GenotypeError(
-            f"The genotype is of the space {genotype.space!r}: networks of spaces of your own are "
-            "narrowed from Python alone, by net_adapt.network (docs/mobile.md)."
-        )
-    entry = registry.of_genotype(genotype)
+    log = lambda text="": progress.print_line(console, text)
+    narrows.check(settings)
+    genotype, label = genotypes.named(settings.genotype)
     folder = setup.folder(settings.place, f"{setup.label(label)}-narrow-seed{settings.seed}")
-    compilation_cache.enable()
-    found = setup.load(settings.source, 1 - settings.held_out)
-    shape = found.train.inputs.shape[1:]
-    recipe = recipes.resolved(settings.recipe, registry.family_of(genotype), shape)
-    training.check(entry, genotype, recipe, found)
-    kind = narrow_state.kind_of(genotype, recipe, found)
-    refuse_multiple(settings.multiple, kind)
+    task = resolve(settings, genotype)
+    check_multiple(settings.multiple, task.prunable)
     if settings.macs is not None:
-        _refuse_macs(settings, kind)
+        _check_macs(task)
     elif not folder.exists():  # a run that goes on is not asked again: times differ
-        _refuse_ms(settings, kind, shape)
-    note(f"jaxnas trains the network of {label} on {found.name}, then narrows it")
-    note(f"{len(found.valid.labels):,} of its training images only judge what is to go")
-    note(f"everything goes to {folder}")
-    own = ("macs", "target_ms", "held_out", "short_steps", "short_rate", "first", "decay")
-    own += ("multiple", "tune_epochs", "seed")
-    asked = {name: getattr(settings, name) for name in own}
-    asked |= flat(recipe) | {"genotype": json.loads(genotypes.to_json(genotype))}
-    record = run.record(asked, run.execution(1), found.digest)
-    with run.claim(folder, record, note):
-        summary = _run(folder, kind, genotype, recipe, settings, found, console)
+        _check_ms(task)
+    log(f"jaxnas trains the network of {label} on {task.dataset.name}, then narrows it")
+    log(f"{len(task.dataset.valid.labels):,} of its training images only judge what is to go")
+    log(f"everything goes to {folder}")
+    fingerprinted = {name: getattr(settings, name) for name in FINGERPRINTED}
+    fingerprinted |= flat(task.training.recipe)
+    fingerprinted |= {"genotype": json.loads(genotype_text.to_json(genotype))}
+    record = run.record(fingerprinted, run.execution(1), task.dataset.digest)
+    with run.claim(folder, record, log):
+        summary = _run(task, folder, console)
         again = command("jaxnas narrow", settings, NarrowSettings(""))
         summary |= {"command": again, "resume": f"{again} --resume"}
         run.write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
         for line in _report(folder, summary):
-            note(line)
+            log(line)
     return folder
 
 
-def _run(
-    folder: Path,
-    kind: Kind,
-    genotype: Genotype,
-    recipe: Recipe,
-    settings: NarrowSettings,
-    found: data.DataSet,
-    console: rich.console.Console,
-) -> dict[str, Any]:
+def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> NarrowTask:
+    """All that the settings come to. Raises ValueError and GenotypeError for what cannot be."""
+    space = registry.find(genotype)
+    if space is None or space.prunable is None:
+        raise genotype_text.GenotypeError(
+            f"The genotype is of the space {genotype.space!r}: networks of spaces of your own are "
+            "narrowed from Python alone, by net_adapt.network (docs/mobile.md)."
+        )
+    space = registry.of_genotype(genotype)
+    compilation_cache.enable()
+    dataset = setup.load(settings.source, 1 - settings.held_out)
+    shape = dataset.train.inputs.shape[1:]
+    recipe = recipes.resolved(settings.recipe, space, shape)
+    training = retrain.TrainingTask(space, genotype, recipe, settings.seed, dataset)
+    retrain.check(training)
+    prunable = space.prunable(genotype, recipe, shape, len(dataset.class_names))
+    training = training._replace(dataset=without_valid(dataset))
+    return NarrowTask(settings, training, prunable, dataset)
+
+
+def _run(task: NarrowTask, folder: Path, console: rich.console.Console) -> dict[str, Any]:
     """Training, narrowing, tuning; what each came to."""
-    entry, learn = registry.of_genotype(genotype), learnt(found)
-    seed, mode = settings.seed, settings.place.mode
-
-    def train(entry, recipe, name, **more):
-        return training.train(
-            entry, genotype, recipe, seed, learn, folder=folder / name, title=name,
-            saving=setup.saving(settings.place), mode=mode, console=console, **more,
-        )  # fmt: skip
-
-    before = train(entry, recipe, WHOLE)
+    settings, prunable = task.settings, task.prunable
+    train = lambda training, name: retrain.train(
+        training, folder / name, title=name, place=settings.place, console=console
+    )
+    before = train(task.training, WHOLE)
     # Milliseconds differ from time to time: what was narrowed once is read, not made again.
-    at = narrow_state.kept(folder, kind, found)
-    if at is None:
-        planned = training.plan(entry, genotype, recipe, seed, learn, mode=mode)
-        trained = Trained(kind.whole, *training.trained(planned, learn, folder / WHOLE))
-        at = Kept(trained, [], False)
-    note = lambda text: progress.print_line(console, text)
-    for each in _narrowed(at, kind, settings, recipe, learn, found, note):
-        narrow_state.keep(folder, kind, at := each)
-    narrowed, steps, _ = at
-    tune = dataclasses.replace(recipe, epochs=settings.tune_epochs or recipe.epochs)
-    slim = kind.network(narrowed.left)
-    after = train(
-        entry._replace(network=lambda *_, **__: slim), tune, TUNED,
-        start=(narrowed.weights, narrowed.stats),
-    )  # fmt: skip
-    summary = {"whole": before, "tuned": after, "steps": [step._asdict() for step in steps]}
-    summary["file"] = kind.file
+    narrowing = narrow_state.load(folder, prunable, task.dataset)
+    if narrowing is None:
+        weights, stats = retrain.trained(task.training, folder / WHOLE, settings.place.mode)
+        narrowing = NarrowingState(Trained(prunable.whole, weights, stats), [], False)
+    for further in _narrowed(task, narrowing, lambda text: progress.print_line(console, text)):
+        narrowing = further
+        narrow_state.save(folder, prunable, narrowing)
+    remaining, weights, stats = narrowing.trained
+    recipe = task.training.recipe
+    slim = prunable.network(remaining)
+    tuning = task.training._replace(
+        space=task.training.space._replace(network=lambda *_, **__: slim),
+        recipe=dataclasses.replace(recipe, epochs=settings.tune_epochs or recipe.epochs),
+        start=(weights, stats),
+    )
+    after = train(tuning, TUNED)
+    steps = [step._asdict() for step in narrowing.steps]
+    summary = {"whole": before, "tuned": after, "steps": steps, "file": prunable.file}
     return summary | verdict(settings, after)
 
 
 def verdict(settings: NarrowSettings, after: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for and what it came to, timed again after the tuning where it is a time."""
+    """The budget, and whether it is met, timed again after the tuning where it is a time."""
     if settings.target_ms is None:
         return {"target": {"macs": settings.macs, "holds": after["macs"] <= settings.macs}}
-    within = after["latency_ms"] <= (1 + constrained_selection.HOLDS) * settings.target_ms
+    within = after["latency_ms"] <= (1 + TOLERANCE) * settings.target_ms
     return {"target": {"ms": settings.target_ms, "holds": within}}
 
 
-def learnt(found: data.DataSet) -> data.DataSet:
-    """The images without those that judge, which are never learnt from."""
-    none = found.valid._replace(inputs=found.valid.inputs[:0], labels=found.valid.labels[:0])
-    return found._replace(valid=none)
+def without_valid(dataset: data.DataSet) -> data.DataSet:
+    """The images without those that evaluate, which are never learnt from."""
+    valid = dataset.valid
+    return dataset._replace(valid=valid._replace(inputs=valid.inputs[:0], labels=valid.labels[:0]))
 
 
-def refuse_multiple(multiple: int, kind: Kind) -> None:
+def check_multiple(multiple: int, prunable: Prunable) -> None:
     """Raises ValueError for an odd multiple of channels that come in halves."""
-    if multiple % 2 and any(part.halved for part in kind.subject(kind.whole).parts.values()):
+    groups = prunable.groups(prunable.whole).parts.values()
+    if multiple % 2 and any(group.halved for group in groups):
         refuse(
             f"--multiple is {multiple}: this network makes channels in two halves, so give an even "
             "number."
         )
 
 
-def _refuse_macs(settings: NarrowSettings, kind: Kind) -> None:
+def _check_macs(task: NarrowTask) -> None:
     """Before anything is trained for a budget that is met already, or cannot be met."""
-    whole, least = (
-        None if left is None else kind.macs(left)
-        for left in (kind.whole, kind.least(settings.multiple))
-    )
+    settings, prunable = task.settings, task.prunable
+    whole, narrowest = prunable.macs(prunable.whole), prunable.narrowest(settings.multiple)
     if settings.macs >= whole:
         refuse(f"--macs is {settings.macs:,}, but the network has {whole:,}: give fewer.")
-    if least is not None and settings.macs < least:
+    if narrowest is not None and settings.macs < (fewest := prunable.macs(narrowest)):
         refuse(
             f"--macs is {settings.macs:,}, but channels in multiples of {settings.multiple} leave "
-            f"{least:,} at least: give more, or a smaller --multiple."
+            f"{fewest:,} at least: give more, or a smaller --multiple."
         )
 
 
-def _refuse_ms(settings: NarrowSettings, kind: Kind, shape: tuple[int, int, int]) -> None:
-    """The same of milliseconds: time does not ask what the weights are."""
+def _check_ms(task: NarrowTask) -> None:
+    """The same of milliseconds, which do not depend on what the weights are."""
+    settings, prunable, image = task.settings, task.prunable, task.image
 
-    def timed(left: Any) -> float:
-        net = kind.network(left)
-        weights, stats = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, *shape)))
-        return timing.inference(net, weights, stats, shape).median
+    def timed(remaining: Any) -> float:
+        net = prunable.network(remaining)
+        weights, stats = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, *image)))
+        return timing.inference(net, weights, stats, image).median
 
-    if (ms := timed(kind.whole)) <= settings.target_ms:
+    if (ms := timed(prunable.whole)) <= settings.target_ms:
         refuse(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
-    least = kind.least(settings.multiple)
-    if least is not None and (ms := timed(least)) > settings.target_ms:
+    narrowest = prunable.narrowest(settings.multiple)
+    if narrowest is not None and (ms := timed(narrowest)) > settings.target_ms:
         refuse(
             f"--target-ms is {settings.target_ms:.3g}, but channels in multiples of "
             f"{settings.multiple} take {ms:.3g} ms at least: give more, or a smaller --multiple."
@@ -195,44 +192,40 @@ def _refuse_ms(settings: NarrowSettings, kind: Kind, shape: tuple[int, int, int]
 
 
 def _narrowed(
-    at: Kept,
-    kind: Kind,
-    settings: NarrowSettings,
-    recipe: Recipe,
-    learn: data.DataSet,
-    found: data.DataSet,
-    note: Callable[[str], None],
-) -> Iterator[Kept]:
-    """The network after each budget, the last one within what was asked for."""
-    (now, steps, done), shape = at, found.train.inputs.shape[1:]
+    task: NarrowTask, narrowing: NarrowingState, log: Callable[[str], None]
+) -> Iterator[NarrowingState]:
+    """The network after each budget, the last one within the user's."""
+    settings, prunable = task.settings, task.prunable
+    trained, steps, done = narrowing
     if done:
         return
 
-    def timed(at: Trained) -> float:
-        net = kind.network(at.left)
-        return timing.inference(net, at.weights, at.stats, shape).median
+    def timed(trained: Trained) -> float:
+        net = prunable.network(trained.remaining)
+        return timing.inference(net, trained.weights, trained.stats, task.image).median
 
-    ms = None if settings.target_ms is None else timed(now)
+    ms = None if settings.target_ms is None else timed(trained)
     if ms is not None and ms <= settings.target_ms:
         if not steps:
             raise ValueError(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
-        yield at._replace(done=True)
+        yield narrowing._replace(done=True)
         return
-    batches, judges = _batches(settings, recipe, learn), _judges(found)
+    train, valid = _train_batches(settings, task.training), _valid_batch(task.dataset)
+    schedule = net_adapt.Schedule(
+        settings.short_steps, settings.short_rate, settings.first, settings.decay, settings.multiple
+    )
     while True:
-        subject = kind.subject(now.left)
-        cost, budget, shown = kind.macs, settings.macs, "{:,.0f} MACs"
+        groups = prunable.groups(trained.remaining)
+        cost, budget, shown = prunable.macs, settings.macs, "{:,.0f} MACs"
         try:
             if ms is not None:
-                note("narrow: the parts are timed at a few widths")
-                cost, budget = _milliseconds(kind, subject, shape, settings, ms)
+                log("narrow: the parts are timed at a few widths")
+                cost, budget = _milliseconds(task, groups, ms)
                 shown = "{:.4g} ms predicted"
             fitted = net_adapt.network(
-                subject, now.weights, now.stats, cost=cost, budget=budget,
-                train=batches, valid=judges, steps=settings.short_steps,
-                learning_rate=settings.short_rate, first=settings.first,
-                decay=settings.decay, multiple=settings.multiple,
-                told=lambda step, shown=shown: note(
+                net_adapt.Pretrained(groups, trained.weights, trained.stats),
+                cost=cost, budget=budget, train=train, valid=valid, schedule=schedule,
+                on_step=lambda step, shown=shown: log(
                     f"narrow: {step.part} to {step.width} channels, {shown.format(step.cost)}, "
                     f"{step.score:.1%} of the held-out images"
                 ),
@@ -245,43 +238,39 @@ def _narrowed(
                 f"network takes {ms:.3g} ms. Give a higher one, or a smaller --multiple."
             )
         steps = [*steps, *fitted.steps]
-        now = Trained(fitted.left, fitted.weights, fitted.stats)
+        trained = Trained(fitted.remaining, fitted.weights, fitted.stats)
         if ms is not None:
-            ms = timed(now)
-            note(f"narrow: {ms:.3g} ms on this device, wanted {settings.target_ms:.3g}")
+            ms = timed(trained)
+            log(f"narrow: {ms:.3g} ms on this device, wanted {settings.target_ms:.3g}")
         done = ms is None or ms <= settings.target_ms
-        yield Kept(now, steps, done)
+        yield NarrowingState(trained, steps, done)
         if done:
             return
 
 
-def _milliseconds(
-    kind: Kind,
-    subject: PrunableNetwork,
-    shape: tuple[int, int, int],
-    settings: NarrowSettings,
-    ms: float,
-) -> tuple[Callable[[Any], float], float]:
-    """(what is left -> milliseconds, how many of them to go to first). Raises BudgetError."""
-    table = width_table.measured(subject, shape, settings.multiple)
-    budget = width_table.budget(table, min(MOST, settings.target_ms / ms))
-    if budget >= table.whole_ms:
+def _milliseconds(task: NarrowTask, groups: Any, ms: float) -> tuple[Callable[[Any], float], float]:
+    """(what remains -> milliseconds, how many of them to go to first). Raises BudgetError."""
+    timed = width_table.measured(groups, task.image, task.settings.multiple)
+    budget = width_table.budget(timed, min(MAX_STEP, task.settings.target_ms / ms))
+    if budget >= timed.whole_ms:
         raise net_adapt.BudgetError("No part is faster at any width.")
-    return lambda left: width_table.milliseconds(table, kind.widths(left)), budget
+    widths = task.prunable.widths
+    return lambda remaining: width_table.milliseconds(timed, widths(remaining)), budget
 
 
-def _batches(
-    settings: NarrowSettings, recipe: Recipe, learn: data.DataSet
+def _train_batches(
+    settings: NarrowSettings, training: retrain.TrainingTask
 ) -> Callable[[int], Batch]:
-    augment = training.augmentation(recipe, learn)
-    draw = jax.jit(data.make_batch(learn.mean, learn.std, augment, recipe.batch_size))
-    images, key = data.to_device(learn.train), jax.random.key(settings.seed)
+    dataset, recipe = training.dataset, training.recipe
+    augment = retrain.augmentation(recipe, dataset)
+    draw = jax.jit(data.make_batch(dataset.mean, dataset.std, augment, recipe.batch_size))
+    images, key = data.to_device(dataset.train), jax.random.key(settings.seed)
     return lambda i: draw(images, key, i)
 
 
-def _judges(found: data.DataSet) -> Batch:
-    inputs = data.normalise(jnp.asarray(found.valid.inputs), found.mean, found.std)
-    return Batch(inputs, jnp.asarray(found.valid.labels))
+def _valid_batch(dataset: data.DataSet) -> Batch:
+    inputs = data.normalise(jnp.asarray(dataset.valid.inputs), dataset.mean, dataset.std)
+    return Batch(inputs, jnp.asarray(dataset.valid.labels))
 
 
 def _report(folder: Path, summary: dict[str, Any]) -> list[str]:
@@ -292,7 +281,7 @@ def _report(folder: Path, summary: dict[str, Any]) -> list[str]:
         for name, row in (("whole", summary["whole"]), ("narrowed, tuned", summary["tuned"]))
     ]  # fmt: skip
     shown = table.TextTable(("network", "test accuracy", "parameters", "MACs", "latency"), rows)
-    line = said(summary)
+    line = verdict_line(summary)
     _picture(folder, summary)
     run.write_text(
         folder / REPORT,
@@ -303,8 +292,8 @@ def _report(folder: Path, summary: dict[str, Any]) -> list[str]:
     return [*table.text(shown).splitlines(), line, f"report: {folder / REPORT}"]
 
 
-def said(summary: dict[str, Any]) -> str:
-    """Target and verdict in a line."""
+def verdict_line(summary: dict[str, Any]) -> str:
+    """The budget, and whether it is met, in a line."""
     target, tuned = summary["target"], summary["tuned"]
     word = "it holds" if target["holds"] else "it DOES NOT HOLD"
     if "macs" in target:
@@ -313,7 +302,7 @@ def said(summary: dict[str, Any]) -> str:
     word += "" if target["holds"] else "; is the device busy?"
     return (
         f"target: {target['ms']:.4g} ms; measured after tuning {tuned['latency_ms']:.4g} ms "
-        f"({off:+.1%}, {constrained_selection.HOLDS:.0%} above are allowed): {word}"
+        f"({off:+.1%}, {TOLERANCE:.0%} above are allowed): {word}"
     )
 
 

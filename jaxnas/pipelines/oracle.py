@@ -1,7 +1,6 @@
 """`jaxnas oracle`: what a cell of a tabular benchmark really scores."""
 
 import json
-
 from typing import Any
 
 from jaxnas.evaluators import tabular

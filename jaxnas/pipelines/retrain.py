@@ -35,7 +35,7 @@ FIGURES = (
 )
 
 
-class Task(NamedTuple):
+class TrainingTask(NamedTuple):
     """What is trained, how, and on what."""
 
     space: SearchSpace
@@ -46,7 +46,7 @@ class Task(NamedTuple):
     start: tuple[Weights, Stats] | None = None  # to begin with; None: drawn by `seed`
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """A training that may have been begun before."""
 
     net: Network
@@ -73,7 +73,7 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     dataset = setup.load(settings.source)
     shape = dataset.train.inputs.shape[1:]
     recipe = recipes.resolved(settings.recipe, space, shape)
-    task = Task(space, genotype, recipe, settings.seed, dataset)
+    task = TrainingTask(space, genotype, recipe, settings.seed, dataset)
     check(task)
     size = count.size(network(task), shape)
     cells = f"{recipe.cells} cells, " if recipe.cells else ""
@@ -112,7 +112,7 @@ def augment(dataset: data.DataSet, pad: int, flip: bool, cutout: int) -> data.au
     return data.augment.chain(*parts) if parts else data.augment.none()
 
 
-def network(task: Task) -> Network:
+def network(task: TrainingTask) -> Network:
     """The network that a resolved recipe makes of a genotype."""
     recipe = task.recipe
     return task.space.network(
@@ -125,7 +125,7 @@ def network(task: Task) -> Network:
     )
 
 
-def check(task: Task) -> None:
+def check(task: TrainingTask) -> None:
     """Raises ValueError where a resolved recipe cannot train a genotype on these images.
 
     Nothing is computed: call it before a search whose cell is to be trained so.
@@ -138,7 +138,7 @@ def check(task: Task) -> None:
     data.steps_per_epoch(len(dataset.train.labels) + len(dataset.valid.labels), batch_size)
 
 
-def plan(task: Task, mode: str | None = None) -> Plan:
+def plan(task: TrainingTask, mode: str | None = None) -> TrainingPlan:
     """How a task is trained, and what its folder records."""
     recipe, dataset = task.recipe, task.dataset
     net = network(task)
@@ -158,11 +158,11 @@ def plan(task: Task, mode: str | None = None) -> Plan:
     )
     trainer = training.trainer(net, hyperparameters, steps_per_epoch)
     record = run.record(settings, execution, dataset.digest)
-    return Plan(net, trainer, steps_per_epoch, execution, record)
+    return TrainingPlan(net, trainer, steps_per_epoch, execution, record)
 
 
 def train(
-    task: Task,
+    task: TrainingTask,
     folder: Path,
     *,
     title: str,
@@ -210,7 +210,7 @@ def train(
         return result
 
 
-def trained(task: Task, folder: Path, mode: str | None = None) -> tuple[Weights, Stats]:
+def trained(task: TrainingTask, folder: Path, mode: str | None = None) -> tuple[Weights, Stats]:
     """The weights that `train` tested in the end, and the statistics. Raises CheckpointError."""
     trainer, record = plan(task, mode).trainer, plan(task, mode).record
     image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)

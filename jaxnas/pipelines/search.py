@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,10 +34,10 @@ NOT_FINGERPRINTED = [
 ]  # fmt: skip
 
 
-class Task(NamedTuple):
+class SearchRun(NamedTuple):
     """All that a run's settings come to; every refusal is behind it."""
 
-    search: search_stages.Task
+    search: search_stages.SearchTask
     predictors: Predictors | None
     job: run.Run
     truth: Callable[[Genotype], Any] | None  # what a genotype really scores, where that is known
@@ -76,7 +76,7 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
     return folder
 
 
-def resolve(asked: SearchSettings, console: rich.console.Console) -> Task:
+def resolve(asked: SearchSettings, console: rich.console.Console) -> SearchRun:
     """All that the settings come to. Raises ValueError for what cannot be; nothing is written."""
     settings = searches.resolved(asked, registry.get(asked.space))
     predictors = constraints.load_predictors(settings)
@@ -96,10 +96,8 @@ def resolve(asked: SearchSettings, console: rich.console.Console) -> Task:
         recipe = dataclasses.replace(recipe, reductions=settings.reductions)
     recipe = recipes.resolved(recipe, space, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
-    limits = constraints.of_settings(
-        predictors, settings, space, shape, len(dataset.class_names)
-    )
-    search = search_stages.Task(settings, space, dataset, limits)
+    limits = constraints.of_settings(predictors, settings, space, shape, len(dataset.class_names))
+    search = search_stages.SearchTask(settings, space, dataset, limits)
     search_stages.check(search)
     retrain.check(_retraining(search, search_stages.random_genotype(space, 0)))
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
@@ -111,7 +109,7 @@ def resolve(asked: SearchSettings, console: rich.console.Console) -> Task:
     record = run.record(fingerprinted, execution, dataset.digest)
     job = run.Run(folder, record, execution, setup.checkpoints(settings.place), console)
     again = command("jaxnas search", asked, SearchSettings())
-    return Task(search, predictors, job, _truth(settings, space), again)
+    return SearchRun(search, predictors, job, _truth(settings, space), again)
 
 
 def name(settings: SearchSettings) -> str:
@@ -137,7 +135,7 @@ def _truth(settings: SearchSettings, space: SearchSpace) -> Callable[[Genotype],
     return functools.partial(benchmark.query, benchmark.load(benchmark.locate(settings.table)))
 
 
-def _announce(task: Task, log: Callable[[str], None]) -> None:
+def _announce(task: SearchRun, log: Callable[[str], None]) -> None:
     settings, dataset = task.search.settings, task.search.dataset
     order = f", {settings.order} order" if settings.order in ("first", "exact") else ""
     order = ", finite differences" if settings.order == "finite-difference" else order
@@ -155,9 +153,9 @@ def _announce(task: Task, log: Callable[[str], None]) -> None:
     log(f"everything goes to {task.job.folder}")
 
 
-def _searched(task: Task, log: Callable[[str], None]) -> Genotype:
+def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:
     """The genotype: read where the search is over, else searched for and written."""
-    folder, (settings, space, dataset, limits) = task.job.folder, task.search
+    folder, (settings, space, dataset, _) = task.job.folder, task.search
     if (folder / GENOTYPE).exists():
         log("search: done before")
         return genotypes.read(folder / GENOTYPE)
@@ -172,7 +170,7 @@ def _searched(task: Task, log: Callable[[str], None]) -> Genotype:
     return genotype
 
 
-def _retrained(task: Task, genotype: Genotype) -> dict[str, Any]:
+def _retrained(task: SearchRun, genotype: Genotype) -> dict[str, Any]:
     """The summary: the genotype and random ones, trained alike."""
     settings, job = task.search.settings, task.job
     # Runs of other seeds compare with other cells.
@@ -205,8 +203,8 @@ def _retrained(task: Task, genotype: Genotype) -> dict[str, Any]:
     return record | {"command": task.command, "resume": f"{task.command} --resume"}
 
 
-def _retraining(search: search_stages.Task, genotype: Genotype) -> retrain.Task:
+def _retraining(search: search_stages.SearchTask, genotype: Genotype) -> retrain.TrainingTask:
     settings = search.settings
-    return retrain.Task(
+    return retrain.TrainingTask(
         search.space, genotype, settings.retrain, settings.seed, search.dataset
     )

@@ -42,7 +42,7 @@ FIGURES = (
 )
 
 
-class Task(NamedTuple):
+class SearchTask(NamedTuple):
     """What is searched, how, and on what."""
 
     settings: SearchSettings  # resolved
@@ -51,7 +51,7 @@ class Task(NamedTuple):
     constraints: Sequence[Constraint] = ()  # on what architectures are expected to cost
 
 
-class Plan(NamedTuple):
+class SearchPlan(NamedTuple):
     """The program of a method, and how its gates become a genotype."""
 
     program: Program
@@ -86,7 +86,7 @@ class Compiled(NamedTuple):
     stage: Stage  # the first of them; kept, as it is known by the identity of its parts
 
 
-def plan(task: Task) -> Plan:
+def plan(task: SearchTask) -> SearchPlan:
     """The program that resolved settings ask for. Raises ValueError for what the method refuses."""
     settings, space = task.settings, task.space
     steps_per_epoch = data.steps_per_epoch(len(task.dataset.train.labels), settings.batch_size)
@@ -103,7 +103,7 @@ def plan(task: Task) -> Plan:
     perturbation = settings.select == "perturbation"
     program = methods.program(settings.method, context, chosen, perturbation)
     of_method = methods.get(settings.method).discretise(space, chosen)
-    return Plan(program, of_method or space.discretise)
+    return SearchPlan(program, of_method or space.discretise)
 
 
 def method_settings(settings: SearchSettings) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def random_genotype(space: SearchSpace, seed: int) -> Genotype:
     return space.discretise(space.choices, gates)
 
 
-def supernet(task: Task, stage: Stage | None = None) -> Supernet:
+def supernet(task: SearchTask, stage: Stage | None = None) -> Supernet:
     """The search network that resolved settings ask for, in a stage of its program."""
     settings = task.settings
     sizes = {
@@ -147,7 +147,7 @@ def supernet(task: Task, stage: Stage | None = None) -> Supernet:
     return task.space.supernet(choices, **sizes | changes)
 
 
-def check(task: Task) -> None:
+def check(task: SearchTask) -> None:
     """Raises ValueError for what the first stage of a search cannot be; nothing is computed.
 
     Call it before a folder is claimed, which would hold the settings that cannot be.
@@ -157,7 +157,7 @@ def check(task: Task) -> None:
     stage.method(supernet(task, stage), epochs=stage.epochs, steps_per_epoch=steps)
 
 
-def search(task: Task, augment: data.augment.Augment, job: run.Run) -> SearchResult:
+def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> SearchResult:
     """Searches to the end, from wherever `job.folder`, which is claimed, was left.
 
     What architectures are expected to cost is held below the constraints; each epoch records it.
@@ -189,7 +189,7 @@ def search(task: Task, augment: data.augment.Augment, job: run.Run) -> SearchRes
 
 
 def _run_stage(
-    task: Task,
+    task: SearchTask,
     stage: Stage,
     number: int,
     compiled: Compiled,
@@ -236,7 +236,7 @@ def _run_stage(
     return StageResult(outcome.state, gates, evaluate, net, batch), outcome
 
 
-def _compiled(task: Task, stage: Stage, batches: Batches, mode: str) -> Compiled:
+def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Compiled:
     settings, dataset = task.settings, task.dataset
     net = supernet(task, stage)
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)

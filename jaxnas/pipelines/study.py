@@ -12,7 +12,7 @@ import jax
 import rich.console
 
 from jaxnas import run
-from jaxnas.methods import registry as methods
+from jaxnas.methods import registry
 from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.run import progress
 
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 def refuse(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) -> None:
     """Raises ValueError for a name that is no method, for repetitions, and for stray words."""
-    known = (*methods.names(), *VARIANTS)
+    known = (*registry.names(), *VARIANTS)
     for name in methods:
         if name not in known:
             raise ValueError(f"No method is called {name!r}; there are {', '.join(known)}.")
@@ -57,7 +57,7 @@ def asked(name: str, words: Sequence[str], **settings: Any) -> SearchSettings:
     epochs = settings.get("epochs")
     if name == "random" and epochs and not any(word.startswith("cells=") for word in own):
         preset = settings.get("preset", "quick")
-        cells = methods.resolve("random", preset, {}, own)["cells"]
+        cells = registry.resolve("random", preset, {}, own)["cells"]
         own += (f"cells={max(k for k in range(1, cells + 1) if epochs % k == 0)}",)
     return SearchSettings(**{**settings, **VARIANTS.get(name, {"method": name}), "set": own})
 

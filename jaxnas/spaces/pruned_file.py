@@ -4,10 +4,11 @@ Mobile networks are chains: see `mobile_file`.
 """
 
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxnas.core.types import Network
-from jaxnas.spaces import genotype, registry
+from jaxnas.spaces import genotype
 from jaxnas.spaces.genotype import Genotype
 
 
@@ -24,9 +25,13 @@ class PrunedNetwork(NamedTuple):
     reductions: tuple[int, ...] | None
 
 
-def network(found: PrunedNetwork, classes: int) -> Network:
-    """Its network. Raises as `registry.of_genotype` and the networks of the space do."""
-    return registry.of_genotype(found.genotype).network(
+# genotype -> `SearchSpace.network`: `registry.network_of`, say
+NetworkOf = Callable[[Genotype], Callable[..., Network]]
+
+
+def network(found: PrunedNetwork, network_of: NetworkOf, classes: int) -> Network:
+    """Its network. Raises as `network_of` and the networks of the space do."""
+    return network_of(found.genotype)(
         found.genotype, features=2, cells=found.cells, classes=classes,
         reductions=found.reductions, auxiliary=False, widths=found.widths,
     )  # fmt: skip
@@ -38,8 +43,8 @@ def to_json(found: PrunedNetwork) -> str:
     return json.dumps({"jaxnas_narrowed": 1} | fields, indent=1) + "\n"
 
 
-def from_json(text: str) -> PrunedNetwork:
-    """The narrowed network of `to_json`, exactly. Raises NarrowedError."""
+def from_json(text: str, network_of: NetworkOf) -> PrunedNetwork:
+    """The narrowed network of `to_json`, exactly. Raises PrunedFileError."""
     try:
         fields = json.loads(text)
         if fields.pop("jaxnas_narrowed") != 1:
@@ -49,7 +54,7 @@ def from_json(text: str) -> PrunedNetwork:
         if fields["reductions"] is not None:
             fields["reductions"] = tuple(map(_whole, fields["reductions"]))
         found = PrunedNetwork(**fields)
-        network(found, classes=2)
+        network(found, network_of, classes=2)
     except PrunedFileError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -1,19 +1,20 @@
 """Narrower networks of cells and of paths through a grid, each cell with a width of its own."""
 
+import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas.core.types import Network
-from jaxnas.nets import channel_groups, count, functional
+from jaxnas.nets import channel_groups, count
 from jaxnas.nets.channel_groups import ChannelMasks, PrunableNetwork
-from jaxnas.spaces.darts import network as darts_network
+from jaxnas.spaces import pruned_file
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.hypercuboid import network as hypercuboid_network
-from jaxnas.spaces.nasbench201 import network as nasbench201_network
+from jaxnas.spaces.search_space import Prunable
 
 Widths = tuple[int, ...]
 
@@ -80,29 +81,47 @@ def counter(
     return macs
 
 
-def named(
-    family: str,
+def of_cells(
+    network: Callable[..., Network],
+    named: Callable[..., Named],
     genotype: Genotype,
-    features: int,
-    cells: int | None,
-    reductions: Sequence[int] | None,
-) -> Named:
-    """The widths of the network that `features` alone would make."""
-    if family == "grid":
-        return _path(genotype, features)
-    if family == "nasbench201":
-        widths = nasbench201_network.widths_of(features)
-        return Named(widths, tuple(f"stage_{i}" for i in range(len(widths))))
-    halved = functional.default_reductions(cells) if reductions is None else reductions
-    widths = darts_network.widths_of(features, cells, halved)
-    return Named(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
+    recipe: Any,
+    image: tuple[int, int, int],
+    classes: int,
+) -> Prunable:
+    """How channels are taken from the network of a genotype.
 
+    `network` is the space's; `named(genotype, features, cells, reductions)` gives the widths that
+    `features` alone would make. `recipe` has the sizes of the network: features, cells, reductions
+    and auxiliary.
+    """
+    whole = named(genotype, recipe.features, recipe.cells, recipe.reductions)
 
-def _path(genotype: Genotype, features: int) -> Named:
-    """A pool passes its channels on where the width stays, and has a convolution where not."""
-    widths, names, unequal = hypercuboid_network.widths_of(genotype, features), ["stem"], []
-    for i, (_, _, op) in enumerate(genotype.cells["grid"].edges):
-        pools, stays = "pool" in op, widths[i] == widths[i + 1]
-        names.append(names[-1] if pools and stays else f"layer_{i}")
-        unequal += [(i, i + 1)] if pools and not stays else []
-    return Named(widths, tuple(names), tuple(unequal))
+    def of_widths(widths: Widths) -> Network:
+        return network(
+            genotype, features=recipe.features, cells=recipe.cells, classes=classes,
+            reductions=recipe.reductions, auxiliary=recipe.auxiliary > 0, widths=widths,
+        )  # fmt: skip
+
+    @functools.cache
+    def groups(widths: Widths) -> PrunableNetwork:
+        images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
+        return subject(of_widths, whole._replace(widths=widths), images)
+
+    def narrowest(multiple: int) -> Widths | None:
+        parts = groups(whole.widths).parts
+        kept = {name: np.arange(part.width) < multiple for name, part in parts.items()}
+        return groups(whole.widths).left(kept)
+
+    record = pruned_file.PrunedNetwork(genotype, whole.widths, recipe.cells, recipe.reductions)
+    return Prunable(
+        whole.widths,
+        of_widths,
+        groups,
+        counter(groups(whole.widths), whole, image),
+        narrowest,
+        lambda widths: dict(zip(whole.names, widths, strict=True)),
+        "narrowed.json",
+        lambda widths: pruned_file.to_json(record._replace(widths=widths)),
+        lambda text: pruned_file.from_json(text, lambda genotype: network).widths,
+    )

@@ -65,7 +65,7 @@ class Prunable(NamedTuple):
     from_text: Callable[[str], Any]
 
 
-class Sizes(NamedTuple):
+class PresetSizes(NamedTuple):
     """The sizes of a preset; None: the preset has none for this space."""
 
     search: Mapping[str, int] | None  # "cells", "features"
@@ -100,7 +100,7 @@ class SearchSpace(NamedTuple):
     distribution: ArchDistribution  # of the networks that gates mean
     # size -> each candidate where it stands
     layers: Callable[[NetworkSize], Iterator[LayerSpec]]
-    sizes: Mapping[str, Sizes]  # by preset
+    sizes: Mapping[str, PresetSizes]  # by preset
     campaign_cells: int  # of a campaign's networks by default
     ignores: Mapping[str, frozenset[str]]  # command -> flags without effect on this space
     supports: frozenset[str]  # what methods may need: see methods/entry

@@ -15,7 +15,14 @@ from jaxnas.hardware.predict import fit
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.strategies import selection_record, strategy
-from jaxnas.strategies.selection_record import MS, TOLERANCE, Measure, Problem, State, is_satisfied
+from jaxnas.strategies.selection_record import (
+    MS,
+    TOLERANCE,
+    Measure,
+    SelectionProblem,
+    SelectionState,
+    is_satisfied,
+)
 from jaxnas.strategies.strategy import Strategy
 
 # Relative: a predictor that is farther off is fitted again.
@@ -32,7 +39,7 @@ class Selected(NamedTuple):
 
 
 def select(
-    problem: Problem,
+    problem: SelectionProblem,
     evaluator: Evaluator,
     *,
     measure: Measure | None = None,
@@ -68,7 +75,7 @@ def select(
 
 
 def constrained_selection(
-    problem: Problem, evaluator: Evaluator, log: Callable[[str], None]
+    problem: SelectionProblem, evaluator: Evaluator, log: Callable[[str], None]
 ) -> Strategy:
     """Asks for the networks to measure, and is told their milliseconds: see `select`.
 
@@ -76,16 +83,16 @@ def constrained_selection(
     """
     pool, latency = problem.pool, problem.latency
 
-    def init() -> State:
+    def init() -> SelectionState:
         costs = {c.cost.quantity: c.cost.of_genomes(pool.genomes) for c in problem.constraints}
         if latency is not None:
             costs[MS] = _as_measured(problem, costs[MS])
             aim = latency.aim
             if not np.any((costs[MS] <= aim) & (costs[MS] >= (1 - TOLERANCE) * aim)):
                 log(f"target: no network is known within {TOLERANCE:.0%} below {aim:.4g} ms")
-        return State(costs, {}, {}, problem.predictor)
+        return SelectionState(costs, {}, {}, problem.predictor)
 
-    def ask(state: State, count: int) -> np.ndarray:
+    def ask(state: SelectionState, count: int) -> np.ndarray:
         try:
             order = ranked(problem, state, evaluator)
         except ConstraintError:
@@ -98,7 +105,9 @@ def constrained_selection(
             log(f"target: {len(state.measured)} networks were measured, and none nearer is known")
         return pool.genomes[rows]
 
-    def tell(state: State, genomes: np.ndarray, results: Mapping[str, Any]) -> State:
+    def tell(
+        state: SelectionState, genomes: np.ndarray, results: Mapping[str, Any]
+    ) -> SelectionState:
         row_of = {tuple(row): i for i, row in enumerate(pool.genomes)}
         rows, slower = [row_of[tuple(row)] for row in genomes], results["slower"]
         ms = results["latency_ms"]
@@ -126,7 +135,7 @@ def constrained_selection(
     return Strategy(init, ask, tell, is_done)
 
 
-def ranked(problem: Problem, state: State, evaluator: Evaluator) -> list[int]:
+def ranked(problem: SelectionProblem, state: SelectionState, evaluator: Evaluator) -> list[int]:
     """The shortlist, the most accurate on shared weights first; of equal ones the likelier."""
     rows = shortlist(problem, state)
     accuracy = evaluator.evaluate(problem.pool.genomes[rows])["accuracy"]
@@ -134,7 +143,7 @@ def ranked(problem: Problem, state: State, evaluator: Evaluator) -> list[int]:
     return sorted(rows, key=lambda i: (-score[i], -problem.pool.log_probability[i]))
 
 
-def shortlist(problem: Problem, state: State) -> list[int]:
+def shortlist(problem: SelectionProblem, state: SelectionState) -> list[int]:
     """Rows of the pool: the likeliest within 5 % below their aims, then the nearest below.
 
     How near a network is, its cost nearest to an aim says; measured milliseconds count in the
@@ -164,7 +173,7 @@ def shortlist(problem: Problem, state: State) -> list[int]:
     return [int(i) for i in (*near, *further)]
 
 
-def _as_measured(problem: Problem, ms: np.ndarray) -> np.ndarray:
+def _as_measured(problem: SelectionProblem, ms: np.ndarray) -> np.ndarray:
     """Milliseconds of the pool, where the campaign measured a network its own."""
     if problem.campaign is None:
         return ms
@@ -180,7 +189,7 @@ def _as_measured(problem: Problem, ms: np.ndarray) -> np.ndarray:
     return ms
 
 
-def _refitted(problem: Problem, state: State) -> Predictor:
+def _refitted(problem: SelectionProblem, state: SelectionState) -> Predictor:
     rows, campaign = list(state.measured), problem.campaign
     return fit.fit(
         campaign.space.genome.space,
@@ -191,7 +200,7 @@ def _refitted(problem: Problem, state: State) -> Predictor:
     )
 
 
-def _merit(problem: Problem, state: State, row: int, accuracy: float) -> tuple:
+def _merit(problem: SelectionProblem, state: SelectionState, row: int, accuracy: float) -> tuple:
     """Least first: satisfied from below, satisfied from above, is below, is above."""
     off = state.measured[row] / problem.latency.limit - 1
     if is_satisfied(problem, state, row):

@@ -2,7 +2,7 @@
 
 Yang et al. 2018, https://arxiv.org/abs/1804.03230, algorithm 1. At every step each part of the
 network is narrowed until the step's share of the cost is saved, tuned for a short time, and the
-narrowed network that judges best is kept. Thoroughly tuning the last one is the caller's.
+narrowed network that scores best is kept. Thoroughly tuning the last one is the caller's.
 """
 
 import math
@@ -19,7 +19,7 @@ from jaxnas.nets import channel_groups
 from jaxnas.nets.channel_groups import ChannelMasks, PrunableNetwork
 
 # Below this share of the first cost a step is no step.
-LEAST_SHARE = 1e-4
+MIN_SHARE = 1e-4
 
 
 class BudgetError(ValueError):
@@ -58,11 +58,11 @@ def adapt(
     first: float = 0.03,
     decay: float = 0.96,
     multiple: int = 1,
-    told: Callable[[Step], None] = lambda step: None,
+    on_step: Callable[[Step], None] = lambda step: None,
 ) -> tuple[Any, list[Step]]:
     """(the network within `budget`, the steps to it), every step strictly cheaper than the last.
 
-    `told` hears of each step that is kept; widths that are tried are multiples of `multiple`.
+    `on_step` is called with each step that is kept; widths are tried in multiples of `multiple`.
 
     The first step saves the share `first` of the cost, each next one `decay` times as much, the
     last as much as is missing; where no part can save it alone, half of it is tried (ours). Both
@@ -83,11 +83,11 @@ def adapt(
         )
     saving, steps = first * start, []
     while now > budget:
-        goal = max(now - saving, budget)
-        proposals = _proposals(net, how, goal, multiple)
+        limit = max(now - saving, budget)
+        proposals = _proposals(net, how, limit, multiple)
         if not proposals:
             saving = min(saving, now - budget) / 2
-            if saving < LEAST_SHARE * start:
+            if saving < MIN_SHARE * start:
                 raise BudgetError(
                     f"No part can lose more channels at a cost of {now:g}: a budget of {budget:g} "
                     "cannot be met."
@@ -98,13 +98,13 @@ def adapt(
         cost = how.cost(net)
         assert cost < now
         steps.append(Step(part, width, cost, how.score(net)))
-        told(steps[-1])
+        on_step(steps[-1])
         now, saving = cost, saving * decay
     return net, steps
 
 
-def _proposals(net: Any, how: Narrowing, goal: float, multiple: int) -> list[tuple[str, int, Any]]:
-    """Every part by itself as wide as the goal allows, where it allows any width."""
+def _proposals(net: Any, how: Narrowing, limit: float, multiple: int) -> list[tuple[str, int, Any]]:
+    """Every part by itself as wide as the limit allows, where it allows any width."""
     found = []
     for part, width in how.widths(net).items():
         low, high, best = 1, (width - 1) // multiple, None
@@ -114,7 +114,7 @@ def _proposals(net: Any, how: Narrowing, goal: float, multiple: int) -> list[tup
             if other is None:  # a single width that cannot be: look on below
                 other = how.narrowed(net, part, (middle - 1) * multiple) if middle > low else None
                 middle -= 1
-            if other is not None and how.cost(other) <= goal:
+            if other is not None and how.cost(other) <= limit:
                 best, low = (part, middle * multiple, other), middle + 1
             else:
                 high = middle - 1
@@ -123,133 +123,161 @@ def _proposals(net: Any, how: Narrowing, goal: float, multiple: int) -> list[tup
     return found
 
 
-class Narrow(NamedTuple):
-    """A network on the way: zeros stand where channels went."""
+class Pretrained(NamedTuple):
+    """A network that can be narrowed, with trained weights."""
 
-    kept: ChannelMasks
+    groups: PrunableNetwork
     weights: Weights
     stats: Stats
 
 
-class Fitted(NamedTuple):
-    """What is left, as `Subject.left` says it, with the weights of its network."""
+class Schedule(NamedTuple):
+    """How proposals are tuned, and how much each step saves: see `adapt`."""
 
-    left: Any
+    steps: int = 20  # of SGD, for each proposal
+    learning_rate: float = 0.01
+    first: float = 0.03
+    decay: float = 0.96
+    multiple: int = 1
+
+
+class Fitted(NamedTuple):
+    """What remains, as `PrunableNetwork.left` names it, with the weights of its network."""
+
+    remaining: Any
     weights: Weights
     stats: Stats
     steps: list[Step]
 
 
+class Masked(NamedTuple):
+    """A network on the way: zeros stand where channels went."""
+
+    masks: ChannelMasks
+    weights: Weights
+    stats: Stats
+
+
 def network(
-    subject: PrunableNetwork,
-    weights: Weights,
-    stats: Stats,
+    pretrained: Pretrained,
     *,
     cost: Callable[[Any], float],
     budget: float,
     train: Callable[[int], Batch],
     valid: Batch,
-    steps: int = 20,
-    learning_rate: float = 0.01,
-    first: float = 0.03,
-    decay: float = 0.96,
-    multiple: int = 1,
-    told: Callable[[Step], None] = lambda step: None,
+    schedule: Schedule = Schedule(),  # noqa: B008, a tuple of numbers
+    on_step: Callable[[Step], None] = lambda step: None,
 ) -> Fitted:
     """A trained network narrowed into a budget.
 
-    `cost(left)` is in the units of the budget: multiply-accumulates, or a prediction or
-    measurement in milliseconds. `train(i)` is a training batch; each proposal is tuned for `steps`
-    of them by SGD, always the same ones; `valid` judges accuracy by running statistics, ties
-    going to the lower loss. One compiled program tunes all widths. `told` hears of each step that
-    is kept. Raises ValueError as `adapt`, for no steps, for a tuning that diverges, and for a
-    network that computes something else without channels that are zero.
+    `cost(remaining)` is in the units of the budget: multiply-accumulates, or a prediction or
+    measurement in milliseconds. `train(i)` is a training batch; each proposal is tuned for
+    `schedule.steps` of them by SGD, always the same ones; `valid` decides by accuracy with running
+    statistics, ties going to the lower loss. One compiled program tunes all widths. `on_step` is
+    called with each step that is kept. Raises ValueError as `adapt`, for no steps, for a tuning
+    that diverges, and for a network that computes something else without channels that are zero.
     """
-    if steps < 1 or not learning_rate > 0:
+    if schedule.steps < 1 or not schedule.learning_rate > 0:
         raise ValueError(
-            f"A short tuning has steps >= 1 at a rate above 0, not {steps} at {learning_rate}."
+            f"A short tuning has steps >= 1 at a rate above 0, not {schedule.steps} at "
+            f"{schedule.learning_rate}."
         )
-    net, known = subject.net, subject.parts
-    tx = optax.sgd(learning_rate, momentum=0.9)
-
-    def loss(weights, stats, batch: Batch, key):
-        (logits, _), stats = net.apply(weights, stats, batch.inputs, key, None)
-        return _entropy(logits, batch), stats
-
-    @jax.jit
-    def learn(weights, stats, opt, left, batch: Batch, key):
-        slope, stats = jax.grad(loss, has_aux=True)(weights, stats, batch, key)
-        updates, opt = tx.update(jax.tree.map(jnp.multiply, slope, left), opt, weights)
-        return optax.apply_updates(weights, updates), stats, opt
-
-    @jax.jit
-    def judge(weights, stats, batch: Batch):
-        logits = net.infer(weights, stats, batch.inputs)
-        right = jnp.mean(jnp.argmax(logits, -1) == batch.labels)
-        return right, _entropy(logits, batch)
-
-    def zeroed(state: Narrow) -> tuple[Narrow, Weights]:
-        left = channel_groups.weight_masks(known, state.kept, state.weights)
-        return state._replace(weights=jax.tree.map(jnp.multiply, state.weights, left)), left
-
-    def narrowed(state: Narrow, part: str, width: int) -> Narrow | None:
-        kept = channel_groups.largest_filters(known[part], state.kept[part], state.weights, width)
-        if kept is None:
-            return None
-        other = state._replace(kept={**state.kept, part: kept})
-        return None if subject.left(other.kept) is None else other
-
-    def tuned(state: Narrow) -> Narrow:
-        (kept, weights, stats), left = zeroed(state)
-        opt, key = tx.init(weights), jax.random.key(0)
-        for i in range(steps):
-            weights, stats, opt = learn(
-                weights, stats, opt, left, train(i), jax.random.fold_in(key, i)
-            )
-        return Narrow(kept, weights, stats)
-
-    def score(state: Narrow) -> tuple[float, float]:
-        right, entropy = map(float, judge(state.weights, state.stats, valid))
-        # What diverged comes last.
-        sound = math.isfinite(entropy) and _finite(state.weights)
-        return (right, -entropy) if sound else (-1.0, -math.inf)
-
-    how = Narrowing(
-        widths=lambda state: {name: int(kept.sum()) for name, kept in state.kept.items()},
-        narrowed=narrowed,
-        cost=lambda state: float(cost(subject.left(state.kept))),
-        tuned=tuned,
-        score=score,
-    )
-    start = Narrow(channel_groups.all_channels(known), weights, stats)
+    groups, weights, stats = pretrained
+    start = Masked(channel_groups.all_channels(groups.parts), weights, stats)
     # Before hours are spent on it: with two channels less wherever that can be.
-    tried = start
-    for name, part in known.items():
-        less = narrowed(tried, name, part.width - 2) if part.width >= 4 else None
-        tried = less or tried
-    _cut(subject, zeroed(tried)[0], valid)
+    narrower = start
+    for name, part in groups.parts.items():
+        less = _narrowed(groups, narrower, name, part.width - 2) if part.width >= 4 else None
+        narrower = less or narrower
+    _cut(groups, _zeroed(groups, narrower)[0], valid)
+    how = Narrowing(
+        widths=lambda state: {name: int(mask.sum()) for name, mask in state.masks.items()},
+        narrowed=lambda state, part, width: _narrowed(groups, state, part, width),
+        cost=lambda state: float(cost(groups.left(state.masks))),
+        tuned=_tuning(groups, train, schedule),
+        score=_scoring(groups, valid),
+    )
     accuracy = lambda step: step._replace(score=step.score[0])
-    state, taken = adapt(
+    state, steps = adapt(
         start,
         how,
         budget,
-        first=first,
-        decay=decay,
-        multiple=multiple,
-        told=lambda step: told(accuracy(step)),
+        first=schedule.first,
+        decay=schedule.decay,
+        multiple=schedule.multiple,
+        on_step=lambda step: on_step(accuracy(step)),
     )
-    slim = _cut(subject, state, valid)
-    return Fitted(subject.left(state.kept), *slim, list(map(accuracy, taken)))
+    weights, stats = _cut(groups, state, valid)
+    return Fitted(groups.left(state.masks), weights, stats, list(map(accuracy, steps)))
 
 
-def _cut(subject: PrunableNetwork, state: Narrow, valid: Batch) -> tuple[Weights, Stats]:
-    """The weights and statistics of what is left. Raises ValueError where it is another network."""
-    slim = channel_groups.cut(subject.parts, state.kept, state.weights, state.stats)
-    less = subject.network(subject.left(state.kept))
-    pairs = ((subject.net, state[1:]), (less, slim))
+def _zeroed(groups: PrunableNetwork, state: Masked) -> tuple[Masked, Weights]:
+    """(the network with zeros where channels went, 1 where weights remain)."""
+    remaining = channel_groups.weight_masks(groups.parts, state.masks, state.weights)
+    return state._replace(weights=jax.tree.map(jnp.multiply, state.weights, remaining)), remaining
+
+
+def _narrowed(groups: PrunableNetwork, state: Masked, part: str, width: int) -> Masked | None:
+    mask = channel_groups.largest_filters(
+        groups.parts[part], state.masks[part], state.weights, width
+    )
+    if mask is None:
+        return None
+    masks = {**state.masks, part: mask}
+    return None if groups.left(masks) is None else state._replace(masks=masks)
+
+
+def _tuning(
+    groups: PrunableNetwork, train: Callable[[int], Batch], schedule: Schedule
+) -> Callable[[Masked], Masked]:
+    net, tx = groups.net, optax.sgd(schedule.learning_rate, momentum=0.9)
+
+    def loss(weights, stats, batch: Batch, key):
+        (logits, _), stats = net.apply(weights, stats, batch.inputs, key, None)
+        return _cross_entropy(logits, batch), stats
+
+    @jax.jit
+    def step(weights, stats, opt, remaining, batch: Batch, key):
+        grads, stats = jax.grad(loss, has_aux=True)(weights, stats, batch, key)
+        updates, opt = tx.update(jax.tree.map(jnp.multiply, grads, remaining), opt, weights)
+        return optax.apply_updates(weights, updates), stats, opt
+
+    def tuned(state: Masked) -> Masked:
+        (masks, weights, stats), remaining = _zeroed(groups, state)
+        opt, key = tx.init(weights), jax.random.key(0)
+        for i in range(schedule.steps):
+            weights, stats, opt = step(
+                weights, stats, opt, remaining, train(i), jax.random.fold_in(key, i)
+            )
+        return Masked(masks, weights, stats)
+
+    return tuned
+
+
+def _scoring(groups: PrunableNetwork, valid: Batch) -> Callable[[Masked], tuple[float, float]]:
+    @jax.jit
+    def evaluate(weights, stats, batch: Batch):
+        logits = groups.net.infer(weights, stats, batch.inputs)
+        right = jnp.mean(jnp.argmax(logits, -1) == batch.labels)
+        return right, _cross_entropy(logits, batch)
+
+    def score(state: Masked) -> tuple[float, float]:
+        right, entropy = map(float, evaluate(state.weights, state.stats, valid))
+        # What diverged comes last.
+        is_finite = math.isfinite(entropy) and _finite(state.weights)
+        return (right, -entropy) if is_finite else (-1.0, -math.inf)
+
+    return score
+
+
+def _cut(groups: PrunableNetwork, state: Masked, valid: Batch) -> tuple[Weights, Stats]:
+    """The weights and statistics of what remains. Raises ValueError for another network."""
+    slim = channel_groups.cut(groups.parts, state.masks, state.weights, state.stats)
+    narrower = groups.network(groups.left(state.masks))
+    pairs = ((groups.net, state[1:]), (narrower, slim))
     # Both are to be the same up to rounding, which accelerators do coarsely unless told.
     with jax.default_matmul_precision("highest"):
-        whole, cut = (np.asarray(jax.jit(net.infer)(*at, valid.inputs)) for net, at in pairs)
+        whole, cut = (np.asarray(jax.jit(net.infer)(*trees, valid.inputs)) for net, trees in pairs)
     # XLA's minimum and maximum may pass by what is no number: look at the weights, too.
     if not (_finite(state.weights) and np.isfinite(whole).all()):
         raise ValueError(
@@ -268,5 +296,5 @@ def _finite(weights: Weights) -> bool:
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))
 
 
-def _entropy(logits: jax.Array, batch: Batch) -> Scalar:
+def _cross_entropy(logits: jax.Array, batch: Batch) -> Scalar:
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels))

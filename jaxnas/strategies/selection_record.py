@@ -19,7 +19,7 @@ TOLERANCE = 0.05  # relative: a limit in milliseconds is satisfied so near
 Measure = Callable[[Sequence[Genotype], int], RecheckedTimes]  # (networks, number of the round)
 
 
-class Problem(NamedTuple):
+class SelectionProblem(NamedTuple):
     """What is selected from, and what limits it."""
 
     space: SearchSpace
@@ -34,7 +34,7 @@ class Problem(NamedTuple):
         return next((c for c in self.constraints if c.cost.quantity == MS), None)
 
 
-class State(NamedTuple):
+class SelectionState(NamedTuple):
     """What is known of the pool's networks, by row of the pool."""
 
     costs: Mapping[str, np.ndarray]  # f64[N] by quantity: counted, predicted or timed
@@ -45,7 +45,7 @@ class State(NamedTuple):
     refits: int = 0
 
 
-def is_satisfied(problem: Problem, state: State, row: int) -> bool:
+def is_satisfied(problem: SelectionProblem, state: SelectionState, row: int) -> bool:
     """Whether measured milliseconds are within 5 % of the limit; below it, as far as a risk keeps
     off, or where another constraint is what keeps the network from being slower."""
     ms, latency = state.measured[row], problem.latency
@@ -59,8 +59,8 @@ def is_satisfied(problem: Problem, state: State, row: int) -> bool:
 
 
 def of(
-    problem: Problem,
-    state: State,
+    problem: SelectionProblem,
+    state: SelectionState,
     order: Sequence[int],
     accuracy: Callable[[int], float],
     scored: int,
@@ -92,7 +92,9 @@ def of(
     }
 
 
-def _target(problem: Problem, state: State, constraint: Constraint, row: int) -> dict[str, Any]:
+def _target(
+    problem: SelectionProblem, state: SelectionState, constraint: Constraint, row: int
+) -> dict[str, Any]:
     """What is recorded of a constraint: limit, prediction, interval, measurement, verdict."""
     cost, genome = constraint.cost, problem.pool.genomes[[row]]
     target = {

@@ -312,7 +312,7 @@ def made(tmp_path_factory):
     (tmp_path / "small.py").write_text(SPACE)
     run_settings = dataclasses.replace(RUN, space=str(tmp_path / "small.py"), reductions=())
     settings = searches.resolved(run_settings)
-    entry = registry.entry(settings.space)
+    entry = registry.get(settings.space)
     chosen = {f"set.{k}": v for k, v in search_stages.method_settings(settings).items()}
     settings = dataclasses.replace(
         settings, learning_rate=chosen["set.learning_rate"], retrain=Recipe(epochs=1)

@@ -309,11 +309,11 @@ def test_a_wider_op_gives_copied_channels_for_copied_channels(name, stride):
     old = jax.tree.map(draw, shapes(few))
     kinds = ("params", "stats")
     parts = [[{name: tree[kind]} for kind in kinds] for tree in (old, shapes(many))]
-    new = dict(zip(kinds, net2wider._op(name, *parts, lead=0, seed=3), strict=True))
+    new = dict(zip(kinds, net2wider._widen_op(name, *parts, lead=0, seed=3), strict=True))
     chex.assert_trees_all_equal_shapes(new, shapes(many))
 
     x = images(few)
-    places = net2wider._places(name, 3, few, many)
+    places = net2wider._copied_channels(name, 3, few, many)
     assert sorted(set(places)) == list(range(few))
     narrow = np.asarray(toy.jit(make(few).apply)(old, x))
     wide = np.asarray(toy.jit(make(many).apply)(new, x[..., places]))
@@ -322,8 +322,10 @@ def test_a_wider_op_gives_copied_channels_for_copied_channels(name, stride):
     if name != "skip_connect":
         assert (distance.argmin(1) == places).all()
     else:
-        even = net2wider._places(name, 3, 3, 4)
-        assert (distance.argmin(1) == [*even, *(3 + net2wider._places(name, 3, 3, 5))]).all()
+        even = net2wider._copied_channels(name, 3, 3, 4)
+        assert (
+            distance.argmin(1) == [*even, *(3 + net2wider._copied_channels(name, 3, 3, 5))]
+        ).all()
 
 
 def test_a_widened_supernet_fits_and_does_not_shrink():

@@ -20,12 +20,12 @@ from jaxnas.hardware.predict import fit, predictor_file
 from jaxnas.hardware.predict.predictor import margin
 from jaxnas.pipelines import constraints as commands
 from jaxnas.pipelines.settings import Recipe, SearchSettings
-from jaxnas.spaces import genome, genotype, registry
+from jaxnas.spaces import genome, genotype, registry, search_space
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.strategies import codes, constrained_selection, pool
+from jaxnas.strategies import constrained_selection, pool
 
-ENTRY = registry.entry("nasbench201")
-EVERY = isomorphism.every().astype(int)
+ENTRY = registry.get("nasbench201")
+EVERY = every_cell().astype(int)
 # Milliseconds of none, skip, 1x1, 3x3, pool on a live edge.
 OF_OP = np.array([0.0, 0.001, 0.02, 0.05, 0.01])
 FIXED = 0.05
@@ -33,15 +33,15 @@ DEVICE = {"platform": "cpu", "kind": "cpu", "host_cpu": "stand-in", "threads": 1
 
 
 def true_ms(networks):
-    return FIXED + OF_OP[codes.pruned(ENTRY, networks)].sum(1)
+    return FIXED + OF_OP[ENTRY.genome.canonical(networks)].sum(1)
 
 
 def raw(count=25, space="nasbench201", noise=0.0, **settings):
     """A campaign of the reference and `count` networks, five rounds."""
     networks = EVERY[np.random.default_rng(0).permutation(len(EVERY))[:count]]
-    found = [codes.to_genotype(ENTRY, network) for network in networks]
+    found = [ENTRY.genome.decode(network) for network in networks]
     labels = ("reference", *map(programs.label, found))
-    texts = ("{}", *map(programs.compact, found))
+    texts = ("{}", *map(genotype.compact, found))
     ms = np.concatenate([[1.0], true_ms(networks)])
     shake = 1 + noise * np.random.default_rng(1).standard_normal((5, count + 1))
     own = {"space": space, "features": 4, "cells": 1, "classes": 10, "image": [8, 8, 1],
@@ -79,7 +79,7 @@ def gates_of(seed=0):
 
 def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, model):
     network = EVERY[6111]
-    found = codes.to_genotype(ENTRY, network)
+    found = ENTRY.genome.decode(network)
     timed = lambda networks, number: recheck.RecheckedTimes(true_ms(network[None]), 1.0, ())
     record = constrained_selection.alone(ENTRY, found, model, timed)
     said = record["targets"]["ms"]
@@ -97,7 +97,7 @@ def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, 
 
 
 def test_counts_are_those_of_the_benchmark():
-    size = programs.NetworkSize(16, 5, 10, (32, 32, 3))
+    size = search_space.NetworkSize(16, 5, 10, (32, 32, 3))
     table = counts.counted(ENTRY, size)
     some = isomorphism.sample(50, 0)
     assert (table["macs"].of(some.astype(int)) == cost.macs(some, 10, 32)).all()
@@ -105,22 +105,22 @@ def test_counts_are_those_of_the_benchmark():
 
 
 def test_macs_to_expect_are_the_mean_over_all_deployed_networks():
-    size = programs.NetworkSize(4, 1, 10, (8, 8, 1))
+    size = search_space.NetworkSize(4, 1, 10, (8, 8, 1))
     aim = hardware_cost.of_counts(ENTRY, size, "macs", 60_000)
     gates = gates_of()
     shares = np.prod([gates["cell"][p][EVERY[:, p]] for p in range(6)], 0)
-    mean = float(shares @ aim.cost(codes.pruned(ENTRY, EVERY)))
+    mean = float(shares @ aim.cost(ENTRY.genome.canonical(EVERY)))
     assert float(aim.expected(gates)) == pytest.approx(mean, rel=1e-5)
-    one = codes.of_genotype(ENTRY.space, codes.to_genotype(ENTRY, EVERY[6111]))
+    one = ENTRY.genome.encode(ENTRY.genome.decode(EVERY[6111]))
     assert (one == EVERY[6111]).all()
-    exact = counts.exact(ENTRY, codes.to_genotype(ENTRY, one), size)["macs"]
+    exact = counts.exact(ENTRY, ENTRY.genome.decode(one), size)["macs"]
     hot = genome.one_hot(ENTRY.space, one)
     assert float(aim.expected(hot)) == pytest.approx(exact, rel=1e-6)
 
 
 def test_milliseconds_of_a_pruned_network_are_those_of_the_graph(model):
     held = EVERY[::37]
-    predicted = model.predict(codes.pruned(ENTRY, held))[0]
+    predicted = model.predict(ENTRY.genome.canonical(held))[0]
     assert np.mean(np.abs(predicted / true_ms(held) - 1) < 0.1) > 0.9
 
 
@@ -135,13 +135,13 @@ def test_a_risk_puts_the_interval_below(model):
     [(0.001, "cheapest network takes more"), (9.0, "every network takes less"), (-1.0, "above 0")],
 )
 def test_a_target_out_of_range_is_refused_with_the_range(model, ms, cause):
-    with pytest.raises(dataset.TargetError, match=cause):
+    with pytest.raises(campaign_file.CampaignError, match=cause):
         hardware_cost.of_model(ENTRY, model, ms)
 
 
 def test_a_space_that_drops_edges_is_refused(model):
-    with pytest.raises(dataset.TargetError, match="another space"):
-        hardware_cost.of_model(registry.entry("mobile-fbnet"), model, 0.1)
+    with pytest.raises(campaign_file.CampaignError, match="another space"):
+        hardware_cost.of_model(registry.get("mobile-fbnet"), model, 0.1)
 
 
 # --- chains
@@ -176,7 +176,7 @@ def test_the_ends_of_a_chain_are_those_of_all_its_networks():
 
 def test_networks_of_a_large_space_are_drawn_and_gates_decide_which_are_likely():
     gates = {"layers": np.array([[0.8, 0.1, 0.1]] * 4)}
-    found = pool.pool(chain_entry(), gates)
+    found = sampling.sample_pool(chain_entry(), gates)
     assert len(found.networks) == 81
     best = found.networks[np.argmax(found.log_probability)]
     assert (best == 0).all()
@@ -188,8 +188,8 @@ def test_networks_of_a_large_space_are_drawn_and_gates_decide_which_are_likely()
 
 def test_all_networks_are_in_the_pool_with_the_probability_of_what_they_deploy():
     gates = gates_of()
-    found = pool.pool(ENTRY, gates)
-    deployed = codes.pruned(ENTRY, EVERY)
+    found = sampling.sample_pool(ENTRY, gates)
+    deployed = ENTRY.genome.canonical(EVERY)
     shares = np.prod([gates["cell"][p][EVERY[:, p]] for p in range(6)], 0)
     dead = (deployed == 0).all(1)
     total = float(np.exp(scipy.special.logsumexp(found.log_probability)))
@@ -217,12 +217,12 @@ def settled(
 
     def timed(found, number):
         rounds.append(len(found))
-        networks = np.array([codes.of_genotype(ENTRY.space, each) for each in found])
+        networks = np.array([ENTRY.genome.encode(each) for each in found])
         return recheck.RecheckedTimes(scale * true_ms(networks), slower, ())
 
     found = [aim or hardware_cost.of_model(ENTRY, model, ms), *limits]
     verdict = constrained_selection.settle(
-        ENTRY, found, pool.pool(ENTRY, gates_of()), finished(score), model=model,
+        ENTRY, found, sampling.sample_pool(ENTRY, gates_of()), finished(score), model=model,
         campaign=measured, **{"measure": timed} | given,
     )  # fmt: skip
     return verdict, rounds
@@ -231,7 +231,7 @@ def settled(
 def test_the_found_network_is_measured_and_holds(measured, model):
     verdict, rounds = settled(measured, model)
     said = verdict.record["targets"]["ms"]
-    network = codes.of_genotype(ENTRY.space, verdict.genotype)
+    network = ENTRY.genome.encode(verdict.genotype)
     assert said["measured"] == pytest.approx(float(true_ms(network[None])[0]))
     assert said["holds"] and said["measured"] <= 0.15 * 1.05
     assert rounds == [constrained_selection.TIMED]
@@ -259,11 +259,11 @@ def test_a_target_that_cannot_hold_is_said_not_to(measured, model, monkeypatch):
 def test_measuring_ends_where_none_nearer_is_known(measured, model):
     """None of the pool comes near the target: the nearest are measured once."""
     aim, notes = hardware_cost.of_model(ENTRY, model, 0.2), []
-    every = pool.pool(ENTRY, gates_of())
+    every = sampling.sample_pool(ENTRY, gates_of())
     far = aim.cost(every.networks) < 0.7 * aim.aim
     few = pool.Pool(every.networks[far], every.log_probability[far])
     timed = lambda found, number: recheck.RecheckedTimes(
-        true_ms(np.array([codes.of_genotype(ENTRY.space, each) for each in found])), 1.0, ()
+        true_ms(np.array([ENTRY.genome.encode(each) for each in found])), 1.0, ()
     )
     verdict = constrained_selection.settle(
         ENTRY, [aim], few, finished(more_convolutions), model=model, campaign=measured,
@@ -317,7 +317,7 @@ def test_without_measuring_the_prediction_is_said_to_be_one(measured, model):
 
 
 def test_several_targets_hold_at_once_and_a_counted_one_exactly(measured, model):
-    size = programs.NetworkSize(4, 1, 10, (8, 8, 1))
+    size = search_space.NetworkSize(4, 1, 10, (8, 8, 1))
     macs = hardware_cost.of_counts(ENTRY, size, "macs", 60_000)
     verdict, _ = settled(measured, model, limits=[macs])
     said = verdict.record["targets"]
@@ -325,7 +325,7 @@ def test_several_targets_hold_at_once_and_a_counted_one_exactly(measured, model)
     exact = counts.exact(ENTRY, verdict.genotype, size)["macs"]
     assert said["macs"]["predicted"] == exact <= 60_000
     none = hardware_cost.of_counts(ENTRY, size, "parameters", 10_000)._replace(aim=1.0)
-    with pytest.raises(dataset.TargetError, match="meets all targets at once"):
+    with pytest.raises(campaign_file.CampaignError, match="meets all targets at once"):
         settled(measured, model, limits=[none])
 
 
@@ -333,7 +333,7 @@ def test_networks_are_ranked_by_shared_weights_near_the_target(measured, model):
     small = lambda networks: (networks == 2).sum(1) / 6
     fewer, _ = settled(measured, model, score=lambda networks: 1 - small(networks))
     more, _ = settled(measured, model, score=small)
-    count = lambda verdict: codes.of_genotype(ENTRY.space, verdict.genotype).tolist().count(2)
+    count = lambda verdict: ENTRY.genome.encode(verdict.genotype).tolist().count(2)
     assert count(fewer) < count(more)
 
 
@@ -354,7 +354,7 @@ def test_another_quantity_is_a_target_of_its_own_model(measured, model):
     line = constrained_selection.lines(verdict.record)[1]
     assert line.startswith(f"target    {least:.4g} energy_j (energy); predicted ")
     with pytest.raises(
-        dataset.TargetError, match="The target energy is 1e-06 energy_j and the che"
+        campaign_file.CampaignError, match="The target energy is 1e-06 energy_j and the che"
     ):
         hardware_cost.of_model(ENTRY, energy, 1e-6, name="energy")
 
@@ -370,22 +370,20 @@ def test_times_are_on_the_scale_of_the_campaign(measured, tmp_path):
         if program.label in ms:
             time = ms[program.label]
         else:
-            network = codes.of_genotype(
-                ENTRY.space, registry.genotypes.from_json(program.architecture)
-            )
+            network = genome.encode(ENTRY.space, registry.genotypes.from_json(program.architecture))
             time = float(true_ms(network[None])[0])
         facts = dict.fromkeys(sampling.FACTS, 1.0)
         return sampling.TimedProgram(program.label, lambda: 1.3 * time, None, 1, facts)
 
     networks = EVERY[[6111, 1234]]
-    found = [codes.to_genotype(ENTRY, network) for network in networks]
+    found = [ENTRY.genome.decode(network) for network in networks]
     protocol = campaign.Protocol(4, 5, warm_up=False)
     times = recheck.recheck(
         measured, found, tmp_path / "round", prepare, device=DEVICE, protocol=protocol
     )
     assert times.slower == pytest.approx(1.3, rel=0.01)
     assert times.latency_ms == pytest.approx(true_ms(networks), rel=0.01)
-    with pytest.raises(dataset.TargetError, match="--any-device"):
+    with pytest.raises(campaign_file.CampaignError, match="--any-device"):
         recheck.recheck(
             measured, found, tmp_path / "other", prepare, device=DEVICE | {"jax": "1"},
             protocol=protocol,
@@ -459,21 +457,21 @@ def test_a_campaign_without_networks_or_rounds_is_refused(tmp_path):
     campaign_file.write(
         tmp_path / "a" / campaign_file.RAW, whole._replace(kinds=("reference", *["block"] * 3))
     )
-    with pytest.raises(dataset.TargetError, match="no whole networks"):
+    with pytest.raises(campaign_file.CampaignError, match="no whole networks"):
         dataset.load(tmp_path / "a")
     empty = whole._replace(
         rounds_ms=whole.rounds_ms[:0], chains_ms=whole.chains_ms[:0],
         started_s=whole.started_s[:0], session=whole.session[:0],
     )  # fmt: skip
     campaign_file.write(tmp_path / "a" / campaign_file.RAW, empty)
-    with pytest.raises(dataset.TargetError, match="no rounds yet"):
+    with pytest.raises(campaign_file.CampaignError, match="no rounds yet"):
         dataset.load(tmp_path / "a")
 
 
 def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
     of = raw(40)
     rows = [genotype.from_json(text) for text in of.architectures[1:]]
-    bytes_ = 1e6 * true_ms(np.array([codes.of_genotype(ENTRY.space, each) for each in rows]))
+    bytes_ = 1e6 * true_ms(np.array([ENTRY.genome.encode(each) for each in rows]))
     facts = np.full_like(of.facts, np.nan)
     facts[1:, sampling.FACTS.index("temp_bytes")] = bytes_
     (tmp_path / "mine").mkdir()
@@ -568,14 +566,14 @@ def test_the_recipe_is_of_the_size_that_was_timed(measured, model):
 
 
 def test_a_mobile_search_takes_over_the_features_and_names_other_layers(tmp_path):
-    entry = registry.entry("mobile-proxyless", 2)
+    entry = registry.get("mobile-proxyless", 2)
     random = np.random.default_rng(0)
-    rows = np.stack([random.integers(0, n, 25) for n in genome.sizes(entry.space)], 1)
-    found = [codes.to_genotype(entry, row) for row in rows]
+    rows = np.stack([random.integers(0, n, 25) for n in genome.cardinalities(entry.space)], 1)
+    found = [entry.genome.decode(row) for row in rows]
     of = raw(space="mobile-proxyless", cells=2, image=[32, 32, 3], features=8)
     of = of._replace(
         labels=("reference", *map(programs.label, found)),
-        architectures=("{}", *map(programs.compact, found)),
+        architectures=("{}", *map(genotype.compact, found)),
     )
     (tmp_path / "mine").mkdir()
     campaign_file.write(tmp_path / "mine" / campaign_file.RAW, of)

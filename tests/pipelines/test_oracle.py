@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
     with (folder / "export.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("index", "arch", "n_seeds", *table.ACCURACIES))
-        for index, arch in enumerate(isomorphism.to_archs(isomorphism.every())):
+        for index, arch in enumerate(isomorphism.to_archs(every_cell())):
             accuracies = index / isomorphism.COUNT + np.arange(len(table.ACCURACIES))
             writer.writerow((index, arch, 3, *accuracies))
     benchmark.build(folder / "export.csv", folder / "nb201.npz")
@@ -40,7 +40,7 @@ def test_builds_a_table_and_tells_its_best(folder, capsys):
 
 def test_finds_a_cell_by_index_text_file_and_run_folder(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("JAXNAS_NASBENCH201", str(folder / "nb201.npz"))
-    code = isomorphism.every()[7812]
+    code = every_cell()[7812]
     (tmp_path / "genotype.json").write_text(genotype.to_json(isomorphism.to_genotype(code)))
     names = ("7812", isomorphism.to_arch(code), tmp_path / "genotype.json", tmp_path)
     found = [json.loads(answered(capsys, "query", name, "--json")) for name in names]

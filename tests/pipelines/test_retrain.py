@@ -138,18 +138,18 @@ def test_the_time_of_an_inference_is_between_its_quartiles():
 
 @pytest.mark.parametrize("space", ["darts", "darts-s1", "nasbench201"])
 def test_random_cells_are_seeded_and_as_large_as_found_ones(space):
-    entry = registry.entry(space)
+    entry = registry.get(space)
     cells = [search_stages.random_cells(entry, seed) for seed in (0, 0, 1)]
     assert cells[0] == cells[1] != cells[2]
     gates = {name: np.ones(choice.shape) for name, choice in entry.space.items()}
-    found = entry.select(entry.space, gates)
+    found = entry.discretise(entry.space, gates)
     for name, cell in found.cells.items():
         assert len(cells[0].cells[name].edges) == len(cell.edges)
         assert cells[0].cells[name].concat == cell.concat
 
 
 def test_random_cells_take_every_candidate_and_every_pair_alike():
-    entry = registry.entry("darts")
+    entry = registry.get("darts")
     edges = [
         e for s in range(400) for e in search_stages.random_cells(entry, s).cells["normal"].edges
     ]
@@ -163,10 +163,10 @@ def test_random_cells_take_every_candidate_and_every_pair_alike():
 
 
 def test_entropy_and_skips_are_counted():
-    entry = registry.entry("darts-s2")
+    entry = registry.get("darts-s2")
     gates = {name: np.tile([1.0, 0.0], (14, 1)) for name in entry.space}
     gates["reduce"] = np.full((14, 2), 0.5)
-    measured = search_stages.gate_metrics(entry.space, gates, entry.select(entry.space, gates))
+    measured = search_stages.gate_metrics(entry.space, gates, entry.discretise(entry.space, gates))
     assert measured["gates/entropy"] == pytest.approx(np.log(2) / 2)
     # Ties go to the candidate listed first, a skip.
     assert measured["gates/skips/normal"] == measured["gates/skips/reduce"] == 8
@@ -175,7 +175,7 @@ def test_entropy_and_skips_are_counted():
 
 
 def test_a_space_without_skips_has_no_limit_for_them():
-    assert search_stages.skip_limits(registry.entry("darts-s4")) == {}
+    assert search_stages.skip_limits(registry.get("darts-s4")) == {}
 
 
 def test_the_default_settings_need_no_argument():

@@ -3,7 +3,15 @@
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.evaluators.nasbench201.build import build
 from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
-from jaxnas.evaluators.nasbench201.query import BenchmarkEntry, Scores, as_json, lines, query, rank, regret
+from jaxnas.evaluators.nasbench201.query import (
+    BenchmarkEntry,
+    Scores,
+    as_json,
+    lines,
+    query,
+    rank,
+    regret,
+)
 from jaxnas.evaluators.nasbench201.table import SETS, VARIABLE, TabularBenchmark, load, locate
 
 __all__ = [

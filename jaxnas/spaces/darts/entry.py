@@ -1,25 +1,25 @@
 """The search spaces of DARTS's cells: a normal and a reduction cell, two edges a node."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from jaxnas.core.types import Space
-from jaxnas.nets import batch_norm, mixed_edges, ops
+from jaxnas.nets import batch_norm, functional, mixed_edges, ops
 from jaxnas.spaces import choices as darts_choices
-from jaxnas.spaces import dataflow, discretise, edits, genome, layers
+from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning
 from jaxnas.spaces.darts import distribution, genotypes, supernet
 from jaxnas.spaces.darts import network as networks
 from jaxnas.spaces.darts.notation import from_pairs
 from jaxnas.spaces.genotype import Genotype, GenotypeError
-from jaxnas.spaces.search_space import BlockSpec, NetworkSize, SearchSpace, Sizes
+from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
 
 NAME = "darts"
 CELLS = ("normal", "reduce")
 EDGES_PER_NODE = 2
-SIZES: Mapping[str, Sizes] = {
-    "quick": Sizes({"cells": 3, "features": 4}, {"cells": 3, "features": 4}),
+SIZES: Mapping[str, PresetSizes] = {
+    "quick": PresetSizes({"cells": 3, "features": 4}, {"cells": 3, "features": 4}),
     # DARTS, section 3.1, quark0/darts cnn/train_search.py and cnn/train.py.
-    "paper": Sizes({"cells": 8, "features": 16}, {"cells": 20, "features": 36}),
+    "paper": PresetSizes({"cells": 8, "features": 16}, {"cells": 20, "features": 36}),
 }
 SUPPORTS = frozenset(
     {"edgewise", "cells", "partial", "candidates", "edge_weights", "one_path", "pairs", "selected"}
@@ -44,6 +44,7 @@ def entry(
     """
     choices = darts_choices.darts() if choices is None else choices
     select = functools.partial(discretise.top_edges_per_node, name=genotype_space)
+    network = functools.partial(networks.cifar, candidates=derived)
     return SearchSpace(
         name=name,
         genotype_space=genotype_space,
@@ -52,7 +53,7 @@ def entry(
         choices=choices,
         genome=genome.of_space(choices, select),
         supernet=functools.partial(supernet.supernet, candidates=candidates),
-        network=functools.partial(networks.cifar, candidates=derived),
+        network=network,
         discretise=select,
         distribution=distribution.pairs(choices),
         layers=lambda size: layers.of_cells(name, choices, derived, size, halves=True),
@@ -61,6 +62,7 @@ def entry(
         ignores={"measure": frozenset()},
         supports=SUPPORTS,
         blocks=functools.partial(_blocks, derived),
+        prunable=functools.partial(pruning.of_cells, network, _widths) if digest is None else None,
         edits=edits.of_cells(candidates),
         edges_per_node=EDGES_PER_NODE,
         parse=_parse if name == genotype_space == NAME else None,
@@ -84,6 +86,15 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
         yield BlockSpec(
             f"{cell_name} {features}x{height}x{width}", module, (image, image), (None,), shape
         )
+
+
+def _widths(
+    genotype: Genotype, features: int, cells: int, reductions: Sequence[int] | None
+) -> pruning.Named:
+    """The widths of stem and cells, which are pruned one by one."""
+    halved = functional.default_reductions(cells) if reductions is None else reductions
+    widths = networks.widths_of(features, cells, halved)
+    return pruning.Named(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
 
 
 def _check(genotype: Genotype) -> None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import Choice, Space, Supernet
-from jaxnas.nets import batch_norm, functional, mixed_edges, ops, stems
+from jaxnas.nets import batch_norm, edge_stacks, functional, mixed_edges, ops, stems
 from jaxnas.spaces import choices as spaces
 
 INPUTS = 2  # of a cell: the outputs of the two cells before it
@@ -52,9 +52,9 @@ class Inside(nn.Module):
 
     def _edges(self, name: str, edges: Sequence[tuple[int, int]], stride: int) -> nn.Module:
         rows = tuple(self.choice.edges.index(e) for e in edges)
-        plan = mixed_edges.edge_loop(self.choice, rows)
+        loop = edge_stacks.edge_loop(self.choice, rows)
         settings = (self.candidates, self.features, stride, self.norm, self.mixture)
-        return mixed_edges.MixedEdges(plan, *settings, name=name)
+        return mixed_edges.MixedEdges(loop, *settings, name=name)
 
 
 class SearchCell(Inside):

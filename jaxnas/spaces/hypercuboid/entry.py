@@ -11,18 +11,18 @@ import numpy as np
 from jaxnas.core.types import Gates, Network, Space, Supernet
 from jaxnas.nets import batch_norm, functional, stems
 from jaxnas.spaces import choices as hypercuboid_choices
-from jaxnas.spaces import discretise, genome, layers
+from jaxnas.spaces import discretise, genome, layers, pruning
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.hypercuboid import blocks, distribution
 from jaxnas.spaces.hypercuboid import network as networks
 from jaxnas.spaces.hypercuboid import supernet as supernets
-from jaxnas.spaces.search_space import LayerSpec, NetworkSize, SearchSpace, Sizes
+from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, SearchSpace
 
 NAME = "hypercuboid"
 LAYERS, WIDTHS = 4, (1, 2, 4)  # unless told; in multiples of the features. Ours.
-SIZES: Mapping[str, Sizes] = {
-    "quick": Sizes({"cells": 4, "features": 4}, {"cells": None, "features": 4}),
-    "paper": Sizes(None, None),
+SIZES: Mapping[str, PresetSizes] = {
+    "quick": PresetSizes({"cells": 4, "features": 4}, {"cells": None, "features": 4}),
+    "paper": PresetSizes(None, None),
 }
 
 
@@ -54,6 +54,7 @@ def entry(cells: int | None = None) -> SearchSpace:
         ignores={"retrain": frozenset({"cells", "drop_path", "auxiliary"})},
         supports=frozenset({"joint", "search_reductions"}),
         workload=_workload,
+        prunable=functools.partial(pruning.of_cells, _network, _widths),
         shaped_by_cells=True,
         cells=layer_count,
         cells_of=_layer_count,
@@ -112,6 +113,18 @@ def _network(
         genotype, features = networks.rewidened(genotype, widths), 1
     halved = functional.default_reductions(layer_count) if reductions is None else reductions
     return networks.network(genotype, features=features, classes=classes, reductions=halved)
+
+
+def _widths(
+    genotype: Genotype, features: int, cells: int | None, reductions: Sequence[int] | None
+) -> pruning.Named:
+    """A pool passes its channels on where the width stays, and has a convolution where not."""
+    widths, names, unequal = networks.widths_of(genotype, features), ["stem"], []
+    for i, (_, _, op) in enumerate(genotype.cells["grid"].edges):
+        pools, stays = "pool" in op, widths[i] == widths[i + 1]
+        names.append(names[-1] if pools and stays else f"layer_{i}")
+        unequal += [(i, i + 1)] if pools and not stays else []
+    return pruning.Named(widths, tuple(names), tuple(unequal))
 
 
 def _layer_count(genotype: Genotype) -> int:

@@ -6,6 +6,7 @@ A space is named after the paper whose chain it has; `--cells` are the most laye
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,19 @@ from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_layer
 from jaxnas.spaces import distribution, genome, layers
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.mobile import blocks, sizing, superkernel_latency, supernet, workload
+from jaxnas.spaces.mobile import (
+    blocks,
+    chain_file,
+    pruning,
+    sizing,
+    superkernel_latency,
+    supernet,
+    workload,
+)
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain
-from jaxnas.spaces.search_space import LayerSpec, NetworkSize, SearchSpace, Sizes
+from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, Prunable, SearchSpace
 
 QUICK_STEM = 8
 
@@ -55,6 +64,7 @@ def entry(
             {"edgewise", "selected", "sampled_layers", "binary_gates", "superkernel"}
         ),
         workload=functools.partial(_workload, paper, name),
+        prunable=functools.partial(_prunable, paper, name),
         layer_costs=lambda file: superkernel_latency.costs(choices, superkernel_latency.read(file)),
         shaped_by_cells=True,
         cells=cells,
@@ -63,12 +73,12 @@ def entry(
     )
 
 
-def _sizes(paper: Chain) -> Mapping[str, Sizes]:
+def _sizes(paper: Chain) -> Mapping[str, PresetSizes]:
     return {
-        "quick": Sizes(
+        "quick": PresetSizes(
             {"cells": 1, "features": QUICK_STEM}, {"cells": None, "features": QUICK_STEM}
         ),
-        "paper": Sizes({"cells": 4, "features": paper.stem}, None),
+        "paper": PresetSizes({"cells": 4, "features": paper.stem}, None),
     }
 
 
@@ -177,6 +187,31 @@ def _layers(paper: Chain, name: str, size: NetworkSize) -> Iterator[LayerSpec]:
             yield layers.of_chain(
                 name, op, module, rows, columns, layer.inputs, layer.features, layer.stride
             )
+
+
+def _prunable(
+    paper: Chain,
+    name: str,
+    genotype: Genotype,
+    recipe: Any,
+    image: tuple[int, int, int],
+    classes: int,
+) -> Prunable:
+    """A pruned network is a fixed chain."""
+    repeats = sizing.repeats_of(paper, name, genotype)
+    chain = sizing.sized(paper, name, features=recipe.features, repeats=repeats)
+    whole = pruning.fixed(sizing.for_image(chain, *image[:2]), genotype)
+    return Prunable(
+        whole,
+        lambda left: pruning.network(left, classes),
+        lambda left: pruning.subject(left, classes),
+        lambda left: pruning.macs(left, image, classes),
+        lambda multiple: pruning.least(whole, multiple),
+        lambda left: {group: part.width for group, part in pruning.parts(left).items()},
+        "chain.json",
+        chain_file.to_json,
+        chain_file.from_json,
+    )
 
 
 def _workload(paper: Chain, name: str, size: NetworkSize) -> np.ndarray:

@@ -24,7 +24,7 @@ class Indicators(NamedTuple):
     widen: jax.Array
 
 
-class Sizes(NamedTuple):
+class SuperkernelSizes(NamedTuple):
     """The two kernels and the two expansions of a layer (static)."""
 
     kernels: tuple[int, int]
@@ -92,7 +92,7 @@ def gates_of(candidates: tuple[str, ...], found: Indicators) -> jax.Array:
     return jnp.stack(gates)
 
 
-def sizes_of(candidates: tuple[str, ...]) -> Sizes:
+def sizes_of(candidates: tuple[str, ...]) -> SuperkernelSizes:
     """Raises ValueError unless the candidates are two kernels times two expansions, and a skip."""
     blocks = [chains.block(name) for name in candidates if name != chains.SKIP]
     kernels, expansions = ({b[i] for b in blocks} for i in (0, 1))
@@ -102,7 +102,7 @@ def sizes_of(candidates: tuple[str, ...]) -> Sizes:
             "Thresholds choose between two kernels and two expansions, "
             f"which {', '.join(candidates)} are not: give all four, and a skip or none."
         )
-    return Sizes(tuple(sorted(kernels)), tuple(sorted(expansions)))
+    return SuperkernelSizes(tuple(sorted(kernels)), tuple(sorted(expansions)))
 
 
 def relaxation(space: Space, *, warmup_steps: int = 0, keep: float | None = None) -> Relaxation:

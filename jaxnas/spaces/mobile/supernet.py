@@ -46,7 +46,7 @@ def mixed(
     classes: int = 1000,
     affine: bool = True,
     remat: bool = True,
-    mixture: mixed_layer.Mixture = mixed_layer.all_alive,
+    mixture: mixed_layer.Mixture = mixed_layer.weighted_sum,
 ) -> Supernet:
     """The supernet of ProxylessNAS and FBNet: a layer is the mixture of its candidates.
 

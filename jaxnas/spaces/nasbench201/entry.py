@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_edges, ops
 from jaxnas.spaces import choices as nasbench201_choices
-from jaxnas.spaces import dataflow, discretise, distribution, edits, genome, layers
+from jaxnas.spaces import dataflow, discretise, distribution, edits, genome, layers, pruning
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.nasbench201 import network as networks
 from jaxnas.spaces.nasbench201 import supernet as supernets
 from jaxnas.spaces.nasbench201.notation import from_arch, to_arch
-from jaxnas.spaces.search_space import BlockSpec, NetworkSize, SearchSpace, Sizes
+from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
 
 NAME = "nasbench201"
-SIZES: Mapping[str, Sizes] = {
-    "quick": Sizes({"cells": 1, "features": 4}, {"cells": 1, "features": 4}),
+SIZES: Mapping[str, PresetSizes] = {
+    "quick": PresetSizes({"cells": 1, "features": 4}, {"cells": 1, "features": 4}),
     # The benchmark's own networks are not trained by DARTS's recipe.
-    "paper": Sizes({"cells": 5, "features": 16}, None),
+    "paper": PresetSizes({"cells": 5, "features": 16}, None),
 }
 SUPPORTS = frozenset(
     {"edgewise", "cells", "partial", "candidates", "edge_weights", "sampled_layers", "selected"}
@@ -49,6 +49,7 @@ def entry(cells: int | None = None) -> SearchSpace:
         supports=SUPPORTS,
         edits=edits.of_cells(ops.nasbench201(affine=False)),
         blocks=functools.partial(_blocks, derived),
+        prunable=functools.partial(pruning.of_cells, _network, _widths),
         label=to_arch,
         parse=_parse,
         benchmark="jaxnas.evaluators.nasbench201",
@@ -75,6 +76,14 @@ def _network(
         return net.apply(weights, stats, inputs, key, rate)
 
     return net._replace(apply=apply)
+
+
+def _widths(
+    genotype: Genotype, features: int, cells: int, reductions: Sequence[int] | None
+) -> pruning.Named:
+    """The widths of the stages, which are pruned one by one."""
+    widths = networks.widths_of(features)
+    return pruning.Named(widths, tuple(f"stage_{i}" for i in range(len(widths))))
 
 
 def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator[BlockSpec]:

@@ -22,7 +22,8 @@ def from_arch(text: str) -> Genotype:
             )
         if [p[1] for p in parts] != [str(source) for source in range(node)]:
             genotypes.fail(
-                f"node {node} takes one edge from each earlier node in order: {genotypes.show(group)}"
+                f"node {node} takes one edge from each earlier node in order: "
+                f"{genotypes.show(group)}"
             )
         edges += [(source, node, op) for source, (op, _) in enumerate(parts)]
     genotype = Genotype("nasbench201", {"cell": Cell(tuple(edges), 1, (edges[-1][1],))})

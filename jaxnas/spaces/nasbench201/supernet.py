@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import Choice, Space, Supernet
-from jaxnas.nets import batch_norm, functional, mixed_edges, ops
+from jaxnas.nets import batch_norm, count, edge_stacks, functional, mixed_edges, ops
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces.nasbench201 import network
 
@@ -30,9 +30,9 @@ class NASBench201SearchCell(nn.Module):
     def __call__(self, x: jax.Array, gates: jax.Array) -> tuple[jax.Array, None]:
         later = max(target for _, target in self.choice.edges)
         nodes = jnp.concatenate([x[None], jnp.zeros((later, *x.shape), x.dtype)])
-        plan = mixed_edges.edge_loop(self.choice, tuple(range(len(self.choice.edges))))
+        loop = edge_stacks.edge_loop(self.choice, tuple(range(len(self.choice.edges))))
         settings = (self.candidates, self.features, 1, self.norm, self.mixture)
-        nodes = mixed_edges.MixedEdges(plan, *settings, name="edges")(gates, nodes, None)
+        nodes = mixed_edges.MixedEdges(loop, *settings, name="edges")(gates, nodes, None)
         return nodes[later], None
 
 
@@ -52,6 +52,12 @@ class CellStage(nn.Module):
             length=self.cells,
         )
         return looped(*self.settings, name="cells")(x, gates)[0]
+
+    @nn.nowrap
+    def macs(self, x: jax.Array, gates: jax.Array) -> int:
+        """Multiply-accumulates of all cells for one image."""
+        cell = NASBench201SearchCell(*self.settings, parent=None)
+        return self.cells * count.module_macs(cell, x, gates)
 
 
 class NASBench201SearchNetwork(nn.Module):

@@ -30,7 +30,7 @@ def made(tmp_path_factory):
     """(folder, rows, table): an export of invented accuracies in a shuffled order, built."""
     folder = tmp_path_factory.mktemp("oracle")
     rng = np.random.default_rng(0)
-    codes = rng.permutation(isomorphism.every())
+    codes = rng.permutation(every_cell())
     accuracies = rng.uniform(5, 95, (len(table.ACCURACIES), len(codes))).round(3)
     rows = [
         {"index": i, "arch": isomorphism.to_arch(code), "n_seeds": 2 + i % 2}
@@ -64,7 +64,7 @@ def test_every_notation_leads_back_to_the_cell(code):
     assert (isomorphism.from_genotype(isomorphism.to_genotype(code)) == code).all()
     assert (isomorphism.from_gates(isomorphism.to_gates(code)) == code).all()
     assert [int(digit) for digit in str(isomorphism.to_digits(code))] == list(code)
-    assert (isomorphism.every()[isomorphism.number(code)] == code).all()
+    assert (every_cell()[isomorphism.number(code)] == code).all()
 
 
 @given(CODES)
@@ -90,7 +90,7 @@ def test_reads_a_genotype_whose_edges_stand_in_another_order():
 
 
 def test_there_are_15625_cells_of_which_6466_compute_differently():
-    every = isomorphism.every()
+    every = every_cell()
     assert every.shape == (15625, 6)
     assert len(np.unique(isomorphism.number(every))) == 15625
     assert len(np.unique(isomorphism.representatives(every))) == 6466

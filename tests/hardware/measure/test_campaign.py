@@ -451,7 +451,9 @@ def test_a_campaign_is_opened_without_the_programs_that_have_no_sample(measured,
     assert dataset.facts(some, "flops").tolist() == flops[kept].tolist()
     assert some.raw.chains_ms.shape[1] == len(some.raw.labels) == len(whole.raw.labels) - 1
     few = without(measured, tmp_path / "few", *networks[1:])
-    with pytest.raises(dataset.TargetError, match="times of 1 network, and no valid sample of '"):
+    with pytest.raises(
+        campaign_file.CampaignError, match="times of 1 network, and no valid sample of '"
+    ):
         dataset.load(few)
 
 

@@ -13,15 +13,14 @@ from jaxnas.hardware.measure import design, mobile_programs, round_statistics, s
 from jaxnas.hardware.predict import graph_counts
 from jaxnas.hardware.programs import Program
 from jaxnas.pipelines import latency, latency_measure
-from jaxnas.spaces import dataflow, registry
+from jaxnas.spaces import dataflow, registry, search_space
 from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.mobile import chain as mobile_chain
 from jaxnas.spaces.mobile import sizing
-from jaxnas.strategies import codes
 from tests import timed_toys, toy
 
-ENTRY = registry.entry("nasbench201")
+ENTRY = registry.get("nasbench201")
 
 
 def letters(genotype: genotypes.Genotype) -> str:
@@ -180,15 +179,15 @@ def test_what_is_compiled_is_what_lives():
 
 
 def test_a_design_covers_the_space_and_any_beginning_is_one():
-    found = design.networks(ENTRY.space, ENTRY.select, 30, seed=3)
+    found = design.networks(ENTRY.space, ENTRY.discretise, 30, seed=3)
     short = [letters(g) for g in found]
     assert short[:5] == ["nnnnnn", "ssssss", "111111", "333333", "pppppp"]
     assert {"nnnsnn", "nnn1nn", "nnn3nn", "nnnpnn"} <= set(short)
     live = [letters(dataflow.remove_dead_edges(g)) for g in found]
     assert len(set(live)) == 30
     assert all(dataflow.is_connected(g) for g in found[1:])
-    assert found[:20] == design.networks(ENTRY.space, ENTRY.select, 20, seed=3)
-    assert found[9:] != design.networks(ENTRY.space, ENTRY.select, 30, seed=4)[9:]
+    assert found[:20] == design.networks(ENTRY.space, ENTRY.discretise, 20, seed=3)
+    assert found[9:] != design.networks(ENTRY.space, ENTRY.discretise, 30, seed=4)[9:]
     # Every operation stands on every edge: what a table of edges needs.
     assert all(len({text[edge] for text in short}) == 5 for edge in range(6))
 
@@ -196,19 +195,19 @@ def test_a_design_covers_the_space_and_any_beginning_is_one():
 def test_a_design_says_more_of_the_counts_than_chance_does():
     counts = lambda found: np.array([design._counts(g, ENTRY.space) for g in found])
     information = lambda rows: np.linalg.slogdet(rows.T @ rows / 6 + np.eye(11))[1]
-    ours = information(counts(design.networks(ENTRY.space, ENTRY.select, 25, seed=0)))
+    ours = information(counts(design.networks(ENTRY.space, ENTRY.discretise, 25, seed=0)))
     chance = []
     for seed in range(5):
         random = np.random.default_rng(seed)
         gates = [{"cell": random.random((6, 5))} for _ in range(25)]
-        chance.append(information(counts([ENTRY.select(ENTRY.space, g) for g in gates])))
+        chance.append(information(counts([ENTRY.discretise(ENTRY.space, g) for g in gates])))
     assert ours > max(chance)
 
 
 @pytest.mark.parametrize("name", ["darts", "darts-s1"])
 def test_spaces_of_two_cells_have_designs_and_twins(name):
-    entry = registry.entry(name)
-    found = design.networks(entry.space, entry.select, 12)
+    entry = registry.get(name)
+    found = design.networks(entry.space, entry.discretise, 12)
     chosen = design.with_replicates(found, entry.space, pairs=3)
     assert len(chosen) == 15
     for before, choice in zip(chosen, chosen[1:], strict=False):
@@ -218,8 +217,8 @@ def test_spaces_of_two_cells_have_designs_and_twins(name):
 
 @pytest.mark.parametrize("name", ["nasbench201", "darts"])
 def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
-    entry = registry.entry(name)
-    chosen = design.with_replicates(design.networks(entry.space, entry.select, 60), entry.space)
+    entry = registry.get(name)
+    chosen = design.with_replicates(design.networks(entry.space, entry.discretise, 60), entry.space)
     pairs = lambda count: sum(choice.twin_of is not None for choice in chosen[:count])
     assert pairs(7) >= 1 and pairs(12) >= 2 and pairs(35) >= 3 and pairs(56) >= 4
     assert pairs(len(chosen)) == 10
@@ -230,7 +229,7 @@ def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
     asked = latency_measure.resolved(
         latency.MeasureSettings(kinds=("operator",), budget_minutes=1.0)
     )
-    found = latency_measure.chosen(asked, registry.entry("nasbench201", asked.cells), [])
+    found = latency_measure.chosen(asked, registry.get("nasbench201", asked.cells), [])
     programs.check(found)
     twins = [program.twin_of for program in found]
     assert sum(name is not None for name in twins[: stopping.FEWEST]) >= 2
@@ -240,9 +239,9 @@ def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
 def test_too_many_networks_are_refused():
     space = {"cell": ENTRY.space["cell"]._replace(candidates=(("none", "skip_connect"),) * 6)}
     with pytest.raises(ValueError, match="different networks of this space were found"):
-        design.networks(space, ENTRY.select, 100)
+        design.networks(space, ENTRY.discretise, 100)
     with pytest.raises(ValueError, match="give 1 or more"):
-        design.networks(space, ENTRY.select, 0)
+        design.networks(space, ENTRY.discretise, 0)
 
 
 def test_operators_and_blocks_run_at_every_size():
@@ -262,7 +261,7 @@ def test_operators_and_blocks_run_at_every_size():
 
 
 def test_the_candidates_of_a_mobile_space_run_at_every_size():
-    size = programs.NetworkSize(features=8, cells=2, image=(32, 32, 3))
+    size = search_space.NetworkSize(features=8, cells=2, image=(32, 32, 3))
     found = mobile_programs.operators("mobile-proxyless", size)
     programs.check(found)
     chain = sizing.sized("mobile-proxyless", features=8, repeats=2)
@@ -383,9 +382,9 @@ def test_programs_that_cannot_be_are_refused(spoil, cause):
 
 @pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-fbnet", "mobile-single-path"])
 def test_a_chain_has_designs_over_all_its_layers(name):
-    entry = registry.entry(name, 2)
-    found = design.networks(entry.space, entry.select, 24)
-    assert len({programs.compact(each) for each in found}) == 24
+    entry = registry.get(name, 2)
+    found = design.networks(entry.space, entry.discretise, 24)
+    assert len({genotypes.compact(each) for each in found}) == 24
     table = np.array([design._edges(each, entry.space) for each in found])
     assert table.shape[1] == sum(len(choice.edges) for choice in entry.space.values())
     for column, row in zip(
@@ -403,7 +402,7 @@ def test_what_xla_compiles_is_the_graph_that_is_counted():
     counted = graph_counts.counts(shape, rows)["live"][:, words]
     compiled = []
     for row in rows:
-        found = programs.of_genotype(codes.to_genotype(ENTRY, row), ENTRY, timed_toys.SMALL)
+        found = programs.of_genotype(ENTRY.genome.decode(row), ENTRY, timed_toys.SMALL)
         text = jax.jit(found.function).lower(*found.arguments).compile()
         facts = sampling.facts(text)
         compiled.append((facts["convolutions"], facts["products"]))

@@ -29,7 +29,7 @@ def ready(tmp_path, behaviour: str, timeout_s: float = 30.0):
 
 
 def test_what_is_exported_computes_what_the_network_does(tmp_path):
-    program = programs.of_genotype(cell("1s3np1"), registry.entry("nasbench201"), SMALL)
+    program = programs.of_genotype(cell("1s3np1"), registry.get("nasbench201"), SMALL)
     folder = remote.export(program, tmp_path)
     exported = jax.export.deserialize(bytearray((folder / "network.jaxexport").read_bytes()))
     with np.load(folder / "arguments.npz", allow_pickle=False) as archive:

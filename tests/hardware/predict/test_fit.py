@@ -12,20 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxnas.core.types import Choice
-from jaxnas.hardware import expected
+from jaxnas.hardware import expectation
 from jaxnas.hardware.predict import (
     baselines,
     cell_features,
     critical_path,
     cross_validation,
     fit,
+    graph_counts,
     metrics,
     predictor_file,
     regression,
     transfer,
 )
 from jaxnas.hardware.tables import benchmarks
-from jaxnas.report import latency_plot
+from jaxnas.report import figures
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome
 from jaxnas.spaces.mobile import chain as chains
@@ -165,7 +166,7 @@ def test_sizes_of_mobile_chains_leave_expectations_exact(name, repeats):
     macs = known[np.arange(networks.shape[1]), networks, :2].sum((1, 2))
     noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(40))
     model = fit.fit(space, networks, (0.2 + 0.2 * macs / macs.mean()) * noise, work=known)
-    take = jax.jit(expected.expected(model))
+    take = jax.jit(expectation.expected(model))
     for network in genome.sample_uniform(space, 5, 7):
         ms = model.predict(network[None])[0][0]
         assert float(take(genome.one_hot(space, network))) == pytest.approx(ms, rel=1e-5)
@@ -174,7 +175,7 @@ def test_sizes_of_mobile_chains_leave_expectations_exact(name, repeats):
 
 
 def test_expectation_of_one_hot_gates_is_the_prediction(model):
-    take = jax.jit(expected.expected(model))
+    take = jax.jit(expectation.expected(model))
     for network in genome.sample_uniform(model.space, 5, seed=9):
         gates = genome.one_hot(model.space, network)
         predicted = model.predict(network[None])[0][0]
@@ -201,14 +202,14 @@ def brute(model, gates):
 @pytest.mark.parametrize("seed", range(3))
 def test_expectation_is_that_over_all_networks(fitted, form, seed):
     gates = soft(fitted[form].space, seed)
-    found = expected.expected(fitted[form])(gates)
+    found = expectation.expected(fitted[form])(gates)
     assert float(found) == pytest.approx(brute(fitted[form], gates), rel=1e-5)
 
 
 def test_sampled_expectation_and_gradient_near_the_exact_ones(fitted):
     gates = soft(CELL)
-    exact, exact_slope = jax.value_and_grad(expected.expected(fitted["table"]))(gates)
-    take = jax.jit(jax.value_and_grad(expected.sampled(fitted["table"], 256)))
+    exact, exact_slope = jax.value_and_grad(expectation.expected(fitted["table"]))(gates)
+    take = jax.jit(jax.value_and_grad(expectation.sampled(fitted["table"], 256)))
     near, slope = take(gates)
     assert float(near) == pytest.approx(float(exact), rel=0.05)
     assert np.corrcoef(slope["cell"].ravel(), exact_slope["cell"].ravel())[0, 1] > 0.98
@@ -216,7 +217,7 @@ def test_sampled_expectation_and_gradient_near_the_exact_ones(fitted):
 
 @pytest.mark.parametrize("form", ["table", "chain"])
 def test_gradient_is_the_difference_quotient(fitted, form, x64):
-    take, gates = expected.expected(fitted[form]), soft(fitted[form].space, 4)
+    take, gates = expectation.expected(fitted[form]), soft(fitted[form].space, 4)
     gates = jax.tree.map(lambda g: g.astype(jnp.float64), gates)
     towards = jax.tree.map(lambda g: jnp.cos(jnp.arange(g.size, dtype=g.dtype)).reshape(g.shape),
                            gates)  # fmt: skip
@@ -479,9 +480,9 @@ def test_refuses_what_has_no_effect(fitted):
     with pytest.raises(fit.FitError, match="another space"):
         transfer.fit(CELL, GOOD, np.arange(1.0, 9), [fitted["chain"]])
     with pytest.raises(ValueError, match="closed form"):
-        expected.sampled(fitted["chain"], 4)
+        expectation.sampled(fitted["chain"], 4)
     with pytest.raises(ValueError, match="another space"):
-        expected.expected(fitted["chain"])(soft(CELL))
+        expectation.expected(fitted["chain"])(soft(CELL))
     with pytest.raises(ValueError, match="level"):
         fitted["table"].predict(GOOD, level=1.0)
 
@@ -516,7 +517,7 @@ def test_compares_with_a_baseline_on_networks_left_out(tmp_path, monkeypatch):
     assert found["ours"].within10 > found["table"].within10
     crossed, measured, predicted = cross_validation.cross_validate(CELL, networks[:30], ms[:30])
     assert crossed["ours"].spearman > 0.9
-    latency_plot.predicted_against_measured(tmp_path / "plot.svg", measured, predicted, "made up")
+    figures.predicted_against_measured(tmp_path / "plot.svg", measured, predicted, "made up")
     assert "</svg>" in (tmp_path / "plot.svg").read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["plot.svg"]
     with pytest.raises(fit.FitError, match="too few"):
@@ -527,7 +528,7 @@ def test_work_counts_what_the_layers_of_a_chain_compute():
     chain = zoo.single_path()
     found = workload.of_chain(chain, 224, 224)
     space, names = chains.space(chain), chains.space(chain)["layers"].candidates[0]
-    assert found.shape == (20, max(genome.sizes(space)), len(workload.QUANTITIES))
+    assert found.shape == (20, max(genome.cardinalities(space)), len(workload.QUANTITIES))
     everywhere = lambda name: sum(
         found[p, position.candidates.index(name), :2].sum()
         for p, position in enumerate(genome.positions(space))
@@ -551,8 +552,8 @@ def test_bench_prints_every_figure(tmp_path, monkeypatch, capsys):
     found = json.loads(capsys.readouterr().out)
     assert list(found["devices"]) == ["two"]
     assert set(found["means"]["k20"]) == set(bench_latency.MODELS)
-    for figures in found["devices"]["two"]["k20"].values():
-        assert set(figures) == set(metrics.Quality._fields)
+    for quality in found["devices"]["two"]["k20"].values():
+        assert set(quality) == set(metrics.Quality._fields)
     assert found["means"]["k20"]["ours"]["spearman"] > 0.9
 
 
