@@ -177,11 +177,13 @@ def _derived(values: Values) -> Errors:
     imagenet = "param/stem0.0.weight" in values
     auxiliary = "param/auxiliary_head.classifier.bias" in values
     make = darts_network.imagenet if imagenet else darts_network.cifar
-    stem = {} if imagenet else {"stem_multiplier": golden_file.stem_multiplier(values, reductions)}
+    features, widths = golden_file.features(values, reductions), {}
+    if not imagenet:
+        multiplier = golden_file.stem_multiplier(values, reductions)
+        widths = {"widths": darts_network.widths_of(features, cells, reductions, multiplier)}
     net = make(
-        genotype, features=golden_file.features(values, reductions), cells=cells, classes=classes,
-        auxiliary=auxiliary, **stem,
-    )  # fmt: skip
+        genotype, features=features, cells=cells, classes=classes, auxiliary=auxiliary, **widths
+    )
     names = torch_names.of_derived(genotype, reductions, imagenet=imagenet)
     images, labels = golden_file.images(values["x"]), values["y"]
     weights, stats = golden_file.fill(values, net.init, images, names)

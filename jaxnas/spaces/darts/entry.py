@@ -81,7 +81,7 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
         stride = 2 if cell_name == "reduce" else 1
         features = size.features * stride
         image = (height, width, size.features * len(cell.concat))
-        module = networks.DerivedCell(cell, known, features, stride, False, norm)
+        module = networks.DARTSCell(cell, known, features, stride, False, norm)
         shape = {"cell": cell_name, "features": features, "height": height, "width": width}
         yield BlockSpec(
             f"{cell_name} {features}x{height}x{width}", module, (image, image), (None,), shape
