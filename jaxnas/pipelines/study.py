@@ -48,10 +48,11 @@ def check(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) ->
 
 
 def search_of(name: str, words: Sequence[str], **settings: Any) -> SearchSettings:
-    """The search of a method, or variant: `words` are `METHOD.name=value`, of which the method takes its own.
+    """The search of a method, or variant.
 
-    Random search trains as many cells as its preset has, or, where that does not divide the
-    epochs it is given, the next smaller number that does.
+    Of `words`, which are `METHOD.name=value`, it takes its own. Random search trains as many cells
+    as its preset has, or, where that does not divide the epochs it is given, the next smaller
+    number that does.
     """
     of_method = tuple(w.partition(".")[2] for w in words if w.partition(".")[0] == name)
     epochs = settings.get("epochs")
