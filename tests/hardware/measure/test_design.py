@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 
 from jaxnas.hardware import device, programs
-from jaxnas.hardware.measure import design, mobile_programs, round_statistics, sampling, stopping
+from jaxnas.hardware.measure import design, round_statistics, sampling, stopping
 from jaxnas.hardware.predict import graph_counts
 from jaxnas.hardware.programs import Program
-from jaxnas.pipelines import latency, latency_measure
-from jaxnas.spaces import dataflow, registry, search_space
+from jaxnas.pipelines import latency_measure
+from jaxnas.pipelines.settings.latency import MeasureSettings
+from jaxnas.spaces import dataflow, genome, registry, search_space
 from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.mobile import chain as mobile_chain
-from jaxnas.spaces.mobile import sizing
+from jaxnas.spaces.mobile import sizing, zoo
 from tests import timed_toys, toy
 
-ENTRY = registry.get("nasbench201")
+SPACE = registry.get("nasbench201")
 
 
 def letters(genotype: genotypes.Genotype) -> str:
@@ -134,7 +135,7 @@ def test_dead_edges_are_pruned_from_both_ends(whole, live):
 def test_pruning_dead_ends_leaves_the_logits_alone():
     found = timed_toys.cell("31s3sn")  # node 2 is entered and never left
     assert letters(dataflow.remove_dead_edges(found)) == "3nn3sn"
-    make = lambda g: ENTRY.network(
+    make = lambda g: SPACE.network(
         g, features=4, cells=1, classes=3, reductions=None, auxiliary=False
     )
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
@@ -155,7 +156,7 @@ def test_noise_fills_a_node_that_nothing_else_fills():
     [("13n1s3", "31n13s"), ("133333", None), ("11n3pp", None), ("snns1n", "nsnsn1")],
 )
 def test_twins_swap_nodes_that_nothing_joins(whole, twin):
-    found = dataflow.isomorph(timed_toys.cell(whole), ENTRY.space)
+    found = dataflow.isomorph(timed_toys.cell(whole), SPACE.choices)
     assert (found and letters(found)) == twin
 
 
@@ -163,7 +164,7 @@ def test_a_twin_computes_the_same_and_its_twin_is_the_first():
     first = timed_toys.cell("13n1s3")
     second = dataflow.isomorph(first)
     assert dataflow.isomorph(second) == first
-    made = [programs.of_genotype(g, ENTRY, timed_toys.SMALL) for g in (first, second)]
+    made = [programs.of_genotype(g, SPACE, timed_toys.SMALL) for g in (first, second)]
     texts = [sampling.facts(toy.jit(p.function).lower(*p.arguments).compile()) for p in made]
     assert texts[0]["flops"] == texts[1]["flops"] > 0
 
@@ -171,7 +172,7 @@ def test_a_twin_computes_the_same_and_its_twin_is_the_first():
 def test_what_is_compiled_is_what_lives():
     for text in ("n33333", "1n3p1s"):
         live = letters(dataflow.remove_dead_edges(timed_toys.cell(text)))
-        program = programs.of_genotype(timed_toys.cell(text), ENTRY, timed_toys.SMALL)
+        program = programs.of_genotype(timed_toys.cell(text), SPACE, timed_toys.SMALL)
         found = sampling.facts(toy.jit(program.function).lower(*program.arguments).compile())
         # Stem and two reductions of two 3x3 convolutions; two shortcuts and the classifier.
         assert found["convolutions"] == 5 + 3 * live.count("3"), text
@@ -179,36 +180,36 @@ def test_what_is_compiled_is_what_lives():
 
 
 def test_a_design_covers_the_space_and_any_beginning_is_one():
-    found = design.networks(ENTRY.space, ENTRY.discretise, 30, seed=3)
+    found = design.networks(SPACE.genome, 30, seed=3)
     short = [letters(g) for g in found]
     assert short[:5] == ["nnnnnn", "ssssss", "111111", "333333", "pppppp"]
     assert {"nnnsnn", "nnn1nn", "nnn3nn", "nnnpnn"} <= set(short)
     live = [letters(dataflow.remove_dead_edges(g)) for g in found]
     assert len(set(live)) == 30
     assert all(dataflow.is_connected(g) for g in found[1:])
-    assert found[:20] == design.networks(ENTRY.space, ENTRY.discretise, 20, seed=3)
-    assert found[9:] != design.networks(ENTRY.space, ENTRY.discretise, 30, seed=4)[9:]
+    assert found[:20] == design.networks(SPACE.genome, 20, seed=3)
+    assert found[9:] != design.networks(SPACE.genome, 30, seed=4)[9:]
     # Every operation stands on every edge: what a table of edges needs.
     assert all(len({text[edge] for text in short}) == 5 for edge in range(6))
 
 
 def test_a_design_says_more_of_the_counts_than_chance_does():
-    counts = lambda found: np.array([design._counts(g, ENTRY.space) for g in found])
+    code = SPACE.genome
+    counts = lambda found: design._counts(code, np.array([code.encode(g) for g in found]))
     information = lambda rows: np.linalg.slogdet(rows.T @ rows / 6 + np.eye(11))[1]
-    ours = information(counts(design.networks(ENTRY.space, ENTRY.discretise, 25, seed=0)))
+    ours = information(counts(design.networks(SPACE.genome, 25, seed=0)))
     chance = []
     for seed in range(5):
         random = np.random.default_rng(seed)
         gates = [{"cell": random.random((6, 5))} for _ in range(25)]
-        chance.append(information(counts([ENTRY.discretise(ENTRY.space, g) for g in gates])))
+        chance.append(information(counts([code.discretise(code.space, g) for g in gates])))
     assert ours > max(chance)
 
 
 @pytest.mark.parametrize("name", ["darts", "darts-s1"])
 def test_spaces_of_two_cells_have_designs_and_twins(name):
-    entry = registry.get(name)
-    found = design.networks(entry.space, entry.discretise, 12)
-    chosen = design.with_replicates(found, entry.space, pairs=3)
+    code = registry.get(name).genome
+    chosen = design.with_replicates(design.networks(code, 12), code.space, pairs=3)
     assert len(chosen) == 15
     for before, choice in zip(chosen, chosen[1:], strict=False):
         if choice.twin_of is not None:
@@ -217,8 +218,8 @@ def test_spaces_of_two_cells_have_designs_and_twins(name):
 
 @pytest.mark.parametrize("name", ["nasbench201", "darts"])
 def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
-    entry = registry.get(name)
-    chosen = design.with_replicates(design.networks(entry.space, entry.discretise, 60), entry.space)
+    code = registry.get(name).genome
+    chosen = design.with_replicates(design.networks(code, 60), code.space)
     pairs = lambda count: sum(choice.twin_of is not None for choice in chosen[:count])
     assert pairs(7) >= 1 and pairs(12) >= 2 and pairs(35) >= 3 and pairs(56) >= 4
     assert pairs(len(chosen)) == 10
@@ -226,10 +227,8 @@ def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
 
 
 def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
-    asked = latency_measure.resolved(
-        latency.MeasureSettings(kinds=("operator",), budget_minutes=1.0)
-    )
-    found = latency_measure.chosen(asked, registry.get("nasbench201", asked.cells), [])
+    settings = latency_measure.resolved(MeasureSettings(kinds=("operator",), budget_minutes=1.0))
+    found = latency_measure.chosen(settings, SPACE, [])
     programs.check(found)
     twins = [program.twin_of for program in found]
     assert sum(name is not None for name in twins[: stopping.FEWEST]) >= 2
@@ -237,20 +236,22 @@ def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
 
 
 def test_too_many_networks_are_refused():
-    space = {"cell": ENTRY.space["cell"]._replace(candidates=(("none", "skip_connect"),) * 6)}
+    few = {"cell": SPACE.choices["cell"]._replace(candidates=(("none", "skip_connect"),) * 6)}
+    code = genome.of_space(few, SPACE.discretise, has_dead_edges=True)
     with pytest.raises(ValueError, match="different networks of this space were found"):
-        design.networks(space, ENTRY.discretise, 100)
+        design.networks(code, 100)
     with pytest.raises(ValueError, match="give 1 or more"):
-        design.networks(space, ENTRY.discretise, 0)
+        design.networks(code, 0)
 
 
 def test_operators_and_blocks_run_at_every_size():
-    found = programs.operators("nasbench201", timed_toys.SMALL)
+    darts, size = registry.get("darts"), timed_toys.SMALL
+    found = programs.operators(SPACE, size)
     assert len(found) == 4 * 3
-    found += programs.blocks([timed_toys.cell("13nsp1")], "nasbench201", timed_toys.SMALL)
-    found += programs.blocks([published.PUBLISHED["DARTS_V2"]], "darts", timed_toys.SMALL)
+    found += programs.blocks([timed_toys.cell("13nsp1")], SPACE, size)
+    found += programs.blocks([published.PUBLISHED["DARTS_V2"]], darts, size)
     programs.check(found)
-    found += programs.operators("darts", timed_toys.SMALL)[-7:]
+    found += programs.operators(darts, size)[-7:]
     for program in found:
         shape = jax.eval_shape(program.function, *program.arguments).shape
         said = json.loads(program.architecture)
@@ -262,9 +263,9 @@ def test_operators_and_blocks_run_at_every_size():
 
 def test_the_candidates_of_a_mobile_space_run_at_every_size():
     size = search_space.NetworkSize(features=8, cells=2, image=(32, 32, 3))
-    found = mobile_programs.operators("mobile-proxyless", size)
+    found = programs.operators(registry.get("mobile-proxyless", 2), size)
     programs.check(found)
-    chain = sizing.sized("mobile-proxyless", features=8, repeats=2)
+    chain = sizing.sized(zoo.proxyless(), "mobile-proxyless", features=8, repeats=2)
     names = {op for layer in mobile_chain.layers(chain) for op in layer.candidates} - {
         mobile_chain.SKIP
     }
@@ -279,7 +280,7 @@ def test_the_candidates_of_a_mobile_space_run_at_every_size():
 
 
 def test_values_of_shapes_are_ordinary_numbers_and_stay_the_same():
-    program = programs.of_genotype(timed_toys.cell("13nsp1"), ENTRY, timed_toys.SMALL)
+    program = programs.of_genotype(timed_toys.cell("13nsp1"), SPACE, timed_toys.SMALL)
     first, second = programs.filled(program.arguments), programs.filled(program.arguments)
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         assert np.array_equal(a, b)
@@ -382,27 +383,24 @@ def test_programs_that_cannot_be_are_refused(spoil, cause):
 
 @pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-fbnet", "mobile-single-path"])
 def test_a_chain_has_designs_over_all_its_layers(name):
-    entry = registry.get(name, 2)
-    found = design.networks(entry.space, entry.discretise, 24)
+    code = registry.get(name, 2).genome
+    found = design.networks(code, 24)
     assert len({genotypes.compact(each) for each in found}) == 24
-    table = np.array([design._edges(each, entry.space) for each in found])
-    assert table.shape[1] == sum(len(choice.edges) for choice in entry.space.values())
-    for column, row in zip(
-        table.T, (r for c in entry.space.values() for r in c.candidates), strict=True
-    ):
-        assert set(column) == set(range(len(row)))
-    assert sum(choice.again for choice in design.with_replicates(found, entry.space)) == 4
+    rows = np.array([code.encode(each) for each in found])
+    for column, count in zip(rows.T, code.cardinalities, strict=True):
+        assert set(column) == set(range(count))
+    assert sum(choice.again for choice in design.with_replicates(found, code.space)) == 4
 
 
 def test_what_xla_compiles_is_the_graph_that_is_counted():
     """Convolutions and 1x1 products of the optimised text: dead and shared edges are not there."""
-    shape = graph_counts.tables(ENTRY.space["cell"])
+    shape = graph_counts.tables(SPACE.choices["cell"])
     rows = np.array([[3] * 6, [2] * 6, [3, 0, 3, 2, 2, 0], [0, 3, 2, 1, 3, 3], [1, 2, 3, 4, 0, 2]])
     words = [shape.vocabulary.index(f"nor_conv_{k}x{k}") for k in (3, 1)]
     counted = graph_counts.counts(shape, rows)["live"][:, words]
     compiled = []
     for row in rows:
-        found = programs.of_genotype(ENTRY.genome.decode(row), ENTRY, timed_toys.SMALL)
+        found = programs.of_genotype(SPACE.genome.decode(row), SPACE, timed_toys.SMALL)
         text = jax.jit(found.function).lower(*found.arguments).compile()
         facts = sampling.facts(text)
         compiled.append((facts["convolutions"], facts["products"]))

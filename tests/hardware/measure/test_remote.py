@@ -10,9 +10,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxnas import cli
 from jaxnas.hardware import programs
 from jaxnas.hardware.measure import campaign_file, remote
-from jaxnas.pipelines import latency
 from jaxnas.spaces import registry
 from tests import paths, toy
 from tests.timed_toys import SMALL, cell, doubling
@@ -104,9 +104,11 @@ def test_a_command_that_cannot_be_started_is_one_line(tmp_path):
 def test_a_phone_is_measured_from_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-    words = "measure --networks 2 --features 2 --image 8 8 3 --rounds 4 --name phone --command"
+    words = (
+        "latency measure --networks 2 --features 2 --image 8 8 3 --rounds 4 --name phone --command"
+    )
     phone = shlex.join([sys.executable, "-S", str(PHONE), "quick", "{network}"])
-    assert latency.run([*words.split(), phone]) == 0
+    assert cli.main([*words.split(), phone]) == 0
     raw = campaign_file.read(tmp_path / "latency" / "phone" / "campaign.npz")
     assert raw.header["device"]["platform"] == "remote"
     assert raw.header["device"]["kind"] == phone
