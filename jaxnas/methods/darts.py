@@ -21,7 +21,7 @@ def darts(
 ) -> Search:
     """DARTS with the settings of the paper's CIFAR-10 search; `hypergrad` picks the order.
 
-    First order unless it is given. Settings as in quark0/darts cnn/train_search.py. Raises
+    First order by default. Settings as in quark0/darts cnn/train_search.py. Raises
     ValueError for an impossible learning rate or length.
     """
     return search.bilevel(

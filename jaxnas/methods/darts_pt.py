@@ -1,6 +1,6 @@
-"""DARTS-PT: an edge keeps the candidate whose removal hurts the supernet most.
+"""DARTS-PT: selection by perturbation, after any method.
 
-Selection by perturbation, after whatever method. Wang et al. 2021,
+An edge keeps the candidate whose removal hurts the supernet most. Wang et al. 2021,
 https://arxiv.org/abs/2108.04392, ruocwang/darts-pt sota/cnn/projection.py.
 """
 

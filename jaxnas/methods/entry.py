@@ -25,7 +25,7 @@ NOT_SETTINGS = (*FROM_RUN, "outer_objective", "relaxation", "costs", "edges_per_
 
 
 class Context(NamedTuple):
-    """What a program is told of its run."""
+    """What a program knows of its run."""
 
     space: SearchSpace
     steps_per_epoch: int
@@ -88,8 +88,8 @@ def single_stage(
 def bind(function: Callable[..., Any], context: Context, settings: Settings) -> Callable[..., Any]:
     """`function` with flat settings, and with what it accepts of the run where there is some."""
     from_run = {name: getattr(context, name) for name in accepted(function)}
-    given = {name: value for name, value in from_run.items() if value}
-    return functools.partial(function, **nest(function, settings), **given)
+    present = {name: value for name, value in from_run.items() if value}
+    return functools.partial(function, **nest(function, settings), **present)
 
 
 def defaults(*functions: Callable[..., Any]) -> dict[str, Any]:

@@ -84,9 +84,9 @@ def r_darts_adaptive(
 
     eigenvalue = _eigenvalue(net, base, optimisers.arch_weight_decay, iterations)
     # Rounding must not count as one more factor.
-    limit = math.ceil(math.log(max_weight_decay / weight_decay, factor) - 1e-6)
+    max_returns = math.ceil(math.log(max_weight_decay / weight_decay, factor) - 1e-6)
     return early_stopping.roll_back(
-        base, eigenvalue, rule, **length, limit=limit, change=regularise
+        base, eigenvalue, rule, **length, max_returns=max_returns, change=regularise
     )
 
 

@@ -102,14 +102,20 @@ def resolve(asked: SearchSettings, console: rich.console.Console) -> SearchRun:
     retrain.check(_retraining(search, search_stages.random_genotype(space, 0)))
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)
-    fingerprinted = {k: v for k, v in flat(settings).items() if k not in NOT_FINGERPRINTED}
-    fingerprinted |= {f"set.{k}": v for k, v in chosen.items() if k not in flags}
-    fingerprinted |= {"space_sha256": space.digest}
-    fingerprinted |= constraints.fingerprinted(settings, predictors)
-    record = run.record(fingerprinted, execution, dataset.digest)
+    recorded = fingerprinted(settings) | {
+        f"set.{k}": v for k, v in chosen.items() if k not in flags
+    }
+    recorded |= {"space_sha256": space.digest}
+    recorded |= constraints.fingerprinted(settings, predictors)
+    record = run.record(recorded, execution, dataset.digest)
     job = run.Run(folder, record, execution, setup.checkpoints(settings.place), console)
     again = command("jaxnas search", asked, SearchSettings())
     return SearchRun(search, predictors, job, _truth(settings, space), again)
+
+
+def fingerprinted(settings: SearchSettings) -> dict[str, Any]:
+    """Those of the settings that a run is known by: with others it does not go on."""
+    return {k: v for k, v in flat(settings).items() if k not in NOT_FINGERPRINTED}
 
 
 def name(settings: SearchSettings) -> str:

@@ -10,7 +10,7 @@ from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Term
-from jaxnas.methods import darts, single_level
+from jaxnas.methods import darts, entry, single_level
 from jaxnas.methods.optimisers import Optimisers
 from tests import toy
 
@@ -310,7 +310,7 @@ def test_methods_move_their_weights_by_the_rate_of_the_epoch(make):
 )
 def test_methods_refuse_impossible_schedules(make, settings):
     with pytest.raises(ValueError, match="learning rate|epoch"):
-        make(NET, **{"steps_per_epoch": 2} | settings)
+        make(NET, **entry.nest(make, {"steps_per_epoch": 2} | settings))
 
 
 # Single level.

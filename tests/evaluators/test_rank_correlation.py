@@ -11,6 +11,7 @@ import pytest
 from jaxnas.core.types import Batch
 from jaxnas.evaluators import rank_correlation
 from jaxnas.evaluators.nasbench201 import isomorphism
+from jaxnas.spaces import genome
 from jaxnas.spaces.nasbench201 import supernet as nasbench201
 from tests import toy
 
@@ -117,12 +118,13 @@ def real():
     images = Batch(jnp.asarray(inputs), jnp.asarray(rng.integers(0, 3, (STEPS, 4)), jnp.int32))
     net = nasbench201.supernet(features=4, cells=1, classes=3)
     state = State(*toy.jit(net.init)(jax.random.key(0), images.inputs[0]))
-    return net, images, state, isomorphism.sample(20, seed=0)
+    rows = genome.sample_distinct(isomorphism.GENOME.space, 20, seed=0)
+    return net, images, state, rows
 
 
 def test_judges_cells_of_nasbench201_as_the_supernet_does(real):
-    net, images, state, codes = real
-    gates = {"cell": isomorphism.to_gates(codes)}
+    net, images, state, rows = real
+    gates = isomorphism.GENOME.one_hot(rows)
     accuracy, loss = rank_correlation.evaluator(net, toy.at, STEPS)(state, gates, images)
     apply = toy.jit(lambda gates, x: net.apply(state.weights, state.stats, gates, x)[0])
     for i in range(3):
@@ -135,7 +137,7 @@ def test_judges_cells_of_nasbench201_as_the_supernet_does(real):
         np.testing.assert_allclose(loss[i], np.mean(losses), rtol=1e-4)
         assert accuracy[i] == pytest.approx(np.mean(right), abs=1e-6)
     # Each cell is evaluated as itself: those that compute the same, and no others, agree.
-    named = [isomorphism.computed(code) for code in codes]
+    named = [isomorphism.computed(row) for row in rows]
     assert len(set(np.round(loss, 6))) == len(set(named))
 
 

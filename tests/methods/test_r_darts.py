@@ -47,7 +47,7 @@ def test_the_rule_is_the_definition(rule):
         steps = random.normal(0.02, 0.12, 25)
         eigenvalues = np.exp(np.cumsum(steps)).astype(np.float32)
         hits = np.flatnonzero(asked(eigenvalues, np.arange(25)))
-        mine = (hits[0], hits[0] - rule.back) if len(hits) else None
+        mine = (hits[0], hits[0] - rule.lag) if len(hits) else None
         assert mine == defined(eigenvalues, rule)
         found.append(mine)
     assert None in found and len(set(found)) > 3
@@ -63,7 +63,7 @@ def test_the_papers_rule_first_asks_after_epoch_22_and_returns_epoch_10():
     rule, growing = early_stopping.Rule(), jnp.float32(1.5) ** jnp.arange(25)
     asked = [bool(early_stopping.is_triggered(rule, growing, record)) for record in range(25)]
     assert asked.index(True) * rule.every == 22
-    assert (asked.index(True) - rule.back) * rule.every == 10
+    assert (asked.index(True) - rule.lag) * rule.every == 10
     flat = jnp.ones(25).at[7:].set(1.3)
     assert not any(early_stopping.is_triggered(rule, flat, record) for record in range(25))
 

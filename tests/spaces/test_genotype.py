@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from jaxnas.spaces import genotype
+from jaxnas.spaces import genotype, registry
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import notation as darts_notation
 from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
@@ -54,7 +54,11 @@ def test_text_and_back_is_the_same(found):
 @hypothesis.example("9" * 5000)
 @hypothesis.example('"\\ud800"')
 def test_any_text_is_read_or_refused_in_one_line(text):
-    for read in (genotype.from_json, darts_notation.from_pairs, nasbench201_notation.from_arch):
+    readers = (
+        registry.parse_genotype, genotype.from_json, darts_notation.from_pairs,
+        nasbench201_notation.from_arch,
+    )  # fmt: skip
+    for read in readers:
         with pytest.raises(GenotypeError) as refused:
             read(text)
         assert "\n" not in str(refused.value)
@@ -85,11 +89,11 @@ def test_one_wrong_value_is_refused_or_read_without_a_crash(data):
         holder, last, place = place, key, place[key]
     holder[last] = data.draw(json_values)
     try:
-        found = genotype.from_json(json.dumps(table))
+        found = registry.parse_genotype(json.dumps(table))
     except GenotypeError as refused:
         assert "\n" not in str(refused)
     else:
-        assert genotype.from_json(genotype.to_json(found)) == found
+        assert registry.parse_genotype(genotype.to_json(found)) == found
 
 
 def changed(**fields):
@@ -133,7 +137,7 @@ def with_edge(edge, concat=(2,)):
 )  # fmt: skip
 def test_refuses_and_says_why(text, cause):
     with pytest.raises(GenotypeError, match=cause) as refused:
-        genotype.from_json(text)
+        registry.parse_genotype(text)
     assert len(str(refused.value)) < 300
     assert "\n" not in str(refused.value)
 
@@ -183,7 +187,7 @@ def test_reads_every_way_darts_is_written(found):
 
 
 def test_darts_json_is_read_like_our_own_and_written_back():
-    assert genotype.from_json(json.dumps(darts_notation.to_pairs(DARTS_V2))) == DARTS_V2
+    assert registry.parse_genotype(json.dumps(darts_notation.to_pairs(DARTS_V2))) == DARTS_V2
     with pytest.raises(GenotypeError, match="two edges a node"):
         darts_notation.to_pairs(
             Genotype("own", dict.fromkeys(("normal", "reduce"), Cell(((0, 1, "x"),), 1, (1,))))

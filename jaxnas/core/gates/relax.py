@@ -11,9 +11,9 @@ from jaxnas.core.types import Arch, Gates, Key, Relaxation, Space, Weights
 
 
 def deterministic(init: Callable[[Key, Space], Arch], gates: Callable[..., Gates]) -> Relaxation:
-    """A relaxation whose gates are no draws: those of a step are the expected ones.
+    """A relaxation without sampling: the gates of a step are the expected ones.
 
-    `gates(arch, weights, **_)` is also given `step` and, in a step, `key`.
+    `gates(arch, weights, **_)` takes `step` too and, in a step, a `key`.
     """
     return Relaxation(init, gates, gates)
 

@@ -50,10 +50,10 @@ def uniform_single_path(space: Space, keep: int | None = None) -> Relaxation:
 
 
 def _odds(choice: Choice, keep: int | None) -> np.ndarray:
-    drawn = np.array([[keep is None or n != NONE for n in row] for row in choice.candidates])
-    if not drawn.any(1).all():
+    can_open = np.array([[keep is None or n != NONE for n in row] for row in choice.candidates])
+    if not can_open.any(1).all():
         raise ValueError(f"An edge whose only candidate is {NONE!r} leaves nothing to draw.")
-    return drawn / drawn.sum(1, keepdims=True)
+    return can_open / can_open.sum(1, keepdims=True)
 
 
 def _same_target(choice: Choice) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is minimised: the summands of an objective."""
+"""Terms: the summands of an objective, each with a memory of its own."""
 
 from collections.abc import Callable
 
@@ -66,8 +66,8 @@ def total(**terms: Term) -> Term:
 def mean_logsumexp() -> Term:
     """Mean over all edges of the log-sum-exp of their logits: beta-DARTS's decay, in nats.
 
-    The architecture is one array of logits `f32[edges, candidates]` a choice; that edges of all
-    choices count alike is our reading of two. beta-DARTS, https://arxiv.org/abs/2203.01665
+    The architecture is one array of logits `f32[edges, candidates]` a choice. That edges of all
+    choices count alike is one of two readings, and ours. beta-DARTS, https://arxiv.org/abs/2203.01665
     """
 
     def value(forward: Forward) -> Scalar:
@@ -78,7 +78,7 @@ def mean_logsumexp() -> Term:
 
 
 def zero_one() -> Term:
-    """Minus the mean of (gate - 1/2)^2 over all gates: least where each is 0 or 1.
+    """Minus the mean of (gate - 1/2)^2 over all gates: smallest where each is 0 or 1.
 
     FairDARTS's L_0-1, eq. 6, https://arxiv.org/abs/1911.12126
     """

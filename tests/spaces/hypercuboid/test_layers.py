@@ -13,95 +13,93 @@ from jaxnas.hardware import expectation, programs
 from jaxnas.hardware.measure import dataset, design
 from jaxnas.hardware.predict import fit
 from jaxnas.nets import count
-from jaxnas.pipelines import constraints as commands
+from jaxnas.pipelines import constraints
 from jaxnas.pipelines.settings import Recipe, SearchSettings
-from jaxnas.spaces import discretise, genome, layers, op_names, registry, sampling, search_space
+from jaxnas.spaces import discretise, genome, op_names, registry, sampling, search_space
 from jaxnas.spaces import genotype as genotypes
 
 LAYERS = 3
 SIZE = search_space.NetworkSize(features=4, cells=LAYERS, classes=5, image=(12, 8, 3))
-ENTRY = registry.get("hypercuboid", LAYERS)
+SPACE = registry.get("hypercuboid", LAYERS)
+CODE = SPACE.genome
 
 
 def network_of(path: genotypes.Genotype):
-    return ENTRY.network(
+    return SPACE.network(
         path, features=4, cells=LAYERS, classes=5, reductions=None, auxiliary=False
     )
 
 
 def test_a_path_is_one_candidate_a_layer_of_a_chain():
-    assert genome.is_chain(ENTRY.space)
+    assert genome.is_chain(CODE.space)
     # 3 x 3 widths and two operations; the last layer leads to the last width alone.
-    assert genome.cardinalities(ENTRY.space) == (18, 18, 6)
-    assert genome.cardinalities(registry.get("hypercuboid", 1).space) == (6,)
-    grid = registry.get("hypercuboid", LAYERS)
+    assert CODE.cardinalities == (18, 18, 6)
+    assert registry.get("hypercuboid", 1).genome.cardinalities == (6,)
     random = np.random.default_rng(0)
-    gates = {name: random.random(choice.shape) for name, choice in grid.space.items()}
-    path = grid.select(grid.space, gates)
-    code = ENTRY.genome.encode(path)
-    assert ENTRY.genome.decode(code) == path
-    # Other spaces are themselves.
-    assert registry.get("nasbench201").space == registry.get("nasbench201").space
+    gates = {name: random.random(choice.shape) for name, choice in SPACE.choices.items()}
+    path = SPACE.discretise(SPACE.choices, gates)
+    row = CODE.encode(path)
+    assert CODE.decode(row) == path
+    # A search of other spaces has the choices that their genomes have.
+    benchmark = registry.get("nasbench201")
+    assert benchmark.genome.space == benchmark.choices
 
 
 def test_the_connected_path_of_the_largest_sum_is_found():
     random = np.random.default_rng(1)
-    space = registry.get("hypercuboid", 2).space
-    names = [choice.candidates[0] for choice in space.values()]
+    chain = registry.get("hypercuboid", 2).genome.space
+    names = [choice.candidates[0] for choice in chain.values()]
     ends = lambda name: name.partition(":")[2].split("-")
     for _ in range(20):
-        gates = {name: random.normal(size=choice.shape) for name, choice in space.items()}
+        gates = {name: random.normal(size=choice.shape) for name, choice in chain.items()}
         sums = {
             (one, two): gates["grid"][0, names[0].index(one)]
             + gates["last"][0, names[1].index(two)]
             for one, two in itertools.product(*names)
             if ends(one)[1] == ends(two)[0]
         }
-        found = discretise.connected(space, gates)
+        found = discretise.path_of_chain(chain, gates)
         assert tuple(op for _, _, op in found.cells["grid"].edges) == max(sums, key=sums.get)
     with pytest.raises(ValueError, match="not finite"):
-        discretise.connected(space, gates | {"last": np.full((1, 6), np.nan)})
+        discretise.path_of_chain(chain, gates | {"last": np.full((1, 6), np.nan)})
 
 
 def test_work_adds_up_to_what_is_counted():
-    work = layers.work_of(SIZE)
+    work = SPACE.workload(SIZE)
     assert work.shape == (LAYERS, 18, 6) and (work[-1, 6:] == 0).all()
     classifier = 5 * 16
-    for path in design.networks(ENTRY.space, ENTRY.discretise, 12):
-        code = ENTRY.genome.encode(path)
-        own = work[np.arange(LAYERS), code].sum(0)
+    for path in design.networks(CODE, 12):
+        own = work[np.arange(LAYERS), CODE.encode(path)].sum(0)
         size = count.size(network_of(path), SIZE.image)
         assert own[0] + own[1] + classifier == size.macs
         assert own[3] + classifier + 5 == size.parameters
 
 
 def test_every_candidate_runs_alone_where_it_stands():
-    found = layers.operators(SIZE)
+    found = programs.operators(SPACE, SIZE)
     assert len({program.label for program in found}) == len(found)
     # Layers 1 and 2 halve the image: 18 candidates, 18, and the last layer's 6.
     assert len(found) == 42
-    said = json.loads(found[0].architecture)
-    assert said["operation"] == "sep_conv_3x3" and said["inputs"] == said["features"] == 4
+    record = json.loads(found[0].architecture)
+    assert record["operation"] == "sep_conv_3x3" and record["inputs"] == record["features"] == 4
     for program in (found[0], found[20], found[-1]):
-        said = json.loads(program.architecture)
+        record = json.loads(program.architecture)
         y = program.function(*programs.filled(program.arguments))
-        sides = [-(-said[side] // said["stride"]) for side in ("height", "width")]
-        assert y.shape == (1, *sides, said["features"])
+        sides = [-(-record[side] // record["stride"]) for side in ("height", "width")]
+        assert y.shape == (1, *sides, record["features"])
     with pytest.raises(ValueError, match="below one"):
-        layers.operators(SIZE._replace(image=(2, 2, 3)))
+        programs.operators(SPACE, SIZE._replace(image=(2, 2, 3)))
 
 
 def test_a_model_of_paths_is_exact_where_time_is_work():
-    work = layers.work_of(SIZE)
-    networks = np.array(
-        [ENTRY.genome.encode(g) for g in design.networks(ENTRY.space, ENTRY.discretise, 60)]
-    )
+    work = SPACE.workload(SIZE)
+    networks = np.array([CODE.encode(path) for path in design.networks(CODE, 60)])
     ms = 1.0 + work[np.arange(LAYERS), networks][..., :2].sum((1, 2)) / 1e5
-    model = fit.fit(ENTRY.space, networks[:40], ms[:40], work=work)
+    model = fit.fit(CODE.space, networks[:40], ms[:40], work=work)
     np.testing.assert_allclose(model.predict(networks[40:])[0], ms[40:], rtol=0.02)
     take = expectation.expected(model)
     for network in networks[40:45]:
-        gates = {k: jnp.asarray(v) for k, v in genome.one_hot(ENTRY.space, network).items()}
+        gates = {k: jnp.asarray(v) for k, v in genome.one_hot(CODE.space, network).items()}
         assert float(take(gates)) == pytest.approx(float(model.predict(network[None])[0][0]), 1e-5)
 
 
@@ -138,23 +136,23 @@ def test_paths_are_measured_fitted_and_predicted(tmp_path, capsys):
     assert "line 2: 'sep_conv_3x3:1-4' follows 'sep_conv_3x3:1-2'" in capsys.readouterr().err
 
     # The campaign serves a search to a target.
-    asked = SearchSettings(
+    settings = SearchSettings(
         space="hypercuboid", method="hypercuboid", cells=2, features=2, any_device=True,
         latency=str(tmp_path / "grid"), target_ms=float(np.median(found.latency_ms)),
         retrain=Recipe(features=2),
     )  # fmt: skip
-    goal = commands.open_goal(asked)
-    (aim,) = commands.found_aims(goal, asked, found.entry, (8, 8, 1), 10)
-    grid = registry.get("hypercuboid", 2).space
+    predictors = constraints.load_predictors(settings)
+    (latency,) = constraints.of_settings(predictors, settings, found.space, (8, 8, 1), 10)
+    grid = registry.get("hypercuboid", 2).choices
     even = {name: jnp.full(choice.shape, 1 / 18) for name, choice in grid.items()}
-    some = sampling.sample_pool(found.entry, even)
+    pool = sampling.sample_pool(found.space, even)
     # 3 widths to begin with, 3 between, and two operations twice.
-    assert len(some.networks) == 3 * 3 * 4
-    mean = float(np.exp(some.log_probability) @ aim.cost(some.networks))
-    assert float(aim.expected(aim.shares(even))) == pytest.approx(mean, rel=1e-4)
+    assert len(pool.genomes) == 3 * 3 * 4
+    mean = float(np.exp(pool.log_probability) @ latency.cost.of_genomes(pool.genomes))
+    assert float(latency.cost.of_gates(even)) == pytest.approx(mean, rel=1e-4)
     for changed, cause in (
         ({"reductions": (0,)}, "--reductions cannot stand beside a target"),
-        ({"cells": 3}, "with 2 layers, this search has 3"),
+        ({"cells": 3}, "with --cells 2, this search has 3: give --cells 2"),
     ):
         with pytest.raises(ValueError, match=cause):
-            commands.open_goal(dataclasses.replace(asked, **changed))
+            constraints.load_predictors(dataclasses.replace(settings, **changed))

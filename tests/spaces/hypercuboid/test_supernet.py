@@ -10,8 +10,9 @@ import pytest
 from jaxnas.cli import main
 from jaxnas.nets import count
 from jaxnas.pipelines import diagnose
-from jaxnas.spaces import choices, discretise, registry
+from jaxnas.spaces import choices, registry
 from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.genotype import Cell, Genotype
 from jaxnas.spaces.hypercuboid import supernet as hypercuboid
 from tests import toy
 
@@ -42,17 +43,18 @@ def test_a_grid_adds_what_its_open_edges_bring():
 
 
 def test_gates_of_a_path_select_it_again():
-    random = np.random.default_rng(0)
-    found = discretise.strongest_path(
-        GRID, {name: random.random(c.shape) for name, c in GRID.items()}, WIDTHS
+    space, random = registry.get("hypercuboid", 2), np.random.default_rng(0)
+    path = space.discretise(
+        space.choices, {name: random.random(c.shape) for name, c in space.choices.items()}
     )
-    gates = discretise.path_gates(GRID, found, WIDTHS)
-    assert discretise.strongest_path(GRID, gates, WIDTHS) == found
+    gates = space.genome.one_hot(space.genome.encode(path))
+    assert space.discretise(space.choices, gates) == path
     assert all(gate.sum() == 1 for gate in gates.values())
-    with pytest.raises(ValueError, match="no candidate"):
-        discretise.path_gates(GRID, found, (2, 8))
-    with pytest.raises(ValueError, match="no path through a grid of 1"):
-        discretise.path_gates(choices.hypercuboid(1, 2), found, WIDTHS)
+    other = Genotype("hypercuboid", {"grid": Cell(((0, 1, "sep_conv_3x3:1-8"),), 1, (1,))})
+    with pytest.raises(ValueError, match="has no 'sep_conv_3x3:1-8'"):
+        space.genome.encode(other)
+    with pytest.raises(ValueError, match="of other --cells"):
+        registry.get("hypercuboid", 3).genome.encode(path)
 
 
 def test_recomputing_a_grid_changes_nothing():
@@ -70,27 +72,27 @@ def test_recomputing_a_grid_changes_nothing():
 
 
 def test_the_grid_has_an_entry_whose_genotypes_say_its_layers():
-    entry = registry.get("hypercuboid", 3)
+    space = registry.get("hypercuboid", 3)
     settings = {"features": 2, "cells": None, "classes": 3, "reductions": None}
-    net = entry.supernet(entry.space, **settings, remat=True)
+    net = space.supernet(space.choices, **settings, remat=True)
     weights, stats = jax.eval_shape(net.init, KEY, IMAGE)
-    gates = {n: jax.ShapeDtypeStruct(c.shape, jnp.float32) for n, c in entry.space.items()}
+    gates = {n: jax.ShapeDtypeStruct(c.shape, jnp.float32) for n, c in space.choices.items()}
     assert jax.eval_shape(net.apply, weights, stats, gates, IMAGE)[0].shape == (2, 3)
     random = np.random.default_rng(1)
-    found = entry.discretise(
-        entry.space, {n: random.random(c.shape) for n, c in entry.space.items()}
+    path = space.discretise(
+        space.choices, {n: random.random(c.shape) for n, c in space.choices.items()}
     )
-    again = registry.of_genotype(found)
-    assert registry.family_of(found) == "grid" and again.space == entry.space
+    same = registry.of_genotype(path)
+    assert (same.name, same.cells) == ("hypercuboid", 3) and same.choices == space.choices
     # Halved at a third and two thirds, as DARTS's cells are.
-    layers = again.network(found, **settings, auxiliary=False)
-    told = again.network(found, **settings | {"reductions": (1, 2)}, auxiliary=False)
-    assert count.size(layers, (8, 8, 3)) == count.size(told, (8, 8, 3))
+    default = same.network(path, **settings, auxiliary=False)
+    given = same.network(path, **settings | {"reductions": (1, 2)}, auxiliary=False)
+    assert count.size(default, (8, 8, 3)) == count.size(given, (8, 8, 3))
     for wrong, cause in [({"cells": 4}, "has 3 layers, not 4"), ({"auxiliary": True}, "leave it")]:
         with pytest.raises(ValueError, match=cause):
-            again.network(found, **{**settings, "auxiliary": False, **wrong})
+            same.network(path, **{**settings, "auxiliary": False, **wrong})
     with pytest.raises(ValueError, match="has 3 layers, not 4"):
-        entry.supernet(entry.space, **settings | {"cells": 4}, remat=True)
+        space.supernet(space.choices, **settings | {"cells": 4}, remat=True)
 
 
 def test_widths_are_searched_on_real_images(tmp_path, capsys):
@@ -108,14 +110,17 @@ def test_widths_are_searched_on_real_images(tmp_path, capsys):
     assert len(found.cells["grid"].edges) == 1
     # As `jaxnas diagnose` opens what was found.
     searched = diagnose.searched(tmp_path / "grid")
-    assert searched.select(searched.opened(found)) == found
+    assert searched.select(searched.one_hot(found)) == found
 
 
 @pytest.mark.parametrize(
     ("words", "cause"),
     [
-        (("search", "--method", "hypercuboid"), "families grid, not darts"),
-        (("search", "--space", "hypercuboid"), "not grid: use one of hypercuboid"),
+        (("search", "--method", "hypercuboid"), "the space darts does not support (joint)"),
+        (
+            ("search", "--space", "hypercuboid"),
+            "does not support (edgewise): use one of hypercuboid",
+        ),
         (("search", "--space", "hypercuboid", "--preset", "paper"), "no sizes for the space"),
         (
             ("search", "--space", "hypercuboid", "--method", "hypercuboid", "--retrain.cells", "2"),

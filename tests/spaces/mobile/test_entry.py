@@ -1,4 +1,4 @@
-"""Mobile spaces by name: their sizes, their entries, and the methods that search them."""
+"""Mobile spaces by name: their sizes, their entries, and what they refuse."""
 
 import jax
 import jax.numpy as jnp
@@ -14,34 +14,46 @@ from jaxnas.spaces.genotype import GenotypeError
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, zoo
 
-NAMES = list(sizing.CHAINS)
+CHAINS = {
+    "mobile-proxyless": zoo.proxyless,
+    "mobile-fbnet": zoo.fbnet,
+    "mobile-single-path": zoo.single_path,
+}
+FBNET = registry.get("mobile-fbnet")
 
 
-def drawn(entry, seed=0):
+def sized(name, **size):
+    return sizing.sized(CHAINS[name](), name, **size)
+
+
+def drawn(space, seed=0):
     random = np.random.default_rng(seed)
-    return entry.discretise(
-        entry.space, {n: random.random(c.shape) for n, c in entry.space.items()}
+    return space.discretise(
+        space.choices, {n: random.random(c.shape) for n, c in space.choices.items()}
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_there_is_an_entry_of_every_chain():
+    assert {name for name in registry.SPACES if name.startswith("mobile")} == set(CHAINS)
+
+
+@pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize("repeats", [1, 2, 4])
 def test_a_space_depends_on_its_layers_alone(name, repeats):
-    spaces = [
-        chains.space(sizing.sized(name, features=features, repeats=repeats))
-        for features in (None, 4, 8, 12, 16, 32, 64)
-    ]
-    assert all(space == spaces[0] for space in spaces)
-    small = sizing.for_image(sizing.sized(name, repeats=repeats), 8, 8)
-    assert chains.space(small) == spaces[0]
+    choices = registry.get(name, repeats).choices
+    for features in (None, 4, 8, 12, 16, 32, 64):
+        assert chains.space(sized(name, features=features, repeats=repeats)) == choices
+    small = sizing.for_image(sized(name, repeats=repeats), 8, 8)
+    assert chains.space(small) == choices
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHAINS)
 def test_the_papers_size_is_the_papers_chain(name):
-    chain = sizing.named(name)
-    assert sizing.sized(name, features=searches.STEMS[name]) == chain
-    assert sizing.sized(name, repeats=4) == chain == sizing.for_image(chain, 224, 224)
-    assert set(searches.STEMS) == set(sizing.CHAINS)
+    chain, space = CHAINS[name](), registry.get(name)
+    size = space.sizes["paper"].search
+    assert sized(name, features=size["features"]) == chain
+    assert sized(name, repeats=size["cells"]) == chain == sizing.for_image(chain, 224, 224)
+    assert size["cells"] == 4 and registry.get(name, 4).choices == space.choices
 
 
 @pytest.mark.parametrize(("side", "halvings"), [(8, 1), (28, 2), (32, 3), (64, 4), (224, 5)])
@@ -49,23 +61,22 @@ def test_small_images_are_halved_less(side, halvings):
     assert chains.halvings(sizing.for_image(zoo.fbnet(), side, side)) == halvings
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHAINS)
 def test_a_genotype_says_its_space_and_network(name):
-    entry = registry.get(name, 2)
-    found = genotype.from_json(genotype.to_json(drawn(entry)))
-    again = registry.of_genotype(found)
-    assert again.space == entry.space and registry.family_of(found) == "mobile"
+    space = registry.get(name, 2)
+    found = genotype.from_json(genotype.to_json(drawn(space)))
+    same = registry.of_genotype(found)
+    assert (same.name, same.cells, same.choices) == (name, 2, space.choices)
     settings = {"features": 8, "cells": None, "classes": 10, "reductions": None}
-    net = again.network(found, **settings, auxiliary=False)
-    chain = sizing.sized(name, features=8, repeats=2)
-    layers = [layer.features for layer in chains.layers(chain)]
+    net = same.network(found, **settings, auxiliary=False)
+    layers = [layer.features for layer in chains.layers(sized(name, features=8, repeats=2))]
     assert layers == sorted(layers) and count.size(net, (32, 32, 3)).macs > 0
     with pytest.raises(ValueError, match="no auxiliary head"):
-        again.network(found, **settings, auxiliary=True)
+        same.network(found, **settings, auxiliary=True)
     with pytest.raises(ValueError, match="no reductions"):
-        again.network(found, **settings | {"reductions": (1,)}, auxiliary=False)
+        same.network(found, **settings | {"reductions": (1,)}, auxiliary=False)
     with pytest.raises(ValueError, match="its entry decides"):
-        again.network(found, **settings | {"cells": 3}, auxiliary=False)
+        same.network(found, **settings | {"cells": 3}, auxiliary=False)
 
 
 def test_a_genotype_of_no_depth_is_refused():
@@ -77,38 +88,41 @@ def test_a_genotype_of_no_depth_is_refused():
 
 
 def test_a_supernet_is_as_its_entry_and_its_images_say():
-    entry = registry.get("mobile-single-path", 1)
+    space = registry.get("mobile-single-path", 1)
     settings = {"features": 4, "cells": 1, "classes": 3, "reductions": None, "remat": True}
-    net = entry.supernet(entry.space, **settings, execute="recomputed")
+    net = space.supernet(space.choices, **settings, execute="recomputed")
     images = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
     weights, stats = jax.eval_shape(net.init, jax.random.key(0), images)
-    gates = {n: jax.ShapeDtypeStruct(c.shape, jnp.float32) for n, c in entry.space.items()}
+    gates = {n: jax.ShapeDtypeStruct(c.shape, jnp.float32) for n, c in space.choices.items()}
     assert jax.eval_shape(net.apply, weights, stats, gates, images)[0].shape == (2, 3)
     with pytest.raises(ValueError, match="no more or fewer"):
-        fewer = {"layers": entry.space["layers"]._replace(edges=())}
-        entry.supernet(fewer, **settings)
+        fewer = {"layers": space.choices["layers"]._replace(edges=())}
+        space.supernet(fewer, **settings)
 
 
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: sizing.sized("mobile-fbnet", features=6), "a multiple of 4"),
-        (lambda: sizing.sized("mobile-fbnet", repeats=5), "1 to 4 layers"),
-        (lambda: sizing.sized("fbnet"), "No mobile space is called 'fbnet'"),
+        (lambda: sized("mobile-fbnet", features=6), "a multiple of 4"),
+        (lambda: sized("mobile-fbnet", repeats=5), "1 to 4 layers"),
+        (lambda: registry.get("fbnet"), "No space is called 'fbnet'"),
         (
-            lambda: searches.resolved(SearchSettings(space="mobile-fbnet", reductions=(1,))),
+            lambda: searches.resolved(SearchSettings(space="mobile-fbnet", reductions=(1,)), FBNET),
             "--reductions has no effect",
         ),
         (
-            lambda: recipes.resolved(Recipe(cells=2), "mobile", (32, 32, 3)),
+            lambda: recipes.resolved(Recipe(cells=2), FBNET, (32, 32, 3)),
             "--cells has no effect on a mobile network",
         ),
         (
-            lambda: searches.resolved(SearchSettings(space="mobile-fbnet", features=6)),
-            "--features is 6: a mobile stem has a multiple of 4",
+            lambda: searches.resolved(SearchSettings(space="mobile-fbnet", features=6), FBNET),
+            "--features is 6: the stem of a mobile network has a multiple of 4",
         ),
-        (lambda: recipes.resolved(Recipe(features=6), "mobile", (32, 32, 3)), "features is 6"),
-        (lambda: recipes.resolved(Recipe("paper"), "mobile", (32, 32, 3)), "not for mobile"),
+        (lambda: recipes.resolved(Recipe(features=6), FBNET, (32, 32, 3)), "features is 6"),
+        (
+            lambda: recipes.resolved(Recipe("paper"), FBNET, (32, 32, 3)),
+            "paper has no sizes for a mobile network",
+        ),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(make, reason):
