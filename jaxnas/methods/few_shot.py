@@ -55,8 +55,8 @@ def masked_darts(
 ) -> Search:
     """First-order DARTS over the candidates of a mask, `masking.masked`."""
     txs = transforms(optimisers, epochs, steps_per_epoch)
-    txs["arch_tx"] = masking.only_free(txs["arch_tx"])
-    return search.bilevel(net, masking.masked(relax.softmax()), terms.cross_entropy(), **txs)
+    txs = txs._replace(arch_tx=masking.only_free(txs.arch_tx))
+    return search.bilevel(net, masking.masked(relax.softmax()), terms.cross_entropy(), txs)
 
 
 def few_shot(

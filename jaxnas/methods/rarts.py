@@ -82,7 +82,7 @@ def rarts(
             f"not {training_weight} and {pull}."
         )
     txs = transforms(optimisers, epochs, steps_per_epoch)
-    arch_tx, weight_tx = txs["arch_tx"], optax.chain(txs["clip_tx"], txs["weight_tx"])
+    arch_tx, weight_tx = txs.arch_tx, txs.clipped
     relaxation = relax.softmax()
 
     def init(key: Key, inputs: jax.Array) -> SearchState:

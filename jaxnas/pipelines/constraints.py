@@ -242,7 +242,7 @@ def select(
     of_state = methods.get(settings.method).probabilities
     gates = result.finished.gates
     if of_state is not None:
-        gates = of_state(space.choices, result.finished.state)
+        gates = of_state(space, result.finished.state)
     selected = constrained_selection.select(
         selection_record.SelectionProblem(
             space,

@@ -26,7 +26,14 @@ from jaxnas.spaces.mobile import (
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain
-from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, Prunable, SearchSpace
+from jaxnas.spaces.search_space import (
+    LayerSpec,
+    NetworkSize,
+    PresetSizes,
+    Prunable,
+    SearchSpace,
+    Superkernel,
+)
 
 QUICK_STEM = 8
 
@@ -65,11 +72,20 @@ def entry(
         ),
         workload=functools.partial(_workload, paper, name),
         prunable=functools.partial(_prunable, paper, name),
-        layer_costs=lambda file: superkernel_latency.costs(choices, superkernel_latency.read(file)),
+        superkernel=_superkernel(choices),
         shaped_by_cells=True,
         cells=cells,
         cells_of=functools.partial(sizing.repeats_of, paper, name),
         features_multiple=4,
+    )
+
+
+def _superkernel(choices: Space) -> Superkernel:
+    return Superkernel(
+        superkernel_gates.relaxation,
+        superkernel_gates.shares,
+        lambda file: superkernel_latency.costs(choices, superkernel_latency.read(file)),
+        superkernel_latency.PIXEL1_FIXED_MS,
     )
 
 
