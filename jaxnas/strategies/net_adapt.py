@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core.types import Batch, Scalar, Stats, Weights
+from jaxnas.core import metrics
+from jaxnas.core.types import Batch, Stats, Weights
 from jaxnas.nets import channel_groups
 from jaxnas.nets.channel_groups import ChannelMasks, PrunableNetwork
 
@@ -234,7 +235,7 @@ def _tuning(
 
     def loss(weights, stats, batch: Batch, key):
         (logits, _), stats = net.apply(weights, stats, batch.inputs, key, None)
-        return _cross_entropy(logits, batch), stats
+        return metrics.cross_entropy(logits, batch), stats
 
     @jax.jit
     def step(weights, stats, opt, remaining, batch: Batch, key):
@@ -258,8 +259,8 @@ def _scoring(prunable: PrunableNetwork, valid: Batch) -> Callable[[Masked], tupl
     @jax.jit
     def evaluate(weights, stats, batch: Batch):
         logits = prunable.net.infer(weights, stats, batch.inputs)
-        right = jnp.mean(jnp.argmax(logits, -1) == batch.labels)
-        return right, _cross_entropy(logits, batch)
+        labels = batch.labels
+        return metrics.accuracy(logits, labels), metrics.cross_entropy(logits, labels)
 
     def score(state: Masked) -> tuple[float, float]:
         right, entropy = map(float, evaluate(state.weights, state.stats, valid))
@@ -294,7 +295,3 @@ def _cut(prunable: PrunableNetwork, state: Masked, valid: Batch) -> tuple[Weight
 
 def _finite(weights: Weights) -> bool:
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))
-
-
-def _cross_entropy(logits: jax.Array, batch: Batch) -> Scalar:
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels))
