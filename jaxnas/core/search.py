@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnas.core import hypergrad as hypergradients
+from jaxnas.core import metrics as scores
 from jaxnas.core.objectives.constraints import constrained
 from jaxnas.core.types import (
     Arch,
@@ -241,8 +242,7 @@ def _loss_at_gates(
         logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
         forward = Forward(batch, logits, gates, state.stats, state.step, arch, weights)
         value = term.value(memory, forward)
-        accuracy = jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
-        return value, (stats, accuracy)
+        return value, (stats, scores.accuracy(logits, batch.labels))
 
     return loss
 

@@ -19,6 +19,7 @@ from jaxnas.spaces.mobile import (
     chain_file,
     pruning,
     sizing,
+    superkernel_gates,
     superkernel_latency,
     supernet,
     workload,
@@ -216,14 +217,14 @@ def _prunable(
     """A pruned network is a fixed chain."""
     repeats = sizing.repeats_of(paper, name, genotype)
     chain = sizing.sized(paper, name, features=recipe.features, repeats=repeats)
-    whole = pruning.fixed(sizing.for_image(chain, *image[:2]), genotype)
+    whole = pruning.fixed_chain(sizing.for_image(chain, *image[:2]), genotype)
     return Prunable(
         whole,
         lambda left: pruning.network(left, classes),
-        lambda left: pruning.subject(left, classes),
+        lambda left: pruning.prunable_network(left, classes),
         lambda left: pruning.macs(left, image, classes),
-        lambda multiple: pruning.least(whole, multiple),
-        lambda left: {group: part.width for group, part in pruning.parts(left).items()},
+        lambda multiple: pruning.narrowest(whole, multiple),
+        lambda left: {name: group.width for name, group in pruning.groups(left).items()},
         "chain.json",
         chain_file.to_json,
         chain_file.from_json,
