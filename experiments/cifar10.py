@@ -1,4 +1,4 @@
-"""Searches CIFAR-10 in the DARTS space by many methods and retrains every found cell alike.
+"""Searches CIFAR-10 in the DARTS space by many methods and retrains every cell alike.
 
 python -m experiments.cifar10 --data-dir my_data --methods darts pc-darts --seeds 0 1 2
 
@@ -19,13 +19,13 @@ from typing import Any, Literal
 import rich.console
 
 from jaxnas import run
-from jaxnas.cli import experiment
-from jaxnas.pipelines import genotypes, search, study
+from jaxnas.pipelines import command_line, genotypes, search, study
 from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings, flags
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import refuse, require
-from jaxnas.report import formatting, html_page, markup, strip_plot, table
+from jaxnas.report import formatting, html_page, strip_plot, table
 from jaxnas.run import progress
+from jaxnas.spaces import registry
 
 PROGRAM = "experiments.cifar10"
 # What a preset decides where it is not given. `quick` and `paper` are those of `jaxnas search`;
@@ -70,7 +70,7 @@ class Settings:
     set: tuple[str, ...] = ()
     """Settings of a method, as `METHOD.name=value`."""
     retrain: Recipe = Recipe()
-    """How every found cell is trained; its own preset is that of the study."""
+    """How every cell is trained; its own preset is that of the study."""
     out: str = "runs/cifar10"
     """The study's folder."""
 
@@ -79,37 +79,37 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     """The whole study, from wherever it was left; gives its folder.
 
     Raises ValueError for settings that are impossible or have no effect, and what
-    `jaxnas.cli.search.main` raises.
+    `jaxnas.pipelines.search.main` raises.
     """
     console = console or rich.console.Console()
     study.refuse(settings.methods, settings.seeds, settings.set)
     require("--limit", settings.limit, least=5)
     folder = Path(settings.out).expanduser()
     plan = {
-        (name, seed): asked(settings, name, seed)
+        (name, seed): search_of(settings, name, seed)
         for seed in settings.seeds
         for name in settings.methods
     }
-    for each in plan.values():
-        searches.resolved(each)
+    for planned in plan.values():
+        searches.resolved(planned, registry.get(planned.space))
     is_done = lambda name, seed: _finished(folder, plan[name, seed])
     for key in study.pairs(settings.methods, settings.seeds, is_done, console):
         search.main(plan[key], console)
-    report(folder, settings, [row(folder, each) for each in plan.values()], console)
+    report(folder, settings, [row(folder, planned) for planned in plan.values()], console)
     return folder
 
 
-def asked(settings: Settings, name: str, seed: int) -> SearchSettings:
+def search_of(settings: Settings, name: str, seed: int) -> SearchSettings:
     """The run of a method and a seed: perturbation is in the space without `none`, as it must."""
-    open_now = {k: v for k, v in PRESETS[settings.preset].items() if getattr(settings, k) is None}
-    full = dataclasses.replace(settings, **open_now)
+    missing = {k: v for k, v in PRESETS[settings.preset].items() if getattr(settings, k) is None}
+    full = dataclasses.replace(settings, **missing)
     if settings.retrain.preset != Recipe().preset:
         refuse("--retrain.preset has no effect: --preset decides it.")
     recipe = RETRAIN[settings.preset] | {
         k: v for k, v in dataclasses.asdict(full.retrain).items() if v is not None and k != "preset"
     }
     variant = study.VARIANTS.get(name, {})
-    return study.asked(
+    return study.search_of(
         name,
         full.set,
         source=DataSettings(data=full.data, data_dir=full.data_dir, limit=full.limit),
@@ -139,8 +139,8 @@ def _finished(folder: Path, planned: SearchSettings) -> bool:
 
 def _summary(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return found if "found" in found else {}
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record if "found" in record else {}
     except (OSError, ValueError, TypeError) as error:
         raise run.RunError(f"Cannot read {path} ({error}): delete it, and run it again.") from error
 
@@ -148,7 +148,7 @@ def _summary(path: Path) -> Mapping[str, Any]:
 def row(folder: Path, planned: SearchSettings) -> study.Row:
     """What a finished run came to."""
     place = folder / planned.place.name
-    found = _summary(place / search.SUMMARY)["found"]
+    result = _summary(place / search.SUMMARY)["found"]
     ops = [
         op
         for cell in genotypes.read(place / search.GENOTYPE).cells.values()
@@ -157,10 +157,10 @@ def row(folder: Path, planned: SearchSettings) -> study.Row:
     return {
         "method": planned.place.name.rpartition("-seed")[0],
         "seed": planned.seed,
-        "top1": 100 * found["top1"],
-        "parameters": found["parameters"],
-        "macs": found["macs"],
-        "latency_ms": found["latency_ms"],
+        "top1": 100 * result["top1"],
+        "parameters": result["parameters"],
+        "macs": result["macs"],
+        "latency_ms": result["latency_ms"],
         "skips": ops.count("skip_connect"),
         "search_s": study.steps_s(place),
     }
@@ -188,7 +188,7 @@ def summary(rows: Sequence[study.Row]) -> table.TextTable:
                 ],
             )
         )  # fmt: skip
-    return table.TextTable(HEAD, [line for _, line in sorted(lines, key=lambda each: -each[0])])
+    return table.TextTable(HEAD, [line for _, line in sorted(lines, key=lambda line: -line[0])])
 
 
 def report(
@@ -200,7 +200,7 @@ def report(
     limit = PRESETS[settings.preset]["limit"] if settings.limit is None else settings.limit
     notes = (
         f"Preset {settings.preset} on {settings.data}, "
-        f"{'all' if limit is None else f'{limit:,}'} training images; every found cell trained "
+        f"{'all' if limit is None else f'{limit:,}'} training images; every cell trained "
         "alike and tested once. Means ± standard deviations over seeds. Search s are the seconds "
         "of all steps of the search: compiling, validation, selection and saving are not in them."
     )
@@ -210,8 +210,8 @@ def report(
     )
     sections = {
         "Table": table.html(whole, notes),
-        "Accuracy": markup.figure(picture, "accuracy"),
-        "Command": f'<pre tabindex="0"><code>{markup.text(again)}</code></pre>',
+        "Accuracy": html_page.figure(picture, "accuracy"),
+        "Command": f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>',
     }
     chips = {"runs": str(len(rows)), "preset": settings.preset, "data": settings.data}
     page = html_page.write(folder / "study.html", "Study", "Methods on CIFAR-10", chips, sections)
@@ -226,7 +226,7 @@ def report(
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this study; gives its exit code."""
-    return experiment.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+    return command_line.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Searches NAS-Bench-201 by many methods and judges every cell by its true accuracy.
+"""Searches NAS-Bench-201 by many methods and evaluates every cell by its true accuracy.
 
 python -m experiments.nasbench201 --data-dir my_data --table nb201.npz --split split.npz
 
-A row a (method, seed), on CIFAR-10: true accuracies, rank and regret of the found cell, how well
+A row a (method, seed), on CIFAR-10: true accuracies, rank and regret of the cell, how well
 the supernet orders cells, skips, seconds. Rows that are there are not run again, and a row that
 was stopped goes on where it was saved. `--preset paper` is the benchmark's own search network and
 each method's own settings, for a GPU. Figures that were measured: docs/results.md.
@@ -20,28 +20,26 @@ import rich.console
 
 from experiments import nasbench201_halves
 from experiments import nasbench201_tables as tables
-from experiments.nasbench201_tables import JUDGED
+from experiments.nasbench201_tables import DATASET, SPACE
 from jaxnas import data, run
-from jaxnas.cli import experiment
 from jaxnas.core.stages import StageResult
 from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.evaluators import rank_correlation
-from jaxnas.evaluators.nasbench201 import isomorphism
 from jaxnas.methods import overrides
-from jaxnas.pipelines import search, search_stages, study, training
+from jaxnas.pipelines import command_line, retrain, search, search_stages, study
 from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import require
-from jaxnas.report import html_page, markup, strip_plot, table
+from jaxnas.report import html_page, strip_plot, table
 from jaxnas.run import compilation_cache, progress
-from jaxnas.spaces import registry
+from jaxnas.spaces import genome, registry
+from jaxnas.spaces.search_space import SearchSpace
 
-SPACE = "nasbench201"
 PROGRAM = "experiments.nasbench201"
 # What the preset decides where it is not given; the rest is that of `jaxnas search`.
 PRESETS = {"quick": {"limit": 1000, "sample": 100}, "paper": {"limit": None, "sample": 1000}}
-SAMPLE_SEED = 0  # one sample for all rows, so that they are judged alike
+SAMPLE_SEED = 0  # one sample for all rows, so that all are evaluated alike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,20 +77,20 @@ class Settings:
     """The study's folder."""
 
 
-class Planned(NamedTuple):
+class PlannedRow(NamedTuple):
     """A row to be run."""
 
-    settings: SearchSettings
+    task: search_stages.SearchTask
     record: Mapping[str, Any]  # of its folder
 
 
-class Ground(NamedTuple):
+class StudyTask(NamedTuple):
     """What all rows share."""
 
-    asked: Settings  # nothing left open
+    settings: Settings  # nothing left open
     table: benchmark.TabularBenchmark
-    entry: registry.Entry
-    found: data.DataSet
+    space: SearchSpace
+    dataset: data.DataSet
     augment: data.augment.Augment
     execution: run.Execution
     folder: Path
@@ -106,18 +104,18 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     and what `search_stages.search` raises.
     """
     console = console or rich.console.Console()
-    ground = _ground(settings, console)
+    task = _resolve(settings, console)
     plan = {
-        (name, seed): _planned(ground, name, seed)
+        (name, seed): _planned(task, name, seed)
         for seed in settings.seeds
         for name in settings.methods
     }
-    with run.claim(ground.folder, _shared(ground), lambda line: progress.print_line(console, line)):
-        done = {(row["method"], row["seed"]): row for row in study.rows(ground.folder)}
+    with run.claim(task.folder, _shared(task), lambda line: progress.print_line(console, line)):
+        done = {(row["method"], row["seed"]): row for row in study.rows(task.folder)}
         for key in (key for key in plan if key in done):
             if done[key]["settings"] != run.fingerprint(plan[key].record):
                 raise run.RunError(
-                    f"{ground.folder} has a row of {key[0]}, seed {key[1]}, with other settings: "
+                    f"{task.folder} has a row of {key[0]}, seed {key[1]}, with other settings: "
                     "use those, or another --out."
                 )
         seconds = lambda name: [
@@ -125,115 +123,113 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         ]
         is_done = lambda name, seed: (name, seed) in done
         for name, seed in study.pairs(settings.methods, settings.seeds, is_done, console, seconds):
-            row = _row(ground, name, seed, plan[name, seed])
-            study.add(ground.folder, row)
+            row = _row(task, name, seed, plan[name, seed])
+            study.add(task.folder, row)
             done[name, seed] = row
-            progress.print_line(console, f"{name}, seed {seed}: {_said(row)}")
-        report(ground, settings, list(done.values()))
-    return ground.folder
+            progress.print_line(console, f"{name}, seed {seed}: {_line(row)}")
+        report(task, settings, list(done.values()))
+    return task.folder
 
 
-def _ground(settings: Settings, console: rich.console.Console) -> Ground:
-    study.refuse(settings.methods, settings.seeds, settings.set)
+def _resolve(settings: Settings, console: rich.console.Console) -> StudyTask:
+    study.check(settings.methods, settings.seeds, settings.set)
     preset = PRESETS[settings.preset]
     missing = {k: v for k, v in preset.items() if getattr(settings, k) is None}
-    asked = dataclasses.replace(settings, **missing)
-    require("--limit", asked.limit, least=1)
-    require("--sample", asked.sample, least=2)
-    truth = benchmark.load(benchmark.locate(asked.table))
-    isomorphism.sample(asked.sample, SAMPLE_SEED)
-    searches.resolved(_search(asked, asked.methods[0], 0))
+    settings = dataclasses.replace(settings, **missing)
+    require("--limit", settings.limit, least=1)
+    require("--sample", settings.sample, least=2)
+    table = benchmark.load(benchmark.locate(settings.table))
+    space = registry.get(SPACE)
+    genome.sample_distinct(space.choices, settings.sample, SAMPLE_SEED)
+    searches.resolved(_search(settings, settings.methods[0], 0), space)
     compilation_cache.enable()
-    found = nasbench201_halves.halves(
-        data.load(asked.data, data_dir=asked.data_dir), asked.split, asked.limit
+    dataset = nasbench201_halves.halves(
+        data.load(settings.data, data_dir=settings.data_dir), settings.split, settings.limit
     )
-    recipe = recipes.resolved(Recipe(), SPACE, found.train.inputs.shape[1:])
-    steps = data.steps_per_epoch(len(found.train.labels), asked.batch_size)
-    return Ground(
-        asked,
-        truth,
-        registry.get(SPACE),
-        found,
-        training.augment(found, recipe.pad, recipe.flip, 0),
+    recipe = recipes.resolved(Recipe(), space, dataset.train.inputs.shape[1:])
+    steps = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
+    return StudyTask(
+        settings,
+        table,
+        space,
+        dataset,
+        retrain.augment(dataset, recipe.pad, recipe.flip, 0),
         run.execution(steps),
-        Path(asked.out).expanduser(),
+        Path(settings.out).expanduser(),
         console,
     )
 
 
-def _search(asked: Settings, name: str, seed: int) -> SearchSettings:
-    return study.asked(
+def _search(settings: Settings, name: str, seed: int) -> SearchSettings:
+    return study.search_of(
         name,
-        asked.set,
+        settings.set,
         space=SPACE,
-        preset=asked.preset,
-        epochs=asked.epochs,
-        batch_size=asked.batch_size,
-        features=asked.features,
-        cells=asked.cells,
+        preset=settings.preset,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        features=settings.features,
+        cells=settings.cells,
         seed=seed,
     )
 
 
-def _planned(ground: Ground, name: str, seed: int) -> Planned:
+def _planned(task: StudyTask, name: str, seed: int) -> PlannedRow:
     """A row's settings, all decided. Raises ValueError for what its method refuses."""
-    settings = searches.resolved(_search(ground.asked, name, seed))
+    settings = searches.resolved(_search(task.settings, name, seed), task.space)
     chosen = search_stages.method_settings(settings)
     plain = {k: v for k in overrides.FLAGS if not isinstance(v := chosen.get(k), tuple)}
     settings = dataclasses.replace(settings, **plain)
-    images = len(ground.found.train.labels)
-    # The first stage, built and not run: a method refuses what it cannot do here.
-    stage = next(search_stages.asked(settings, ground.entry, images).program)
-    net = search_stages.supernet(settings, ground.entry, len(ground.found.class_names), stage)
-    steps = data.steps_per_epoch(images, settings.batch_size)
-    stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
-    moving = {
+    search_task = search_stages.SearchTask(settings, task.space, task.dataset)
+    search_stages.check(search_task)
+    fingerprinted = {
         k: v
-        for k, v in search.moving(settings).items()
+        for k, v in search.fingerprinted(settings).items()
         if not k.startswith("retrain.") and k not in ("data", "data_dir", "limit", "random_cells")
     }
-    moving |= {f"set.{k}": v for k, v in chosen.items() if k not in plain}
-    moving |= {"sample": ground.asked.sample}
-    return Planned(settings, run.record(moving, ground.execution, ground.found.digest))
+    fingerprinted |= {f"set.{k}": v for k, v in chosen.items() if k not in plain}
+    fingerprinted |= {"sample": task.settings.sample}
+    record = run.record(fingerprinted, task.execution, task.dataset.digest)
+    return PlannedRow(search_task, record)
 
 
-def _shared(ground: Ground) -> dict[str, Any]:
+def _shared(task: StudyTask) -> dict[str, Any]:
     """The record of the study's folder: what no row may differ in."""
     names = ("preset", "features", "cells", "epochs", "batch_size", "sample")
-    shared = {name: getattr(ground.asked, name) for name in names}
-    return run.record(shared, ground.execution, ground.found.digest)
+    shared = {name: getattr(task.settings, name) for name in names}
+    return run.record(shared, task.execution, task.dataset.digest)
 
 
-def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
+def _row(task: StudyTask, name: str, seed: int, planned: PlannedRow) -> study.Row:
     """Runs a row to its end, or what is left of it."""
-    folder = ground.folder / f"{name}-seed{seed}"
-    say = lambda line: progress.print_line(ground.console, line)
+    folder = task.folder / f"{name}-seed{seed}"
+    say = lambda line: progress.print_line(task.console, line)
     with run.claim(folder, planned.record, say) as folder:
         fresh = not (folder / "metrics.jsonl").exists()
         began = time.monotonic()
-        learned = search_stages.search(
-            planned.settings,
-            ground.entry,
-            ground.found,
-            ground.augment,
-            run.Run(folder, planned.record, ground.execution, console=ground.console),
+        result = search_stages.search(
+            planned.task,
+            task.augment,
+            run.Run(folder, planned.record, task.execution, console=task.console),
         )
         wall_s = time.monotonic() - began
         seconds = study.steps_s(folder)
-    entry = benchmark.query(ground.table, learned.genotype)
-    ops = [op for _, _, op in learned.genotype.cells["cell"].edges]
-    scores = {key: score._asdict() for key, score in entry.sets.items()}
+    scored = benchmark.query(task.table, result.genotype)
+    ops = [op for _, _, op in result.genotype.cells["cell"].edges]
+    scores = {key: score._asdict() for key, score in scored.sets.items()}
     figure = lambda field: {key: score[field] for key, score in scores.items()}
     kendall, spearman = None, None
     # Random search leaves the weights of one cell, which order nothing.
     if name != "random":
-        kendall, spearman = order(ground.table, learned.finished, ground.asked.sample)
+        kendall, spearman = rank_correlations(
+            task.space, task.table, result.finished, task.settings.sample
+        )
     return study.finite(
         {
             "method": name,
             "seed": seed,
-            "index": entry.index,
-            "arch": entry.arch,
+            "index": scored.index,
+            "arch": scored.arch,
             "test": figure("test_200"),
             "rank": figure("rank"),
             "regret": figure("regret"),
@@ -250,8 +246,8 @@ def _row(ground: Ground, name: str, seed: int, planned: Planned) -> study.Row:
     )
 
 
-def order(
-    truth: benchmark.TabularBenchmark, finished: StageResult, count: int
+def rank_correlations(
+    space: SearchSpace, table: benchmark.TabularBenchmark, finished: StageResult, count: int
 ) -> tuple[float | None, float | None]:
     """Kendall's tau-b and Spearman's rho of a supernet's validation accuracies with the truth.
 
@@ -260,84 +256,85 @@ def order(
     candidates than the benchmark's (auxiliary ones, listed last, stay shut), NaN where it rates
     all cells alike.
     """
-    choice = finished.net.space["cell"]
-    known = len(isomorphism.OPS)
-    if choice.edges != isomorphism.EDGES or any(
-        row[:known] != isomorphism.OPS for row in choice.candidates
-    ):
+    searched, (name, choice) = finished.net.space, next(iter(space.choices.items()))
+    ours, theirs = choice.candidates[0], searched[name].candidates
+    if searched[name].edges != choice.edges or any(row[: len(ours)] != ours for row in theirs):
         return None, None
-    codes = isomorphism.sample(count, SAMPLE_SEED)
-    shut = ((0, 0), (0, 0), (0, choice.shape[1] - known))
-    accuracy, _ = finished.evaluate({"cell": np.pad(isomorphism.to_gates(codes), shut)})
-    rows = truth.row_of[isomorphism.number(codes)]
-    agreed = rank_correlation.rank_correlation(
-        accuracy, truth.test[list(benchmark.SETS).index(JUDGED), -1, rows]
-    )
-    return agreed.kendall, agreed.spearman
+    genomes = genome.sample_distinct(space.choices, count, SAMPLE_SEED)
+    shut = ((0, 0), (0, 0), (0, searched[name].shape[1] - len(ours)))
+    gates = np.pad(space.genome.one_hot(genomes)[name], shut)
+    accuracy, _ = finished.evaluate({name: gates})
+    rows = table.row_of[genome.index(space.choices, genomes)]
+    test = table.test[list(benchmark.SETS).index(DATASET), -1, rows]
+    correlation = rank_correlation.rank_correlation(accuracy, test)
+    return correlation.kendall, correlation.spearman
 
 
-def _said(row: study.Row) -> str:
+def _line(row: study.Row) -> str:
     tau = "" if row["kendall"] is None else f", tau {row['kendall']:.2f}"
     return (
-        f"{row['test'][JUDGED]:.2f} % true test accuracy, rank {row['rank'][JUDGED]:,}, "
+        f"{row['test'][DATASET]:.2f} % true test accuracy, rank {row['rank'][DATASET]:,}, "
         f"{row['skips']} skips{tau}, {row['search_s']:.0f} s of steps"
     )
 
 
-def report(ground: Ground, settings: Settings, rows: Sequence[study.Row]) -> None:
+def report(task: StudyTask, settings: Settings, rows: Sequence[study.Row]) -> None:
     """Writes study.md, study.html and the figures into the study's folder; prints the table."""
-    whole, alone = tables.summary(ground.table, rows), tables.every(rows)
+    shown, all_rows = tables.summary(task.table, rows), tables.all_rows(rows)
     again = flags.command(f"python -m {PROGRAM}", settings, Settings())
-    notes = _notes(ground)
-    names = [line[0] for line in whole.rows]
+    notes = _notes(task)
+    names = [line[0] for line in shown.rows]
     order = sorted(dict.fromkeys(r["method"] for r in rows), key=names.index)
     group = lambda value: {n: [value(r) for r in rows if r["method"] == n] for n in order}
-    truth = ground.table.test[list(benchmark.SETS).index(JUDGED), -1]
-    known = {
-        "optimum": float(truth.max()),
-        "only skips": tables.only_skips(ground.table)[JUDGED].test_200,
+    accuracies = task.table.test[list(benchmark.SETS).index(DATASET), -1]
+    references = {
+        "optimum": float(accuracies.max()),
+        "only skips": tables.only_skips(task.table)[DATASET].test_200,
     }
     accuracy = strip_plot.save(
-        "True test accuracy of what was found", group(lambda row: row["test"][JUDGED]),
-        ground.folder, "accuracy", label="CIFAR-10, 200 epochs (%)", lines=known,
+        "True test accuracy of what was found", group(lambda row: row["test"][DATASET]),
+        task.folder, "accuracy", label="CIFAR-10, 200 epochs (%)", lines=references,
     )  # fmt: skip
-    sections = {"Table": table.html(whole, notes), "Accuracy": markup.figure(accuracy, "accuracy")}
+    sections = {
+        "Table": table.html(shown, notes),
+        "Accuracy": html_page.figure(accuracy, "accuracy"),
+    }
     ordered = group(lambda row: float("nan") if row["kendall"] is None else row["kendall"])
     if any(row["kendall"] is not None for row in rows):
         tau = strip_plot.save(
-            "How the supernet orders cells", ordered, ground.folder, "tau",
-            label=f"Kendall's tau with the truth, {ground.asked.sample} cells",
+            "How the supernet orders cells", ordered, task.folder, "tau",
+            label=f"Kendall's tau with the truth, {task.settings.sample} cells",
             lines={"chance": 0.0},
         )  # fmt: skip
-        sections["Order"] = markup.figure(tau, "tau")
-    sections["Every row"] = table.html(alone, "A line a method and seed")
-    sections["Command"] = f'<pre tabindex="0"><code>{markup.text(again)}</code></pre>'
+        sections["Order"] = html_page.figure(tau, "tau")
+    sections["Every row"] = table.html(all_rows, "A line a method and seed")
+    sections["Command"] = f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>'
     page = html_page.write(
-        ground.folder / "study.html", "Study", "Methods on NAS-Bench-201",
-        {"rows": str(len(rows)), "preset": ground.asked.preset, "data": ground.found.name},
+        task.folder / "study.html", "Study", "Methods on NAS-Bench-201",
+        {"rows": str(len(rows)), "preset": task.settings.preset, "data": task.dataset.name},
         sections,
     )  # fmt: skip
     run.write_text(
-        ground.folder / "study.md",
-        f"# Methods on NAS-Bench-201\n\n{notes}\n\n{table.markdown(whole)}\n"
-        f"## Every row\n\n{table.markdown(alone)}\n```text\n{again}\n```\n",
+        task.folder / "study.md",
+        f"# Methods on NAS-Bench-201\n\n{notes}\n\n{table.markdown(shown)}\n"
+        f"## Every row\n\n{table.markdown(all_rows)}\n```text\n{again}\n```\n",
     )
-    for line in table.text(whole).splitlines():
-        progress.print_line(ground.console, line)
-    progress.print_line(ground.console, f"report: {page}")
+    for line in table.text(shown).splitlines():
+        progress.print_line(task.console, line)
+    progress.print_line(task.console, f"report: {page}")
 
 
-def _notes(ground: Ground) -> str:
-    asked, found = ground.asked, ground.found
-    net = searches.resolved(_search(asked, asked.methods[0], 0))
-    split = "the split of the file" if asked.split else "halves by index"
-    epochs = f"{asked.epochs} epochs" if asked.epochs else "the methods' epochs"
+def _notes(task: StudyTask) -> str:
+    settings, dataset = task.settings, task.dataset
+    net = searches.resolved(_search(settings, settings.methods[0], 0), task.space)
+    split = "the split of the file" if settings.split else "halves by index"
+    epochs = f"{settings.epochs} epochs" if settings.epochs else "the methods' epochs"
     return (
-        f"Searched on {found.name}, {split}: {len(found.train.labels):,} images to train on and "
-        f"{len(found.valid.labels):,} to validate; {net.features} channels, {net.cells} cells a "
-        f"stage, {epochs}, preset {asked.preset}. Accuracies are the benchmark's after 200 "
-        "epochs; means ± standard deviations are over seeds (of all cells: over cells). Rank, "
-        f"regret, tau and rho are of {JUDGED} test; tau and rho over {asked.sample} cells at "
+        f"Searched on {dataset.name}, {split}: {len(dataset.train.labels):,} images to train on "
+        f"and {len(dataset.valid.labels):,} to validate; {net.features} channels, {net.cells} "
+        f"cells a stage, {epochs}, preset {settings.preset}. Accuracies are the benchmark's after
+        200 " "epochs; means ± standard deviations are over seeds (of all cells: over cells). Rank,
+        " f"regret, tau and rho are of {DATASET} test; tau and rho over {settings.sample} cells at "
         "random, the supernet by batch statistics. Search s are the seconds of all steps: "
         "compiling, validation, selection and saving are not in them."
     )
@@ -345,7 +342,7 @@ def _notes(ground: Ground) -> str:
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this study; gives its exit code."""
-    return experiment.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+    return command_line.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
 
 
 if __name__ == "__main__":

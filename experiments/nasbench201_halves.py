@@ -10,16 +10,16 @@ from jaxnas import data
 from jaxnas.data import dataset
 
 
-def halves(found: data.DataSet, split: str | None, limit: int | None) -> data.DataSet:
-    """`found` in the halves that a file says, the first `limit` images of each.
+def halves(whole: data.DataSet, split: str | None, limit: int | None) -> data.DataSet:
+    """`whole` in the halves that a file names, the first `limit` images of each.
 
-    Without a file the halves are those of `found`. Raises DataError for a file that does not
-    say two equal halves of these images without a common one.
+    Without a file the halves are those of `whole`. Raises DataError for a file that does not
+    name two equal halves of these images without a common one.
     """
-    images = data.merge_train(found)
+    images = data.merge_train(whole)
     count = len(images.labels)
     if split is None:
-        middle = len(found.train.labels)
+        middle = len(whole.train.labels)
         train, valid = np.arange(middle), np.arange(middle, count)
     else:
         train, valid = _numbers(Path(split).expanduser(), count)
@@ -32,10 +32,10 @@ def halves(found: data.DataSet, split: str | None, limit: int | None) -> data.Da
     order = np.concatenate([train, valid])
     return dataset.assemble(
         dataset.Splits(
-            found.name,
+            whole.name,
             data.Images(images.inputs[order], images.labels[order]),
-            found.test,
-            found.class_names,
+            whole.test,
+            whole.class_names,
         ),
         # By index, of as many images in either half: a little more than the share, which is
         # rounded down.
@@ -54,14 +54,15 @@ def _numbers(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
         raise data.DataError(
             f"{path} says no halves ({cause}): give a .npz with the lists train and valid."
         ) from error
-    every = np.concatenate([train.ravel(), valid.ravel()])
-    if every.dtype.kind not in "iu" or train.ndim != 1 or valid.ndim != 1 or not len(every):
+    numbers = np.concatenate([train.ravel(), valid.ravel()])
+    if numbers.dtype.kind not in "iu" or train.ndim != 1 or valid.ndim != 1 or not len(numbers):
         raise data.DataError(f"{path}: train and valid must be lists of whole numbers.")
-    if every.min() < 0 or every.max() >= count:
+    low, high = numbers.min(), numbers.max()
+    if low < 0 or high >= count:
         raise data.DataError(
-            f"{path} names image {every.max() if every.max() >= count else every.min()}, but the "
+            f"{path} names image {high if high >= count else low}, but the "
             f"training images are 0 to {count - 1}: give the split of these images."
         )
-    if len(np.unique(every)) < len(every):
+    if len(np.unique(numbers)) < len(numbers):
         raise data.DataError(f"{path} names an image twice: the halves must share none.")
     return train, valid

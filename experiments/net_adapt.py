@@ -13,26 +13,26 @@ import dataclasses
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import rich.console
 import tyro.conf
 
-from jaxnas import run
-from jaxnas.cli import experiment
-from jaxnas.core.types import Stats, Weights
+from jaxnas import data, run
+from jaxnas.core.types import Network, Stats, Weights
 from jaxnas.hardware import timing
-from jaxnas.nets import channel_groups as narrower
-from jaxnas.pipelines import genotypes, narrow, narrow_state, setup, study, training
-from jaxnas.pipelines.narrow_state import Kind
+from jaxnas.nets import channel_groups
+from jaxnas.pipelines import command_line, genotypes, narrow, retrain, setup, study
 from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings.narrow import NarrowSettings
 from jaxnas.report import table
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
+from jaxnas.spaces.search_space import Prunable
 
 PROGRAM = "experiments.net_adapt"
 ROUNDS = 9  # of timing both in turns
@@ -95,68 +95,81 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     return folder
 
 
-def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Row]:
+class Pair(NamedTuple):
+    """A seed's settings of the narrowing, and the trainings of the whole and the small network."""
+
+    narrowing: NarrowSettings
+    whole: retrain.TrainingTask
+    small: retrain.TrainingTask
+
+
+def _resolve(settings: Settings, folder: Path, seed: int) -> Pair:
+    """Raises ValueError for widths that cannot be."""
     genotype, _ = genotypes.named(settings.genotype)
-    entry = registry.of_genotype(genotype)
+    space = registry.of_genotype(genotype)
     source = DataSettings(settings.data, data_dir=settings.data_dir, limit=settings.limit)
     recipe = Recipe(epochs=settings.epochs, features=settings.features)
-    asked = NarrowSettings(
+    narrowing = NarrowSettings(
         settings.genotype,
         source=source,
         recipe=recipe,
         seed=seed,
-        target_ms=1.0,  # known below
+        target_ms=1.0,  # until the small network is timed
         short_steps=settings.short_steps,
         first=settings.first,
         multiple=settings.multiple,
         tune_epochs=settings.tune_epochs,
         place=RunSettings(out=str(folder), name=f"adapted-{seed}"),
     )
-    found = narrow.learnt(setup.load(source, 1 - asked.held_out))
-    shape, classes = found.train.inputs.shape[1:], len(found.class_names)
-    less = dataclasses.replace(
+    dataset = narrow.without_valid(setup.load(source, 1 - narrowing.held_out))
+    of_small = dataclasses.replace(
         recipe, features=settings.cut_features, epochs=settings.epochs + settings.tune_epochs
     )
-    family = registry.family_of(genotype)
-    less = recipes.resolved(less, family, shape)
-    kind = narrow_state.kind_of(genotype, recipes.resolved(recipe, family, shape), found)
-    narrow.refuse_multiple(settings.multiple, kind)
-    of_small = narrow_state.kind_of(genotype, less, found)
-    widths = of_small.widths(of_small.whole)
-    for name, part in kind.subject(kind.whole).parts.items():
-        if part.halved and widths[name] % 2:
+    whole, small = (
+        retrain.TrainingTask(
+            space, genotype, recipes.resolved(each, space, _shape(dataset)), seed, dataset
+        )
+        for each in (recipe, of_small)
+    )
+    prunable, prunable_small = _prunable(whole), _prunable(small)
+    narrow.check_multiple(settings.multiple, prunable)
+    widths = prunable_small.widths(prunable_small.whole)
+    for name, group in prunable.groups(prunable.whole).parts.items():
+        if group.halved and widths[name] % 2:
             raise ValueError(
                 f"--cut-features leaves {name} {widths[name]} channels, which come in two halves: "
                 "give an even number."
             )
+    return Pair(narrowing, whole, small)
+
+
+def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Row]:
+    pair = _resolve(settings, folder, seed)
     compilation_cache.enable()
-    small = training.network(entry, genotype, less, classes)
-    weights = lambda net: jax.jit(net.init)(jax.random.key(0), jax.numpy.zeros((1, *shape)))
-    time = lambda net, at: timing.inference(net, *at, shape).median
-    at_small, noted = weights(small), folder / f"limit-{seed}.json"
-    if not noted.exists():  # a time differs from time to time: a pair goes on with its first
-        limit = statistics.median(time(small, at_small) for _ in range(ROUNDS))
-        run.write_text(noted, json.dumps(limit))
-    limit = json.loads(noted.read_text(encoding="utf-8"))
-    place = narrow.main(dataclasses.replace(asked, target_ms=limit), console)
-    slim = kind.network(kind.read((place / kind.file).read_text(encoding="utf-8")))
-    at_slim, times = weights(slim), {CUT: [], ADAPTED: []}
+    time_small = _timer(retrain.network(pair.small), _shape(pair.small.dataset))
+    path = folder / f"limit-{seed}.json"
+    if not path.exists():  # a time differs from time to time: a pair goes on with its first
+        run.write_text(path, json.dumps(statistics.median(time_small() for _ in range(ROUNDS))))
+    limit = json.loads(path.read_text(encoding="utf-8"))
+    place = narrow.main(dataclasses.replace(pair.narrowing, target_ms=limit), console)
+    prunable = _prunable(pair.whole)
+    remaining = prunable.from_text((place / prunable.file).read_text(encoding="utf-8"))
+    time_narrowed = _timer(prunable.network(remaining), _shape(pair.whole.dataset))
+    times = {CUT: [], ADAPTED: []}
     for _ in range(ROUNDS):
-        times[CUT].append(time(small, at_small))
-        times[ADAPTED].append(time(slim, at_slim))
+        times[CUT].append(time_small())
+        times[ADAPTED].append(time_narrowed())
     times[FRESH] = times[CUT]  # the same program
-    learn = narrow.learnt(found)
-    whole = recipes.resolved(recipe, family, shape)
-    planned = training.plan(entry, genotype, whole, seed, learn)
-    start = _cut(kind, of_small, training.trained(planned, learn, place / narrow.WHOLE))
-    train = lambda recipe, name, **more: training.train(
-        entry, genotype, recipe, seed, learn, folder=folder / f"{name.replace(' ', '-')}-{seed}",
-        title=name, saving=run.SavePolicy(), mode=None, console=console, **more,
+    start = _cut(pair, retrain.trained(pair.whole, place / narrow.WHOLE))
+    train = lambda task, name: retrain.train(
+        task, folder / f"{name.replace(' ', '-')}-{seed}", title=name, place=pair.narrowing.place,
+        console=console,
     )  # fmt: skip
+    tuned = dataclasses.replace(pair.small.recipe, epochs=settings.tune_epochs)
     rows = {
-        CUT: train(dataclasses.replace(less, epochs=settings.tune_epochs), CUT, start=start),
+        CUT: train(pair.small._replace(recipe=tuned, start=start), CUT),
         ADAPTED: json.loads((place / narrow.SUMMARY).read_text(encoding="utf-8"))["tuned"],
-        FRESH: train(less, FRESH),
+        FRESH: train(pair.small, FRESH),
     }
     return [
         {"method": name, "seed": seed, "measured_ms": statistics.median(times[name])}
@@ -165,49 +178,65 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
     ]
 
 
-def _cut(kind: Kind, small: Kind, at: tuple[Weights, Stats]) -> tuple[Weights, Stats]:
+def _shape(dataset: data.DataSet) -> tuple[int, int, int]:
+    return dataset.train.inputs.shape[1:]
+
+
+def _prunable(task: retrain.TrainingTask) -> Prunable:
+    classes = len(task.dataset.class_names)
+    return task.space.prunable(task.genotype, task.recipe, _shape(task.dataset), classes)
+
+
+def _timer(net: Network, shape: tuple[int, int, int]) -> Callable[[], float]:
+    """() -> milliseconds of an image, with weights as they are drawn."""
+    weights, stats = jax.jit(net.init)(jax.random.key(0), jax.numpy.zeros((1, *shape)))
+    return lambda: timing.inference(net, weights, stats, shape).median
+
+
+def _cut(pair: Pair, trained: tuple[Weights, Stats]) -> tuple[Weights, Stats]:
     """Weights and statistics of the trained network, at the widths of the small one."""
-    known, widths = kind.subject(kind.whole).parts, small.widths(small.whole)
-    kept = narrower.all_channels(known)
-    for name, part in known.items():
-        kept[name] = narrower.largest_filters(part, kept[name], at[0], widths[name])
-    return narrower.cut(known, kept, *at)
+    prunable, small = _prunable(pair.whole), _prunable(pair.small)
+    groups, widths = prunable.groups(prunable.whole).parts, small.widths(small.whole)
+    masks = channel_groups.all_channels(groups)
+    for name, group in groups.items():
+        masks[name] = channel_groups.largest_filters(group, masks[name], trained[0], widths[name])
+    return channel_groups.cut(groups, masks, *trained)
 
 
 def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Console) -> None:
     """Writes net_adapt.md; prints the table."""
     of = lambda name: sorted((r for r in rows if r["method"] == name), key=lambda r: r["seed"])
-    every = list(zip(*map(of, (CUT, ADAPTED, FRESH)), strict=True))
+    triples = list(zip(*map(of, (CUT, ADAPTED, FRESH)), strict=True))
     lines = [
-        (str(three[0]["seed"]),)
+        (str(triple[0]["seed"]),)
         + tuple(
             text
-            for row in three
+            for row in triple
             for text in (
                 f"{100 * row['top1']:.1f}",
                 f"{row['measured_ms']:.4g}",
                 f"{row['macs']:,}",
             )
         )
-        for three in every
+        for triple in triples
     ]
     head = ("seed",) + tuple(
         f"{name}, {what}" for name in (CUT, ADAPTED, FRESH) for what in ("%", "ms", "MACs")
     )
     shown = table.TextTable(head, lines)
-    ahead = lambda other: sum(three[1]["top1"] > three[other]["top1"] for three in every)
-    said = (
+    ahead = lambda other: sum(triple[1]["top1"] > triple[other]["top1"] for triple in triples)
+    line = (
         f"NetAdapt is more accurate than a uniform cut of the same network in {ahead(0)} of "
         f"{len(lines)} seeds, than a uniform network from scratch in {ahead(2)}."
     )
-    run.write_text(folder / "net_adapt.md", f"# NetAdapt\n\n{said}\n\n{table.markdown(shown)}")
-    for line in (*table.text(shown).splitlines(), said, f"report: {folder / 'net_adapt.md'}"):
-        progress.print_line(console, line)
+    run.write_text(folder / "net_adapt.md", f"# NetAdapt\n\n{line}\n\n{table.markdown(shown)}")
+    for text in (*table.text(shown).splitlines(), line, f"report: {folder / 'net_adapt.md'}"):
+        progress.print_line(console, text)
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this study; gives its exit code."""
-    return experiment.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+    return command_line.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
 
 
 if __name__ == "__main__":

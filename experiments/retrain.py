@@ -9,8 +9,7 @@ a GPU. The paper reports 97.24 +- 0.09 % for this cell (its table 1; not measure
 import sys
 from collections.abc import Sequence
 
-from jaxnas.cli import experiment
-from jaxnas.pipelines import retrain
+from jaxnas.pipelines import command_line, retrain
 from jaxnas.pipelines.settings import DataSettings, Recipe, RetrainSettings
 
 PAPER = RetrainSettings(
@@ -25,7 +24,7 @@ def main(settings: RetrainSettings = PAPER) -> None:
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this experiment; gives its exit code."""
     title = (__doc__ or "").splitlines()[0]
-    return experiment.run(main, PAPER, "experiments.retrain", title, argv)
+    return command_line.run(main, PAPER, "experiments.retrain", title, argv)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ a GPU; every setting is a flag, so that a CPU can try a part of it (`--limit`, `
 import sys
 from collections.abc import Sequence
 
-from jaxnas.cli import experiment
-from jaxnas.pipelines import search
+from jaxnas.pipelines import command_line, search
 from jaxnas.pipelines.settings import DataSettings, Recipe, SearchSettings
 
 PAPER = SearchSettings(
@@ -29,7 +28,7 @@ def main(settings: SearchSettings = PAPER) -> None:
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this experiment; gives its exit code."""
     title = (__doc__ or "").splitlines()[0]
-    return experiment.run(main, PAPER, "experiments.search", title, argv)
+    return command_line.run(main, PAPER, "experiments.search", title, argv)
 
 
 if __name__ == "__main__":

@@ -17,21 +17,20 @@ from typing import Any
 import rich.console
 
 from jaxnas import run
-from jaxnas.cli import experiment
+from jaxnas.core.types import Constraint
 from jaxnas.hardware import cost, device
 from jaxnas.hardware.measure import dataset
-from jaxnas.methods import selection
-from jaxnas.pipelines import constraints as targets
-from jaxnas.pipelines import search, study
+from jaxnas.hardware.measure.dataset import CampaignDataset
+from jaxnas.methods import registry as methods
+from jaxnas.pipelines import command_line, constraints, retrain, search, setup, study
 from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings
-from jaxnas.pipelines.settings import search as searches
+from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.report import figures, table
 from jaxnas.run import progress
-from jaxnas.spaces import dataflow, genome
+from jaxnas.spaces import dataflow
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.genotype import from_json as genotype_of
-from jaxnas.spaces.mobile import sizing
 
 PROGRAM = "experiments.targets"
 FREE, SCALED = "free", "scaled"
@@ -59,7 +58,7 @@ class Settings:
     retrain_epochs: int | None = None
     """Of every network in the end."""
     scaled: bool = True
-    """Also train the network that no target held, as wide as each target allows."""
+    """Also train the network of no target, as wide as each target allows."""
     out: str = "runs/targets"
     """The study's folder."""
 
@@ -75,12 +74,13 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     if campaign.settings.get("threads") is not None:
         # Before JAX opens its devices: rows without a target are timed as the campaign was, too.
         device.pin(campaign.settings["threads"])
-    model = dataset.fitted(campaign)
+    latency = cost.predicted(campaign.space, dataset.fitted(campaign))
     for ms in settings.targets_ms:
-        cost.of_model(campaign.entry, model, ms)  # refuses what no network of the space takes
-    known, family = selection.of(settings.method), searches.family(campaign.settings["space"])
-    if not known.takes_target or family not in known.families:
-        refuse(f"--method {settings.method} searches {family} to no target: take another.")
+        cost.check(Constraint(latency, ms))
+    method = methods.get(settings.method)
+    if "constraints" not in method.accepts or not methods.fits(method, campaign.space):
+        name = campaign.space.name
+        refuse(f"--method {settings.method} searches {name} to no target: take another.")
     folder = Path(settings.out).expanduser()
     shared = {"latency": campaign.digest} | {
         name: getattr(settings, name)
@@ -102,20 +102,21 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     return folder
 
 
-def _asked(
-    settings: Settings, campaign: dataset.CampaignDataset, seed: int, **more: Any
+def _search(
+    settings: Settings, campaign: CampaignDataset, seed: int, **more: Any
 ) -> SearchSettings:
     """A search whose network is retrained at the size that the campaign timed."""
     size = campaign.size
-    # The genotype of a chain says its layers by itself, and they are the search's.
-    chain = genome.is_chain(campaign.entry.space)
-    own = {} if chain else {"cells": size.cells}
-    recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, **own)
+    # A genotype of a space that its cells shape says them by itself, and they are the search's.
+    searched, retrained = {"cells": size.cells}, {}
+    if not campaign.space.shaped_by_cells:
+        searched, retrained = retrained, searched
+    recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, **retrained)
     return SearchSettings(
         **{
             "source": DataSettings(settings.data, data_dir=settings.data_dir, limit=settings.limit),
             "space": campaign.settings["space"], "method": settings.method,
-            **({"cells": size.cells} if chain else {}),
+            **searched,
             "epochs": settings.epochs, "seed": seed, "random_cells": 0, "retrain": recipe,
         }
         | more
@@ -123,44 +124,39 @@ def _asked(
 
 
 def _row(settings, campaign, folder, name, ms, seed, console) -> study.Row:
-    where = RunSettings(out=str(folder), name=f"{name.replace(' ', '')}-seed{seed}")
-    given = {} if ms is None else {"target_ms": ms, "latency": settings.latency}
-    done = search.main(_asked(settings, campaign, seed, place=where, **given), console)
+    place = RunSettings(out=str(folder), name=f"{name.replace(' ', '')}-seed{seed}")
+    target = {} if ms is None else {"target_ms": ms, "latency": settings.latency}
+    done = search.main(_search(settings, campaign, seed, place=place, **target), console)
     summary = json.loads((done / search.SUMMARY).read_text(encoding="utf-8"))
-    found = {"method": name, "seed": seed, "target_ms": ms, "top1": summary["found"]["top1"]}
+    row = {"method": name, "seed": seed, "target_ms": ms, "top1": summary["found"]["top1"]}
     if ms is None:
         cell = dataflow.remove_dead_edges(
             genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8"))
         )
-        times = targets.timed(campaign, [cell], done / targets.ROUNDS, console)
-        return found | {
+        times = constraints.timed(campaign, [cell], done / constraints.ROUNDS, console)
+        return row | {
             "predicted_ms": None, "measured_ms": float(times.latency_ms[0]), "holds": None,
         }  # fmt: skip
-    said = summary["target"]["targets"]["ms"]
-    return found | {
-        "predicted_ms": said["predicted"], "interval_ms": said["interval"],
-        "measured_ms": said["measured"], "holds": said["holds"],
+    target = summary["target"]["targets"]["ms"]
+    return row | {
+        "predicted_ms": target["predicted"], "interval_ms": target["interval"],
+        "measured_ms": target["measured"], "holds": target["holds"],
     }  # fmt: skip
 
 
 def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
-    """The network that no target held, at the width whose measured time is nearest the target."""
-    from jaxnas.pipelines import setup, training
-    from jaxnas.pipelines.settings import recipe as recipes
-
+    """The network of no target, at the width whose measured time is nearest the target."""
     text = (folder / f"{FREE}-seed{seed}" / search.GENOTYPE).read_text(encoding="utf-8")
     cell = dataflow.remove_dead_edges(genotype_of(text))
     where = folder / f"{SCALED}-{ms:g}ms-seed{seed}"
     features, measured = width(campaign, cell, ms, where, console)
-    asked = _asked(settings, campaign, seed)
-    found = setup.load(asked.source, asked.train_fraction, asked.split_seed)
-    shape = found.train.inputs.shape[1:]
-    recipe = dataclasses.replace(asked.retrain, features=features)
-    family = searches.family(asked.space)
-    recipe = recipes.resolved(recipe, family, shape, "retrain.")
-    result = training.train(
-        campaign.entry, cell, recipe, seed, found, folder=where / "retrain", title=where.name,
-        saving=run.SavePolicy(), mode=asked.place.mode, console=console, timed=False,
+    searched = _search(settings, campaign, seed)
+    images = setup.load(searched.source, searched.train_fraction, searched.split_seed)
+    recipe = dataclasses.replace(searched.retrain, features=features)
+    recipe = recipes.resolved(recipe, campaign.space, images.train.inputs.shape[1:], "retrain.")
+    result = retrain.train(
+        retrain.TrainingTask(campaign.space, cell, recipe, seed, images), where / "retrain",
+        title=where.name, place=searched.place, console=console, timed=False,
     )  # fmt: skip
     return {
         "method": f"{SCALED} {ms:g} ms", "seed": seed, "target_ms": ms, "predicted_ms": None,
@@ -170,19 +166,20 @@ def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
 
 
 def width(
-    campaign: dataset.CampaignDataset, cell: Genotype, ms: float, folder: Path, console
+    campaign: CampaignDataset, cell: Genotype, ms: float, folder: Path, console
 ) -> tuple[int, float]:
     """(channels, measured ms): the widest network that takes no longer, by bisection."""
-    # Widths are even, those of a mobile stem multiples of 4.
-    least = 4 if campaign.settings["space"] in sizing.CHAINS else 2
-    low, high, times = least, 4 * campaign.size.features, {}
+    multiple = max(campaign.space.features_multiple, 2)
+    low, high, times = multiple, 4 * campaign.size.features, {}
     for number in range(STEPS):
-        middle = (low + high) // (2 * least) * least
-        if middle in times or middle < least:
+        middle = (low + high) // (2 * multiple) * multiple
+        if middle in times or middle < multiple:
             break
         size = campaign.size._replace(features=middle)
-        found = targets.timed(campaign, [cell], folder / f"width-{number}", console, size=size)
-        times[middle] = float(found.latency_ms[0])
+        measured = constraints.timed(
+            campaign, [cell], folder / f"width-{number}", console, size=size
+        )
+        times[middle] = float(measured.latency_ms[0])
         low, high = (middle, high) if times[middle] <= ms else (low, middle)
     fits = {features: t for features, t in times.items() if t <= ms}
     best = max(fits, default=min(times))
@@ -224,14 +221,14 @@ def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Consol
         )
     shown = table.TextTable(HEAD, lines)
     held = [row["holds"] for row in rows if row["holds"] is not None and "interval_ms" in row]
-    said = f"{sum(held)} of {len(held)} searches hold their target within 5 %, measured."
+    line = f"{sum(held)} of {len(held)} searches hold their target within 5 %, measured."
     run.write_text(
         folder / "targets.md",
-        f"# Networks for targets\n\n{said}\n\n{table.markdown(shown)}\n![](pareto.svg)\n",
+        f"# Networks for targets\n\n{line}\n\n{table.markdown(shown)}\n![](pareto.svg)\n",
     )
     _picture(folder, rows)
-    for line in (*table.text(shown).splitlines(), said, f"report: {folder / 'targets.md'}"):
-        progress.print_line(console, line)
+    for text in (*table.text(shown).splitlines(), line, f"report: {folder / 'targets.md'}"):
+        progress.print_line(console, text)
 
 
 def _picture(folder: Path, rows: Sequence[study.Row]) -> None:
@@ -242,12 +239,12 @@ def _picture(folder: Path, rows: Sequence[study.Row]) -> None:
     }
     with figures.figure(560, 380) as fig:
         axes = fig.add_axes((0.12, 0.14, 0.84, 0.76))
-        for name, (own, colour) in kinds.items():
-            if own:
-                xy = [r["measured_ms"] for r in own], [100 * r["top1"] for r in own]
+        for name, (points, colour) in kinds.items():
+            if points:
+                xy = [r["measured_ms"] for r in points], [100 * r["top1"] for r in points]
                 axes.plot(*xy, "o", color=figures.LIGHT[colour], label=f"{name}, measured")
-        own = kinds["to a target"][0]
-        xy = [r["predicted_ms"] for r in own], [100 * r["top1"] for r in own]
+        points = kinds["to a target"][0]
+        xy = [r["predicted_ms"] for r in points], [100 * r["top1"] for r in points]
         axes.plot(*xy, "o", mfc="none", color=figures.LIGHT["blue"], label="to a target, predicted")
         best = sorted((r["measured_ms"], 100 * r["top1"]) for r in _fronts(rows))
         axes.step(*zip(*best, strict=True), where="post", color=figures.LIGHT["muted"], linewidth=1)
@@ -266,7 +263,7 @@ def _fronts(rows: Sequence[study.Row]) -> list[study.Row]:
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """The command line of this study; gives its exit code."""
-    return experiment.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
+    return command_line.run(main, Settings(), PROGRAM, (__doc__ or "").splitlines()[0], argv)
 
 
 if __name__ == "__main__":

@@ -8,36 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core import hypergrad
-from jaxnas.core.types import Arch, Batch, Choice, Problem, Search, Supernet, Weights
+from jaxnas.core.types import Arch, Batch, Choice, Problem, Supernet, Weights
 from jaxnas.hardware import programs
-from jaxnas.methods import (
-    beta_darts,
-    darts,
-    darts_minus,
-    dr_nas,
-    fair_darts,
-    fbnet,
-    few_shot,
-    gdas,
-    idarts,
-    p_darts,
-    pc_darts,
-    proxyless,
-    r_darts,
-    rarts,
-    sd_darts,
-    sharp_darts,
-    single_level,
-    single_path,
-    smooth_darts,
-    snas,
-    spos,
-)
-from jaxnas.spaces import choices as spaces
-from jaxnas.spaces.mobile import superkernel_latency, zoo
-from jaxnas.spaces.mobile import supernet as mobile_supernet
-from tests import mobile_toys
 
 # These programs run for microseconds: XLA's optimising them would be most of the suite's time.
 QUICKLY = {"xla_backend_optimization_level": 0}
@@ -212,117 +184,6 @@ def at(batches: Batch, step: int) -> Batch:
     return jax.tree.map(lambda x: x[step], batches)
 
 
-def _darts(rule=None):
-    def method(net: Supernet, **settings) -> Search:
-        return darts.darts(net, steps_per_epoch=2, epochs=4, hypergrad=rule, **settings)
-
-    return method
-
-
-def _single_level(net: Supernet, **settings) -> Search:
-    return single_level.single_level(net, steps_per_epoch=2, epochs=4, **settings)
-
-
-def with_helper(net: Supernet) -> Supernet:
-    """`net` whose every edge has an auxiliary skip, which acts as the identity it has."""
-    column = {"normal": 1, "reduce": 0}
-
-    def split(gates):
-        return {n: g[:, :-1].at[:, column[n]].add(g[:, -1]) for n, g in gates.items()}
-
-    return Supernet(
-        spaces.with_auxiliary_skip(net.space),
-        net.init,
-        lambda w, s, gates, x: net.apply(w, s, split(gates), x),
-        lambda w, s, gates, x: net.infer(w, s, split(gates), x),
-    )
-
-
-def _short(method, **fixed):
-    """`method` over four epochs of two steps."""
-
-    def make(net: Supernet, **settings) -> Search:
-        return method(net, **{"steps_per_epoch": 2, "epochs": 4} | fixed | settings)
-
-    return make
-
-
-def _darts_minus(net: Supernet, **settings) -> Search:
-    return _short(darts_minus.darts_minus)(with_helper(net), **settings)
-
-
-def _spos(net: Supernet, arch_learning_rate: float = 0.0) -> Search:
-    """There is no architecture that could learn at any rate."""
-    return _short(spos.spos)(net)
-
-
-def _single_path(net: Supernet, **settings) -> Search:
-    """It has a network of its own: one layer of superkernels."""
-    chain = mobile_toys.one_layer(*zoo.SINGLE_PATH[:-1])
-    net = mobile_supernet.single_path(chain, classes=3)
-    times = superkernel_latency.Times(1.0, 2.0, 1.5, 3.0)
-    costs = superkernel_latency.costs(net.space, dict.fromkeys(range(3), times))
-    fast = {"costs": costs, "fixed_ms": 1.0, "learning_rate": 0.01, "warmup": 0.2}
-    return _short(single_path.single_path, **fast)(net, **settings)
-
-
 def some(weights: Weights) -> jax.Array:
     """The largest of the weights."""
     return max(jax.tree.leaves(weights), key=lambda leaf: leaf.size)
-
-
-WATCHED = {"every": 1, "window": 1, "delay": 1, "start": 0, "ratio": 1e9}
-# Gates are drawn, and move so fast that some draw turns out otherwise within a few steps.
-DRAWN = {"warm_up": 1, "arch_every": 1, "arch_learning_rate": 1.0}
-# Every method, once: what tests/test_contract.py holds all of them to. A factory takes the
-# supernet and `arch_learning_rate`.
-METHODS = [
-    ("darts first order", _darts()),
-    ("darts exact", _darts(hypergrad.unrolled())),
-    ("darts finite difference", _darts(hypergrad.finite_difference())),
-    ("darts resting", _darts(hypergrad.after(1, hypergrad.every(2, hypergrad.first_order())))),
-    ("single level", _single_level),
-    ("pc_darts", _short(pc_darts.pc_darts, warm_up=1)),
-    # Fast enough that some draw turns out otherwise within a few steps.
-    ("gdas", _short(gdas.gdas, arch_learning_rate=1.0)),
-    ("snas", _short(snas.snas)),
-    ("dr_nas l2", _short(dr_nas.dr_nas)),
-    ("dr_nas kl", _short(dr_nas.dr_nas, regulariser="kl")),
-    ("smooth_darts random", _short(smooth_darts.smooth_darts, attack="random")),
-    ("smooth_darts adversarial", _short(smooth_darts.smooth_darts, attack_steps=2)),
-    ("fair_darts", _short(fair_darts.fair_darts)),
-    ("beta_darts", _short(beta_darts.beta_darts)),
-    ("darts_minus", _darts_minus),
-    ("idarts", _short(idarts.idarts)),
-    ("sharp_darts", _short(sharp_darts.sharp_darts, warm_up=1)),
-    ("hypercuboid", _short(sharp_darts.sharp_darts, warm_up=1, weighting="joint")),
-    ("sd_darts", _short(sd_darts.sd_darts, warm_up=1)),
-    ("rarts", _short(rarts.rarts)),
-    # At this ratio they neither stop nor go back, which validation data would decide.
-    ("r_darts", _short(r_darts.r_darts, **WATCHED)),
-    ("r_darts adaptive", _short(r_darts.r_darts_adaptive, **WATCHED)),
-    ("p_darts stage", _short(p_darts.stage_search, rest=1)),
-    ("few_shot masked", _short(few_shot.masked_darts)),
-    ("spos", _spos),
-    ("proxyless full", _short(proxyless.proxyless, mode="full", **DRAWN)),
-    ("proxyless two", _short(proxyless.proxyless, mode="two", **DRAWN)),
-    ("proxyless reinforce", _short(proxyless.proxyless_reinforce, samples=3, **DRAWN)),
-    ("fbnet", _short(fbnet.fbnet, **DRAWN)),
-    ("single path", _single_path),
-]
-# All that pmap changes is the network. Here is one method of each way to run it: another one goes
-# the way of one of these.
-PMAPPED = [
-    "darts first order",
-    "darts exact",
-    "darts finite difference",
-    "darts resting",
-    "single level",
-    "gdas",
-    "smooth_darts adversarial",
-    "idarts",
-    "sd_darts",
-    "rarts",
-]
-# Methods that let validation data reach the weights by another way too, and why.
-ALSO_LEARN_FROM_VALIDATION = {"rarts": "the twin of the weights that it fits pulls at them"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from jaxnas.report import draw_cell, run_reader
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Draws what the command line asks for; 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(
         description="Draws the cells of a genotype: an SVG and a PNG file each.",
@@ -20,13 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("genotype", type=Path, help="a genotype.json")
     where = "where the pictures go (default: here); made where missing"
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help=where)
-    asked = parser.parse_args(arguments)
+    arguments = parser.parse_args(words)
     try:
-        found = run_reader.read_genotype(asked.genotype)
-        asked.out.mkdir(parents=True, exist_ok=True)
-        for name, stem in draw_cell.stems(found.cells).items():
-            draw_cell.save(found.cells[name], asked.out, stem, f"{draw_cell.label(name)} cell")
-            print(asked.out / f"{stem}.svg", asked.out / f"{stem}.png")
+        genotype = run_reader.read_genotype(arguments.genotype)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for name, stem in draw_cell.stems(genotype.cells).items():
+            draw_cell.save(
+                genotype.cells[name], arguments.out, stem, f"{draw_cell.label(name)} cell"
+            )
+            print(arguments.out / f"{stem}.svg", arguments.out / f"{stem}.png")
     except (ValueError, OSError) as error:
         print(f"draw_genotype: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

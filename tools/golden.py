@@ -23,6 +23,7 @@ from jaxnas.core.gates import relax
 from jaxnas.core.types import Batch, Hypergradient, Problem, Relaxation, Supernet
 from jaxnas.methods import darts as darts_method
 from jaxnas.methods import pc_darts
+from jaxnas.methods.optimisers import Optimisers
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import discretise
 from jaxnas.spaces.darts import network as darts_network
@@ -40,6 +41,9 @@ ok; 1: something is off; 2: a file that cannot be checked."""
 TOLERANCE = 1e-6
 TOLERANCES = {"param_after": 1e-5}
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, AUXILIARY_WEIGHT = 0.025, 0.9, 3e-4, 0.4
+
+# The files of PC-DARTS were made with DARTS's optimisers.
+PC_DARTS_OPTIMISERS = Optimisers(learning_rate=LEARNING_RATE, min_learning_rate=0.0)
 
 Errors = dict[str, float]  # quantity -> the greatest relative error of its arrays
 
@@ -141,10 +145,9 @@ def _steps(values: Values) -> tuple[str, Errors]:
 def _search(values: Values, given: Searched, rule: Hypergradient) -> Errors:
     steps = len(values["train_loss"])
     if golden_file.is_partial(values):
-        # The files of PC-DARTS were made with DARTS's optimisers.
         search = pc_darts.pc_darts(
             given.net, steps_per_epoch=steps, warm_up=0, hypergrad=rule,
-            learning_rate=LEARNING_RATE, arch_learning_rate=3e-4,
+            optimisers=PC_DARTS_OPTIMISERS,
         )  # fmt: skip
     else:
         search = darts_method.darts(given.net, steps_per_epoch=steps, hypergrad=rule)
@@ -174,11 +177,13 @@ def _derived(values: Values) -> Errors:
     imagenet = "param/stem0.0.weight" in values
     auxiliary = "param/auxiliary_head.classifier.bias" in values
     make = darts_network.imagenet if imagenet else darts_network.cifar
-    stem = {} if imagenet else {"stem_multiplier": golden_file.stem_multiplier(values, reductions)}
+    features, widths = golden_file.features(values, reductions), {}
+    if not imagenet:
+        multiplier = golden_file.stem_multiplier(values, reductions)
+        widths = {"widths": darts_network.widths_of(features, cells, reductions, multiplier)}
     net = make(
-        genotype, features=golden_file.features(values, reductions), cells=cells, classes=classes,
-        auxiliary=auxiliary, **stem,
-    )  # fmt: skip
+        genotype, features=features, cells=cells, classes=classes, auxiliary=auxiliary, **widths
+    )
     names = torch_names.of_derived(genotype, reductions, imagenet=imagenet)
     images, labels = golden_file.images(values["x"]), values["y"]
     weights, stats = golden_file.fill(values, net.init, images, names)

@@ -9,15 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from jaxnas.cli import errors
-from jaxnas.pipelines import latency
+from jaxnas import cli
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measures what the command line asks for; 0, or 2 with one line on stderr."""
-    with errors.told(debug=False) as outcome:
-        outcome.code = latency.run(["measure", *(sys.argv[1:] if words is None else words)])
-    return outcome.code
+    return cli.main(["latency", "measure", *(sys.argv[1:] if words is None else words)])
 
 
 if __name__ == "__main__":

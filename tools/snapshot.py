@@ -86,10 +86,10 @@ CASES = (
            f"--method {method} {words} --name m-{method}")
       for method, space, words in (
           ("dr-nas-progressive", "darts-s1", "--epochs 2 --set rest=1 partial=2,1 keep=1"),
-          ("p-darts", "darts-s3", "--epochs 2 --set rest=1 cells=1,1 keep=2 dropout=0.1,0.0"),
-          ("few-shot", "darts-s2", "--epochs 3 --set splits=1,2 batches=2"),
-          ("r-darts", "darts-s2", "--epochs 6 --set start=0 delay=1"),
-          ("r-darts-adaptive", "darts-s2", "--epochs 6 --set start=0 delay=1 ratio=0.1"),
+          ("p-darts", "darts-s3", "--epochs 2 --set rest=1 cells=1,1 keep=2 dropout=0.1,0.0
+          skips=8"), ("few-shot", "darts-s2", "--epochs 3 --set splits=1,2 batches=2"), ("r-darts",
+          "darts-s2", "--epochs 6 --set start=0 delay=1"), ("r-darts-adaptive", "darts-s2",
+          "--epochs 6 --set start=0 delay=1 ratio=0.1"),
       )),
     Case("method-proxyless",
          f"search {STAGE} --space mobile-proxyless --method proxyless --set warm_up=1 mode=two "
@@ -102,8 +102,8 @@ CASES = (
            "--short-steps 2 --tune-epochs 1 --first 0.1 --save-every-s 9999 --out runs "
            f"--name narrow-{name}")
       for name, words in (("darts", "--cells 2 --macs 50000 --multiple 2"),
-                          ("m-snas", "--macs 260000"), ("cuboid", "--macs 42000 --multiple 2"),
-                          ("mobile", "--macs 105000"))),
+                          ("m-snas", "--macs 200000"), ("cuboid", "--macs 42000 --multiple 2"),
+                          ("mobile", "--macs 150000"))),
     *(Case(f"diagnose-{name}", f"diagnose runs/{name} --batches 1 {words}")
       for name, words in (("darts", "--no-exact-hessian --iterations 2"),
                           ("m-snas", "--iterations 2"),
@@ -111,13 +111,13 @@ CASES = (
                           ("mobile", "--no-exact-hessian --iterations 2"))),
     *(Case(f"macs-{name}", f"search {words} --target-macs {macs} --name macs-{name}")
       for name, macs, words in (
-          ("darts", 90000, CELLS), ("nasbench201", 900000, f"{STAGE} --space nasbench201"),
+          ("darts", 50000, CELLS), ("nasbench201", 110000, f"{STAGE} --space nasbench201"),
           ("hypercuboid", 60000, f"{TINY} --epochs 3 --cells 3 --space hypercuboid "
            "--method hypercuboid"),
-          ("mobile", 200000, f"{STAGE} {CHAIN}"))),
+          ("mobile", 1600000, f"{STAGE} {CHAIN}"))),
     *(Case(f"measure-{name}", f"latency measure --space {space} --image 8 8 1 --features 4 "
-           f"--networks 8 --rounds 4 --name {name} --command '{{python}} {{phone}} {{network}}'")
-      for name, space in (("nb", "nasbench201"), ("cells", "darts --cells 2"),
+           f"--networks 12 --rounds 4 --name {name} --command '{{python}} {{phone}} {{network}}'")
+      for name, space in (("nb", "nasbench201"), ("cells", "darts --cells 1"),
                           ("grid", "hypercuboid --cells 3"), ("chain", "mobile-fbnet"))),
     *(Case(f"{job}-{name}", f"latency {job} latency/{name}")
       for name in ("nb", "cells", "grid", "chain") for job in ("fit", "report")),
@@ -130,9 +130,9 @@ CASES = (
            f"--any-device --name ms-{name}")
       for name, ms, words in (
           ("nb", 2.2, f"{STAGE} --space nasbench201 --target-parameters 9000"),
-          ("cells", 3.0, CELLS),
-          ("grid", 1.7, f"{TINY} --epochs 3 --cells 3 --space hypercuboid --method hypercuboid"),
-          ("chain", 2.8, f"{STAGE} {CHAIN}"))),
+          ("cells", 1.9, CELLS),
+          ("grid", 1.5, f"{TINY} --epochs 3 --cells 3 --space hypercuboid --method hypercuboid"),
+          ("chain", 7.0, f"{STAGE} {CHAIN}"))),
     Case("ms-timed", f"search {STAGE} --space nasbench201 --target-ms 2.2 --latency latency/nb "
          "--name ms-timed"),
     Case("ms-weight", f"search {STAGE} --space nasbench201 --method dr-nas --latency latency/nb "

@@ -7,9 +7,8 @@ import jax
 import numpy as np
 
 from jaxnas.core.types import Space
-from jaxnas.nets import mixed_edges
+from jaxnas.nets import edge_stacks
 from jaxnas.spaces import genotype as genotypes
-from jaxnas.spaces.darts import supernet as darts
 
 Path = tuple[str, ...]
 Names = Callable[[Path], tuple[str, ...]]  # one name, or one a row of a stack
@@ -61,16 +60,13 @@ def of_supernet(space: Space, reductions: Sequence[int]) -> Names:
 
     def edges(i: int, loop: str, op: str, rest: Path) -> tuple[str, ...]:
         choice = space["reduce" if i in reductions else "normal"]
-        outer = lambda e: choice.edges[e][0] < darts.INPUTS
-        covers = {"edges_from_inputs": outer, "edges": lambda e: not outer(e)}
-        rows = [e for e in range(len(choice.edges)) if i not in reductions or covers[loop](e)]
-        plan = mixed_edges.edge_loop(choice, tuple(rows))
+        rows = edge_stacks.loops_of_cell(choice, i in reductions)[loop]
         shared = op.endswith("_pool_3x3")  # a row a source, else a row an edge
-        first = [s not in plan.sources[:n] for n, s in enumerate(plan.sources)]
-        columns = dict(plan.columns)[op]
+        first = [s not in rows.sources[:n] for n, s in enumerate(rows.sources)]
+        columns = dict(rows.columns)[op]
         return tuple(
             f"cells.{i}._ops.{edge}._ops.{column}.{_inside(op, rest)}"
-            for edge, column, is_first in zip(plan.edges, columns, first, strict=True)
+            for edge, column, is_first in zip(rows.edges, columns, first, strict=True)
             if column >= 0 and (is_first or not shared)
         )
 

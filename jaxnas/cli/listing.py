@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from jaxnas.methods import overrides, selection
+from jaxnas.methods import darts_pt, overrides
+from jaxnas.methods import registry as methods_registry
+from jaxnas.methods.registry import METHODS
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import PresetSizes, SearchSpace
 
@@ -11,7 +13,7 @@ from jaxnas.spaces.search_space import PresetSizes, SearchSpace
 def methods(settings: Any) -> None:
     """Prints all methods, or the settings of one. Raises ValueError for an unknown one."""
     if settings.name is None:
-        _print_table({name: selection.of(name).what for name in selection.names()})
+        _print_table({name: method.summary for name, method in METHODS.items()})
     else:
         print("\n".join(_method(settings.name)))
 
@@ -25,19 +27,19 @@ def spaces(settings: Any) -> None:
 
 
 def _method(name: str) -> Iterable[str]:
-    method = selection.of(name)
+    method = methods_registry.get(name)
     paper = {k: v for k, v in method.defaults.items() if k != "min_learning_rate"}
-    quick = {k: v for k, v in (selection.QUICK | method.quick).items() if k in paper}
+    quick = {k: v for k, v in (methods_registry.QUICK | method.quick).items() if k in paper}
     width = max(map(len, paper))
-    yield f"{name}: {method.what}"
+    yield f"{name}: {method.summary}"
     for key, value in paper.items():
         flag = f"--{key.replace('_', '-')}" if key in overrides.FLAGS else key
         change = f"   quick: {_shown(quick[key])}" if key in quick else ""
         yield f"  {flag:{width + 2}}  {_shown(value)}{change}"
     if method.relaxation:
         yield "  may be followed by --select perturbation, with:"
-        yield from (f"    {k:{width}}  {_shown(v)}" for k, v in selection.PT.items())
-    if method.takes_order:
+        yield from (f"    {k:{width}}  {_shown(v)}" for k, v in darts_pt.SETTINGS.items())
+    if "hypergrad" in method.accepts:
         yield "  --order may be first, exact or finite-difference"
 
 
@@ -56,7 +58,7 @@ def _space(space: SearchSpace) -> Iterable[str]:
         if flags:
             named = ", ".join(f"--{flag.replace('_', '-')}" for flag in sorted(flags))
             yield f"  without effect on {command}: {named}"
-    fitting = [name for name in selection.names() if selection.fits(selection.of(name), space)]
+    fitting = [name for name, method in METHODS.items() if methods_registry.fits(method, space)]
     yield f"  methods: {', '.join(fitting)}"
 
 

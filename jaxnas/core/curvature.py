@@ -1,4 +1,4 @@
-"""How a loss bends around a point: Hessian products, spectra, and the rise within a radius.
+"""Curvature of a loss: Hessian products, eigenvalues by Lanczos, and sharpness.
 
 A loss is `value(point, batch) -> scalar`; `batches` carry a leading axis `[N, ...]`, and what is
 measured is the mean over them. One batch is in memory at a time.
@@ -19,32 +19,32 @@ Value = Callable[[Point, Any], Scalar]
 
 
 class Ritz(NamedTuple):
-    """What Lanczos found: values ascending, each within its `errors` of an eigenvalue."""
+    """Approximate eigenvalues, ascending, each within its `errors` of one."""
 
     values: jax.Array  # f[k]
     errors: jax.Array  # f[k]
 
 
-def hessian_vector_product(value: Value, at: Point, batches: Any, direction: Point) -> Point:
+def hessian_vector_product(value: Value, point: Point, batches: Any, direction: Point) -> Point:
     """The Hessian at a point times a direction, as a forward derivative of the gradient."""
 
     def one(batch) -> Point:
-        slope = jax.grad(lambda point: value(point, batch))
-        return jax.jvp(slope, (at,), (direction,))[1]
+        gradient = jax.grad(lambda point: value(point, batch))
+        return jax.jvp(gradient, (point,), (direction,))[1]
 
-    return _mean(one, jax.tree.map(jnp.zeros_like, at), batches)
+    return _mean(one, jax.tree.map(jnp.zeros_like, point), batches)
 
 
-def hessian(value: Value, at: Point, batches: Any) -> jax.Array:
+def hessian(value: Value, point: Point, batches: Any) -> jax.Array:
     """The whole Hessian, f[n, n], a row at a time; numbers in the order of `jax.tree.leaves`.
 
     n products, and the memory of one of them beside n^2 numbers. Raises ValueError for n = 0.
     """
-    flat, restore = _flat(at)
+    flat, restore = _flat(point)
 
     def row(index) -> jax.Array:
         direction = restore(jnp.zeros_like(flat).at[index].set(1))
-        return ravel_pytree(hessian_vector_product(value, at, batches, direction))[0]
+        return ravel_pytree(hessian_vector_product(value, point, batches, direction))[0]
 
     return jax.lax.map(row, jnp.arange(flat.size))
 
@@ -55,7 +55,7 @@ def spectrum(matrix: jax.Array) -> jax.Array:
     return jnp.linalg.eigvalsh((matrix + matrix.T) / 2)
 
 
-def lanczos(value: Value, at: Point, batches: Any, key: Key, iterations: int) -> Ritz:
+def lanczos(value: Value, point: Point, batches: Any, key: Key, iterations: int) -> Ritz:
     """Eigenvalues of the Hessian by `min(iterations, n)` products, the outermost ones first.
 
     Every new vector is made orthogonal to all before it, twice, at the memory of `iterations`
@@ -65,7 +65,7 @@ def lanczos(value: Value, at: Point, batches: Any, key: Key, iterations: int) ->
     """
     if iterations < 1:
         raise ValueError(f"Lanczos takes at least one iteration, not {iterations}.")
-    flat, restore = _flat(at)
+    flat, restore = _flat(point)
     count = min(iterations, flat.size)
     tiny = 100 * jnp.finfo(flat.dtype).eps
 
@@ -78,34 +78,34 @@ def lanczos(value: Value, at: Point, batches: Any, key: Key, iterations: int) ->
         return vector
 
     def extend(index, carry):
-        basis, diagonal, beside, scale = carry
-        here = basis[index]
-        image = ravel_pytree(hessian_vector_product(value, at, batches, restore(here)))[0]
+        basis, diagonal, off_diagonal, scale = carry
+        vector = basis[index]
+        image = ravel_pytree(hessian_vector_product(value, point, batches, restore(vector)))[0]
         length = jnp.linalg.norm(image)
         scale = jnp.maximum(scale, length)
         rest = orthogonal(image, basis)
         norm = jnp.linalg.norm(rest)
         ended = norm <= tiny * scale
         other = orthogonal(random(index + 1), basis)
-        # Of the last vector when it completes the space, nothing is left either.
+        # Where the vectors span the whole space, nothing is left of a random one either.
         other = other / jnp.maximum(jnp.linalg.norm(other), tiny)
         rest = jnp.where(ended, other, rest / jnp.where(ended, 1, norm))
-        diagonal = diagonal.at[index].set(here @ image)
-        beside = beside.at[index].set(jnp.where(ended, 0, norm))
-        return basis.at[index + 1].set(rest), diagonal, beside, scale
+        diagonal = diagonal.at[index].set(vector @ image)
+        off_diagonal = off_diagonal.at[index].set(jnp.where(ended, 0, norm))
+        return basis.at[index + 1].set(rest), diagonal, off_diagonal, scale
 
     first = random(0)
     basis = jnp.zeros((count + 1, flat.size), flat.dtype).at[0].set(first / jnp.linalg.norm(first))
     start = (basis, jnp.zeros(count, flat.dtype), jnp.zeros(count, flat.dtype), flat.dtype.type(0))
-    _, diagonal, beside, _ = jax.lax.fori_loop(0, count, extend, start)
+    _, diagonal, off_diagonal, _ = jax.lax.fori_loop(0, count, extend, start)
     values, vectors = jnp.linalg.eigh(
-        jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
+        jnp.diag(diagonal) + jnp.diag(off_diagonal[:-1], 1) + jnp.diag(off_diagonal[:-1], -1)
     )
-    return Ritz(values, jnp.abs(beside[-1] * vectors[-1]))
+    return Ritz(values, jnp.abs(off_diagonal[-1] * vectors[-1]))
 
 
-def sharpness(value: Value, at: Point, batches: Any, radius: float) -> Scalar:
-    """`value(at + radius g / |g|) - value(at)`, g the gradient: the rise of one ascent step.
+def sharpness(value: Value, point: Point, batches: Any, radius: float) -> Scalar:
+    """`value(point + radius g / |g|) - value(point)`, g the gradient: the rise of one ascent step.
 
     The first-order estimate of the largest rise within `radius` (Euclidean, all numbers
     together): SAM, Foret et al. 2021, eq. 2, https://arxiv.org/abs/2010.01412. Zero where the
@@ -113,25 +113,25 @@ def sharpness(value: Value, at: Point, batches: Any, radius: float) -> Scalar:
     """
     if not radius > 0:
         raise ValueError(f"Sharpness is measured within a radius above 0, not {radius}.")
-    zero = jax.tree.map(jnp.zeros_like, at)
-    slope = _mean(lambda batch: jax.grad(value)(at, batch), zero, batches)
-    norm = optax.tree.norm(slope)
+    zero = jax.tree.map(jnp.zeros_like, point)
+    gradient = _mean(lambda batch: jax.grad(value)(point, batch), zero, batches)
+    norm = optax.tree.norm(gradient)
     step = jnp.where(norm == 0, 0.0, radius / jnp.where(norm == 0, 1.0, norm))
-    top = optax.tree.add_scale(at, step, slope)
-    rise = lambda batch: value(top, batch) - value(at, batch)
+    top = optax.tree.add_scale(point, step, gradient)
+    rise = lambda batch: value(top, batch) - value(point, batch)
     return _mean(rise, jnp.zeros_like(norm), batches)
 
 
-def _flat(at: Point) -> tuple[jax.Array, Callable[[jax.Array], Point]]:
-    flat, restore = ravel_pytree(at)
+def _flat(point: Point) -> tuple[jax.Array, Callable[[jax.Array], Point]]:
+    flat, restore = ravel_pytree(point)
     if not flat.size:
         raise ValueError("A point of no numbers has no curvature: there is nothing to derive by.")
     return flat, restore
 
 
-def _mean(each: Callable[[Any], Any], zero: Any, batches: Any) -> Any:
-    """The mean of `each(batch)`, one batch after the other; `zero` is of its shapes."""
+def _mean(function: Callable[[Any], Any], zero: Any, batches: Any) -> Any:
+    """The mean of `function(batch)`, one batch after the other; `zero` is of its shapes."""
     count = len(jax.tree.leaves(batches)[0])
-    add = lambda total, batch: (optax.tree.add(total, each(batch)), None)
+    add = lambda total, batch: (optax.tree.add(total, function(batch)), None)
     total, _ = jax.lax.scan(add, zero, batches)
     return optax.tree.scale(1 / count, total)

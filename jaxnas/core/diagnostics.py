@@ -1,7 +1,7 @@
-"""What a search has come to: curvature, gates, discretisation, agreement of hypergradients.
+"""Diagnostics of a search: curvature, gates, discretisation, agreement of hypergradients.
 
 All losses are the mean cross-entropy of a batch, in nats, by the batch's own statistics and at
-the gates that `search.gates` gives: those that are judged and selected from. Functions are pure;
+the expected gates, which `search.gates` gives. Functions are pure;
 `batches` have a leading axis, `inputs` f32[N, B, H, W, C] and `labels` i32[N, B].
 """
 
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas.core import curvature
+from jaxnas.core import curvature, metrics
 from jaxnas.core.types import (
     Arch,
     Batch,
@@ -24,25 +24,23 @@ from jaxnas.core.types import (
     Scalar,
     Search,
     SearchState,
-    Space,
     Supernet,
     Weights,
 )
-from jaxnas.spaces.genotype import Genotype
 
 RADIUS = 0.05  # of SAM on CIFAR (Foret et al. 2021, section 3.1)
 ITERATIONS = 30  # of Lanczos; our choice
 
 
 class Accuracies(NamedTuple):
-    """Fractions right, of a supernet and of what is selected from it with the same weights."""
+    """Accuracies of a supernet and of the network selected from it, with the same weights."""
 
     supernet: Scalar
     discrete: Scalar
 
     @property
     def gap(self) -> Scalar:
-        """Supernet minus discrete: what is lost by selecting."""
+        """Supernet minus discrete: what discretisation loses."""
         return self.supernet - self.discrete
 
 
@@ -50,16 +48,16 @@ class HypergradientAgreement(NamedTuple):
     """Cosines between hypergradients, by pair of rules."""
 
     total: Mapping[tuple[str, str], Scalar]
-    implicit: Mapping[tuple[str, str], Scalar]  # what came by the weights
+    implicit: Mapping[tuple[str, str], Scalar]  # the part by way of the weights
 
 
 def loss(net: Supernet, search: Search, state: SearchState) -> Callable[..., Scalar]:
-    """`(arch, weights, batch) -> f[]`, with all else as the state has it."""
+    """`(arch, weights, batch) -> f[]`, all else as in the state."""
 
     def value(arch: Arch, weights: Weights, batch: Batch) -> Scalar:
         gates = search.gates(state._replace(arch=arch, weights=weights))
         logits, _ = net.apply(weights, state.stats, gates, batch.inputs)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
+        return metrics.cross_entropy(logits, batch.labels)
 
     return value
 
@@ -123,58 +121,23 @@ def entropy(gates: Gates) -> Scalar:
     return jnp.concatenate(rows).mean()
 
 
-def skips(genotype: Genotype, name: str = "skip_connect") -> dict[str, int]:
-    """How many edges of each cell were selected as skip connections."""
-    return {
-        cell: sum(op == name for _, _, op in chosen.edges)
-        for cell, chosen in genotype.cells.items()
-    }
-
-
-def discrete_gates(space: Space, genotype: Genotype) -> Gates:
-    """Gates of 1 for what a genotype selected, of 0 for all else, dropped edges included.
-
-    Raises ValueError for a genotype of another space.
-    """
-    gates = {}
-    for name, choice in space.items():
-        if name not in genotype.cells:
-            raise ValueError(f"The genotype has no cell {name!r}: give one of this space.")
-        one_hot = [[0.0] * len(row) for row in choice.candidates]
-        for source, target, op in genotype.cells[name].edges:
-            if (source, target) not in choice.edges:
-                raise ValueError(
-                    f"The space has no edge {source} to {target} in {name!r}: give a genotype of "
-                    "this space."
-                )
-            row = choice.edges.index((source, target))
-            if op not in choice.candidates[row]:
-                raise ValueError(
-                    f"Edge {source} to {target} of {name!r} has no candidate {op!r}: give a "
-                    "genotype of this space."
-                )
-            one_hot[row][choice.candidates[row].index(op)] = 1.0
-        gates[name] = jnp.array(one_hot)
-    return gates
-
-
 def discretisation_gap(
     net: Supernet, search: Search, state: SearchState, discrete: Gates, batches: Batch
 ) -> Accuracies:
     """Accuracy of the supernet at its own gates and at those of a genotype, nothing retrained.
 
-    Both by the statistics of each batch. `discrete`: see `discrete_gates`.
+    Both by the statistics of each batch. `discrete` are the gates that open a genotype alone:
+    `Genome.one_hot`.
     """
-    opened = {"own": search.gates(state), "discrete": discrete}
 
-    def right(gates: Gates) -> Scalar:
+    def accuracy(gates: Gates) -> Scalar:
         def one(batch: Batch) -> Scalar:
             logits, _ = net.apply(state.weights, state.stats, gates, batch.inputs)
-            return jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
+            return metrics.accuracy(logits, batch.labels)
 
         return jax.lax.map(one, batches).mean()
 
-    return Accuracies(right(opened["own"]), right(opened["discrete"]))
+    return Accuracies(accuracy(search.gates(state)), accuracy(discrete))
 
 
 def problem(
@@ -182,8 +145,8 @@ def problem(
 ) -> Problem:
     """The bilevel problem of two batches (no leading axis); its look-ahead is plain descent.
 
-    Momentum and decay, which are constant in the architecture, are left out of it, so that the
-    problem is one of the run's weights and not of its optimiser.
+    Momentum and decay, which are constant in the architecture, are left out, so that the problem
+    depends on the run's weights and not on its optimiser.
     """
     value = loss(net, search, state)
     outer = lambda arch, weights: (value(arch, weights, valid), None)
@@ -195,27 +158,26 @@ def problem(
 def agreement(
     problem: Problem, arch: Arch, weights: Weights, rules: Mapping[str, Hypergradient]
 ) -> HypergradientAgreement:
-    """Cosines between the hypergradients of all pairs of rules, whole and implicit part alone.
+    """Cosines between the hypergradients of all pairs of rules, in total and of the implicit part.
 
-    The implicit part is what comes by way of the weights; rules without one, as first order, have
-    nan there. Rules that look ahead take the other part, `d outer/d arch`, at the weights they
-    look ahead to. On networks with kinks (ReLU, max pooling) the exact rule and
-    the finite difference need not agree, however small the radius. Raises ValueError for fewer
-    than two rules.
+    The implicit part is that by way of the weights; rules without one, as first order, have nan
+    there. Rules that look ahead take the other part, `d outer/d arch`, at the weights they look
+    ahead to. On networks with kinks (ReLU, max pooling) the exact rule and the finite difference
+    need not agree, however small the radius. Raises ValueError for fewer than two rules.
     """
     if len(rules) < 2:
         raise ValueError("A cosine is of two hypergradients: give at least two rules.")
-    # Two copies of the architecture, one for each level, keep the two parts apart.
-    apart = problem._replace(
+    # Two copies of the architecture, one for each level, separate the two parts.
+    separated = problem._replace(
         outer=lambda archs, weights: problem.outer(archs[0], weights),
         inner=lambda archs, weights: problem.inner(archs[1], weights),
     )
-    parts = {n: rule.rule(apart)((arch, arch), weights)[1] for n, rule in rules.items()}
-    whole = {name: optax.tree.add(*both) for name, both in parts.items()}
+    parts = {n: rule.rule(separated)((arch, arch), weights)[1] for n, rule in rules.items()}
+    total = {name: optax.tree.add(*both) for name, both in parts.items()}
     implicit = {name: both[1] for name, both in parts.items()}
     pairs = list(itertools.combinations(rules, 2))
     return HypergradientAgreement(
-        {(a, b): cosine(whole[a], whole[b]) for a, b in pairs},
+        {(a, b): cosine(total[a], total[b]) for a, b in pairs},
         {(a, b): cosine(implicit[a], implicit[b]) for a, b in pairs},
     )
 

@@ -1,9 +1,9 @@
-"""A search that ends, or goes back, when its architecture has come to lie too sharply.
+"""Early stopping by curvature: a search ends, or goes back, where its architecture becomes sharp.
 
 Every few epochs the dominant eigenvalue of the architecture's Hessian is recorded; a rule over
-the records says whether it rises too fast. The watch is a part of the state, so that it is saved,
-scanned and mapped with it. R-DARTS, https://arxiv.org/abs/1909.09656, section 4; indices as in
-its code, automl/RobustDARTS src/utils.py (EVLocalAvg) and src/search/train_search.py.
+the records says whether it rises too fast. The records are a part of the state, so that they are
+saved, scanned and mapped with it. R-DARTS, https://arxiv.org/abs/1909.09656, section 4; indices as
+in its code, automl/RobustDARTS src/utils.py (EVLocalAvg) and src/search/train_search.py.
 """
 
 import functools
@@ -17,7 +17,7 @@ from jaxnas.core.types import Batch, Key, Scalar, Search, SearchState
 
 # (state, validation batch) -> f[]
 Eigenvalue = Callable[[SearchState, Batch], Scalar]
-# What `search.bilevel` measures.
+# The metrics of `search.bilevel`.
 METRICS = ("loss/train", "accuracy/train", "loss/valid", "accuracy/valid", "arch/active")
 
 
@@ -26,8 +26,8 @@ class Rule(NamedTuple):
 
     The mean of the last `window` records (fewer at the start) at record r is attributed to the
     middle one, `r - window // 2`. Where it exceeds `ratio` times that of `delay` records before,
-    the search should have ended at record `r - window // 2 - delay`, provided that this is one
-    of epoch `start` or later.
+    the search should have ended at record `r - window // 2 - delay`, if this is one of epoch
+    `start` or later.
     """
 
     every: int = 2
@@ -37,22 +37,22 @@ class Rule(NamedTuple):
     ratio: float = 1.3
 
     @property
-    def back(self) -> int:
-        """How many records lie between the last one and the one to end at."""
+    def lag(self) -> int:
+        """How many records the one to end at lies before the last."""
         return self.window // 2 + self.delay
 
 
 class EarlyStoppingState(NamedTuple):
-    """What was recorded on the way to the present weights."""
+    """The records that led to the present weights."""
 
-    step: Scalar  # i32[], steps on that way
+    step: Scalar  # i32[], steps that led there
     count: Scalar  # i32[], records
     eigenvalues: jax.Array  # f32[records of a whole search], meaningless from `count` on
-    kept: Any  # a ring of the last `back + 1` records of what is returned to
+    kept: Any  # a ring of what is returned to, of the last `lag + 1` records
     stopped: Scalar  # bool[]
     returns: Scalar  # i32[], how often the search went back
     floor: Scalar  # i32[], the record last returned to: none before it is kept
-    measured: dict[str, Scalar]  # by the last step that was taken
+    measured: dict[str, Scalar]  # metrics of the last step that was taken
 
 
 class StoppingPoint(NamedTuple):
@@ -60,7 +60,7 @@ class StoppingPoint(NamedTuple):
 
     record: Scalar  # i32[]
     step: Scalar  # i32[], steps that led there
-    kept: Any  # what was kept there
+    kept: Any  # what was kept of it
 
 
 def local_average(eigenvalues: jax.Array, record: Scalar | int, window: int) -> Scalar:
@@ -71,34 +71,34 @@ def local_average(eigenvalues: jax.Array, record: Scalar | int, window: int) -> 
 
 
 def is_triggered(rule: Rule, eigenvalues: jax.Array, record: Scalar | int) -> Scalar:
-    """bool[]: whether the rule asks to end at `record`, the last one of f32[records]."""
+    """bool[]: whether the rule ends the search at `record`, the last one of f32[records]."""
     now = local_average(eigenvalues, record, rule.window)
     before = local_average(eigenvalues, record - rule.delay, rule.window)
-    return (rule.every * (record - rule.back) >= rule.start) & (now / before > rule.ratio)
+    return (rule.every * (record - rule.lag) >= rule.start) & (now / before > rule.ratio)
 
 
 def stop_early(
     base: Search, eigenvalue: Eigenvalue, rule: Rule, *, epochs: int, steps_per_epoch: int
 ) -> Search:
-    """`base`, a bilevel search, which ends where the rule asks it to.
+    """`base`, a bilevel search, which ends where the rule says so.
 
     The architecture becomes that of the record to end at; steps that remain are skipped, at no
     cost but under vmap. `eigenvalue` is taken after the last step of an epoch, of the new state
-    and that step's validation batch. The last epoch has no say, as in the paper's code.
+    and that step's validation batch. The last epoch does not count, as in the paper's code.
 
     Metrics are those of `base`, of the last step that was taken, and `arch/eigenvalue` (the last
     record, 0 before the first), `arch/stopped` (0 or 1); `arch/active` is 0 where a step is
-    skipped. Raises ValueError for a rule that is impossible or cannot ask within `epochs`.
+    skipped. Raises ValueError for a rule that is impossible or never applies within `epochs`.
     """
 
-    def react(asked: Scalar, state: SearchState, watch: EarlyStoppingState, end: StoppingPoint):
-        state = state._replace(arch=_where(asked, end.kept, state.arch))
-        return state, watch._replace(stopped=watch.stopped | asked)
+    def stop(triggered: Scalar, state: SearchState, watch: EarlyStoppingState, end: StoppingPoint):
+        state = state._replace(arch=_where(triggered, end.kept, state.arch))
+        return state, watch._replace(stopped=watch.stopped | triggered)
 
     return _with_rule(
         base, eigenvalue, rule, epochs, steps_per_epoch,
-        keep=lambda state: state.arch, react=react,
-        tell=lambda watch: {"arch/stopped": watch.stopped},
+        keep=lambda state: state.arch, react=stop,
+        metrics=lambda watch: {"arch/stopped": watch.stopped},
     )  # fmt: skip
 
 
@@ -109,39 +109,43 @@ def roll_back(
     *,
     epochs: int,
     steps_per_epoch: int,
-    limit: int,
+    max_returns: int,
     change: Callable[[SearchState, Scalar], SearchState],
 ) -> Search:
-    """`base`, a bilevel search, which goes back where the rule asks it to, `limit` times at most.
+    """`base`, a bilevel search, which goes back where the rule says so, up to `max_returns` times.
 
     Weights, statistics, architecture and both optimisers become those of the record to end at,
-    which `change(state, returns)` then makes to be regularised more; keys and batches go on.
-    Steps are skipped once `epochs` have led to the present weights: a search that went back needs
-    more steps in all, and is unfinished without them. Takes the memory of `rule.back + 1` more
-    searches. Records before the one last returned to are not kept: that one serves instead.
+    changed by `change(state, returns)`, which regularises more; keys and batches go on. Steps are
+    skipped once `epochs` have led to the present weights: a search that went back needs more steps
+    in all, and is unfinished without them. Takes the memory of `rule.lag + 1` more searches.
+    Records before the one last returned to are not kept: that one serves instead.
 
     Metrics and errors as of `stop_early`, with `arch/returns` for `arch/stopped`; ValueError too
-    unless limit > 0.
+    unless max_returns > 0.
     """
-    if limit < 1:
-        raise ValueError(f"A search that may go back {limit} times is watched in vain: allow one.")
+    if max_returns < 1:
+        raise ValueError(
+            f"A search that may go back {max_returns} times is watched in vain: allow one."
+        )
     parts = ("arch", "weights", "stats", "arch_opt", "weight_opt")
 
     def keep(state: SearchState) -> dict[str, Any]:
         return {name: getattr(state, name) for name in parts}
 
-    def react(asked: Scalar, state: SearchState, watch: EarlyStoppingState, end: StoppingPoint):
-        goes, returns = asked & (watch.returns < limit), watch.returns + 1
-        there = change(state._replace(**end.kept), returns)
-        state = state._replace(**_where(goes, keep(there), keep(state)))
-        again = watch._replace(
+    def go_back(
+        triggered: Scalar, state: SearchState, watch: EarlyStoppingState, end: StoppingPoint
+    ):
+        goes_back, returns = triggered & (watch.returns < max_returns), watch.returns + 1
+        earlier = change(state._replace(**end.kept), returns)
+        state = state._replace(**_where(goes_back, keep(earlier), keep(state)))
+        rewound = watch._replace(
             step=end.step, count=end.record + 1, returns=returns, floor=end.record
         )
-        return state, _where(goes, again, watch)
+        return state, _where(goes_back, rewound, watch)
 
     return _with_rule(
-        base, eigenvalue, rule, epochs, steps_per_epoch, keep=keep, react=react,
-        tell=lambda watch: {"arch/returns": watch.returns},
+        base, eigenvalue, rule, epochs, steps_per_epoch, keep=keep, react=go_back,
+        metrics=lambda watch: {"arch/returns": watch.returns},
     )  # fmt: skip
 
 
@@ -154,7 +158,7 @@ def _with_rule(
     *,
     keep: Callable[[SearchState], Any],
     react: Callable[..., tuple[SearchState, EarlyStoppingState]],
-    tell: Callable[[EarlyStoppingState], dict[str, Scalar]],
+    metrics: Callable[[EarlyStoppingState], dict[str, Scalar]],
 ) -> Search:
     _check(rule, epochs)
     period, total = rule.every * steps_per_epoch, epochs * steps_per_epoch
@@ -168,7 +172,7 @@ def _with_rule(
     def init(key: Key, inputs: jax.Array) -> SearchState:
         state = base.init(key, inputs)
         ring = jax.tree.map(
-            lambda x: jnp.zeros((rule.back + 1, *jnp.shape(x)), jnp.result_type(x)), keep(state)
+            lambda x: jnp.zeros((rule.lag + 1, *jnp.shape(x)), jnp.result_type(x)), keep(state)
         )
         watch = EarlyStoppingState(
             step=jnp.int32(0), count=jnp.int32(0),
@@ -179,43 +183,43 @@ def _with_rule(
         return outside(state, watch)
 
     def record(valid: Batch, state: SearchState, watch: EarlyStoppingState):
-        count, depth = watch.count, rule.back + 1
-        found = eigenvalue(state, valid).astype(jnp.float32)
+        count, depth = watch.count, rule.lag + 1
+        value = eigenvalue(state, valid).astype(jnp.float32)
         watch = watch._replace(
             count=count + 1,
-            eigenvalues=watch.eigenvalues.at[count].set(found),
+            eigenvalues=watch.eigenvalues.at[count].set(value),
             kept=jax.tree.map(
                 lambda ring, now: ring.at[count % depth].set(now), watch.kept, keep(state)
             ),
         )
-        asked = is_triggered(rule, watch.eigenvalues, count) & (watch.step < total)
-        # Where nothing is asked this may be no record: a value that nobody looks at.
-        at = jnp.maximum(count - rule.back, watch.floor)
-        kept = jax.tree.map(lambda ring: ring[at % depth], watch.kept)
-        end = StoppingPoint(at, at * period + steps_per_epoch, kept)
-        return react(asked, state, watch, end)
+        triggered = is_triggered(rule, watch.eigenvalues, count) & (watch.step < total)
+        # Where the rule is not triggered this may be no record: a value that is not used.
+        index = jnp.maximum(count - rule.lag, watch.floor)
+        kept = jax.tree.map(lambda ring: ring[index % depth], watch.kept)
+        end = StoppingPoint(index, index * period + steps_per_epoch, kept)
+        return react(triggered, state, watch, end)
 
     def take(state: SearchState, watch: EarlyStoppingState, train: Batch, valid: Batch):
         state, measured = base.update(state, train, valid)
         measured = {name: measured[name].astype(jnp.float32) for name in METRICS}
         watch = watch._replace(step=watch.step + 1, measured=measured)
-        due = watch.step % period == steps_per_epoch % period
+        is_due = watch.step % period == steps_per_epoch % period
         return jax.lax.cond(
-            due, functools.partial(record, valid), lambda s, w: (s, w), state, watch
+            is_due, functools.partial(record, valid), lambda s, w: (s, w), state, watch
         )
 
     def skip(state: SearchState, watch: EarlyStoppingState, train: Batch, valid: Batch):
-        rests = watch.measured | {"arch/active": jnp.float32(0)}
-        return state._replace(step=state.step + 1), watch._replace(measured=rests)
+        measured = watch.measured | {"arch/active": jnp.float32(0)}
+        return state._replace(step=state.step + 1), watch._replace(measured=measured)
 
     def update(state: SearchState, train: Batch, valid: Batch):
         watch = state.memory["watch"]
-        over = watch.stopped | (watch.step >= total)
-        state, watch = jax.lax.cond(over, skip, take, inside(state), watch, train, valid)
+        is_over = watch.stopped | (watch.step >= total)
+        state, watch = jax.lax.cond(is_over, skip, take, inside(state), watch, train, valid)
         last = watch.eigenvalues[jnp.maximum(watch.count - 1, 0)]
-        told = {"arch/eigenvalue": last} | tell(watch)
-        told = {name: value.astype(jnp.float32) for name, value in told.items()}
-        return outside(state, watch), watch.measured | told
+        of_watch = {"arch/eigenvalue": last} | metrics(watch)
+        of_watch = {name: value.astype(jnp.float32) for name, value in of_watch.items()}
+        return outside(state, watch), watch.measured | of_watch
 
     return Search(init, update, lambda state: base.gates(inside(state)))
 
@@ -231,8 +235,8 @@ def _check(rule: Rule, epochs: int) -> None:
         )
     if rule.window % 2 == 0:
         raise ValueError(f"A window has a middle: make {rule.window} odd.")
-    first = rule.every * (rule.back - (-rule.start // rule.every))
-    # The last epoch has no say.
+    first = rule.every * (rule.lag - (-rule.start // rule.every))
+    # The last epoch does not count.
     if first > epochs - 2:
         raise ValueError(
             f"The rule first asks after epoch {first + 1}, and the search has {epochs}: take at "

@@ -1,4 +1,4 @@
-"""How the architecture feels the weights: rules for d(outer loss)/d(arch).
+"""Hypergradients: rules for d(outer loss)/d(arch), by way of the weights too.
 
 With `w' = descend(g, w)`, `g = d inner/d w`, and `u` the pull-back of `d outer/d w'` through
 `descend`, every look-ahead rule is `d outer/d arch + d^2 inner/(d arch d w) u`. Momentum and
@@ -31,7 +31,7 @@ def unrolled() -> Hypergradient:
 def finite_difference(radius: float = 0.01) -> Hypergradient:
     """`unrolled` with a central difference of two gradients. DARTS, eq. 8.
 
-    The original weights are moved by `radius / norm(u)` along `u`, both ways; where `u`
+    The original weights are shifted by `radius / norm(u)` along `u`, both ways; where `u`
     is zero so is the correction. Raises ValueError unless radius > 0.
     """
     if not radius > 0:
@@ -39,14 +39,14 @@ def finite_difference(radius: float = 0.01) -> Hypergradient:
 
     def difference(problem: Problem, arch: Arch, weights: Weights, u: Weights) -> Arch:
         norm = optax.tree.norm(u)
-        still = norm == 0
-        step = radius / jnp.where(still, 1.0, norm)
-        slope = jax.grad(lambda a, w: problem.inner(a, w)[0])
-        moved = lambda distance: slope(arch, optax.tree.add_scale(weights, distance, u))
-        # One program for both slopes: half to compile, and equal points have equal bits.
-        slopes = jax.lax.map(moved, jnp.stack([step, -step]))
-        per_step = jnp.where(still, 0.0, 0.5 / step)
-        return jax.tree.map(lambda each: per_step * (each[0] - each[1]), slopes)
+        is_zero = norm == 0
+        step = radius / jnp.where(is_zero, 1.0, norm)
+        gradient = jax.grad(lambda a, w: problem.inner(a, w)[0])
+        gradient_at = lambda distance: gradient(arch, optax.tree.add_scale(weights, distance, u))
+        # One program for both gradients: half to compile, and equal points have equal bits.
+        gradients = jax.lax.map(gradient_at, jnp.stack([step, -step]))
+        per_step = jnp.where(is_zero, 0.0, 0.5 / step)
+        return jax.tree.map(lambda pair: per_step * (pair[0] - pair[1]), gradients)
 
     return _look_ahead(difference)
 
@@ -97,7 +97,7 @@ def conjugate_gradient(iterations: int, damping: float = 0.0) -> Hypergradient:
 
 
 def after(start: int, hypergrad: Hypergradient) -> Hypergradient:
-    """`hypergrad` from step `start` on; before it the architecture rests, at no cost.
+    """`hypergrad` from step `start` on; until then the architecture rests, at no cost.
 
     Raises ValueError unless start > 0.
     """
@@ -116,19 +116,24 @@ def every(period: int, hypergrad: Hypergradient) -> Hypergradient:
     return _when(lambda step: step % period == 0, hypergrad)
 
 
+def after_weights(hypergrad: Hypergradient) -> Hypergradient:
+    """`hypergrad`, but in each step the architecture moves after the weights."""
+    return hypergrad._replace(weights_first=True)
+
+
 def _when(condition: Callable[[Scalar], jax.Array], hypergrad: Hypergradient) -> Hypergradient:
     before = hypergrad.active or (lambda step: jnp.array(True))
     return hypergrad._replace(active=lambda step: condition(step) & before(step))
 
 
 def _mixed_derivative(problem: Problem, arch: Arch, weights: Weights, u: Weights) -> Arch:
-    slope = jax.grad(lambda w, a: problem.inner(a, w)[0], argnums=1)
-    return jax.jvp(lambda w: slope(w, arch), (weights,), (u,))[1]
+    gradient = jax.grad(lambda w, a: problem.inner(a, w)[0], argnums=1)
+    return jax.jvp(lambda w: gradient(w, arch), (weights,), (u,))[1]
 
 
 def _look_ahead(correction: Callable[..., Arch]) -> Hypergradient:
     def rule(problem: Problem) -> Callable[[Arch, Weights], OuterGradient]:
-        def judge(arch: Arch, weights: Weights) -> OuterGradient:
+        def gradient(arch: Arch, weights: Weights) -> OuterGradient:
             grads = jax.grad(lambda w: problem.inner(arch, w)[0])(weights)
             ahead, pull_back = jax.vjp(lambda g: problem.descend(g, weights), grads)
             outer = jax.value_and_grad(problem.outer, argnums=(0, 1), has_aux=True)
@@ -136,21 +141,21 @@ def _look_ahead(correction: Callable[..., Arch]) -> Hypergradient:
             (u,) = pull_back(v)
             return value, optax.tree.add(direct, correction(problem, arch, weights, u))
 
-        return judge
+        return gradient
 
     return Hypergradient(rule)
 
 
 def _implicit(solve: Callable[..., Weights]) -> Hypergradient:
     def rule(problem: Problem) -> Callable[[Arch, Weights], OuterGradient]:
-        def judge(arch: Arch, weights: Weights) -> OuterGradient:
+        def gradient(arch: Arch, weights: Weights) -> OuterGradient:
             outer = jax.value_and_grad(problem.outer, argnums=(0, 1), has_aux=True)
             value, (direct, v) = outer(arch, weights)
-            slope = jax.grad(lambda w: problem.inner(arch, w)[0])
-            hessian = lambda u: jax.jvp(slope, (weights,), (u,))[1]
+            inner = jax.grad(lambda w: problem.inner(arch, w)[0])
+            hessian = lambda u: jax.jvp(inner, (weights,), (u,))[1]
             mixed = _mixed_derivative(problem, arch, weights, solve(hessian, v, problem.step))
             return value, optax.tree.sub(direct, mixed)
 
-        return judge
+        return gradient
 
     return Hypergradient(rule)

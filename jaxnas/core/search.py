@@ -1,16 +1,19 @@
-"""How the parts make a method: objective and hypergradient -> (init, update)."""
+"""Searches put together: relaxation, objective, hypergradient and optimisers -> `Search`."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxnas.core import hypergrad as hypergradients
+from jaxnas.core import metrics as scores
+from jaxnas.core.objectives.constraints import constrained
 from jaxnas.core.types import (
     Arch,
     Batch,
+    Constraint,
     Forward,
     Gates,
     Hypergradient,
@@ -26,64 +29,97 @@ from jaxnas.core.types import (
 )
 
 
-def bilevel(
-    net: Supernet,
-    relax: Relaxation,
-    objective: Term,
-    *,
-    arch_tx: optax.GradientTransformation,
-    weight_tx: optax.GradientTransformation,
-    clip_tx: optax.GradientTransformation | None = None,
-    outer_objective: Term | None = None,
-    hypergrad: Hypergradient | None = None,
-    perturb: Callable[..., Gates] | None = None,
-    first: Literal["arch", "weights"] = "arch",
-) -> Search:
-    """Alternates an architecture step on validation data with a weight step on training data.
+class Transforms(NamedTuple):
+    """The optimisers of a bilevel search.
 
     `weight_tx` is also the look-ahead of the hypergradient; `clip_tx` treats the true weight
     gradient only, as the DARTS code clips there and not in its look-ahead
     (quark0/darts cnn/architect.py:20-29 against cnn/train_search.py:153-155).
-    `outer_objective` judges validation batches if it is not `objective`. Running statistics
-    are moved by the weight step alone. `perturb(loss, gates, *, key, step)` gives the gates that
-    the weight step learns with, and it alone; `loss(gates)` is its loss on the training batch.
+    """
+
+    arch_tx: optax.GradientTransformation
+    weight_tx: optax.GradientTransformation
+    clip_tx: optax.GradientTransformation | None = None
+
+    @property
+    def clipped(self) -> optax.GradientTransformation:
+        """The optimiser of the true weight gradient."""
+        return self.weight_tx if self.clip_tx is None else optax.chain(self.clip_tx, self.weight_tx)
+
+
+def bilevel(
+    net: Supernet,
+    relaxation: Relaxation,
+    objective: Term,
+    txs: Transforms,
+    *,
+    outer_objective: Term | None = None,
+    constraints: Sequence[Constraint] = (),
+    hypergrad: Hypergradient | None = None,
+    perturb: Callable[..., Gates] | None = None,
+) -> Search:
+    """Alternates an architecture step on validation data with a weight step on training data.
+
+    First order unless `hypergrad` is given. The validation loss is `outer_objective`, or
+    `objective` where there is none, with the terms of `constraints`. Running statistics are
+    updated by the weight step alone. `perturb(loss, gates, *, key, step)` gives the gates that the
+    weight step learns with, and it alone; `loss(gates)` is its loss on the training batch.
 
     Metrics: `loss/train`, `accuracy/train`, `loss/valid`, `accuracy/valid`, `arch/active`
     (1 where the architecture moved; else the two `valid` values are 0 and mean nothing).
-    Raises ValueError if `first` is neither "arch" nor "weights".
+    The memory is that of the objectives, `inner` and, where it is another one, `outer`.
     """
-    if first not in ("arch", "weights"):
-        raise ValueError(f"First comes 'arch' or 'weights', not {first!r}.")
-    hypergrad = hypergrad or hypergradients.first_order()
-    true_tx = weight_tx if clip_tx is None else optax.chain(clip_tx, weight_tx)
     terms = {"inner": objective}
-    if outer_objective is not None:
-        terms["outer"] = outer_objective
-    outer_name = "inner" if outer_objective is None else "outer"
+    if outer_objective is not None or constraints:
+        valid_objective = objective if outer_objective is None else outer_objective
+        terms["outer"] = constrained(valid_objective, constraints, relaxation)
+    outer_name = "outer" if "outer" in terms else "inner"
+    hypergrad = hypergrad or hypergradients.first_order()
+    move_arch = _arch_step(hypergrad, txs)
+    move_weights = _weight_step(net, relaxation, objective, txs.clipped, perturb)
 
     def init(key: Key, inputs: jax.Array) -> SearchState:
-        state = _start(net, relax, terms, key, inputs)
+        state = _start(net, relaxation, terms, key, inputs)
         return state._replace(
-            arch_opt=arch_tx.init(state.arch), weight_opt=true_tx.init(state.weights)
+            arch_opt=txs.arch_tx.init(state.arch), weight_opt=txs.clipped.init(state.weights)
         )
 
     def update(state: SearchState, train: Batch, valid: Batch):
         k_train, k_valid = jax.random.split(jax.random.fold_in(state.key, state.step))
-        inner = _loss(net, relax, terms["inner"], state.memory["inner"], state, train, k_train)
-        outer = _loss(
-            net, relax, terms[outer_name], state.memory[outer_name], state, valid, k_valid
+        loss_of = lambda name, batch, key: _loss(
+            net, relaxation, terms[name], state.memory[name], state, batch, key
         )
+        inner, outer = loss_of("inner", train, k_train), loss_of(outer_name, valid, k_valid)
+        moves = [
+            lambda state: move_arch(state, inner, outer),
+            lambda state: move_weights(state, inner, train, k_train),
+        ]
+        if hypergrad.weights_first:
+            moves.reverse()
+        state, metrics = moves[0](state)
+        state, more_metrics = moves[1](state)
+        return _advance(state, terms), metrics | more_metrics
 
-        def step_arch(state: SearchState):
-            look_ahead_state = state.weight_opt if clip_tx is None else state.weight_opt[1]
+    return Search(init, update, lambda s: relaxation.expected(s.arch, s.weights, step=s.step))
+
+
+def _arch_step(
+    hypergrad: Hypergradient, txs: Transforms
+) -> Callable[..., tuple[SearchState, dict[str, Scalar]]]:
+    """(state, inner loss, outer loss) -> (state, metrics), by the hypergradient where active."""
+
+    def move_arch(state: SearchState, inner: Callable, outer: Callable):
+        def step(state: SearchState):
+            # The look-ahead does without the clipping.
+            weight_opt = state.weight_opt if txs.clip_tx is None else state.weight_opt[1]
 
             def descend(grads, weights):
-                updates, _ = weight_tx.update(grads, look_ahead_state, weights)
+                updates, _ = txs.weight_tx.update(grads, weight_opt, weights)
                 return optax.apply_updates(weights, updates)
 
-            judge = hypergrad.rule(Problem(outer, inner, descend, state.step))
-            (loss, (_, accuracy)), grads = judge(state.arch, state.weights)
-            updates, arch_opt = arch_tx.update(grads, state.arch_opt, state.arch)
+            gradient = hypergrad.rule(Problem(outer, inner, descend, state.step))
+            (loss, (_, accuracy)), grads = gradient(state.arch, state.weights)
+            updates, arch_opt = txs.arch_tx.update(grads, state.arch_opt, state.arch)
             metrics = {"loss/valid": loss, "accuracy/valid": accuracy}
             return optax.apply_updates(state.arch, updates), arch_opt, metrics
 
@@ -92,104 +128,96 @@ def bilevel(
             metrics = {"loss/valid": loss, "accuracy/valid": accuracy}
             return state.arch, state.arch_opt, jax.tree.map(jnp.zeros_like, metrics)
 
-        def move_arch(state: SearchState):
-            if hypergrad.active is None:
-                active = jnp.array(True)
-                arch, arch_opt, metrics = step_arch(state)
-            else:
-                active = hypergrad.active(state.step)
-                arch, arch_opt, metrics = jax.lax.cond(active, step_arch, rest, state)
-            metrics = metrics | {"arch/active": active.astype(jnp.float32)}
-            return state._replace(arch=arch, arch_opt=arch_opt), metrics
+        if hypergrad.active is None:
+            active = jnp.array(True)
+            arch, arch_opt, metrics = step(state)
+        else:
+            active = hypergrad.active(state.step)
+            arch, arch_opt, metrics = jax.lax.cond(active, step, rest, state)
+        metrics = metrics | {"arch/active": active.astype(jnp.float32)}
+        return state._replace(arch=arch, arch_opt=arch_opt), metrics
 
-        def move_weights(state: SearchState):
-            if perturb is None:
-                at, judged = state.arch, inner
-            else:
-                term, memory = terms["inner"], state.memory["inner"]
-                judged = _loss_at_gates(net, term, memory, state, train, state.arch)
-                at = relax.gates(state.arch, state.weights, key=k_train, step=state.step)
-                loss_of = lambda gates: judged(gates, state.weights)[0]
-                at = perturb(loss_of, at, key=jax.random.fold_in(k_train, 1), step=state.step)
-            judge = jax.value_and_grad(judged, argnums=1, has_aux=True)
-            (loss, (stats, accuracy)), grads = judge(at, state.weights)
-            updates, weight_opt = true_tx.update(grads, state.weight_opt, state.weights)
-            weights = optax.apply_updates(state.weights, updates)
-            metrics = {"loss/train": loss, "accuracy/train": accuracy}
-            return state._replace(weights=weights, stats=stats, weight_opt=weight_opt), metrics
+    return move_arch
 
-        moves = (move_arch, move_weights) if first == "arch" else (move_weights, move_arch)
-        state, measured = moves[0](state)
-        state, measured_next = moves[1](state)
-        return _advance(state, terms), measured | measured_next
 
-    return Search(init, update, _gates_of(relax))
+def _weight_step(
+    net: Supernet,
+    relaxation: Relaxation,
+    objective: Term,
+    tx: optax.GradientTransformation,
+    perturb: Callable[..., Gates] | None,
+) -> Callable[..., tuple[SearchState, dict[str, Scalar]]]:
+    """(state, inner loss, training batch, key) -> (state, metrics)."""
+
+    def move_weights(state: SearchState, inner: Callable, train: Batch, key: Key):
+        if perturb is None:
+            loss_at, point = inner, state.arch
+        else:
+            memory = state.memory["inner"]
+            loss_at = _loss_at_gates(net, objective, memory, state, train, state.arch)
+            point = relaxation.gates(state.arch, state.weights, key=key, step=state.step)
+            loss = lambda gates: loss_at(gates, state.weights)[0]
+            point = perturb(loss, point, key=jax.random.fold_in(key, 1), step=state.step)
+        gradient = jax.value_and_grad(loss_at, argnums=1, has_aux=True)
+        (loss, (stats, accuracy)), grads = gradient(point, state.weights)
+        updates, weight_opt = tx.update(grads, state.weight_opt, state.weights)
+        weights = optax.apply_updates(state.weights, updates)
+        metrics = {"loss/train": loss, "accuracy/train": accuracy}
+        return state._replace(weights=weights, stats=stats, weight_opt=weight_opt), metrics
+
+    return move_weights
 
 
 def single_level(
-    net: Supernet, relax: Relaxation, objective: Term, *, tx: optax.GradientTransformation
+    net: Supernet, relaxation: Relaxation, objective: Term, *, tx: optax.GradientTransformation
 ) -> Search:
     """One pass and one optimiser over `{"arch": ..., "weights": ...}`, on training data alone.
 
-    The validation batch given to `update` is not looked at. Metrics: `loss/train`,
+    The validation batch given to `update` is not used. Metrics: `loss/train`,
     `accuracy/train`. The optimiser's state is `weight_opt`; `arch_opt` stays empty.
     """
     terms = {"inner": objective}
 
     def init(key: Key, inputs: jax.Array) -> SearchState:
-        state = _start(net, relax, terms, key, inputs)
+        state = _start(net, relaxation, terms, key, inputs)
         both = {"arch": state.arch, "weights": state.weights}
         return state._replace(weight_opt=tx.init(both))
 
     def update(state: SearchState, train: Batch, valid: Batch):
         key = jax.random.fold_in(state.key, state.step)
-        inner = _loss(net, relax, objective, state.memory["inner"], state, train, key)
-        judge = jax.value_and_grad(lambda p: inner(p["arch"], p["weights"]), has_aux=True)
+        inner = _loss(net, relaxation, objective, state.memory["inner"], state, train, key)
+        gradient = jax.value_and_grad(lambda p: inner(p["arch"], p["weights"]), has_aux=True)
         both = {"arch": state.arch, "weights": state.weights}
-        (loss, (stats, accuracy)), grads = judge(both)
-        updates, opt = tx.update(grads, state.weight_opt, both)
+        (loss, (stats, accuracy)), grads = gradient(both)
+        updates, weight_opt = tx.update(grads, state.weight_opt, both)
         both = optax.apply_updates(both, updates)
-        state = state._replace(stats=stats, weight_opt=opt, **both)
+        state = state._replace(stats=stats, weight_opt=weight_opt, **both)
         return _advance(state, terms), {"loss/train": loss, "accuracy/train": accuracy}
 
-    return Search(init, update, _gates_of(relax))
+    return Search(init, update, lambda s: relaxation.expected(s.arch, s.weights, step=s.step))
 
 
-def cosine_by_epoch(
-    start: float, end: float, *, epochs: int, steps_per_epoch: int
-) -> optax.Schedule:
-    """step -> a half cosine from `start` towards `end` over `epochs`, constant within each.
-
-    Raises ValueError unless 0 <= end <= start, start > 0, and both counts are positive.
-    """
-    if not (start > 0 and 0 <= end <= start):
-        raise ValueError(
-            f"A learning rate falls from {start} to {end}: need 0 <= end <= start > 0."
-        )
-    if epochs < 1:
-        raise ValueError(f"A schedule has at least one epoch, not {epochs}.")
-    return per_epoch(optax.cosine_decay_schedule(start, epochs, end / start), steps_per_epoch)
-
-
-def per_epoch(schedule: optax.Schedule, steps_per_epoch: int) -> optax.Schedule:
-    """`schedule` of the epoch, constant within it. Raises ValueError for an empty epoch."""
-    if steps_per_epoch < 1:
-        raise ValueError(f"An epoch has at least one step, not {steps_per_epoch}.")
-    return lambda step: schedule(step // steps_per_epoch)
+def joint_tx(
+    arch_tx: optax.GradientTransformation, weight_tx: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """The `tx` of `single_level`: an optimiser for each part of `{"arch": ..., "weights": ...}`."""
+    return optax.partition(
+        {"arch": arch_tx, "weights": weight_tx}, {"arch": "arch", "weights": "weights"}
+    )
 
 
 def _start(
-    net: Supernet, relax: Relaxation, terms: dict[str, Term], key: Key, inputs: jax.Array
+    net: Supernet, relaxation: Relaxation, terms: dict[str, Term], key: Key, inputs: jax.Array
 ) -> SearchState:
     key, k_arch, k_net = jax.random.split(key, 3)
-    arch, (weights, stats) = relax.init(k_arch, net.space), net.init(k_net, inputs)
+    arch, (weights, stats) = relaxation.init(k_arch, net.space), net.init(k_net, inputs)
     memory = {name: term.init(arch, weights) for name, term in terms.items()}
     return SearchState(jnp.zeros((), jnp.int32), key, arch, weights, stats, (), (), memory)
 
 
 def _loss(
     net: Supernet,
-    relax: Relaxation,
+    relaxation: Relaxation,
     term: Term,
     memory: Memory,
     state: SearchState,
@@ -200,7 +228,7 @@ def _loss(
 
     def loss(arch, weights):
         at_gates = _loss_at_gates(net, term, memory, state, batch, arch)
-        return at_gates(relax.gates(arch, weights, key=key, step=state.step), weights)
+        return at_gates(relaxation.gates(arch, weights, key=key, step=state.step), weights)
 
     return loss
 
@@ -214,8 +242,7 @@ def _loss_at_gates(
         logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
         forward = Forward(batch, logits, gates, state.stats, state.step, arch, weights)
         value = term.value(memory, forward)
-        accuracy = jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
-        return value, (stats, accuracy)
+        return value, (stats, scores.accuracy(logits, batch.labels))
 
     return loss
 
@@ -226,9 +253,3 @@ def _advance(state: SearchState, terms: dict[str, Term]) -> SearchState:
         for name, term in terms.items()
     }
     return state._replace(step=state.step + 1, memory=memory)
-
-
-def _gates_of(relax: Relaxation) -> Callable[[SearchState], Gates]:
-    if relax.expected is not None:
-        return lambda s: relax.expected(s.arch, s.weights, step=s.step)
-    return lambda s: relax.gates(s.arch, s.weights, key=s.key, step=s.step)

@@ -1,4 +1,4 @@
-"""One search step on many devices: the batch is split, all else is on each of them."""
+"""Data parallelism: one search step on many devices, among which the batch is split."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,15 +21,15 @@ def data_parallel(search: Search, mesh: Mesh) -> Search:
             f"A batch is split over one automatic axis, not over {mesh.axis_names} of types "
             f"{mesh.axis_types}: use jax.make_mesh((n,), ('batch',), axis_types=(AxisType.Auto,))."
         )
-    whole = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+    replicated = NamedSharding(mesh, PartitionSpec())
+    sharded = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
 
     def update(state: SearchState, train: Batch, valid: Batch):
         for batch in (train, valid):
             _check_divides(batch, mesh.size)
-        state = jax.lax.with_sharding_constraint(state, whole)
-        train, valid = jax.lax.with_sharding_constraint((train, valid), split)
-        return jax.lax.with_sharding_constraint(search.update(state, train, valid), whole)
+        state = jax.lax.with_sharding_constraint(state, replicated)
+        train, valid = jax.lax.with_sharding_constraint((train, valid), sharded)
+        return jax.lax.with_sharding_constraint(search.update(state, train, valid), replicated)
 
     return search._replace(update=update)
 
@@ -43,17 +43,17 @@ def pmapped(
     """`method(net)` whose update is a compiled `jax.pmap`; it takes whole batches.
 
     Every device passes its part of the inputs through the network, gathers the logits of the
-    whole batch and judges them with all labels, so that any loss, metric or hypergradient is
+    whole batch and compares them with all labels, so that any loss, metric or hypergradient is
     that of the whole batch. Batch statistics are local to a device and their running values
     are averaged, unless the network averages over `axis` itself. `devices` are all local
     ones by default. Raises ValueError for a batch that does not divide by their number.
     """
     devices = tuple(devices or jax.local_devices())
-    part = Batch(inputs=0, labels=None)
+    axes = Batch(inputs=0, labels=None)
     step = jax.pmap(
         method(_spread(net, axis)).update,
         axis,
-        in_axes=(None, part, part),
+        in_axes=(None, axes, axes),
         out_axes=None,
         devices=devices,
     )
@@ -70,7 +70,7 @@ def pmapped(
 
 
 def _spread(net: Supernet, axis: str) -> Supernet:
-    """`net` that sees a part of the inputs and gives the logits of all."""
+    """`net` that is given a part of the inputs and gives the logits of all."""
 
     def apply(weights, stats, gates, inputs):
         # The mean changes no value, as these are equal everywhere. Its transpose, with the

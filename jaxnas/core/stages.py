@@ -1,8 +1,8 @@
-"""A search of several stages: what a method asks of a run, and what it is told.
+"""Programs: searches of several stages, as generators that a run executes.
 
-A program is a generator function. It yields `Stage`s, is sent `StageResult` for each, and returns
-`Selection`. It is pure: given equal answers it asks equal questions, so that a run that was stopped
-is taken up by running the program again over what is already finished.
+A program yields a `Stage`, is sent its `StageResult`, and so on; it returns a `Selection`. It is
+pure: equal results lead to equal stages, so that a run that was stopped is resumed by running the
+program again over the stages that are finished.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -18,9 +18,9 @@ class Stage(NamedTuple):
 
     `net` are settings of the supernet that differ from the run's own: `partial`, `execute`,
     `candidates`, `cells`, `features`. `method(net, epochs=, steps_per_epoch=)` makes the search.
-    `begin` turns the freshly made state into that to start from; it must keep step and key.
-    What it takes of another stage's state may be that state's own arrays: a run that donates
-    copies first. Stages that give the very same `method` object, space and net share one
+    `begin` turns the fresh state into the one to start from; it must keep step and key. What it
+    takes of another stage's state may be that state's own arrays: a run that donates copies
+    first. Stages that give the very same `method` object, space and net share one
     compilation, whatever their lengths: such a method takes none of its schedules from `epochs`,
     unless they are equally long.
     """
@@ -50,7 +50,7 @@ class StageResult(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What is to be selected from: `gates` of `space`."""
+    """What a program ends with: `gates` of `space`, which are then discretised."""
 
     space: Space
     gates: Gates
@@ -62,6 +62,6 @@ Program = Generator[Stage, StageResult, Selection]
 def one_stage(
     space: Space, epochs: int, method: Callable[..., Search], net: Mapping[str, Any] | None = None
 ) -> Program:
-    """The program of a method that is done after one search."""
-    done = yield Stage("search", space, epochs, method, net or {})
-    return Selection(space, done.gates)
+    """The program of a method of one search."""
+    result = yield Stage("search", space, epochs, method, net or {})
+    return Selection(space, result.gates)

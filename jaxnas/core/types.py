@@ -1,12 +1,12 @@
-"""The nouns of jaxnas: what a space, a supernet, a relaxation and a search are.
+"""The types of the engine: space, supernet, relaxation, term, hypergradient, search, cost.
 
 Five trees share one set of keys, the choices of a space:
 
-    space[k]     Choice(edges, candidates)   what may be chosen       (static)
-    arch[k]      trainable parameters        what is preferred so far
-    gates[k]     f32[edges, candidates]      how far each candidate is open
-    costs[k]     f32[edges, candidates]      milliseconds each would take
-    genotype[k]  the edges that were chosen                           (static)
+    space[k]     Choice(edges, candidates)   what may be chosen              (static)
+    arch[k]      architecture parameters     trained
+    gates[k]     f32[edges, candidates]      the weight of each candidate
+    costs[k]     f32[edges, candidates]      milliseconds of each candidate
+    genotype[k]  the edges that were chosen, each with an operation     (static)
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ AUXILIARY_SKIP = "auxiliary_skip"
 
 
 class Choice(NamedTuple):
-    """What may be chosen on each edge of a cell, a rectangle of names.
+    """The candidates of each edge of a cell, a rectangle of names.
 
     Every edge lists its own candidates (RobustDARTS S1 differs from edge to edge); all
     edges list equally many, so that gates are one array `f32[edges, candidates]`.
@@ -46,15 +46,17 @@ Space = Mapping[str, Choice]
 
 
 class Batch(NamedTuple):
+    """Images, normalised and augmented, with their labels."""
+
     inputs: jax.Array  # f32[B, H, W, C]
     labels: jax.Array  # i32[B]
 
 
 class Supernet(NamedTuple):
-    """A network whose candidates are all alive, seen from outside.
+    """The functions of a network that has all candidates, weighted by gates.
 
-    `apply` normalises by the statistics of the batch and returns the moved running
-    statistics; `infer` normalises by the running statistics it is given.
+    `apply` normalises by the statistics of the batch and returns the updated running statistics;
+    `infer` normalises by the running statistics it is given.
     """
 
     space: Space
@@ -64,7 +66,7 @@ class Supernet(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A discrete network, as a genotype says it.
+    """The functions of the network of a genotype.
 
     `apply(weights, stats, inputs, key, drop_path)` trains: batch statistics, paths dropped
     with probability `drop_path` (a traced scalar); it returns
@@ -78,26 +80,27 @@ class Network(NamedTuple):
 
 
 class Relaxation(NamedTuple):
-    """arch -> gates. `gates(arch, weights, *, key, step)`.
+    """arch -> gates. `gates(arch, weights, *, key, step)` are those that a step computes with.
 
-    `expected(arch, weights, *, step)` are the gates that are judged and selected from, where
-    those of a step are drawn at random or helped; None: they are the same.
+    `expected(arch, weights, *, step)` are those that are evaluated and discretised: where the
+    gates of a step are samples, their means or probabilities. See `relax.deterministic` for gates
+    that are both.
     """
 
     init: Callable[[Key, Space], Arch]
     gates: Callable[..., Gates]
-    expected: Callable[..., Gates] | None = None
+    expected: Callable[..., Gates]
 
 
 class Forward(NamedTuple):
-    """What a pass leaves to be judged."""
+    """A pass through the supernet, which terms are functions of."""
 
     batch: Batch
     logits: jax.Array  # f32[B, classes]
     gates: Gates
     stats: Stats  # before the pass
     step: Scalar
-    arch: Arch = ()  # what the gates were made of
+    arch: Arch = ()  # that the gates were made of
     weights: Weights = ()  # of the pass; gates may be made of these too
 
 
@@ -123,17 +126,18 @@ OuterGradient = tuple[tuple[Scalar, Any], Arch]
 
 
 class Hypergradient(NamedTuple):
-    """A rule for d outer / d arch; `active` says at which steps it is applied.
+    """A rule for d outer / d arch, and when it is applied.
 
-    At a step that is not active neither the rule nor the arch optimiser runs.
+    At a step that is not active neither the rule nor the architecture's optimiser runs.
     """
 
     rule: Callable[[Problem], Callable[[Arch, Weights], OuterGradient]]
     active: Callable[[Scalar], jax.Array] | None = None  # None: at every step
+    weights_first: bool = False  # in a step the architecture moves after the weights
 
 
 class SearchState(NamedTuple):
-    """All that a search is: one pytree, one checkpoint."""
+    """The whole state of a search: one pytree, one checkpoint."""
 
     step: Scalar  # i32[]
     key: Key  # fixed: keys come by fold_in(key, step)

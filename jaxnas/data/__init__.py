@@ -1,9 +1,9 @@
-"""Images once from the disk, then batches as a pure function of (key, step).
+"""Data sets of images, read once, and batches as a pure function of (key, step).
 
-found = data.load("digits")                       # numpy, on the host
-train = data.resident(found.train)                # u8, on the device
-batch = data.make_batch(found.mean, found.std, data.augment.none(), batch_size=64)
-batch(train, key, step)                           # jaxnas.types.Batch, under jit
+dataset = data.load("digits")                     # numpy, on the host
+train = data.to_device(dataset.train)             # u8, on the device
+batch = data.make_batch(dataset.mean, dataset.std, data.augment.none(), batch_size=64)
+batch(train, key, step)                           # core.types.Batch, under jit
 """
 
 from jaxnas.data import augment
@@ -13,10 +13,10 @@ from jaxnas.data.lazy_images import LazyImages
 from jaxnas.data.load import load
 from jaxnas.data.on_device import (
     DeviceImages,
-    draw,
-    finish_batch,
+    draw_batch,
     make_batch,
     normalise,
+    preprocess,
     steps_per_epoch,
     to_device,
 )
@@ -25,20 +25,20 @@ from jaxnas.data.prefetch import prefetched, stream
 __all__ = [
     "DataError",
     "DataSet",
+    "DeviceImages",
     "Images",
     "LazyImages",
-    "DeviceImages",
-    "prefetched",
     "augment",
-    "draw",
-    "finish_batch",
+    "draw_batch",
     "from_arrays",
     "from_pairs",
     "load",
     "make_batch",
+    "merge_train",
     "normalise",
-    "to_device",
+    "prefetched",
+    "preprocess",
     "steps_per_epoch",
     "stream",
-    "merge_train",
+    "to_device",
 ]

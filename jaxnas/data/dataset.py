@@ -1,4 +1,4 @@
-"""A data set: two halves to search with, and a test set that nobody looks at before the end."""
+"""A data set: training and validation images for the search, and a test set for the end."""
 
 import hashlib
 import itertools
@@ -13,9 +13,11 @@ from jaxnas.data.lazy_images import ImageSource
 
 
 class DataSet(NamedTuple):
+    """Images in memory. `train` and `valid` are the two halves of the training images."""
+
     name: str
-    train: Images  # the half that the weights learn from
-    valid: Images  # the half that the arch learns from
+    train: Images  # the weights learn from these
+    valid: Images  # the arch learns from these
     test: Images
     class_names: tuple[str, ...]
     mean: tuple[float, ...]  # a channel, in [0, 1] units
@@ -24,12 +26,12 @@ class DataSet(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """What a reader finds, before it is cut."""
+    """A data set as a reader gives it, before training images are split into halves."""
 
     name: str
     train: ImageSource
     test: ImageSource | None  # None: a sixth of `train` is held out
-    class_names: tuple[str, ...] | None  # None: the numbers that occur
+    class_names: tuple[str, ...] | None  # None: the labels that occur
 
 
 def from_arrays(
@@ -42,16 +44,16 @@ def from_arrays(
     name: str = "arrays",
     **options: Any,
 ) -> DataSet:
-    """A data set of arrays, as `images.as_images` accepts them (numpy, JAX, lists).
+    """A data set of arrays that `images.as_images` accepts (numpy, JAX, nested lists).
 
-    Without a test part a stratified sixth is held out. `options` are those of `assemble`.
-    Raises DataError as `as_images` and `assemble` do.
+    Without a test set a stratified sixth of the images is held out. `options` are those of
+    `assemble`. Raises DataError as `as_images` and `assemble` do.
     """
     if (x_test is None) != (y_test is None):
         raise DataError(f"{name}: x_test and y_test belong together; give both or neither.")
     train = as_images(x_train, y_train, f"{name}, training part")
     test = None if x_test is None else as_images(x_test, y_test, f"{name}, test part")
-    names = None if class_names is None else tuple(str(each) for each in class_names)
+    names = None if class_names is None else tuple(map(str, class_names))
     return assemble(Splits(name, train, test, names), **options)
 
 
@@ -63,20 +65,21 @@ def from_pairs(
     name: str = "pairs",
     **options: Any,
 ) -> DataSet:
-    """A data set from iterators of (image, label), exhausted into memory.
+    """A data set of iterators of (image, label), read to their end into memory.
 
-    An endless iterator needs `limit`, which then takes the first of each as in `assemble`.
+    An endless iterator needs `limit`, which takes the first pairs of each as in `assemble`. Raises
+    DataError as `from_arrays` does, and for iterators without a pair or images of several sizes.
     """
     _check_limit(limit, name)
-    x_train, y_train = _stacked(train, limit, f"{name}, training part")
+    x_train, y_train = _stack(train, limit, f"{name}, training part")
     if test is None:
         return from_arrays(x_train, y_train, name=name, limit=limit, **options)
-    x_test, y_test = _stacked(test, limit and limit // 5, f"{name}, test part")
+    x_test, y_test = _stack(test, limit and limit // 5, f"{name}, test part")
     return from_arrays(x_train, y_train, x_test, y_test, name=name, limit=limit, **options)
 
 
 def assemble(
-    parts: Splits,
+    source: Splits,
     *,
     train_fraction: float = 0.5,
     split_seed: int | None = None,
@@ -85,24 +88,25 @@ def assemble(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DataSet:
-    """Cuts the parts into a `DataSet`.
+    """Splits the training images into halves and reads all images into a `DataSet`.
 
-    limit: the first N training and N // 5 test images; it is applied before the halves are cut.
-    train_fraction, split_seed: see `splits.split_train`. image_size: see `lazy_images.resized`.
+    limit: only the first N training and N // 5 test images; applied before the halves are split.
+    train_fraction, split_seed: see `splits.train_valid_split`.
+    image_size: see `lazy_images.resized`.
     mean, std: of the training half unless given; one number a channel, in [0, 1] units.
     Raises DataError for settings out of range, fewer than two classes, a class that is missing
     in the training half or has a single image, and for channels without variance.
     """
-    name = parts.name
+    name = source.name
     _check_limit(limit, name)
     if image_size is not None and not 1 <= image_size <= 4096:
         raise DataError(f"image_size is {image_size}; it counts pixels, 1 to 4096.")
-    names = _class_names(parts)
-    train, test = parts.train, parts.test
-    splits.check_pairs(train.labels, names, name)
+    names = _class_names(source)
+    train, test = source.train, source.test
+    splits.check_class_counts(train.labels, names, name)
     if test is None:
-        kept, held = splits.held_out(train.labels, len(train.labels) // 6, name)
-        train, test = lazy_images.take(train, kept), lazy_images.take(train, held)
+        in_train, in_test = splits.stratified_split(train.labels, len(train.labels) // 6, name)
+        train, test = lazy_images.take(train, in_train), lazy_images.take(train, in_test)
     if limit is not None:
         if limit > len(train.labels):
             raise DataError(
@@ -111,9 +115,9 @@ def assemble(
             )
         train = lazy_images.take(train, np.arange(limit))
         test = lazy_images.take(test, np.arange(min(limit // 5, len(test.labels))))
-    splits.check_pairs(train.labels, names, name)
-    first, second = splits.split_train(train.labels, train_fraction, split_seed, name)
-    splits.check_split(train.labels[first], names, name)
+    splits.check_class_counts(train.labels, names, name)
+    in_train, in_valid = splits.train_valid_split(train.labels, train_fraction, split_seed, name)
+    splits.check_all_classes(train.labels[in_train], names, name)
     train = lazy_images.read(lazy_images.resized(train, image_size), f"{name}, training part")
     test = lazy_images.read(lazy_images.resized(test, image_size), f"{name}, test part")
     if train.inputs.shape[1:] != test.inputs.shape[1:]:
@@ -121,30 +125,30 @@ def assemble(
             f"{name}: training images are {train.inputs.shape[1:]} but test images are "
             f"{test.inputs.shape[1:]}; bring them to one size and channel count (image_size)."
         )
-    train, valid = lazy_images.take(train, first), lazy_images.take(train, second)
+    train, valid = lazy_images.take(train, in_train), lazy_images.take(train, in_valid)
     mean, std = channel_statistics.mean_and_std(train, mean, std, name)
     return DataSet(name, train, valid, test, names, mean, std, _digest((train, valid, test), names))
 
 
-def merge_train(found: DataSet) -> Images:
-    """Both halves together, to retrain on: all training images."""
+def merge_train(dataset: DataSet) -> Images:
+    """All training images, both halves together, for training what was found."""
     return Images(
-        np.concatenate([found.train.inputs, found.valid.inputs]),
-        np.concatenate([found.train.labels, found.valid.labels]),
+        np.concatenate([dataset.train.inputs, dataset.valid.inputs]),
+        np.concatenate([dataset.train.labels, dataset.valid.labels]),
     )
 
 
-def _stacked(pairs: Iterable[tuple[Any, int]], count: int | None, where: str) -> tuple:
-    taken = list(itertools.islice(pairs, count))
-    if not taken:
+def _stack(pairs: Iterable[tuple[Any, int]], count: int | None, where: str) -> tuple:
+    pairs = list(itertools.islice(pairs, count))
+    if not pairs:
         raise DataError(f"{where}: the iterator gave no pair of image and label.")
-    images = [np.asarray(image) for image, _ in taken]
+    images = [np.asarray(image) for image, _ in pairs]
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
         raise DataError(
             f"{where}: images of shapes {shapes[0]} and {shapes[1]}; scale them to one size first."
         )
-    return np.stack(images), np.asarray([label for _, label in taken])
+    return np.stack(images), np.asarray([label for _, label in pairs])
 
 
 def _check_limit(limit: int | None, name: str) -> None:
@@ -154,38 +158,38 @@ def _check_limit(limit: int | None, name: str) -> None:
         )
 
 
-def _class_names(parts: Splits) -> tuple[str, ...]:
-    """Every class is named and has images; the test set knows no other."""
-    present = np.unique(parts.train.labels)
-    names = parts.class_names
+def _class_names(source: Splits) -> tuple[str, ...]:
+    """The names of the classes. Raises DataError unless labels and names fit together."""
+    present = np.unique(source.train.labels)
+    names = source.class_names
     if not len(present):
-        raise DataError(f"{parts.name}: no training images.")
+        raise DataError(f"{source.name}: no training images.")
     if names is None:
         if present[-1] + 1 != len(present):
             raise DataError(
-                f"{parts.name}: labels go up to {present[-1]} but only {len(present)} values "
+                f"{source.name}: labels go up to {present[-1]} but only {len(present)} values "
                 f"occur; number the classes 0..{len(present) - 1} without gaps."
             )
         names = tuple(str(label) for label in present)
     if len(set(names)) < len(names):
-        raise DataError(f"{parts.name}: class names repeat, {names}; give each class its own.")
-    used = [present]
-    if parts.test is not None:
-        if not len(parts.test.labels):
-            raise DataError(f"{parts.name}: no test images.")
-        used.append(np.unique(parts.test.labels))
-    highest = max(int(labels[-1]) for labels in used)
+        raise DataError(f"{source.name}: class names repeat, {names}; give each class its own.")
+    splits_labels = [present]
+    if source.test is not None:
+        if not len(source.test.labels):
+            raise DataError(f"{source.name}: no test images.")
+        splits_labels.append(np.unique(source.test.labels))
+    highest = max(int(labels[-1]) for labels in splits_labels)
     if highest >= len(names):
         raise DataError(
-            f"{parts.name}: label {highest} is out of range for {len(names)} classes "
+            f"{source.name}: label {highest} is out of range for {len(names)} classes "
             f"(0..{len(names) - 1}); correct the labels or name every class."
         )
     if len(names) < 2:
-        raise DataError(f"{parts.name}: only one class, {names[0]!r}; there is nothing to tell.")
+        raise DataError(f"{source.name}: only one class, {names[0]!r}; there is nothing to tell.")
     absent = sorted(set(range(len(names))) - set(present.tolist()))
     if absent:
         raise DataError(
-            f"{parts.name}: class {names[absent[0]]!r} has no training image; add some or remove "
+            f"{source.name}: class {names[absent[0]]!r} has no training image; add some or remove "
             "the class."
         )
     return names
@@ -193,7 +197,7 @@ def _class_names(parts: Splits) -> tuple[str, ...]:
 
 def _digest(parts: tuple[Images, ...], names: tuple[str, ...]) -> str:
     sha = hashlib.sha256(repr(names).encode())
-    for array in (array for part in parts for array in part):
+    for array in (array for images in parts for array in images):
         sha.update(f"{array.shape} {array.dtype.str}".encode())
         sha.update(np.ascontiguousarray(array))
     return sha.hexdigest()

@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that come with scikit-learn: 8x8, grey, no network needed.
+"""Reader of the 1,797 handwritten digits that come with scikit-learn: 8x8, grey, no network.
 
 E. Alpaydin and C. Kaynak, 1998, https://doi.org/10.24432/C50P49 (the test part of it).
 """
@@ -11,12 +11,12 @@ from jaxnas.data.images import as_images
 
 def read() -> dataset.Splits:
     """1,500 training and 297 test images; the test part is stratified and always the same."""
-    from sklearn import datasets  # over a second to import, and not always needed
+    from sklearn import datasets  # takes over a second, and is not always needed
 
-    found = datasets.load_digits()
-    images = as_images(np.asarray(found.images) / 16, found.target, "digits")
-    kept, held = splits.held_out(images.labels, 297, "digits")
-    names = tuple(str(name) for name in found.target_names)
-    return dataset.Splits(
-        "digits", lazy_images.take(images, kept), lazy_images.take(images, held), names
+    digits = datasets.load_digits()
+    images = as_images(np.asarray(digits.images) / 16, digits.target, "digits")
+    train, test = (
+        lazy_images.take(images, indices)
+        for indices in splits.stratified_split(images.labels, 297, "digits")
     )
+    return dataset.Splits("digits", train, test, tuple(map(str, digits.target_names)))

@@ -1,4 +1,4 @@
-"""A data set in a folder with one folder of pictures a class."""
+"""Reader of a folder with one folder of pictures a class, as torchvision's ImageFolder."""
 
 import pathlib
 
@@ -13,29 +13,31 @@ Listing = list[tuple[pathlib.Path, int]]
 
 
 def read(root: pathlib.Path) -> dataset.Splits:
-    """root/train/<class>/* with root/test/<class>/*, or root/<class>/* with no test part.
+    """root/train/<class>/* with root/test/<class>/*, or root/<class>/* with no test set.
 
-    Where there is no `test` beside `train`, the first of val, valid, validation is the test part.
+    Without a folder `test`, the first of val, valid, validation is the test set.
     Classes are in the order of their names. Images are ordered so that the classes take turns:
     the first N hold all classes in equal shares, and so do halves by index.
     If any picture has colours, grey ones get three equal channels; otherwise all stay grey.
-    Hidden files are passed over; any other file must be a picture. Raises DataError.
+    Hidden files are left out; any other file must be a picture. Raises DataError.
     """
     train, test = root, None
     if (root / "train").is_dir():
         train = root / "train"
         test = next((root / name for name in TEST_NAMES if (root / name).is_dir()), None)
-    names = tuple(each.name for each in _entries(train))
+    names = tuple(path.name for path in _entries(train))
     if not names:
         raise DataError(
             f"{train}: empty; put one folder of pictures a class into it ({train.name}/<class>/*)."
         )
-    listings = [_listing(part, names) for part in (train, test) if part is not None]
-    # A list, since every header must be seen: `any` on a generator would stop at the first colour.
+    listings = [_listing(folder, names) for folder in (train, test) if folder is not None]
+    # A list, since every header must be read: `any` on a generator would stop at the first colour.
     colours = [image_io.is_colour(path) for listing in listings for path, _ in listing]
     channels = 3 if any(colours) else 1
-    parts = [_records(listing, channels) for listing in listings]
-    return dataset.Splits(root.resolve().name, parts[0], parts[1] if test else None, names)
+    train_images, *test_images = (_lazy_images(listing, channels) for listing in listings)
+    return dataset.Splits(
+        root.resolve().name, train_images, test_images[0] if test else None, names
+    )
 
 
 def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -46,6 +48,7 @@ def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _listing(folder: pathlib.Path, names: tuple[str, ...]) -> Listing:
+    """The paths and labels of all pictures, the classes taking turns."""
     turns = []
     for entry in _entries(folder):
         if not entry.is_dir():
@@ -62,7 +65,7 @@ def _listing(folder: pathlib.Path, names: tuple[str, ...]) -> Listing:
     return [(path, label) for _, label, path in sorted(turns)]
 
 
-def _records(listing: Listing, channels: int) -> LazyImages:
+def _lazy_images(listing: Listing, channels: int) -> LazyImages:
     labels = np.array([label for _, label in listing], np.int32)
     return LazyImages(
         labels, lambda i: image_io.decode(listing[i][0], channels, str(listing[i][0]))

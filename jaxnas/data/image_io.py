@@ -1,4 +1,4 @@
-"""An encoded picture becomes u8[H, W, C]."""
+"""Decoding and resizing of pictures: files or bytes become u8[H, W, C]."""
 
 import io
 import pathlib
@@ -15,7 +15,7 @@ COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
 def is_colour(path: pathlib.Path) -> bool:
-    """Whether the file holds colours, by its header alone. DataError if it is no picture."""
+    """Whether a picture has colours, by its header alone. Raises DataError if it is none."""
     try:
         with PIL.Image.open(path) as image:
             _check_mode(image, str(path))
@@ -25,10 +25,11 @@ def is_colour(path: pathlib.Path) -> bool:
 
 
 def decode(encoded: bytes | pathlib.Path, channels: int, where: str) -> np.ndarray:
-    """u8[H, W, channels], upright, from PNG, JPEG or whatever else Pillow reads.
+    """u8[H, W, channels] from PNG, JPEG or whatever else Pillow reads, turned upright by EXIF.
 
-    channels: 1 or 3; grey becomes three equal channels, colour becomes luma. Raises DataError for
-    broken files, for more than 8 bits a channel and for transparent pixels.
+    channels: 1 or 3; grey becomes three equal channels, colour becomes luma. `where` names the
+    picture in messages. Raises DataError for broken files, for more than 8 bits a channel and for
+    transparent pixels.
     """
     try:
         with PIL.Image.open(
@@ -44,7 +45,10 @@ def decode(encoded: bytes | pathlib.Path, channels: int, where: str) -> np.ndarr
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """u8[size, size, C]: the largest centred square, scaled bilinearly with antialiasing."""
+    """u8[size, size, C]: the largest centred square, scaled bilinearly with antialiasing.
+
+    Raises DataError where it must be scaled and has neither 1 nor 3 channels.
+    """
     if image.shape[:2] == (size, size):
         return image
     if image.shape[2] not in (1, 3):
@@ -56,8 +60,8 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     square = np.ascontiguousarray(image[top : top + side, left : left + side])
-    flat = PIL.Image.fromarray(square[..., 0] if image.shape[2] == 1 else square)
-    scaled = np.asarray(flat.resize((size, size), PIL.Image.Resampling.BILINEAR))
+    picture = PIL.Image.fromarray(square[..., 0] if image.shape[2] == 1 else square)
+    scaled = np.asarray(picture.resize((size, size), PIL.Image.Resampling.BILINEAR))
     return scaled.reshape(size, size, image.shape[2])
 
 

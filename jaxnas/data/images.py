@@ -1,4 +1,4 @@
-"""Labelled images on the host: checked once, then trusted."""
+"""Labelled images in memory, and the checks that arrays pass to become them."""
 
 from typing import Any, NamedTuple
 
@@ -10,12 +10,14 @@ class DataError(ValueError):
 
 
 class Images(NamedTuple):
+    """Images and their labels on the host."""
+
     inputs: np.ndarray  # u8[N, H, W, C]
     labels: np.ndarray  # i32[N]
 
 
 def as_images(inputs: Any, labels: Any, where: str) -> Images:
-    """Arrays as `Images`, converted where that loses nothing that was meant.
+    """Arrays as `Images`, converted to u8 and i32.
 
     inputs: u8 or floats in [0, 1] (rounded to 255 steps), [N, H, W, C] or grey [N, H, W];
     labels: integers from 0, [N] or [N, 1]. `where` names the pair in messages.
@@ -34,7 +36,7 @@ def as_images(inputs: Any, labels: Any, where: str) -> Images:
 
 
 def as_labels(labels: np.ndarray, where: str) -> np.ndarray:
-    """i32[N] from integers >= 0 of shape [N] or [N, 1], else DataError."""
+    """i32[N] of integers >= 0 of shape [N] or [N, 1]. Raises DataError for anything else."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2:

@@ -1,4 +1,4 @@
-"""Images not yet read: labels at hand, pixels by number."""
+"""Images that are read one by one when needed, with their labels in memory."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from jaxnas.data.images import DataError, Images
 
 
 class LazyImages(NamedTuple):
-    """`fetch(i)` reads image i as u8[H, W, C]; it must be safe to call from threads."""
+    """`fetch(i)` reads image i as u8[H, W, C]; threads call it at the same time."""
 
     labels: np.ndarray  # i32[N]
     fetch: Callable[[int], np.ndarray]
@@ -22,17 +22,16 @@ ImageSource = Images | LazyImages
 
 
 def take(source: ImageSource, indices: np.ndarray) -> ImageSource:
-    """The images at `indices`, in that order; of records nothing is read yet."""
+    """The images at `indices`, in that order; lazy images stay unread."""
     if isinstance(source, Images):
         return Images(source.inputs[indices], source.labels[indices])
     return LazyImages(source.labels[indices], lambda i: source.fetch(int(indices[i])))
 
 
 def resized(source: ImageSource, size: int | None) -> ImageSource:
-    """Every image cut to its largest centred square, then scaled to size x size.
+    """The images cropped to their largest centred square, then scaled to size x size.
 
-    A source of arrays that has this size already is returned as it is, and so is any
-    source where `size` is None.
+    `source` itself where `size` is None or its arrays have this size already.
     """
     if size is None or (isinstance(source, Images) and source.inputs.shape[1:3] == (size, size)):
         return source
@@ -42,7 +41,7 @@ def resized(source: ImageSource, size: int | None) -> ImageSource:
 
 
 def read(source: ImageSource, where: str) -> Images:
-    """All images in memory.
+    """Reads all images into memory, in threads. `where` names them in messages.
 
     Raises DataError where sizes differ or where they would not fit this machine's memory.
     """
@@ -53,8 +52,8 @@ def read(source: ImageSource, where: str) -> Images:
     inputs = np.empty((count, *first.shape), np.uint8)
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, count, 1024):
-            numbers = range(start, min(start + 1024, count))
-            for i, image in zip(numbers, pool.map(source.fetch, numbers), strict=True):
+            indices = range(start, min(start + 1024, count))
+            for i, image in zip(indices, pool.map(source.fetch, indices), strict=True):
                 if image.shape != first.shape:
                     raise DataError(
                         f"{where}: image 0 has shape {first.shape} but image {i} {image.shape}; "
@@ -65,7 +64,10 @@ def read(source: ImageSource, where: str) -> Images:
 
 
 def gather(source: ImageSource, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(u8[B, H, W, C], i32[B]) at `indices`."""
+    """A batch (u8[B, H, W, C], i32[B]) of the images at `indices`.
+
+    Raises DataError where their sizes differ.
+    """
     if isinstance(source, Images):
         return source.inputs[indices], source.labels[indices]
     images = [source.fetch(int(i)) for i in indices]
@@ -73,13 +75,13 @@ def gather(source: ImageSource, indices: np.ndarray) -> tuple[np.ndarray, np.nda
     if len(shapes) > 1:
         raise DataError(
             f"images of shapes {shapes[0]} and {shapes[1]} cannot share a batch; scale them with "
-            "records.resized(source, size)."
+            "lazy_images.resized(source, size)."
         )
     return np.stack(images), source.labels[indices]
 
 
 def _check_memory(needed: int, where: str) -> None:
-    # sysconf is not on Windows; there the allocation itself must tell.
+    # Windows has no sysconf; there the allocation itself fails.
     if not hasattr(os, "sysconf"):
         return
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,4 +1,4 @@
-"""A data set by its name."""
+"""Loading of a data set by its name."""
 
 import os
 import pathlib
@@ -21,12 +21,12 @@ def load(
 ) -> dataset.DataSet:
     """Reads `digits`, a `.npz` file, a folder of class folders, or a prepared TFDS set.
 
-    `data_dir` says where TFDS sets lie (else TFDS's own default) and makes any name but
+    `data_dir` is the folder of TFDS sets (None: TFDS's own default) and makes any name but
     `digits` and `*.npz` a TFDS name; the other settings are those of `dataset.assemble`.
-    Raises DataError for whatever is wrong with the name, the settings or the data.
+    Raises DataError where the name, the settings or the data cannot be used.
     """
     return dataset.assemble(
-        _parts(name, None if data_dir is None else os.path.expanduser(str(data_dir))),
+        _read(name, None if data_dir is None else os.path.expanduser(str(data_dir))),
         train_fraction=train_fraction,
         split_seed=split_seed,
         image_size=image_size,
@@ -36,7 +36,7 @@ def load(
     )
 
 
-def _parts(name: str, data_dir: str | None) -> dataset.Splits:
+def _read(name: str, data_dir: str | None) -> dataset.Splits:
     path = pathlib.Path(os.path.expanduser(name))
     if data_dir is not None and (name == "digits" or path.suffix == ".npz"):
         raise DataError(f"data_dir is for TFDS sets and has no effect on {name}; leave it out.")

@@ -1,4 +1,4 @@
-"""A data set in one `.npz` file."""
+"""Reader of a data set in one `.npz` file."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ OPTIONAL = ("x_test", "y_test", "class_names")
 
 
 def read(path: pathlib.Path) -> dataset.Splits:
-    """x_train, y_train and, if there, x_test, y_test, class_names; see `images.as_images`.
+    """x_train, y_train and optionally x_test, y_test, class_names; see `images.as_images`.
 
     Raises DataError for a missing, broken or pickled file, and for missing or unknown keys.
     """

@@ -1,4 +1,4 @@
-"""Batches of a set that lies on the device, as a pure function of (key, step)."""
+"""Batches of images that are kept on the device, as a pure function of (key, step)."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,17 +13,19 @@ from jaxnas.data.images import DataError, Images
 
 
 class DeviceImages(NamedTuple):
+    """Images and their labels on a device, a byte a pixel."""
+
     inputs: jax.Array  # u8[N, H, W, C]
     labels: jax.Array  # i32[N]
 
 
 def to_device(images: Images) -> DeviceImages:
-    """The images on the default device, still a byte a pixel."""
+    """Copies images to the default device."""
     return DeviceImages(jnp.asarray(images.inputs), jnp.asarray(images.labels))
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Whole batches in `count` images; the rest of an epoch's images wait for another order.
+    """How many whole batches `count` images make; the last, incomplete one is dropped.
 
     Raises DataError where there is not one whole batch.
     """
@@ -35,19 +37,20 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     return count // batch_size
 
 
-def draw(
+def draw_batch(
     images: DeviceImages, key: Key, step: Scalar | int, batch_size: int
 ) -> tuple[jax.Array, jax.Array]:
-    """(u8[B, H, W, C], i32[B]) of a step, without replacement within an epoch.
+    """(u8[B, H, W, C], i32[B]) of a step, drawn without replacement within an epoch.
 
-    The order of epoch e is a permutation by fold_in(key, e): no state to save.
+    The order of epoch e is a permutation by fold_in(key, e), so that there is no state to save.
+    Raises DataError where `batch_size` exceeds the set.
     """
     # DARTS's code keeps the partial last batch, and draws validation batches from an
     # iterator that it makes anew at every step, thus with replacement; we do neither.
     count = len(images.labels)
-    epoch, place = jnp.divmod(jnp.asarray(step), steps_per_epoch(count, batch_size))
+    epoch, batch = jnp.divmod(jnp.asarray(step), steps_per_epoch(count, batch_size))
     order = jax.random.permutation(jax.random.fold_in(key, epoch), count)
-    indices = jax.lax.dynamic_slice_in_dim(order, place * batch_size, batch_size)
+    indices = jax.lax.dynamic_slice_in_dim(order, batch * batch_size, batch_size)
     return images.inputs[indices], images.labels[indices]
 
 
@@ -56,13 +59,13 @@ def normalise(inputs: jax.Array, mean: Sequence[float], std: Sequence[float]) ->
     return (inputs.astype(jnp.float32) / 255 - jnp.float32(mean)) / jnp.float32(std)
 
 
-def finish_batch(
+def preprocess(
     mean: Sequence[float],
     std: Sequence[float],
     augment: Augment,
     dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> Callable[[Key, jax.Array, jax.Array], Batch]:
-    """(key, u8[B, H, W, C], i32[B]) -> the batch: normalised, augmented, then cast to `dtype`."""
+    """(key, u8[B, H, W, C], i32[B]) -> Batch, normalised, augmented, then cast to `dtype`."""
 
     def batch(key: Key, inputs: jax.Array, labels: jax.Array) -> Batch:
         return Batch(augment(key, normalise(inputs, mean, std)).astype(dtype), labels)
@@ -77,16 +80,16 @@ def make_batch(
     batch_size: int,
     dtype: jax.typing.DTypeLike = jnp.float32,
 ) -> Callable[[DeviceImages, Key, Scalar], Batch]:
-    """`batch(images, key, step)`, for jit, scan and vmap over keys.
+    """(images, key, step) -> Batch, drawn and preprocessed; for jit, scan and vmap over keys.
 
     The images are an argument: closed over, XLA would compile all pixels into the program.
     Raises DataError while tracing where `batch_size` exceeds the set.
     """
-    last = finish_batch(mean, std, augment, dtype)
+    finish = preprocess(mean, std, augment, dtype)
 
     def batch(images: DeviceImages, key: Key, step: Scalar) -> Batch:
         k_order, k_augment = jax.random.split(key)
-        inputs, labels = draw(images, k_order, step, batch_size)
-        return last(jax.random.fold_in(k_augment, step), inputs, labels)
+        inputs, labels = draw_batch(images, k_order, step, batch_size)
+        return finish(jax.random.fold_in(k_augment, step), inputs, labels)
 
     return batch

@@ -1,17 +1,19 @@
-"""Which images go into which part."""
+"""Splits of images into training, validation and test sets, by index or stratified."""
 
 import numpy as np
 
 from jaxnas.data.images import DataError
 
 
-def split_train(
+def train_valid_split(
     labels: np.ndarray, train_fraction: float, split_seed: int | None, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the images in the training and in the validation half.
+    """Indices of the training and of the validation images, both ascending.
 
-    Without a seed by index, the first floor(fraction * N) train, as DARTS does
-    (https://arxiv.org/abs/1806.09055 and its code); with one, seeded and stratified by class.
+    Without a seed the first floor(fraction * N) images train, as in DARTS
+    (https://arxiv.org/abs/1806.09055 and its code); with one the split is drawn, stratified by
+    class. `name` is that of the data set, for messages. Raises DataError for an empty half, and as
+    `stratified_split` does.
     """
     if not 0 < train_fraction < 1:
         raise DataError(
@@ -26,14 +28,17 @@ def split_train(
         )
     if split_seed is None:
         return np.arange(count), np.arange(count, len(labels))
-    return held_out(labels, len(labels) - count, name, split_seed)
+    return stratified_split(labels, len(labels) - count, name, split_seed)
 
 
-def held_out(
+def stratified_split(
     labels: np.ndarray, count: int, name: str, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(kept, held): `count` images held out, every class in proportion; both ascending."""
-    from sklearn import model_selection  # over a second to import, and not always needed
+    """Indices of the images kept and of `count` held out, every class in proportion; ascending.
+
+    Raises DataError for a class of one image, too few images, and a seed out of range.
+    """
+    from sklearn import model_selection  # takes over a second, and is not always needed
 
     present, occurrences = np.unique(labels, return_counts=True)
     if occurrences.min() < 2:
@@ -49,13 +54,14 @@ def held_out(
         )
     if not 0 <= seed < 2**32:
         raise DataError(f"split_seed is {seed}; it must be in 0..2^32-1.")
-    kept, held = model_selection.train_test_split(
+    kept, held_out = model_selection.train_test_split(
         np.arange(len(labels)), test_size=count, stratify=labels, random_state=seed
     )
-    return np.sort(kept), np.sort(held)
+    return np.sort(kept), np.sort(held_out)
 
 
-def check_pairs(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
+def check_class_counts(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
+    """Raises DataError unless every class has two training images, one for each half."""
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() < 2:
         label = int(counts.argmin())
@@ -65,7 +71,8 @@ def check_pairs(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
         )
 
 
-def check_split(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
+def check_all_classes(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:
+    """Raises DataError unless every class is in the training half."""
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() < 1:
         raise DataError(

@@ -2,12 +2,15 @@
 
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import schedules, search, stages
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.types import Search, Supernet
-from jaxnas.methods import optimisers
-from jaxnas.spaces import choices as spaces
+from jaxnas.core.stages import Program
+from jaxnas.core.types import AUXILIARY_SKIP, Search, Supernet
+from jaxnas.methods import entry
+from jaxnas.methods.entry import Context, Settings
+from jaxnas.methods.optimisers import Optimisers, transforms
+from jaxnas.spaces import choices
 
 
 def darts_minus(
@@ -15,12 +18,7 @@ def darts_minus(
     *,
     epochs: int = 50,
     steps_per_epoch: int,
-    learning_rate: float = 0.025,
-    min_learning_rate: float = 0.001,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 3e-4,
-    arch_weight_decay: float = 1e-3,
+    optimisers: Optimisers = Optimisers(),
 ) -> Search:
     """DARTS, first order, on a supernet of `choices.with_auxiliary_skip(space)`.
 
@@ -28,25 +26,34 @@ def darts_minus(
     (Meituan-AutoML/DARTS- src/search); it has no logit and is never selected. Raises ValueError
     for another supernet, and for an impossible learning rate or length.
     """
-    lasts = {row[-1] for choice in net.space.values() for row in choice.candidates}
-    if lasts != {spaces.AUXILIARY_SKIP}:
+    last = {row[-1] for choice in net.space.values() for row in choice.candidates}
+    if last != {AUXILIARY_SKIP}:
         raise ValueError(
-            f"DARTS- needs the candidate {spaces.AUXILIARY_SKIP!r} last on every edge: "
-            "make the supernet of space.with_auxiliary_skip(...)."
+            f"DARTS- needs the candidate {AUXILIARY_SKIP!r} last on every edge: "
+            "make the supernet of choices.with_auxiliary_skip(...)."
         )
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
-    fading = optax.linear_schedule(1.0, 0.0, epochs)
+    fading = schedules.per_epoch(optax.linear_schedule(1.0, 0.0, epochs), steps_per_epoch)
     return search.bilevel(
         net,
-        relax.with_auxiliary(relax.softmax(), search.per_epoch(fading, steps_per_epoch)),
+        relax.with_auxiliary(relax.softmax(), fading),
         terms.cross_entropy(),
-        **optimisers.adam_and_sgd(
-            rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            arch_learning_rate=arch_learning_rate,
-            arch_weight_decay=arch_weight_decay,
-        ),
+        transforms(optimisers, epochs, steps_per_epoch),
     )
+
+
+def _program(context: Context, settings: Settings) -> Program:
+    rest = {k: v for k, v in settings.items() if k != "epochs"}
+    return stages.one_stage(
+        choices.with_auxiliary_skip(context.space.choices),
+        settings["epochs"],
+        entry.bind(darts_minus, context, rest),
+        {"candidates": context.space.edits.auxiliary_skip},
+    )
+
+
+METHOD = entry.Method(
+    "DARTS-: an auxiliary skip that fades",
+    _program,
+    entry.defaults(darts_minus),
+    needs={"candidates"},
+)

@@ -1,12 +1,14 @@
-"""DrNAS: gates drawn from a Dirichlet distribution. https://arxiv.org/abs/2006.10355"""
+"""DrNAS: gates sampled from a Dirichlet distribution. https://arxiv.org/abs/2006.10355"""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from jaxnas.core import search
 from jaxnas.core.gates import relax
-from jaxnas.core.objectives import constraints, terms
-from jaxnas.core.types import Search, Supernet
-from jaxnas.methods import optimisers
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Constraint, Search, Supernet
+from jaxnas.methods import entry
+from jaxnas.methods.optimisers import Optimisers, transforms
 
 
 def dr_nas(
@@ -14,20 +16,15 @@ def dr_nas(
     *,
     epochs: int = 100,
     steps_per_epoch: int,
-    penalty: constraints.Penalty | None = None,
+    constraints: Sequence[Constraint] = (),
     regulariser: Literal["l2", "kl"] = "l2",
     regulariser_weight: float = 1e-3,
-    learning_rate: float = 0.025,
-    min_learning_rate: float = 0.001,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 3e-4,
+    optimisers: Optimisers = Optimisers(arch_weight_decay=None),
 ) -> Search:
-    """DARTS over Dirichlet draws, held near the uniform distribution by a regulariser.
+    """DARTS over Dirichlet samples, held near the uniform distribution by a regulariser.
 
     "l2" decays the logits (coupled, within Adam); "kl" adds the divergence from the uniform
     Dirichlet to the validation loss. Settings as in xiangning-chen/DrNAS 201-space/train_search.py.
-    `penalty` is added to the validation loss.
     Raises ValueError for an unknown regulariser, one without weight, and an impossible learning
     rate or length.
     """
@@ -37,26 +34,20 @@ def dr_nas(
         raise ValueError(
             f"A regulariser of weight {regulariser_weight} has no effect: make it positive."
         )
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
     by_kl = regulariser == "kl"
     divergence = terms.weighted(
         terms.dirichlet_divergence(relax.concentration), lambda step: regulariser_weight
     )
-    relaxation, loss = relax.dirichlet(), terms.cross_entropy()
-    judged = terms.total(loss=loss, kl=divergence) if by_kl else loss
-    outer = constraints.outer(judged, penalty, relaxation)
+    with_kl = terms.total(loss=terms.cross_entropy(), kl=divergence)
+    optimisers = optimisers._replace(arch_weight_decay=0.0 if by_kl else regulariser_weight)
     return search.bilevel(
         net,
-        relaxation,
-        loss,
-        outer_objective=judged if by_kl and outer is None else outer,
-        **optimisers.adam_and_sgd(
-            rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            arch_learning_rate=arch_learning_rate,
-            arch_weight_decay=0.0 if by_kl else regulariser_weight,
-        ),
+        relax.dirichlet(),
+        terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch),
+        outer_objective=with_kl if by_kl else None,
+        constraints=constraints,
     )
+
+
+METHOD = entry.single_stage("DrNAS: Dirichlet gates", dr_nas)

@@ -1,103 +1,137 @@
-"""What a method says of itself to be asked for by name, and what it is told of its run."""
+"""What a method registers: its program, its settings, and what it needs of a search space."""
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from jaxnas.core import stages
-from jaxnas.core.objectives import constraints, cost_terms
+from jaxnas.core.objectives import cost_terms
 from jaxnas.core.stages import Program
-from jaxnas.core.types import Gates, Hypergradient, Relaxation, SearchState, Space
-from jaxnas.methods import weights_only
-from jaxnas.spaces import registry
+from jaxnas.core.types import Constraint, Gates, Hypergradient, Relaxation, SearchState, Space
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.search_space import SearchSpace
 
 Settings = Mapping[str, Any]
-
-# Decided by the run, not by its settings.
-DECIDED = (
-    "net", "steps_per_epoch", "seed", "hypergrad", "widen", "own", "dropped", "relaxation",
-    "penalty", "outer_objective", "reward", "costs",
-)  # fmt: skip
+NO_SETTINGS: Settings = {}
+# Gates of each edge by themselves: what nearly all methods search.
+EDGEWISE = frozenset({"edgewise"})
+# Sampled gates get few gradients in a short search: these must be larger.
+QUICK_SAMPLED = {"warm_up": 2, "arch_every": 1, "arch_learning_rate": 0.03}
+# What a run gives to the methods whose functions have such a parameter.
+FROM_RUN = ("hypergrad", "constraints", "reward")
+# Keyword arguments that no user sets.
+NOT_SETTINGS = (*FROM_RUN, "outer_objective", "relaxation", "costs", "edges_per_node")
 
 
 class Context(NamedTuple):
-    """What a program has to know of its run."""
+    """What a program knows of its run."""
 
-    entry: registry.Entry
-    family: str  # "darts", "nasbench201", "mobile" or "grid"
+    space: SearchSpace
     steps_per_epoch: int
     seed: int
     hypergrad: Hypergradient | None = None
-    penalty: constraints.Penalty | None = None
+    constraints: Sequence[Constraint] = ()
     reward: cost_terms.Reward | None = None
-
-    @property
-    def keep(self) -> int | None:
-        """Edges that a node keeps; None: all."""
-        return 2 if self.family == "darts" else None
 
 
 class Method(NamedTuple):
-    """`program(run, settings)` of all settings; `defaults` are the paper's, `quick` what changes.
+    """A method by name: `program(context, settings)` of all settings, which are flat."""
 
-    `relaxation(space)` is that of its last stage, where selection by perturbation may follow.
-    `families` are those whose spaces it searches. `shares(space, state)` are probabilities where
-    gates are hard.
-    """
-
-    what: str
+    summary: str
     program: Callable[[Context, Settings], Program]
-    defaults: Settings
-    quick: Settings
-    takes_order: bool = False
-    takes_target: bool = False
-    takes_reward: bool = False
+    defaults: Settings  # the paper's
+    quick: Settings = NO_SETTINGS  # what the quick preset has in their place
+    needs: Set[str] = EDGEWISE  # of `SearchSpace.supports`
+    accepts: Set[str] = frozenset()  # of FROM_RUN
+    # That of the last stage, where selection by perturbation may follow.
     relaxation: Callable[[Space], Relaxation] | None = None
-    select: Callable[..., Any] | None = None  # None: that of the space
-    families: tuple[str, ...] = ("darts", "nasbench201", "mobile")
-    shares: Callable[[Space, SearchState], Gates] | None = None
+    # How gates are discretised, where it is not as the space does; None of a space where it is.
+    discretise: Callable[[SearchSpace, Settings], Callable[[Space, Gates], Genotype] | None] = (
+        lambda space, settings: None
+    )
+    # Of hard gates: how likely each candidate is.
+    probabilities: Callable[[SearchSpace, SearchState], Gates] | None = None
 
 
-def search(
-    what: str,
+def single_stage(
+    summary: str,
     function: Callable[..., Any],
-    net: Settings | None = None,
-    quick: Settings | None = None,
-    relaxation: Callable[[Space], Relaxation] | None = None,
+    *,
+    quick: Settings = NO_SETTINGS,
+    net: Settings | Callable[[Settings], Settings] = NO_SETTINGS,
+    needs: Set[str] = EDGEWISE,
+    **more: Any,
 ) -> Method:
-    """A method that is done after one search; `net` are settings of its supernet."""
-    net = net or {}
+    """A method that is one search, which `function(net, epochs=, steps_per_epoch=, ...)` makes.
 
-    def make(run: Context, settings: Settings) -> Program:
-        own = {k: v for k, v in settings.items() if k not in net and k != "epochs"}
-        if run.hypergrad is not None:
-            own["hypergrad"] = run.hypergrad
-        if run.penalty is not None:
-            own["penalty"] = run.penalty
-        if run.reward is not None:
-            own["reward"] = run.reward
-        return stages.one_stage(
-            run.entry.space,
-            settings["epochs"],
-            functools.partial(function, **own),
-            {k: v for k, v in settings.items() if k in net},
-        )
+    `net` are settings of the method that its supernet takes, or a function of the method's
+    settings that gives the supernet's. `more` are further fields of `Method`.
+    """
+    of_net = {} if callable(net) else net
 
-    settings = defaults(function) | net
-    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
-        settings = defaults(weights_only.weights_only) | settings
-    known = inspect.signature(function).parameters
-    takes = [part in known for part in ("hypergrad", "penalty", "reward")]
-    return Method(what, make, settings, quick or {}, *takes, relaxation)
+    def program(context: Context, settings: Settings) -> Program:
+        net_settings = net(settings) if callable(net) else {k: settings[k] for k in net}
+        rest = {k: v for k, v in settings.items() if k not in of_net and k != "epochs"}
+        method = bind(function, context, rest)
+        return stages.one_stage(context.space.choices, settings["epochs"], method, net_settings)
+
+    fields = {
+        "defaults": defaults(function) | of_net,
+        "quick": quick,
+        "needs": needs,
+        "accepts": accepted(function),
+    }
+    return Method(summary, program, **fields | more)
 
 
-def defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    """The settings of a method and what its paper has for them."""
+def bind(function: Callable[..., Any], context: Context, settings: Settings) -> Callable[..., Any]:
+    """`function` with flat settings, and with what it accepts of the run where there is some."""
+    from_run = {name: getattr(context, name) for name in accepted(function)}
+    present = {name: value for name, value in from_run.items() if value}
+    return functools.partial(function, **nest(function, settings), **present)
+
+
+def defaults(*functions: Callable[..., Any]) -> dict[str, Any]:
+    """The settings of functions in their order and the papers' values, the first one's first.
+
+    A default that is a NamedTuple stands for its fields, but for those that are None.
+    """
+    flat: dict[str, Any] = {}
+    for function in functions:
+        for name, default in _defaults(function).items():
+            if name not in NOT_SETTINGS:
+                for key, value in (_fields(default) or {name: default}).items():
+                    flat.setdefault(key, value)
+    return flat
+
+
+def nest(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    """Flat settings as the keyword arguments of `function`: NamedTuples of their fields."""
+    nested = dict(settings)
+    for name, default in _defaults(function).items():
+        fields = {k: nested.pop(k) for k in _fields(default) if k in nested}
+        if fields:
+            nested[name] = default._replace(**fields)
+    return nested
+
+
+def accepted(function: Callable[..., Any]) -> frozenset[str]:
+    """What of FROM_RUN the function has a parameter for."""
+    return frozenset(FROM_RUN) & inspect.signature(function).parameters.keys()
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters
     return {
         name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-        and parameter.default is not parameter.empty
-        and name not in DECIDED
+        for name, parameter in parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
     }
+
+
+def _fields(default: Any) -> dict[str, Any]:
+    """The fields of a NamedTuple that are settings; none of any other value."""
+    if not hasattr(default, "_asdict"):
+        return {}
+    return {name: value for name, value in default._asdict().items() if value is not None}

@@ -1,10 +1,20 @@
 """FairDARTS: candidates that do not compete. https://arxiv.org/abs/1911.12126"""
 
+import functools
+from collections.abc import Callable
+
 from jaxnas.core import search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
+from jaxnas.core.stages import Program
 from jaxnas.core.types import Search, Supernet
-from jaxnas.methods import optimisers
+from jaxnas.methods import entry
+from jaxnas.methods.entry import Context, Settings
+from jaxnas.methods.optimisers import Optimisers, transforms
+from jaxnas.spaces import discretise
+from jaxnas.spaces.search_space import SearchSpace
+
+THRESHOLD, QUICK_THRESHOLD = 0.85, 0.5  # the paper's, and that of a short search
 
 
 def fair_darts(
@@ -13,12 +23,7 @@ def fair_darts(
     epochs: int = 50,
     steps_per_epoch: int,
     zero_one_weight: float = 10.0,
-    learning_rate: float = 0.005,
-    min_learning_rate: float = 0.001,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 3e-3,
-    arch_weight_decay: float = 1e-3,
+    optimisers: Optimisers = Optimisers(learning_rate=0.005, arch_learning_rate=3e-3),
 ) -> Search:
     """DARTS over sigmoid gates, which the validation loss also drives to 0 or 1.
 
@@ -28,21 +33,37 @@ def fair_darts(
     """
     if not zero_one_weight > 0:
         raise ValueError(f"A zero-one loss of weight {zero_one_weight} drives nothing to 0 or 1.")
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
-    decided = terms.weighted(terms.zero_one(), lambda step: zero_one_weight)
+    zero_one = terms.weighted(terms.zero_one(), lambda step: zero_one_weight)
     return search.bilevel(
         net,
         relax.sigmoid(),
         terms.cross_entropy(),
-        outer_objective=terms.total(loss=terms.cross_entropy(), zero_one=decided),
-        **optimisers.adam_and_sgd(
-            rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            arch_learning_rate=arch_learning_rate,
-            arch_weight_decay=arch_weight_decay,
-            arch_momentum=0.9,
-        ),
+        transforms(optimisers, epochs, steps_per_epoch, arch_momentum=0.9),
+        outer_objective=terms.total(loss=terms.cross_entropy(), zero_one=zero_one),
     )
+
+
+def _program(context: Context, settings: Settings) -> Program:
+    threshold = settings["threshold"]
+    if context.space.edges_per_node is None and threshold not in (THRESHOLD, QUICK_THRESHOLD):
+        raise ValueError(
+            "The setting threshold has no effect on NAS-Bench-201, whose edges all keep their "
+            "strongest candidate: leave it out."
+        )
+    return _SEARCH.program(context, {k: v for k, v in settings.items() if k != "threshold"})
+
+
+def _discretise(space: SearchSpace, settings: Settings) -> Callable | None:
+    if space.edges_per_node is None:
+        return None
+    return functools.partial(discretise.above_threshold, threshold=settings["threshold"])
+
+
+_SEARCH = entry.single_stage("FairDARTS: every candidate for itself, by sigmoids", fair_darts)
+METHOD = _SEARCH._replace(
+    program=_program,
+    defaults=_SEARCH.defaults | {"threshold": THRESHOLD},
+    quick={"threshold": QUICK_THRESHOLD, "arch_learning_rate": 0.03},
+    needs={"cells"},
+    discretise=_discretise,
+)

@@ -1,22 +1,24 @@
-"""FBNet: Gumbel-softmax gates that cool; the best of sampled networks is found.
+"""FBNet: Gumbel-softmax gates that cool; the best of sampled networks is selected.
 
 https://arxiv.org/abs/1812.03443. Settings and the form of the latency are from memory of the paper;
 two public ports agree with them.
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core import hypergrad, search
+from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
-from jaxnas.core.objectives import constraints, terms
+from jaxnas.core.objectives import terms
 from jaxnas.core.stages import Program, Selection, Stage
-from jaxnas.core.types import Gates, Search, Space, Supernet, Term
-from jaxnas.methods import judging, resting
+from jaxnas.core.types import Constraint, Gates, Search, Space, Supernet, Term
+from jaxnas.methods import entry
+from jaxnas.methods.entry import Context, Settings
 
 
 def fbnet(
@@ -32,50 +34,50 @@ def fbnet(
     arch_every: int = 4,
     arch_learning_rate: float = 0.01,
     arch_weight_decay: float = 5e-4,
-    penalty: constraints.Penalty | None = None,
+    constraints: Sequence[Constraint] = (),
     outer_objective: Term | None = None,
 ) -> Search:
-    """Weights learn from training data, logits from validation data, both at relaxed draws.
+    """Weights learn from training data, logits from validation data, both at relaxed samples.
 
-    One draw a batch, shared by its images: the paper has one an image (from memory), which would
+    One sample a batch, shared by its images: the paper has one an image (from memory), which would
     have every image open all candidates otherwise. The temperature of epoch e is
     `temperature * cooling^e`; logits rest for `warm_up` epochs. The paper's epochs train weights on
     80 % of the data, then logits on 20 %; here a step of the logits follows every `arch_every`
     steps, which with that split is as many. Logits start as 1e-3 times a normal (ours).
-    `penalty` is added to the validation loss, `outer_objective` stands in its place:
-    `cost_terms.fbnet`, say. Raises ValueError for settings that are impossible, and for both.
+    `outer_objective` is the validation loss in the place of cross-entropy: `cost_terms.fbnet`,
+    say. Raises ValueError for settings that are impossible.
     """
-    active = resting.arch_active(
+    active = schedules.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
-    rate = search.cosine_by_epoch(learning_rate, 0, epochs=epochs, steps_per_epoch=steps_per_epoch)
-    relaxed = relax.gumbel_softmax(
-        search.per_epoch(exponential_decay(temperature, cooling), steps_per_epoch)
+    rate = schedules.cosine_by_epoch(
+        learning_rate, 0, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
-    loss = terms.cross_entropy()
+    temperatures = schedules.exponential_decay(temperature, cooling)
+    decayed = optax.add_decayed_weights
+    txs = search.Transforms(
+        arch_tx=optax.chain(decayed(arch_weight_decay), optax.adam(arch_learning_rate)),
+        weight_tx=optax.chain(decayed(weight_decay), optax.sgd(rate, momentum=0.9)),
+    )
+    rule = hypergrad.first_order()._replace(active=active)
     return search.bilevel(
         net,
-        relaxed,
-        loss,
-        outer_objective=judging.one_of(outer_objective, constraints.outer(loss, penalty, relaxed)),
-        arch_tx=optax.chain(
-            optax.add_decayed_weights(arch_weight_decay), optax.adam(arch_learning_rate)
-        ),
-        weight_tx=optax.chain(
-            optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9)
-        ),
-        hypergrad=hypergrad.first_order()._replace(active=active),
-        first="weights",
+        relax.gumbel_softmax(schedules.per_epoch(temperatures, steps_per_epoch)),
+        terms.cross_entropy(),
+        txs,
+        outer_objective=outer_objective,
+        constraints=constraints,
+        hypergrad=hypergrad.after_weights(rule),
     )
 
 
 def best_of_samples(
     space: Space, *, epochs: int = 90, samples: int = 6, seed: int, **settings
 ) -> Program:
-    """`fbnet`, with `settings`; then the most accurate of `samples` draws from softmax(logits).
+    """`fbnet`, with `settings`; then the most accurate of `samples` by softmax(logits) is selected.
 
-    All are judged with the shared weights on the validation half; the paper trains each (from
-    memory). Equal networks may be drawn twice, ties go to the first. Raises ValueError for no
+    All are evaluated with the shared weights on the validation half; the paper trains each (from
+    memory). Equal networks may be sampled twice, ties go to the first. Raises ValueError for no
     samples and no epochs.
     """
     if samples < 1 or epochs < 1:
@@ -85,34 +87,37 @@ def best_of_samples(
     method = functools.partial(fbnet, **settings)
 
     def stages() -> Program:
-        done = yield Stage("search", space, epochs, method)
-        drawn = sampled(done.gates, samples, seed)
-        accuracy, _ = done.evaluate(drawn)
+        result = yield Stage("search", space, epochs, method)
+        networks = sample(result.gates, samples, seed)
+        accuracy, _ = result.evaluate(networks)
         best = int(np.argmax(accuracy))
-        return Selection(space, jax.tree.map(lambda gates: gates[best], drawn))
+        return Selection(space, jax.tree.map(lambda gates: gates[best], networks))
 
     return stages()
 
 
-def sampled(gates: Gates, samples: int, seed: int) -> Gates:
-    """f32[samples, edges, candidates] a choice: one-hot draws, each row's gates its chances."""
+def sample(gates: Gates, samples: int, seed: int) -> Gates:
+    """f32[samples, edges, candidates] a choice: one-hot samples by the probabilities in `gates`."""
     keys = jax.random.split(jax.random.key(seed), len(gates))
-    draws = {}
-    for key, (name, chances) in zip(keys, sorted(gates.items()), strict=True):
-        logs = jnp.log(jnp.asarray(chances))
-        chosen = jax.random.categorical(key, logs, shape=(samples, len(chances)))
-        draws[name] = jax.nn.one_hot(chosen, chances.shape[-1])
-    return draws
+    samples_of = {}
+    for key, (name, probabilities) in zip(keys, sorted(gates.items()), strict=True):
+        logs = jnp.log(jnp.asarray(probabilities))
+        chosen = jax.random.categorical(key, logs, shape=(samples, len(probabilities)))
+        samples_of[name] = jax.nn.one_hot(chosen, probabilities.shape[-1])
+    return samples_of
 
 
-def exponential_decay(temperature: float, cooling: float) -> optax.Schedule:
-    """epoch -> `temperature * cooling^epoch`. Raises ValueError unless 0 < cooling < 1 and above 0.
+def _program(context: Context, settings: Settings) -> Program:
+    of_run = {"seed": context.seed, "constraints": context.constraints}
+    return best_of_samples(context.space.choices, **of_run, **settings)
 
-    From 5 by 0.956 it is 0.091 in the 90th epoch.
-    """
-    if not (temperature > 0 and 0 < cooling < 1):
-        raise ValueError(
-            f"A temperature of {temperature} cannot cool by a factor of {cooling}: "
-            "choose a temperature above 0 and a factor between 0 and 1."
-        )
-    return optax.exponential_decay(temperature, 1, cooling)
+
+METHOD = entry.Method(
+    "FBNet: Gumbel-softmax that cools, the best of sampled networks",
+    _program,
+    entry.defaults(fbnet, best_of_samples),
+    # At the others' rate a short search leaves the gates even (docs/results.md).
+    quick=entry.QUICK_SAMPLED | {"cooling": 0.7, "arch_learning_rate": 0.2},
+    needs={"sampled_layers"},
+    accepts={"constraints"},
+)

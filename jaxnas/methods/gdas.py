@@ -1,10 +1,13 @@
-"""GDAS: one drawn candidate an edge, straight through. https://arxiv.org/abs/1910.04465"""
+"""GDAS: one sampled candidate an edge, straight through. https://arxiv.org/abs/1910.04465"""
+
+from collections.abc import Sequence
 
 from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
-from jaxnas.core.objectives import constraints, terms
-from jaxnas.core.types import Search, Supernet
-from jaxnas.methods import optimisers
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Constraint, Search, Supernet
+from jaxnas.methods import entry
+from jaxnas.methods.optimisers import Optimisers, transforms
 
 
 def gdas(
@@ -12,42 +15,32 @@ def gdas(
     *,
     epochs: int = 250,
     steps_per_epoch: int,
-    penalty: constraints.Penalty | None = None,
+    constraints: Sequence[Constraint] = (),
     temperature: float = 10.0,
     min_temperature: float = 0.1,
-    learning_rate: float = 0.025,
-    min_learning_rate: float = 0.001,
-    weight_decay: float = 5e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 3e-4,
-    arch_weight_decay: float = 1e-3,
+    optimisers: Optimisers = Optimisers(weight_decay=5e-4),
 ) -> Search:
-    """DARTS over drawn gates, whose temperature falls in a line from epoch to epoch.
+    """DARTS over sampled gates, whose temperature falls in a line from epoch to epoch.
 
-    Which variant it is, the supernet's `execute` says: "all" differentiates every candidate,
-    "selected" (v1) the drawn one alone, "surrogate" the drawn one and the others as if they
+    The supernet's `execute` says which variant it is: "all" differentiates every candidate,
+    "selected" (v1) the sampled one alone, "surrogate" the sampled one and the others as if they
     gave ones, as the benchmark's code does. Settings as in D-X-Y/AutoDL-Projects
-    exps/NAS-Bench-201-algos. Where its code draws again for infinite noise, ours draws none.
-    `penalty` is added to the validation loss. Raises ValueError for an impossible
-    learning rate, temperature or length.
+    exps/NAS-Bench-201-algos. Where its code samples again for infinite noise, ours samples none.
+    Raises ValueError for an impossible learning rate, temperature or length.
     """
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
     cooling = schedules.linear_decay(temperature, min_temperature, epochs)
-    relaxation = relax.gumbel_hard(search.per_epoch(cooling, steps_per_epoch))
-    loss = terms.cross_entropy()
     return search.bilevel(
         net,
-        relaxation,
-        loss,
-        outer_objective=constraints.outer(loss, penalty, relaxation),
-        **optimisers.adam_and_sgd(
-            rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            arch_learning_rate=arch_learning_rate,
-            arch_weight_decay=arch_weight_decay,
-            nesterov=True,
-        ),
+        relax.gumbel_hard(schedules.per_epoch(cooling, steps_per_epoch)),
+        terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch, nesterov=True),
+        constraints=constraints,
     )
+
+
+METHOD = entry.single_stage(
+    "GDAS: one candidate an edge, by Gumbel",
+    gdas,
+    quick={"arch_learning_rate": 0.03},
+    net={"execute": "surrogate"},
+)

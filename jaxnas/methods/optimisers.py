@@ -1,31 +1,80 @@
 """The optimisers of DARTS, which most methods keep: Adam for the architecture, SGD for weights."""
 
+from typing import NamedTuple
+
 import optax
 
+from jaxnas.core import schedules
+from jaxnas.core.search import Transforms
 
-def adam_and_sgd(
-    rate: optax.Schedule,
-    *,
-    weight_decay: float,
-    clip_norm: float,
-    arch_learning_rate: float,
-    arch_weight_decay: float,
-    arch_momentum: float = 0.5,
-    nesterov: bool = False,
-) -> dict[str, optax.GradientTransformation]:
-    """`arch_tx`, `weight_tx` and `clip_tx` for `search.bilevel`.
+
+class Optimisers(NamedTuple):
+    """Settings of both optimisers; None: the method has no such setting.
 
     Both decays are coupled: added to the gradient, before Adam too. quark0/darts
     cnn/train_search.py.
     """
-    return {
-        "arch_tx": optax.chain(
-            optax.add_decayed_weights(arch_weight_decay),
-            optax.adam(arch_learning_rate, b1=arch_momentum),
+
+    learning_rate: float = 0.025  # of the weights at first
+    min_learning_rate: float = 0.001  # that a cosine over the epochs falls to
+    weight_decay: float = 3e-4
+    clip_norm: float = 5.0  # of the gradient of the weights
+    arch_learning_rate: float | None = 3e-4
+    arch_weight_decay: float | None = 1e-3
+
+
+# For methods that train the weights alone.
+WEIGHTS_ONLY = Optimisers(arch_learning_rate=None, arch_weight_decay=None)
+
+
+def learning_rate(optimisers: Optimisers, epochs: int, steps_per_epoch: int) -> optax.Schedule:
+    """step -> the learning rate of the weights. Raises ValueError for an impossible one."""
+    return schedules.cosine_by_epoch(
+        optimisers.learning_rate,
+        optimisers.min_learning_rate,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def transforms(
+    optimisers: Optimisers,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    rate: optax.Schedule | None = None,
+    arch_momentum: float = 0.5,
+    nesterov: bool = False,
+) -> Transforms:
+    """The optimisers for `search.bilevel`.
+
+    `rate` stands in the place of `learning_rate`. Raises ValueError for an impossible learning
+    rate or length.
+    """
+    rate = rate or learning_rate(optimisers, epochs, steps_per_epoch)
+    return Transforms(
+        arch_tx=optax.chain(
+            optax.add_decayed_weights(optimisers.arch_weight_decay),
+            optax.adam(optimisers.arch_learning_rate, b1=arch_momentum),
         ),
-        "weight_tx": optax.chain(
-            optax.add_decayed_weights(weight_decay),
+        weight_tx=optax.chain(
+            optax.add_decayed_weights(optimisers.weight_decay),
             optax.sgd(rate, momentum=0.9, nesterov=nesterov),
         ),
-        "clip_tx": optax.clip_by_global_norm(clip_norm),
-    }
+        clip_tx=optax.clip_by_global_norm(optimisers.clip_norm),
+    )
+
+
+def clipped_sgd(
+    optimisers: Optimisers, epochs: int, steps_per_epoch: int, *, nesterov: bool = False
+) -> optax.GradientTransformation:
+    """The optimiser of the weights with its clipping, where no look-ahead does without.
+
+    Raises ValueError as `transforms`.
+    """
+    rate = learning_rate(optimisers, epochs, steps_per_epoch)
+    return optax.chain(
+        optax.clip_by_global_norm(optimisers.clip_norm),
+        optax.add_decayed_weights(optimisers.weight_decay),
+        optax.sgd(rate, momentum=0.9, nesterov=nesterov),
+    )

@@ -1,4 +1,4 @@
-"""The settings of a method as they are told: flags, and words `name=value`."""
+"""Overrides of a method's settings: flags, and words `name=value`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 # A run has flags of its own for these.
 FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
-WANTED = {
+EXPECTED = {
     bool: "true or false",
     int: "a whole number",
     float: "a finite number",
@@ -18,10 +18,10 @@ WANTED = {
 def parse(
     method: str, defaults: Mapping[str, Any], flags: Mapping[str, Any], words: Sequence[str]
 ) -> dict[str, Any]:
-    """`defaults` changed by `flags`, those that are not None, and by words.
+    """`defaults` changed by the `flags` that are not None, and by words.
 
-    A word's value is of its default's kind. Raises ValueError for what the method does not know
-    and for a value of another kind.
+    A word's value is of its default's type. Raises ValueError for settings that the method has not
+    and for a value of another type.
     """
     settings = dict(defaults)
     for flag, value in flags.items():
@@ -35,13 +35,13 @@ def parse(
         stages = defaults[flag]
         settings[flag] = (value,) * len(stages) if isinstance(stages, tuple) else value
     for word in words:
-        key, found, text = word.partition("=")
+        key, separator, text = word.partition("=")
         key = key.replace("-", "_")
-        if not found or key not in defaults or key in FLAGS:
-            known = ", ".join(k for k in defaults if k not in FLAGS)
+        if not separator or key not in defaults or key in FLAGS:
+            names = ", ".join(k for k in defaults if k not in FLAGS)
             raise ValueError(
                 f"{word!r} is no setting of the method {method}: give name=value, where the name "
-                f"is among {known or 'none at all'}."
+                f"is among {names or 'none at all'}."
             )
         settings[key] = _parsed(key, text, defaults[key])
     return settings
@@ -59,4 +59,4 @@ def _parsed(name: str, text: str, default: Any) -> Any:
             raise ValueError
         return value
     except (KeyError, ValueError):
-        raise ValueError(f"The setting {name} cannot be {text!r}: give {WANTED[kind]}.") from None
+        raise ValueError(f"The setting {name} cannot be {text!r}: give {EXPECTED[kind]}.") from None

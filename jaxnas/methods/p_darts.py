@@ -12,16 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core import hypergrad, search
-from jaxnas.core.gates import masking, relax
+from jaxnas.core import hypergrad, schedules, search
+from jaxnas.core.gates import relax, shrink
 from jaxnas.core.objectives import terms
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Gates, Search, Space, Supernet
-from jaxnas.methods import optimisers
+from jaxnas.methods import entry
+from jaxnas.methods.entry import Context, Settings
+from jaxnas.methods.optimisers import Optimisers, transforms
 from jaxnas.spaces import discretise
 
 SKIP = "skip_connect"
-Rate = Callable[[jax.Array], jax.Array]  # step -> chance that a skip's output is dropped
+Rate = Callable[[jax.Array], jax.Array]  # step -> probability that a skip's output is dropped
+OPTIMISERS = Optimisers(min_learning_rate=0.0, arch_learning_rate=6e-4)
 
 
 def stage_search(
@@ -30,60 +33,78 @@ def stage_search(
     epochs: int = 25,
     steps_per_epoch: int,
     rest: int = 10,
-    learning_rate: float = 0.025,
-    min_learning_rate: float = 0.0,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 6e-4,
-    arch_weight_decay: float = 1e-3,
+    optimisers: Optimisers = OPTIMISERS,
     arch_clip_norm: float = 5.0,
 ) -> Search:
     """First-order DARTS whose architecture rests for the first `rest` epochs, its gradient clipped.
 
     Raises ValueError for a rest that leaves no epoch, or an impossible learning rate or length.
     """
-    _refuse_rest(rest, epochs)
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
+    schedules.check_warm_up(rest, epochs, "rest")
     rule = hypergrad.first_order()
-    txs = optimisers.adam_and_sgd(
-        rate,
-        weight_decay=weight_decay,
-        clip_norm=clip_norm,
-        arch_learning_rate=arch_learning_rate,
-        arch_weight_decay=arch_weight_decay,
-    )
-    txs["arch_tx"] = optax.chain(optax.clip_by_global_norm(arch_clip_norm), txs["arch_tx"])
-    waiting = hypergrad.after(rest * steps_per_epoch, rule) if rest else rule
-    return search.bilevel(net, relax.softmax(), terms.cross_entropy(), hypergrad=waiting, **txs)
+    txs = transforms(optimisers, epochs, steps_per_epoch)
+    arch_tx = optax.chain(optax.clip_by_global_norm(arch_clip_norm), txs.arch_tx)
+    txs = txs._replace(arch_tx=arch_tx)
+    rule = hypergrad.after(rest * steps_per_epoch, rule) if rest else rule
+    return search.bilevel(net, relax.softmax(), terms.cross_entropy(), txs, hypergrad=rule)
 
 
 def p_darts(
     space: Space,
     *,
     steps_per_epoch: int,
-    dropped: Callable[[Rate], Mapping[str, Any]],
+    skip_dropout: Callable[[Rate], Mapping[str, Any]],
     epochs: int = 25,
     rest: int = 10,
     cells: tuple[int, ...] = (5, 11, 17),
     keep: tuple[int, ...] = (5, 3),
     dropout: tuple[float, ...] = (0.1, 0.4, 0.7),
     skips: int | None = 2,
-    **settings: float,
+    optimisers: Optimisers = OPTIMISERS,
+    arch_clip_norm: float = 5.0,
 ) -> Program:
-    """A stage of `epochs` for each of `cells`; between them edges are left with `keep` candidates.
+    """A stage of `epochs` for each of `cells`; between them `keep` candidates an edge stay.
 
-    Candidates go by their gates, the lowest first, `none` too; every stage starts with new
-    weights and a new architecture. Skips are dropped out, at first with the stage's `dropout`
-    (`skip_dropout`; the README's values, the code's default is none): `dropped(rate)` gives a
-    supernet's candidates with such skips, `skip_dropout.candidates`; at 0 the run's own are
-    used. What is found has at most `skips` of them in the normal cell (`limit_skips`; None: any
-    number); the last stage's reduction to one candidate, never `none`, is that of the selection.
-    `settings`: those of `stage_search`. Raises ValueError where the numbers of stages differ or
-    candidates are kept that are not there, for a rest that leaves no epoch and a dropout outside
-    [0, 1).
+    Those with the smallest gates are removed, `none` too; every stage starts with new weights and
+    a new architecture. Skips are dropped out, at first with the stage's `dropout` (`rate_of`; the
+    README's values, the code's default is none): `skip_dropout(rate)` gives a supernet's
+    candidates with such skips; at 0 the run's own are used. The selected normal cell has at most
+    `skips` of them (`limit_skips`; None: any number); the last stage's reduction to one
+    candidate, never `none`, is that of the selection. Further settings are those of
+    `stage_search`. Raises ValueError where the numbers of stages differ or more candidates are
+    kept than there are, for a rest that leaves no epoch and a dropout outside [0, 1).
     """
+    _check(space, cells, keep, dropout, skips)
+    schedules.check_warm_up(rest, epochs, "rest")
+    method = functools.partial(
+        stage_search, rest=rest, optimisers=optimisers, arch_clip_norm=arch_clip_norm
+    )
+
+    def stages() -> Program:
+        remaining = space
+        for number, (count, first_rate) in enumerate(zip(cells, dropout, strict=True)):
+            net: dict[str, Any] = {"cells": count}
+            if first_rate > 0:
+                rate = rate_of(first_rate, epochs, rest, steps_per_epoch)
+                net["candidates"] = skip_dropout(rate)
+            result = yield Stage(f"stage-{number + 1}", remaining, epochs, method, net)
+            if number < len(keep):
+                remaining, _ = shrink.top_candidates(remaining, result.gates, keep[number])
+        gates = {name: np.array(rows) for name, rows in result.gates.items()}
+        if skips is not None:
+            gates = limit_skips(remaining, gates, skips)
+        return Selection(remaining, gates)
+
+    return stages()
+
+
+def _check(
+    space: Space,
+    cells: tuple[int, ...],
+    keep: tuple[int, ...],
+    dropout: tuple[float, ...],
+    skips: int | None,
+) -> None:
     counts = [next(iter(space.values())).shape[1], *keep]
     if not len(cells) == len(dropout) == len(counts):
         raise ValueError(
@@ -96,28 +117,10 @@ def p_darts(
         raise ValueError(f"Skips are dropped with a chance in [0, 1), not {dropout}.")
     if skips is not None and skips < 0:
         raise ValueError(f"A cell has {skips} skips at most: choose zero or more, or None.")
-    _refuse_rest(rest, epochs)
-    method = functools.partial(stage_search, rest=rest, **settings)
-
-    def stages() -> Program:
-        remaining = space
-        for number, (count, first_rate) in enumerate(zip(cells, dropout, strict=True)):
-            net: dict[str, Any] = {"cells": count}
-            if first_rate > 0:
-                net["candidates"] = dropped(skip_dropout(first_rate, epochs, rest, steps_per_epoch))
-            done = yield Stage(f"stage-{number + 1}", remaining, epochs, method, net)
-            if number < len(keep):
-                remaining, _ = masking.pruned(remaining, done.gates, keep[number])
-        gates = {name: np.array(rows) for name, rows in done.gates.items()}
-        return Selection(
-            remaining, gates if skips is None else limit_skips(remaining, gates, skips)
-        )
-
-    return stages()
 
 
-def skip_dropout(first_rate: float, epochs: int, rest: int, steps_per_epoch: int) -> Rate:
-    """step -> the chance that a skip's output is dropped, constant within an epoch.
+def rate_of(first_rate: float, epochs: int, rest: int, steps_per_epoch: int) -> Rate:
+    """step -> the probability that a skip's output is dropped, constant within an epoch.
 
     A line from `first_rate` towards 0 at `epochs` while the architecture rests; then
     `first_rate * exp(-0.2 (epoch - rest))`, anew from the top.
@@ -131,11 +134,11 @@ def skip_dropout(first_rate: float, epochs: int, rest: int, steps_per_epoch: int
     return rate
 
 
-def limit_skips(space: Space, gates: Gates, most: int, kind: str = "normal") -> Gates:
-    """`gates` whose selected cell `kind` has at most `most` skips.
+def limit_skips(space: Space, gates: Gates, max_skips: int, kind: str = "normal") -> Gates:
+    """`gates` whose selected cell `kind` has at most `max_skips` skips.
 
-    While it has more, the least open of the selected skips is closed and the cell selected anew.
-    Raises ValueError for a space without `kind`.
+    While it has more, the selected skip with the smallest gate is closed and the cell selected
+    anew. Raises ValueError for a space without `kind`.
     """
     if kind not in space:
         raise ValueError(f"There is no {kind!r} cell whose skips could be limited: give None.")
@@ -144,18 +147,28 @@ def limit_skips(space: Space, gates: Gates, most: int, kind: str = "normal") -> 
     while True:
         cell = discretise.top_edges_per_node(space, {**gates, kind: rows}).cells[kind]
         edges = [choice.edges.index((s, t)) for s, t, op in cell.edges if op == SKIP]
-        if len(edges) <= most:
+        if len(edges) <= max_skips:
             return {**gates, kind: rows}
         column = lambda edge: choice.candidates[edge].index(SKIP)
         weakest = min(edges, key=lambda edge: rows[edge, column(edge)])
         if rows[weakest, column(weakest)] == 0:
-            raise ValueError(f"No cell of this space has {most} skips: allow more.")
+            raise ValueError(f"No cell of this space has {max_skips} skips: allow more.")
         rows[weakest, column(weakest)] = 0
 
 
-def _refuse_rest(rest: int, epochs: int) -> None:
-    if not 0 <= rest < epochs:
-        raise ValueError(
-            f"A rest of {rest} epochs leaves none of {epochs} to the architecture: "
-            "choose 0 <= rest < epochs."
-        )
+def _program(context: Context, settings: Settings) -> Program:
+    return p_darts(
+        context.space.choices,
+        steps_per_epoch=context.steps_per_epoch,
+        skip_dropout=context.space.edits.skip_dropout,
+        **entry.nest(p_darts, settings),
+    )
+
+
+METHOD = entry.Method(
+    "P-DARTS: deeper and deeper, fewer candidates",
+    _program,
+    entry.defaults(p_darts),
+    quick={"epochs": 4, "rest": 1, "cells": (2, 3, 4)},
+    needs={"candidates"},
+)

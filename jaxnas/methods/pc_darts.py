@@ -1,13 +1,16 @@
 """PC-DARTS: partial channel connections. https://arxiv.org/abs/1907.05737"""
 
-from jaxnas.core import hypergrad as hypergradients
-from jaxnas.core import search
-from jaxnas.core.gates import relax
-from jaxnas.core.objectives import constraints, terms
-from jaxnas.core.types import Hypergradient, Search, Supernet
-from jaxnas.methods import optimisers
+from collections.abc import Sequence
 
-PARTIAL = 4  # of the supernet, which sees the first quarter of the channels
+from jaxnas.core import hypergrad as hypergradients
+from jaxnas.core import schedules, search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Constraint, Hypergradient, Relaxation, Search, Space, Supernet
+from jaxnas.methods import entry
+from jaxnas.methods.optimisers import Optimisers, transforms
+
+PARTIAL = 4  # of the supernet, which computes the first quarter of the channels
 
 
 def pc_darts(
@@ -16,45 +19,40 @@ def pc_darts(
     epochs: int = 50,
     steps_per_epoch: int,
     hypergrad: Hypergradient | None = None,
-    penalty: constraints.Penalty | None = None,
+    constraints: Sequence[Constraint] = (),
     warm_up: int = 15,
-    learning_rate: float = 0.1,
-    min_learning_rate: float = 0.0,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 6e-4,
-    arch_weight_decay: float = 1e-3,
+    optimisers: Optimisers = Optimisers(
+        learning_rate=0.1, min_learning_rate=0.0, arch_learning_rate=6e-4
+    ),
 ) -> Search:
     """DARTS with normalised edges, on a supernet made with `partial=4`.
 
-    First order unless `hypergrad` is given; `penalty` is added to the validation loss. The
-    architecture rests for the first `warm_up` epochs. Settings as in
-    yuhuixu1993/PC-DARTS train_search.py (CIFAR-10, batches of 256).
-    Raises ValueError for an impossible learning rate or length, and for a warm-up that leaves
-    no epoch.
+    First order by default. The architecture rests for the first `warm_up` epochs.
+    Settings as in yuhuixu1993/PC-DARTS train_search.py (CIFAR-10, batches of 256). Raises
+    ValueError for an impossible learning rate or length, and for a warm-up that leaves no epoch.
     """
-    if not 0 <= warm_up < epochs:
-        raise ValueError(
-            f"A warm-up of {warm_up} epochs leaves none of {epochs} to the architecture: "
-            "choose 0 <= warm_up < epochs."
-        )
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
+    schedules.check_warm_up(warm_up, epochs)
     rule = hypergrad or hypergradients.first_order()
-    relaxation = relax.edge_normalised(net.space, relax.softmax())
-    loss = terms.cross_entropy()
     return search.bilevel(
         net,
-        relaxation,
-        loss,
-        outer_objective=constraints.outer(loss, penalty, relaxation),
+        edge_normalised(net.space),
+        terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch),
+        constraints=constraints,
         hypergrad=hypergradients.after(warm_up * steps_per_epoch, rule) if warm_up else rule,
-        **optimisers.adam_and_sgd(
-            rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            arch_learning_rate=arch_learning_rate,
-            arch_weight_decay=arch_weight_decay,
-        ),
     )
+
+
+def edge_normalised(space: Space) -> Relaxation:
+    """Softmax gates times the weight of their edge."""
+    return relax.edge_normalised(space, relax.softmax())
+
+
+METHOD = entry.single_stage(
+    "PC-DARTS: partial channels, normalised edges",
+    pc_darts,
+    quick={"warm_up": 4, "partial": 2},
+    net={"partial": PARTIAL},
+    needs={"partial"},
+    relaxation=edge_normalised,
+)

@@ -1,19 +1,19 @@
-"""ProxylessNAS: one drawn candidate a layer. https://arxiv.org/abs/1812.00332
+"""ProxylessNAS: one sampled candidate a layer. https://arxiv.org/abs/1812.00332
 
 For a net of `supernet.mixed`, whose mixture is `mixed_layer.mixture(EXECUTES[mode])`.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
-import jax
 import optax
 
-from jaxnas.core import hypergrad, reinforce, search
+from jaxnas.core import hypergrad, reinforce, schedules, search
 from jaxnas.core.gates import binary
-from jaxnas.core.objectives import constraints, terms
-from jaxnas.core.types import Relaxation, Scalar, Search, Supernet, Term
-from jaxnas.methods import judging, resting
+from jaxnas.core.objectives import cost_terms, terms
+from jaxnas.core.types import Constraint, Relaxation, Search, Supernet, Term
+from jaxnas.methods import entry
+from jaxnas.methods.entry import Settings
 
 Mode = Literal["full", "full_v2", "two", "two_unbiased"]
 # How a supernet has to compute its candidates for each mode.
@@ -33,38 +33,39 @@ def proxyless(
     smoothing: float = 0.1,
     arch_every: int = 5,
     arch_learning_rate: float = 1e-3,
-    penalty: constraints.Penalty | None = None,
+    constraints: Sequence[Constraint] = (),
     outer_objective: Term | None = None,
 ) -> Search:
-    """Weights of drawn networks, and every `arch_every` steps the gradient of binary gates.
+    """Weights of sampled networks, and every `arch_every` steps the gradient of binary gates.
 
     The first `warm_up` epochs train weights alone, their rate falling to 0 from
     `warm_up_learning_rate`; then from `learning_rate` anew. `full`: every candidate is computed;
-    `full_v2`, the default of the paper's code: the drawn one, the others again in the backward pass
-    of the architecture; `two`: two drawn candidates learn, the chances of the others stay;
-    `two_unbiased`: see `binary.two_path`. `penalty` is added to the validation loss;
-    `outer_objective` stands in its place, `cost_terms.mul_log` with
-    `loss=terms.cross_entropy(smoothing)` and, but for `two`, `relaxation=relaxation(mode)`, say.
-    Settings as in mit-han-lab/proxylessnas search/imagenet_arch_search.py (batch 256). Raises
-    ValueError for settings that are impossible, and for both of penalty and objective.
+    `full_v2`, the default of the paper's code: the sampled one, the others again in the backward
+    pass of the architecture; `two`: two sampled candidates learn, the probabilities of the others
+    stay; `two_unbiased`: see `binary.two_path`. `outer_objective` is the validation loss in the
+    place of the training loss: `cost_terms.mul_log` with `loss=terms.cross_entropy(smoothing)`
+    and, but for `two`, `relaxation=relaxation(mode)`, say. Settings as in
+    mit-han-lab/proxylessnas search/imagenet_arch_search.py (batch 256). Raises ValueError for
+    settings that are impossible.
     """
-    active = resting.arch_active(
+    active = schedules.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
-    # Without momentum: what was not drawn stays where it is.
+    # Without momentum: the logits of what was not sampled stay where they are.
     adam = optax.adam(arch_learning_rate, b1=0.0, b2=0.999)
     two = EXECUTES.get(mode) == "two"
-    relaxed, loss = relaxation(mode), terms.cross_entropy(smoothing)
+    rate = _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch)
+    txs = search.Transforms(
+        arch_tx=optax.chain(adam, binary.rescale_unsampled()) if two else adam,
+        weight_tx=_sgd(rate, weight_decay),
+    )
     return search.bilevel(
         net,
-        relaxed,
-        loss,
-        outer_objective=judging.one_of(outer_objective, constraints.outer(loss, penalty, relaxed)),
-        arch_tx=optax.chain(adam, binary.rescale_unsampled()) if two else adam,
-        weight_tx=_sgd(
-            _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch),
-            weight_decay,
-        ),
+        relaxation(mode),
+        terms.cross_entropy(smoothing),
+        txs,
+        outer_objective=outer_objective,
+        constraints=constraints,
         hypergrad=hypergrad.first_order()._replace(active=active),
     )
 
@@ -83,32 +84,25 @@ def proxyless_reinforce(
     arch_learning_rate: float = 1e-3,
     samples: int = 10,
     decay: float = 0.99,
-    reward: reinforce.Reward | None = None,
+    reward: cost_terms.Reward | None = None,
 ) -> Search:
     """The same with rewards in place of gradients: accuracy, unless `reward(accuracy, gates)`.
 
-    For a net that computes the drawn candidate alone (`selected`). 10 draws a step and the decay of
-    the baseline are from memory of the paper's code. Raises ValueError as `proxyless` and
+    For a net that computes the sampled candidate alone (`selected`). 10 samples a step and the
+    decay of the baseline are from memory of the paper's code. Raises ValueError as `proxyless` and
     `reinforce.reinforce`.
     """
-    active = resting.arch_active(
+    active = schedules.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
     )
     rate = _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch)
-    drawn = binary.binary()
-    training = search.single_level(
-        net,
-        drawn,
-        terms.cross_entropy(smoothing),
-        tx=optax.partition(
-            {"arch": optax.set_to_zero(), "weights": _sgd(rate, weight_decay)},
-            {"arch": "arch", "weights": "weights"},
-        ),
-    )
+    gates = binary.binary()
+    tx = search.joint_tx(optax.set_to_zero(), _sgd(rate, weight_decay))
+    training = search.single_level(net, gates, terms.cross_entropy(smoothing), tx=tx)
     return reinforce.reinforce(
         training,
         net,
-        drawn,
+        gates,
         reward or (lambda accuracy, gates: accuracy),
         arch_tx=optax.adam(arch_learning_rate, b1=0.0, b2=0.999),
         samples=samples,
@@ -118,26 +112,53 @@ def proxyless_reinforce(
 
 
 def relaxation(mode: Mode) -> Relaxation:
-    """That of a mode. Raises ValueError for an unknown one."""
-    if mode not in EXECUTES:
-        raise ValueError(f"ProxylessNAS has the modes {', '.join(EXECUTES)}, not {mode!r}.")
+    """The relaxation of a mode. Raises ValueError for an unknown one."""
+    _check_mode(mode)
     if mode in ("full", "full_v2"):
         return binary.binary()
     return binary.two_path(unbiased=mode == "two_unbiased")
 
 
+def _check_mode(mode: str) -> None:
+    if mode not in EXECUTES:
+        raise ValueError(f"ProxylessNAS has the modes {', '.join(EXECUTES)}, not {mode!r}.")
+
+
 def _rate(
     rate: float, warm_up_rate: float, epochs: int, warm_up: int, steps_per_epoch: int
 ) -> optax.Schedule:
-    of = {"steps_per_epoch": steps_per_epoch}
-    after = search.cosine_by_epoch(rate, 0, epochs=epochs - warm_up, **of)
+    cosine = lambda start, epochs: schedules.cosine_by_epoch(
+        start, 0, epochs=epochs, steps_per_epoch=steps_per_epoch
+    )
+    after = cosine(rate, epochs - warm_up)
     if not warm_up:
         return after
-    before = search.cosine_by_epoch(warm_up_rate, 0, epochs=warm_up, **of)
+    before = cosine(warm_up_rate, warm_up)
     return optax.join_schedules([before, after], [warm_up * steps_per_epoch])
 
 
-def _sgd(rate: Callable[[Scalar], jax.Array], weight_decay: float) -> optax.GradientTransformation:
+def _sgd(rate: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
     return optax.chain(
         optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9, nesterov=True)
     )
+
+
+def _net(settings: Settings) -> Settings:
+    _check_mode(settings["mode"])
+    return {"execute": EXECUTES[settings["mode"]]}
+
+
+METHOD = entry.single_stage(
+    "ProxylessNAS: binary gates, one candidate a layer",
+    proxyless,
+    quick=entry.QUICK_SAMPLED,
+    net=_net,
+    needs={"binary_gates"},
+)
+REINFORCE = entry.single_stage(
+    "ProxylessNAS: drawn candidates, by their rewards",
+    proxyless_reinforce,
+    quick=entry.QUICK_SAMPLED,
+    net={"execute": "selected"},
+    needs={"sampled_layers"},
+)

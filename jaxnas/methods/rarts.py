@@ -10,14 +10,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import metrics as scores
 from jaxnas.core.gates import relax
 from jaxnas.core.types import Arch, Batch, Key, Problem, Search, SearchState, Supernet, Weights
-from jaxnas.methods import optimisers
+from jaxnas.methods import entry
+from jaxnas.methods.optimisers import Optimisers, transforms
 
 
 class Copies(NamedTuple):
-    """The three that move, and their optimisers' states."""
+    """The three that are optimised, and their optimisers' states."""
 
     arch: Arch
     weights: Weights  # w, fitted to the training data
@@ -29,7 +30,7 @@ class Copies(NamedTuple):
 
 def step(
     problem: Problem,
-    at: Copies,
+    copies: Copies,
     *,
     arch_tx: optax.GradientTransformation,
     weight_tx: optax.GradientTransformation,
@@ -42,21 +43,21 @@ def step(
     memory of the paper; on the solvable toy they reach the closed form.
     """
     inner = jax.value_and_grad(problem.inner, argnums=1, has_aux=True)
-    seen, slope = inner(at.arch, at.weights)
-    apart = optax.tree.sub(at.weights, at.twin)
-    slope = optax.tree.add_scale(optax.tree.scale(training_weight, slope), pull, apart)
-    weights, weight_opt = _moved(weight_tx, slope, at.weight_opt, at.weights)
+    train, grads = inner(copies.arch, copies.weights)
+    apart = optax.tree.sub(copies.weights, copies.twin)
+    grads = optax.tree.add_scale(optax.tree.scale(training_weight, grads), pull, apart)
+    weights, weight_opt = _updated(weight_tx, grads, copies.weight_opt, copies.weights)
 
     outer = jax.value_and_grad(problem.outer, argnums=1, has_aux=True)
-    judged, slope = outer(at.arch, at.twin)
-    slope = optax.tree.add_scale(slope, pull, optax.tree.sub(at.twin, weights))
-    twin, twin_opt = _moved(weight_tx, slope, at.twin_opt, at.twin)
+    valid, grads = outer(copies.arch, copies.twin)
+    grads = optax.tree.add_scale(grads, pull, optax.tree.sub(copies.twin, weights))
+    twin, twin_opt = _updated(weight_tx, grads, copies.twin_opt, copies.twin)
 
-    of_inner = jax.grad(lambda a: problem.inner(a, weights)[0])(at.arch)
-    of_outer = jax.grad(lambda a: problem.outer(a, twin)[0])(at.arch)
-    slope = optax.tree.add_scale(of_outer, training_weight, of_inner)
-    arch, arch_opt = _moved(arch_tx, slope, at.arch_opt, at.arch)
-    return Copies(arch, weights, twin, arch_opt, weight_opt, twin_opt), (seen, judged)
+    of_inner = jax.grad(lambda a: problem.inner(a, weights)[0])(copies.arch)
+    of_outer = jax.grad(lambda a: problem.outer(a, twin)[0])(copies.arch)
+    grads = optax.tree.add_scale(of_outer, training_weight, of_inner)
+    arch, arch_opt = _updated(arch_tx, grads, copies.arch_opt, copies.arch)
+    return Copies(arch, weights, twin, arch_opt, weight_opt, twin_opt), (train, valid)
 
 
 def rarts(
@@ -66,12 +67,7 @@ def rarts(
     steps_per_epoch: int,
     training_weight: float = 1.0,
     pull: float = 1.0,
-    learning_rate: float = 0.025,
-    min_learning_rate: float = 0.001,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 3e-4,
-    arch_weight_decay: float = 1e-3,
+    optimisers: Optimisers = Optimisers(),
 ) -> Search:
     """Relaxed architecture search with DARTS's optimisers.
 
@@ -86,22 +82,13 @@ def rarts(
             "RARTS needs a positive weight of the training loss and a positive pull, "
             f"not {training_weight} and {pull}."
         )
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
-    txs = optimisers.adam_and_sgd(
-        rate,
-        weight_decay=weight_decay,
-        clip_norm=clip_norm,
-        arch_learning_rate=arch_learning_rate,
-        arch_weight_decay=arch_weight_decay,
-    )
-    arch_tx, weight_tx = txs["arch_tx"], optax.chain(txs["clip_tx"], txs["weight_tx"])
-    relaxed = relax.softmax()
+    txs = transforms(optimisers, epochs, steps_per_epoch)
+    arch_tx, weight_tx = txs.arch_tx, txs.clipped
+    relaxation = relax.softmax()
 
     def init(key: Key, inputs: jax.Array) -> SearchState:
         key, k_arch, k_net = jax.random.split(key, 3)
-        arch, (weights, stats) = relaxed.init(k_arch, net.space), net.init(k_net, inputs)
+        arch, (weights, stats) = relaxation.init(k_arch, net.space), net.init(k_net, inputs)
         opt, twin = weight_tx.init(weights), jax.tree.map(jnp.copy, weights)
         memory = {"twin": twin, "opt": jax.tree.map(jnp.copy, opt)}
         start = jnp.zeros((), jnp.int32)
@@ -110,38 +97,40 @@ def rarts(
     def update(state: SearchState, train: Batch, valid: Batch):
         def loss_on(batch: Batch):
             def loss(arch, weights):
-                gates = relaxed.gates(arch, weights)
+                gates = relaxation.gates(arch, weights)
                 logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
-                losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-                right = jnp.argmax(logits, -1) == batch.labels
-                return losses.mean(), (stats, jnp.mean(right, dtype=jnp.float32))
+                accuracy = scores.accuracy(logits, batch.labels)
+                return scores.cross_entropy(logits, batch.labels), (stats, accuracy)
 
             return loss
 
         problem = Problem(loss_on(valid), loss_on(train), descend=None, step=state.step)
         opts = (state.arch_opt, state.weight_opt, state.memory["opt"])
-        at = Copies(state.arch, state.weights, state.memory["twin"], *opts)
+        old = Copies(state.arch, state.weights, state.memory["twin"], *opts)
         settings = {"training_weight": training_weight, "pull": pull}
-        to, (seen, judged) = step(problem, at, arch_tx=arch_tx, weight_tx=weight_tx, **settings)
+        new, losses = step(problem, old, arch_tx=arch_tx, weight_tx=weight_tx, **settings)
         metrics = {
             f"{kind}/{name}": value
-            for name, (loss, (_, accuracy)) in (("train", seen), ("valid", judged))
+            for name, (loss, (_, accuracy)) in zip(("train", "valid"), losses, strict=True)
             for kind, value in (("loss", loss), ("accuracy", accuracy))
         }
         state = state._replace(
             step=state.step + 1,
-            arch=to.arch,
-            weights=to.weights,
-            stats=seen[1][0],
-            arch_opt=to.arch_opt,
-            weight_opt=to.weight_opt,
-            memory={"twin": to.twin, "opt": to.twin_opt},
+            arch=new.arch,
+            weights=new.weights,
+            stats=losses[0][1][0],
+            arch_opt=new.arch_opt,
+            weight_opt=new.weight_opt,
+            memory={"twin": new.twin, "opt": new.twin_opt},
         )
         return state, metrics | {"arch/active": jnp.ones(())}
 
-    return Search(init, update, lambda s: relaxed.gates(s.arch, s.weights))
+    return Search(init, update, lambda s: relaxation.gates(s.arch, s.weights))
 
 
-def _moved(tx: optax.GradientTransformation, slope, opt: optax.OptState, at):
-    updates, opt = tx.update(slope, opt, at)
-    return optax.apply_updates(at, updates), opt
+def _updated(tx: optax.GradientTransformation, grads, opt: optax.OptState, params):
+    updates, opt = tx.update(grads, opt, params)
+    return optax.apply_updates(params, updates), opt
+
+
+METHOD = entry.single_stage("RARTS: two copies of the weights", rarts)

@@ -4,9 +4,10 @@ from typing import Literal
 
 from jaxnas.core import search
 from jaxnas.core.gates import relax
-from jaxnas.core.objectives import terms
+from jaxnas.core.objectives import distillation, terms
 from jaxnas.core.types import Search, Supernet
-from jaxnas.methods import optimisers
+from jaxnas.methods import entry
+from jaxnas.methods.optimisers import Optimisers, transforms
 
 
 def sd_darts(
@@ -21,19 +22,15 @@ def sd_darts(
     vote: Literal["soft", "hard"] = "soft",
     warm_up: int = 5,
     taught: Literal["weights", "both"] = "weights",
-    learning_rate: float = 0.025,
-    min_learning_rate: float = 0.001,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 3e-4,
-    arch_weight_decay: float = 1e-3,
+    optimisers: Optimisers = Optimisers(),
 ) -> Search:
-    """DARTS, first order, whose training loss has the votes of earlier supernets added.
+    """DARTS, first order, whose training loss is distilled from earlier supernets as well.
 
-    The paper's constants are not public: number and spacing of teachers, vote and who is taught
+    The paper's constants are not public: number and spacing of teachers, vote and what is taught
     are ours, weight, temperature and warm-up (in epochs) those of SAF (AngusDujw/SAF), the rest
-    DARTS's. `taught` "both" distils the validation loss too. See `terms.self_distillation`.
-    Raises ValueError for settings out of range, and where the search ends before it is taught.
+    DARTS's. `taught` "both" distils the validation loss too. See
+    `distillation.self_distillation`. Raises ValueError for settings out of range, and where the
+    search ends before it is taught.
     """
     if taught not in ("weights", "both"):
         raise ValueError(f"Teachers teach the 'weights' or 'both', not {taught!r}.")
@@ -43,10 +40,7 @@ def sd_darts(
             f"A search of {epochs} epochs ends before it is taught, from epoch {begin} on: "
             "choose `warm_up` and `epochs_between_teachers` below `epochs`."
         )
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
-    lessons = terms.self_distillation(
+    lessons = distillation.self_distillation(
         net,
         relax.softmax(),
         every=epochs_between_teachers * steps_per_epoch,
@@ -60,12 +54,14 @@ def sd_darts(
         net,
         relax.softmax(),
         terms.total(loss=terms.cross_entropy(), lessons=lessons),
+        transforms(optimisers, epochs, steps_per_epoch),
         outer_objective=terms.cross_entropy() if taught == "weights" else None,
-        **optimisers.adam_and_sgd(
-            rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            arch_learning_rate=arch_learning_rate,
-            arch_weight_decay=arch_weight_decay,
-        ),
     )
+
+
+METHOD = entry.single_stage(
+    "SD-DARTS: earlier supernets teach",
+    sd_darts,
+    quick={"warm_up": 2},
+    relaxation=lambda space: relax.softmax(),
+)

@@ -3,12 +3,12 @@
 The simplest rival of bilevel search. The optimisers, those of DARTS, are our own choice.
 """
 
-import optax
-
 from jaxnas.core import search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Search, Supernet
+from jaxnas.methods import entry
+from jaxnas.methods.optimisers import Optimisers, clipped_sgd, transforms
 
 
 def single_level(
@@ -16,33 +16,16 @@ def single_level(
     *,
     epochs: int = 50,
     steps_per_epoch: int,
-    learning_rate: float = 0.025,
-    min_learning_rate: float = 0.001,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
-    arch_learning_rate: float = 3e-4,
-    arch_weight_decay: float = 1e-3,
+    optimisers: Optimisers = Optimisers(),
 ) -> Search:
     """DARTS's optimisers on one loss, without a validation half.
 
     Raises ValueError for an impossible learning rate or length.
     """
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
-    arch_tx = optax.chain(
-        optax.add_decayed_weights(arch_weight_decay), optax.adam(arch_learning_rate, b1=0.5)
-    )
-    weight_tx = optax.chain(
-        optax.clip_by_global_norm(clip_norm),
-        optax.add_decayed_weights(weight_decay),
-        optax.sgd(rate, momentum=0.9),
-    )
-    return search.single_level(
-        net,
-        relax.softmax(),
-        terms.cross_entropy(),
-        tx=optax.partition(
-            {"arch": arch_tx, "weights": weight_tx}, {"arch": "arch", "weights": "weights"}
-        ),
-    )
+    arch_tx = transforms(optimisers, epochs, steps_per_epoch).arch_tx
+    weight_tx = clipped_sgd(optimisers, epochs, steps_per_epoch)
+    tx = search.joint_tx(arch_tx, weight_tx)
+    return search.single_level(net, relax.softmax(), terms.cross_entropy(), tx=tx)
+
+
+METHOD = entry.single_stage("one loss for weights and architecture", single_level)

@@ -7,14 +7,20 @@ used, and dropout before the classifier.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import optax
 
-from jaxnas.core import search
-from jaxnas.core.objectives import constraints, terms
-from jaxnas.core.types import Search, Supernet
-from jaxnas.spaces.mobile import superkernel_gates, superkernel_latency
+from jaxnas.core import search, stages
+from jaxnas.core.objectives import cost_terms, terms
+from jaxnas.core.objectives.constraints import constrained
+from jaxnas.core.stages import Program
+from jaxnas.core.types import Constraint, Gates, Relaxation, Search, SearchState, Supernet
+from jaxnas.methods import entry
+from jaxnas.methods.entry import Context, Settings
+from jaxnas.spaces.search_space import SearchSpace
 
 LATENCY_WEIGHT = 0.02  # of the paper's code
 
@@ -22,9 +28,10 @@ LATENCY_WEIGHT = 0.02  # of the paper's code
 def single_path(
     net: Supernet,
     *,
-    costs: superkernel_latency.Costs | None = None,
+    relaxation: Callable[..., Relaxation],
+    costs: cost_terms.Costs | None = None,
     fixed_ms: float | None = None,
-    penalty: constraints.Penalty | None = None,
+    constraints: Sequence[Constraint] = (),
     epochs: int = 8,
     steps_per_epoch: int,
     latency_weight: float | None = None,
@@ -37,15 +44,15 @@ def single_path(
 ) -> Search:
     """Cross-entropy and `latency_weight * 1000 * ln(milliseconds)`, on training data alone.
 
-    `costs` and `fixed_ms` as `single_path_latency` gives them; the weight is 0.02 unless told.
+    `relaxation` is that of the net's superkernels; `costs` and `fixed_ms` as in `cost_terms.log_latency`; the weight is 0.02 unless given.
     During the first `warmup` of all steps latency does not count and indicators are dropped with
-    probability 1 - `keep`. `penalty` stands in the place of the paper's latency and counts from the
-    first step on, as its weight adapts to what thresholds do, which learn from then on (ours).
+    probability 1 - `keep`. `constraints` stand in the place of the paper's latency and count from
+    the first step on, as their weights adapt to thresholds, which learn from then on (ours).
     `learning_rate` is that of batch 1024 (0.016 for 256), times 0.97 every 2.4 epochs;
     thresholds learn at the same unless `arch_learning_rate` is given. All but normalisation
     decays, thresholds too. Raises ValueError for settings that are impossible, for a net of other
     candidates, for costs of another space, and unless one of `costs` (with `fixed_ms`) and
-    `penalty` (without it and a weight) is given.
+    `constraints` (without it and a weight) is given.
     """
     if epochs < 1 or steps_per_epoch < 1:
         raise ValueError(
@@ -54,35 +61,31 @@ def single_path(
     weight = LATENCY_WEIGHT if latency_weight is None else latency_weight
     if not (0 < warmup < 1 and 0 <= weight < math.inf):
         raise ValueError(f"Need 0 < warmup < 1 and latency_weight >= 0, not {warmup} and {weight}.")
-    if (costs is None) == (penalty is None):
-        raise ValueError("Single-Path NAS learns from `costs` or from a `penalty`: give one.")
-    if (costs is None) != (fixed_ms is None) or (penalty and latency_weight is not None):
+    if (costs is None) != bool(constraints):
+        raise ValueError("Single-Path NAS learns from `costs` or from `constraints`: give one.")
+    if (costs is None) != (fixed_ms is None) or (constraints and latency_weight is not None):
         raise ValueError(
-            "`fixed_ms` belongs to `costs`, as `latency_weight` does: beside a `penalty` they have "
-            "no effect, without `fixed_ms` costs are not whole."
+            "`fixed_ms` belongs to `costs`, as `latency_weight` does: beside `constraints` they "
+            "have no effect, without `fixed_ms` costs are not whole."
         )
     warmup_steps = max(1, round(warmup * epochs * steps_per_epoch))
-    relaxed = superkernel_gates.relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
+    gates = relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
     objective = terms.cross_entropy(smoothing)
-    if penalty is not None:
-        # Beside the flat slopes of indicators, and an optimiser that does not know their scale,
-        # the weight of others would be lost: it begins as the paper's does.
-        objective = penalty(objective, relaxed, start=superkernel_latency.SCALE * LATENCY_WEIGHT)
-    else:
-        superkernel_latency.refuse_others(costs, net.space)
-        latency = superkernel_latency.logarithm(costs, fixed_ms)
+    if costs is not None:
+        cost_terms.check_costs(costs, net.space)
+        latency = cost_terms.log_latency(costs, fixed_ms)
         late = terms.weighted(latency, lambda step: weight * (step >= warmup_steps))
         objective = terms.total(loss=objective, latency=late)
+    # Beside the flat slopes of indicators, and an optimiser that does not know their scale, a
+    # weight of one would be lost: it begins as the paper's.
+    start = cost_terms.LOG_SCALE * LATENCY_WEIGHT
     arch_rate = learning_rate if arch_learning_rate is None else arch_learning_rate
     descend = lambda rate: descent(rate, steps_per_epoch, weight_decay)
     return search.single_level(
         net,
-        relaxed,
-        objective,
-        tx=optax.partition(
-            {"arch": descend(arch_rate), "weights": descend(learning_rate)},
-            {"arch": "arch", "weights": "weights"},
-        ),
+        gates,
+        constrained(objective, constraints, gates, start=start),
+        tx=search.joint_tx(descend(arch_rate), descend(learning_rate)),
     )
 
 
@@ -100,3 +103,48 @@ def decaying(tree):
     return jax.tree_util.tree_map_with_path(
         lambda path, _: "norm" not in jax.tree_util.keystr(path), tree
     )
+
+
+# Of the table in the place of a target; `table` is a file.
+OF_TABLE = {"table": "", "fixed_ms": 0.0, "latency_weight": LATENCY_WEIGHT}
+
+
+def _program(context: Context, settings: Settings) -> Program:
+    rest = {k: v for k, v in settings.items() if k not in ("epochs", *OF_TABLE)}
+    if context.constraints:
+        for name, default in OF_TABLE.items():
+            if settings[name] != default:
+                raise ValueError(f"The setting {name} has no effect beside a target: leave it.")
+    else:
+        rest |= _of_table(context, settings)
+    rest["relaxation"] = context.space.superkernel.relaxation
+    method = entry.bind(single_path, context, rest)
+    choices, epochs = context.space.choices, settings["epochs"]
+    return stages.one_stage(choices, epochs, method, {"superkernel": True})
+
+
+def _of_table(context: Context, settings: Settings) -> dict[str, Any]:
+    superkernel = context.space.superkernel
+    costs = superkernel.layer_costs(settings["table"])
+    if not settings["fixed_ms"]:
+        raise ValueError(
+            "A table has the searched layers alone: give the milliseconds of the rest of "
+            f"the network, fixed_ms={superkernel.fixed_ms} for the paper's."
+        )
+    return {"costs": costs} | {name: settings[name] for name in ("fixed_ms", "latency_weight")}
+
+
+def _probabilities(space: SearchSpace, state: SearchState) -> Gates:
+    return space.superkernel.probabilities(space.choices, state.arch, state.weights)
+
+
+METHOD = entry.Method(
+    "Single-Path NAS: one kernel a layer, cut by thresholds",
+    _program,
+    entry.defaults(single_path) | OF_TABLE,
+    # Thresholds answer slowly: at a tenth of it they stay where they are for 66 steps.
+    quick={"learning_rate": 0.016, "arch_learning_rate": 0.5},
+    needs={"superkernel"},
+    accepts=entry.accepted(single_path),
+    probabilities=_probabilities,
+)

@@ -1,10 +1,11 @@
-"""Training of a supernet's weights alone, whatever opens its candidates."""
+"""Training of a supernet's weights alone, by whatever gates: a part of other methods."""
 
 import optax
 
 from jaxnas.core import search
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Relaxation, Search, Supernet
+from jaxnas.methods.optimisers import WEIGHTS_ONLY, Optimisers, clipped_sgd
 
 
 def weights_only(
@@ -13,31 +14,13 @@ def weights_only(
     *,
     epochs: int,
     steps_per_epoch: int,
-    learning_rate: float = 0.025,
-    min_learning_rate: float = 0.001,
-    weight_decay: float = 3e-4,
-    clip_norm: float = 5.0,
+    optimisers: Optimisers = WEIGHTS_ONLY,
     nesterov: bool = False,
 ) -> Search:
     """DARTS's weight optimiser on the training half; the architecture stays as it began.
 
-    The validation batch is not looked at. Raises ValueError for an impossible learning rate or
-    length.
+    The validation batch is not used. Raises ValueError for an impossible learning rate or length.
     """
-    rate = search.cosine_by_epoch(
-        learning_rate, min_learning_rate, epochs=epochs, steps_per_epoch=steps_per_epoch
-    )
-    weight_tx = optax.chain(
-        optax.clip_by_global_norm(clip_norm),
-        optax.add_decayed_weights(weight_decay),
-        optax.sgd(rate, momentum=0.9, nesterov=nesterov),
-    )
-    return search.single_level(
-        net,
-        relaxation,
-        terms.cross_entropy(),
-        tx=optax.partition(
-            {"arch": optax.set_to_zero(), "weights": weight_tx},
-            {"arch": "arch", "weights": "weights"},
-        ),
-    )
+    weight_tx = clipped_sgd(optimisers, epochs, steps_per_epoch, nesterov=nesterov)
+    tx = search.joint_tx(optax.set_to_zero(), weight_tx)
+    return search.single_level(net, relaxation, terms.cross_entropy(), tx=tx)

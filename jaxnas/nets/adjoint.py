@@ -1,8 +1,9 @@
-"""Primitives whose adjoint is chosen, not derived: both directions of a linear map are given.
+"""Primitives with an adjoint of our choice: both directions of a linear map are given.
 
 Automatic differentiation turns the slices of a shifted sum into pads and scatters, which XLA runs
-ten times slower than the sum itself. A `custom_vjp` would mend that and forbid forward derivatives,
-which the exact hypergradient takes of a gradient. These maps may be differentiated in any order.
+ten times slower than the sum itself. A `custom_vjp` would avoid that and forbid forward
+derivatives, which the exact hypergradient takes of a gradient. These maps may be differentiated in
+any order.
 """
 
 import functools
@@ -19,28 +20,29 @@ Map = Callable[..., jax.Array]
 def linear(name: str, forward: Map, backward: Map) -> Map:
     """`forward(x, *constants, **static)`, linear in `x`, and `backward`, its adjoint.
 
-    `backward(g, *constants, **static, shape=...)` takes a value to the side of `x`, whose shape it
-    is told. The constants (arrays) and the static settings are not differentiated.
+    `backward(g, *constants, **static, shape=...)` maps a cotangent of the result to one of `x`,
+    which has that shape. The constants (arrays) and the static settings are not differentiated.
     """
-    there, back = _primitive(name, forward), _primitive(f"{name}_adjoint", backward)
+    forward_p, backward_p = _primitive(name, forward), _primitive(f"{name}_adjoint", backward)
 
-    def transpose_there(g, x, *constants, **static):
-        return back.bind(g, *constants, shape=x.aval.shape, **static), *(None for _ in constants)
+    def transpose_forward(g, x, *constants, **static):
+        cotangent = backward_p.bind(g, *constants, shape=x.aval.shape, **static)
+        return cotangent, *(None for _ in constants)
 
-    def transpose_back(g, x, *constants, shape, **static):
-        return there.bind(g, *constants, **static), *(None for _ in constants)
+    def transpose_backward(g, x, *constants, shape, **static):
+        return forward_p.bind(g, *constants, **static), *(None for _ in constants)
 
-    for primitive, transpose in ((there, transpose_there), (back, transpose_back)):
+    for primitive, transpose in ((forward_p, transpose_forward), (backward_p, transpose_backward)):
         ad.primitive_jvps[primitive] = functools.partial(_jvp_of_first, primitive)
         ad.primitive_transposes[primitive] = transpose
-    return there.bind
+    return forward_p.bind
 
 
 def bilinear(name: str, compute: Map, to_left: Map, to_right: Map) -> Map:
     """`compute(x, y, **static)`, linear in either argument, with both adjoints.
 
-    `to_left(g, y, shape, **static)` takes a value to the side of `x`, whose shape it is told;
-    `to_right(g, x, shape, **static)` to the side of `y`. Both may call bilinear maps again.
+    `to_left(g, y, shape, **static)` maps a cotangent of the result to one of `x`, which has that
+    shape, `to_right(g, x, shape, **static)` to one of `y`. Both may call bilinear maps again.
     """
     primitive = _primitive(name, compute)
     left = lambda g, x, y, **static: to_left(g, y, x.aval.shape, **static)
@@ -49,16 +51,16 @@ def bilinear(name: str, compute: Map, to_left: Map, to_right: Map) -> Map:
     return primitive.bind
 
 
-def alone(name: str, compute: Map) -> Map:
-    """`compute(*arrays, **static)` as a kernel of its own, without derivatives."""
+def standalone(name: str, compute: Map) -> Map:
+    """`compute(*arrays, **static)`, compiled as a kernel of its own; without derivatives."""
     return _primitive(name, compute).bind
 
 
-def piecewise(name: str, compute: Map, change: Map) -> Map:
-    """`compute(x, **static)`, whose derivative along `t` is `change(t, x, value, **static)`.
+def piecewise_linear(name: str, compute: Map, tangent: Map) -> Map:
+    """`compute(x, **static)`, whose derivative along `t` is `tangent(t, x, value, **static)`.
 
-    `change` is a linear map of this file: what it is told besides `t` counts as constant. A
-    `custom_jvp` would do, but JAX drops its rule from what one loop inside another recomputes.
+    `tangent` is a `linear` map: its arguments besides `t` count as constant. A `custom_jvp` would
+    do, but JAX drops its rule from what one loop inside another recomputes.
     """
     primitive = _primitive(name, compute)
 
@@ -66,7 +68,7 @@ def piecewise(name: str, compute: Map, change: Map) -> Map:
         value = primitive.bind(*primals, **static)
         if isinstance(tangents[0], ad.Zero):
             return value, ad.Zero.from_primal_value(value)
-        return value, change(tangents[0], *primals, value, **static)
+        return value, tangent(tangents[0], *primals, value, **static)
 
     ad.primitive_jvps[primitive] = jvp
     return primitive.bind
@@ -75,7 +77,7 @@ def piecewise(name: str, compute: Map, change: Map) -> Map:
 def _primitive(name: str, compute: Map) -> Primitive:
     primitive = Primitive(name)
 
-    # One jitted function for each setting, so that equal calls are traced once.
+    # One jitted function a setting, so that equal calls are traced once.
     @functools.cache
     def jitted(settings):
         return jax.jit(functools.partial(compute, **dict(settings)))
@@ -84,23 +86,23 @@ def _primitive(name: str, compute: Map) -> Primitive:
         return jitted(tuple(static.items()))(*arguments)
 
     def abstract(*arguments, **static):
-        shaped = jitted(tuple(static.items())).eval_shape(*arguments)
-        return arguments[0].update(shape=shaped.shape, dtype=shaped.dtype)
+        result = jitted(tuple(static.items())).eval_shape(*arguments)
+        return arguments[0].update(shape=result.shape, dtype=result.dtype)
 
     def batch(arguments, dimensions, **static):
         return jax.vmap(functools.partial(compute, **static), dimensions)(*arguments), 0
 
-    # XLA:CPU fuses whole chains of shifted sums into one slow loop, and runs on one thread what
-    # it fuses into the update of a loop's carry. Its inliner leaves a call alone that says so,
-    # and nothing is fused across a call.
-    def apart(*arguments, **static):
+    # XLA:CPU fuses whole chains of shifted sums into one slow loop, and runs on one thread what it
+    # fuses into the update of a loop's carry. Nothing is fused across a call that is not inlined.
+    def run_uninlined(*arguments, **static):
         return set_xla_metadata(run(*arguments, **static), inlineable="false")
 
     primitive.def_impl(run)
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = batch
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=False))
-    mlir.register_lowering(primitive, mlir.lower_fun(apart, multiple_results=False), platform="cpu")
+    uninlined = mlir.lower_fun(run_uninlined, multiple_results=False)
+    mlir.register_lowering(primitive, uninlined, platform="cpu")
     return primitive
 
 

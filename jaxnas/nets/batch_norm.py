@@ -1,4 +1,4 @@
-"""Batch normalisation, and who makes it: inside cells or around them, training or not."""
+"""Batch normalisation as torch does it, and makers of it for supernets."""
 
 import functools
 from collections.abc import Callable
@@ -12,9 +12,10 @@ Norm = Callable[..., nn.Module]  # norm(name=...) -> module
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation as torch does it: its running variance is the unbiased one.
+    """Batch normalisation whose running variance is the unbiased one, as torch's.
 
-    flax.linen.BatchNorm keeps the biased variance, which moves every inference logit.
+    flax.linen.BatchNorm keeps the biased variance, which moves every inference logit. In training
+    it normalises by the batch and moves the running statistics, else by the latter.
     """
 
     affine: bool
@@ -32,20 +33,19 @@ class BatchNorm(nn.Module):
             mean, var = _moments(x)
             if not self.is_initializing():
                 unbiased = var * (count / max(count - 1, 1))
-                follow = lambda old, new: self.decay * old + (1 - self.decay) * new
-                running_mean.value = follow(running_mean.value, mean)
-                running_var.value = follow(running_var.value, unbiased)
+                average = lambda old, new: self.decay * old + (1 - self.decay) * new
+                running_mean.value = average(running_mean.value, mean)
+                running_var.value = average(running_var.value, unbiased)
         else:
             mean, var = running_mean.value, running_var.value
         if not self.affine:
-            return _normalised(x, mean, var, epsilon=self.epsilon)
+            return _normalise(x, mean, var, epsilon=self.epsilon)
         scale = self.param("scale", nn.initializers.ones, shape, dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, dtype)
-        return _normalised(x, mean, var, scale, bias, epsilon=self.epsilon)
+        return _normalise(x, mean, var, scale, bias, epsilon=self.epsilon)
 
 
-# Jitted, so that equal normalisations, hundreds in a search network, are traced and differentiated
-# once.
+# Jitted: equal normalisations, hundreds in a search network, are traced and differentiated once.
 @jax.jit
 def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(mean, biased variance) of each channel."""
@@ -55,14 +55,14 @@ def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
-def _normalised(x, mean, var, scale=None, bias=None, *, epsilon: float) -> jax.Array:
+def _normalise(x, mean, var, scale=None, bias=None, *, epsilon: float) -> jax.Array:
     inverse = jax.lax.rsqrt(var + epsilon)
     y = (x - mean) * (inverse if scale is None else inverse * scale)
     return y if bias is None else y + bias
 
 
 class Norms(NamedTuple):
-    """Makers of normalisation layers, those inside cells and those around them."""
+    """Makers of normalisation layers: those inside cells, and those around them."""
 
     inside: Norm
     outside: Norm
@@ -70,6 +70,9 @@ class Norms(NamedTuple):
 
 @functools.cache
 def norms(affine_inside: bool, training: bool) -> Norms:
-    """The normalisation of a supernet. Cached: equal makers let equal cells be traced once."""
+    """The normalisation of a supernet, affine around the cells.
+
+    Cached: equal makers let equal cells be traced once.
+    """
     make = functools.partial(functools.partial, BatchNorm, training=training)
     return Norms(make(affine=affine_inside), make(affine=True))

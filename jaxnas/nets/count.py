@@ -1,6 +1,12 @@
-"""How large a network is: its parameters and multiply-accumulates, counted exactly."""
+"""Parameters and multiply-accumulates of a network, counted exactly and without computing it.
+
+JAX traces the body of a loop once, however often it runs. A module that runs others in a loop
+therefore says their multiply-accumulates by itself: by a method `macs`, decorated with `nn.nowrap`,
+that takes what its call takes.
+"""
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -9,8 +15,6 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
 from jaxnas.core.types import Network, Supernet
-from jaxnas.nets import mixed_edges
-from jaxnas.spaces.nasbench201 import supernet as nasbench201
 
 AUXILIARY = "auxiliary"  # the part of the weights that only training uses
 
@@ -22,7 +26,7 @@ class Size(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """One of a module; a depthwise one has three axes, and one of channels."""
+    """A kernel of a module; a depthwise one has three axes, the last of them its channels."""
 
     shape: tuple[int, ...]  # the channels that leave are last
     pixels: int  # at which one image is multiplied with it
@@ -37,11 +41,12 @@ def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
 
     In a supernet every candidate of every edge counts. A multiply-accumulate belongs to a
     kernel: whatever a module of the user's own multiplies with other parameters is not seen.
-    Raises ValueError for an image that the network refuses.
+    Raises ValueError for an image that the network refuses, and for a loop over stacked weights in
+    a module without `macs`.
     """
     # Weights are made module by module; afterwards equal cells may be one loop.
     arguments = jax.eval_shape(lambda: jax.random.key(0)), _images(image)
-    (weights, _), total = _run(net.init, *arguments, apart=AUXILIARY)
+    weights, total = _count(lambda *a: net.init(*a)[0], *arguments, apart=AUXILIARY)
     extra = _total(weights.get(AUXILIARY, {}))
     return Size(_total(weights) - extra, extra, total)
 
@@ -51,32 +56,38 @@ def macs(net: Supernet | Network, image: tuple[int, int, int]) -> int:
     return size(net, image).macs
 
 
+def module_macs(module: nn.Module, *arguments: Any) -> int:
+    """Multiply-accumulates of one call of a Linen module without a parent, for one image."""
+    init = lambda *a: module.init(*a).get("params", {})
+    return _count(init, jax.eval_shape(lambda: jax.random.key(0)), *arguments)[1]
+
+
 def parameters(net: Supernet | Network, image: tuple[int, int, int]) -> int:
     """Parameters alone, auxiliary head included: see `size`."""
     return _total(_variables(net, image)[0])
 
 
 def pixels(net: Network, image: tuple[int, int, int]) -> dict[tuple[str, ...], int]:
-    """How often one image multiplies each kernel: by its path in the weights of `net.infer`."""
-    found = {}
+    """The pixels at which one image is multiplied with each kernel, by its path in the weights."""
+    uses = {}
 
     def listen(call, arguments, keywords, context):
         y, module = call(*arguments, **keywords), context.module
         kernel = module.variables.get("params", {}).get("kernel")
         if hasattr(kernel, "size") and context.method_name == "__call__":
-            found[(*module.path, "kernel")] = y.size // (y.shape[0] * y.shape[-1])
+            uses[(*module.path, "kernel")] = y.size // (y.shape[0] * y.shape[-1])
         return y
 
     with nn.intercept_methods(listen):
         jax.eval_shape(lambda *a: net.infer(*a), *_variables(net, image), _images(image))
-    return found
+    return uses
 
 
 def kernels(module: nn.Module, image: tuple[int, int, int]) -> tuple[list[Kernel], int]:
-    """(each kernel of a Linen module alone, all its parameters), for an image that enters it."""
-    parts = lambda variables: (variables.get("params", {}), variables.get("stats", {}))
+    """(kernels, number of all parameters) of a Linen module, for an image that enters it."""
+    trees = lambda variables: (variables.get("params", {}), variables.get("stats", {}))
     net = Network(
-        lambda key, x: parts(module.init(key, x)),
+        lambda key, x: trees(module.init(key, x)),
         None,
         lambda weights, stats, x: module.apply({"params": weights, "stats": stats}, x),
     )
@@ -97,51 +108,49 @@ def _total(weights: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(weights))
 
 
-def _run(run, *arguments, apart: str = "") -> tuple[Any, int]:
-    """(shapes of what `run` returns, multiply-accumulates of the modules that it calls).
+def _count(make_weights: Callable[..., Any], *arguments: Any, apart: str = "") -> tuple[Any, int]:
+    """(shapes of the weights that are made, multiply-accumulates of the modules that make them).
 
     A kernel `[..., O]` is multiplied once at every pixel of the module's output. Modules below
     `apart` are not counted.
     """
-    total, deaf = 0, False
+    total, counted, kernels = 0, False, {}
 
     def listen(call, arguments, keywords, context):
-        nonlocal total, deaf
-        module, before = context.module, total
-        y = call(*arguments, **keywords)
-        if deaf or module.path[:1] == (apart,) or context.method_name != "__call__":
+        nonlocal total, counted
+        module = context.module
+        skipped = counted or module.path[:1] == (apart,) or context.method_name != "__call__"
+        if not skipped and hasattr(module, "macs"):
+            counted = True  # it counts the modules that it calls
+            y = call(*arguments, **keywords)
+            total += module.macs(*arguments, **keywords)
+            counted = False
             return y
-        deaf = True  # a part counted by itself calls modules that are not called again here
-        # What jit or a loop calls, it calls once, never, or as often as it likes: count what
-        # stands in there by itself.
-        if isinstance(module, mixed_edges.MixedEdges):
-            total = before + _macs_of_edges(module, *arguments)
-        elif isinstance(module, nasbench201.CellStage):
-            cell = nasbench201.NASBench201SearchCell(*module.settings).clone(parent=None)
-            total = before + module.cells * _macs_of_module(cell, *arguments)
-        else:
+        y = call(*arguments, **keywords)
+        if not skipped:
             kernel = module.variables.get("params", {}).get("kernel")
             if hasattr(kernel, "size"):
                 total += kernel.size * y.size // (y.shape[0] * y.shape[-1])
-        deaf = False
+                kernels[(*module.path, "kernel")] = kernel.shape
         return y
 
     # A function of its own: JAX keeps the shapes of functions it knows and would not run it.
     with nn.intercept_methods(listen):
-        shapes = jax.eval_shape(lambda *a: run(*a), *arguments)
-    return shapes, total
+        weights = jax.eval_shape(lambda *a: make_weights(*a), *arguments)
+    _check_kernels(kernels, weights)
+    return weights, total
 
 
-def _macs_of_edges(module: mixed_edges.MixedEdges, gates, nodes, read) -> int:
-    sources = nodes if read is None else read
-    seen = module.features // module.mixture.partial
-    image = jax.ShapeDtypeStruct((1, *sources.shape[2:-1], seen), sources.dtype)
-    make, total = dict(module.candidates), 0
-    for name, columns in module.plan.columns:
-        op = make[name](seen, module.stride, module.norm).clone(parent=None)
-        total += _macs_of_module(op, image) * sum(column >= 0 for column in columns)
-    return total
+def _check_kernels(kernels: Mapping[tuple[str, ...], tuple[int, ...]], weights: Any) -> None:
+    """Raises ValueError where a kernel was called that is not, as it was, among the weights.
 
-
-def _macs_of_module(module: nn.Module, *arguments) -> int:
-    return _run(module.init, jax.eval_shape(lambda: jax.random.key(0)), *arguments)[1]
+    A loop, or `vmap`, calls slices of them. One whose rounds share their weights is not noticed.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(weights)
+    shapes = {tuple(getattr(key, "key", key) for key in path): leaf.shape for path, leaf in leaves}
+    for path, shape in kernels.items():
+        if shapes.get(path) != shape:
+            raise ValueError(
+                f"The kernel of {'/'.join(path[:-1])!r} is called in a loop, which hides how "
+                "often: give the module that loops a method `macs`, as in nets/mixed_edges.py."
+            )

@@ -7,77 +7,100 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.types import Choice, Space, Weights
-from jaxnas.nets import mixed_edges
+from jaxnas.core.types import NONE, Choice, Space, Weights
 
-STAGE = "cells"  # of NAS-Bench-201's stages, whose weights have the cell as first axis
-LOOPS = ("edges", "edges_from_inputs")
+# Submodules of a cell, whose weights are stacks: all edges, or in a cell that reduces those
+# between nodes; and those that leave its inputs.
+EDGES, EDGES_FROM_INPUTS = "edges", "edges_from_inputs"
+# Submodule of NAS-Bench-201's stages: their weights have the cell as first axis.
+CELLS = "cells"
 
 
-class Loop(NamedTuple):
-    """One loop over edges of a cell: where its stacks are, and in what order."""
+class EdgeLoop(NamedTuple):
+    """The edges of a choice that one loop covers, in the order of the loop (static)."""
+
+    sources: tuple[int, ...]
+    targets: tuple[int, ...]
+    columns: tuple[tuple[str, tuple[int, ...]], ...]  # candidate -> its gate's column, -1: absent
+    edges: tuple[int, ...]  # row of the gates
+
+
+class EdgeStack(NamedTuple):
+    """The stacked weights of one loop in those of a supernet."""
 
     path: tuple[str, ...]
-    kind: str  # the choice
-    plan: mixed_edges.EdgeLoop
+    choice: str
+    loop: EdgeLoop
     axis: int  # of the rows
 
 
-def loops(space: Space, *trees: Mapping[str, Any]) -> list[Loop]:
-    """The loops of a supernet of `darts` or `nasbench201`, found in its weights or statistics."""
-    cells = dict.fromkeys(path for tree in trees for path in _cells(tree, ()))
-    found = []
-    for cell in cells:
-        axis = 1 if cell[-1] == STAGE else 0
-        parts = {name for tree in trees for name in _at(tree, cell)}
-        reduces = "edges_from_inputs" in parts
-        kind = "cell" if axis else "reduce" if reduces else "normal"
-        made = plans(space[kind], reduces)
-        found += [Loop((*cell, name), kind, plan, axis) for name, plan in made.items()]
-    return found
+def edge_loop(choice: Choice, edges: tuple[int, ...]) -> EdgeLoop:
+    """The loop over `edges` (rows of the choice), by source."""
+    order = tuple(sorted(edges, key=lambda e: choice.edges[e]))
+    names = dict.fromkeys(n for e in order for n in choice.candidates[e] if n != NONE)
+    column = lambda e, n: choice.candidates[e].index(n) if n in choice.candidates[e] else -1
+    return EdgeLoop(
+        tuple(choice.edges[e][0] for e in order),
+        tuple(choice.edges[e][1] for e in order),
+        tuple((n, tuple(column(e, n) for e in order)) for n in names),
+        order,
+    )
 
 
-def plans(choice: Choice, reduces: bool) -> dict[str, mixed_edges.EdgeLoop]:
-    """The loops of a search cell by the names of their stacks: see `supernet.Inside`."""
-    every = tuple(range(len(choice.edges)))
+def loops_of_cell(choice: Choice, reduces: bool) -> dict[str, EdgeLoop]:
+    """The loops of a search cell by the names of its submodules."""
+    edges = tuple(range(len(choice.edges)))
     if not reduces:
-        return {"edges": mixed_edges.edge_loop(choice, every)}
+        return {EDGES: edge_loop(choice, edges)}
     # The nodes before the first that an edge enters are the inputs of the cell.
     inputs = min(target for _, target in choice.edges)
-    outer = tuple(e for e in every if choice.edges[e][0] < inputs)
-    inner = tuple(e for e in every if choice.edges[e][0] >= inputs)
-    rows = {"edges_from_inputs": outer, "edges": inner}
-    return {name: mixed_edges.edge_loop(choice, edges) for name, edges in rows.items() if edges}
+    from_inputs = tuple(e for e in edges if choice.edges[e][0] < inputs)
+    between = tuple(e for e in edges if choice.edges[e][0] >= inputs)
+    rows = {EDGES_FROM_INPUTS: from_inputs, EDGES: between}
+    return {name: edge_loop(choice, edges) for name, edges in rows.items() if edges}
 
 
-def row_of_edge(plan: mixed_edges.EdgeLoop, op: str, edge: int, has_weights: bool) -> int | None:
+def find(space: Space, *trees: Mapping[str, Any]) -> list[EdgeStack]:
+    """The stacks of a supernet of `darts` or `nasbench201`, from its weights or statistics."""
+    cells = dict.fromkeys(path for tree in trees for path in _cell_paths(tree, ()))
+    stacks = []
+    for cell in cells:
+        axis = 1 if cell[-1] == CELLS else 0
+        reduces = any(EDGES_FROM_INPUTS in subtree(tree, cell) for tree in trees)
+        kind = "cell" if axis else "reduce" if reduces else "normal"
+        loops = loops_of_cell(space[kind], reduces)
+        stacks += [EdgeStack((*cell, name), kind, loop, axis) for name, loop in loops.items()]
+    return stacks
+
+
+def row_of_edge(loop: EdgeLoop, op: str, edge: int, has_weights: bool) -> int | None:
     """The row of an edge in the stack of `op`; None where the edge has no such candidate.
 
     A stack has a row for each edge that has the candidate; without weights, for each source.
     """
-    at = plan.edges.index(edge)
-    columns = dict(plan.columns)[op]
-    if columns[at] < 0:
+    position = loop.edges.index(edge)
+    columns = dict(loop.columns)[op]
+    if columns[position] < 0:
         return None
     if has_weights:
-        return sum(column >= 0 for column in columns[:at])
-    return list(dict.fromkeys(plan.sources)).index(plan.sources[at])
+        return sum(column >= 0 for column in columns[:position])
+    return list(dict.fromkeys(loop.sources)).index(loop.sources[position])
 
 
 def edge_mask(space: Space, weights: Weights, name: str, edge: int) -> Weights:
     """1 at the weights of the candidates of one edge of the choice `name`, else 0.
 
-    In all cells of that kind; a tree that broadcasts to the weights.
+    In all cells of that choice; a tree that broadcasts to the weights.
     """
-    marks = jax.tree.map(lambda leaf: jnp.zeros((1,) * leaf.ndim, leaf.dtype), weights)
-    for loop in loops(space, weights):
-        if loop.kind != name or edge not in loop.plan.edges:
+    masks = jax.tree.map(lambda leaf: jnp.zeros((1,) * leaf.ndim, leaf.dtype), weights)
+    for stack in find(space, weights):
+        if stack.choice != name or edge not in stack.loop.edges:
             continue
-        for op, stack in _at(weights, loop.path).items():
-            at = row_of_edge(loop.plan, op, edge, has_weights=True)
-            mark = lambda leaf, at=at, axis=loop.axis: _mark(leaf, at, axis)
-            marks = replace_leaf(marks, (*loop.path, op), jax.tree.map(mark, stack))
-    return marks
+        for op, leaves in subtree(weights, stack.path).items():
+            row = row_of_edge(stack.loop, op, edge, has_weights=True)
+            mask = lambda leaf, row=row, axis=stack.axis: _row_mask(leaf, row, axis)
+            masks = replace_leaf(masks, (*stack.path, op), jax.tree.map(mask, leaves))
+    return masks
 
 
 def replace_leaf(tree: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -86,25 +109,26 @@ def replace_leaf(tree: Mapping[str, Any], path: tuple[str, ...], value: Any) -> 
     return {**tree, first: replace_leaf(tree[first], tuple(rest), value) if rest else value}
 
 
-def _mark(leaf: jax.Array, at: int | None, axis: int) -> jax.Array:
-    marks = np.zeros([n if i == axis else 1 for i, n in enumerate(leaf.shape)])
-    if at is not None:
-        marks[(slice(None),) * axis + (at,)] = 1
-    return jnp.asarray(marks, leaf.dtype)
-
-
-def _cells(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Paths of everything that has loops."""
-    if not isinstance(tree, Mapping):
-        return
-    if any(name in tree for name in LOOPS):
-        yield path
-        return
-    for name, part in tree.items():
-        yield from _cells(part, (*path, name))
-
-
-def _at(tree: Any, path: tuple[str, ...]) -> Mapping[str, Any]:
+def subtree(tree: Any, path: tuple[str, ...]) -> Mapping[str, Any]:
+    """What lies at `path`; an empty mapping where nothing does."""
     for name in path:
         tree = tree.get(name, {})
     return tree
+
+
+def _row_mask(leaf: jax.Array, row: int | None, axis: int) -> jax.Array:
+    mask = np.zeros([n if i == axis else 1 for i, n in enumerate(leaf.shape)])
+    if row is not None:
+        mask[(slice(None),) * axis + (row,)] = 1
+    return jnp.asarray(mask, leaf.dtype)
+
+
+def _cell_paths(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Paths of all modules with loops over edges."""
+    if not isinstance(tree, Mapping):
+        return
+    if EDGES in tree or EDGES_FROM_INPUTS in tree:
+        yield path
+        return
+    for name, part in tree.items():
+        yield from _cell_paths(part, (*path, name))

@@ -17,7 +17,7 @@ from jax import lax
 
 from jaxnas.nets import adjoint
 
-# Into how many groups the images of a batch fall where a kernel's gradient is summed.
+# Groups of images of a batch over which a kernel's gradient is summed first.
 GROUPS = 8
 # Of convolutions: that of torch, the same on both sides, or TensorFlow's 'same', which at stride 2
 # has its windows one pixel later on even sides.
@@ -86,7 +86,7 @@ def _full(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def _shifted_sum(x, kernel, *, stride, dilation):
-    # Padded first, in a kernel of its own: the taps then read without looking at borders.
+    # Padded first, in a kernel of its own: the taps then read without a test for borders.
     return _sum_of_taps(_pad(x, len(kernel), dilation), kernel, stride=stride, dilation=dilation)
 
 
@@ -135,8 +135,8 @@ def _correlate_to_output(kernel, x, shape, *, size, stride, dilation):
     return _depthwise(x, kernel, stride=stride, dilation=dilation)
 
 
-_products = adjoint.alone("window_products", _window_products)
-_sum_of_taps = adjoint.alone("weighted_taps", _weighted_taps)
+_products = adjoint.standalone("window_products", _window_products)
+_sum_of_taps = adjoint.standalone("weighted_taps", _weighted_taps)
 _depthwise = adjoint.bilinear("depthwise", _shifted_sum, _depthwise_to_image, _depthwise_to_kernel)
 _kernel_gradient = adjoint.bilinear(
     "depthwise_kernel_gradient", _correlate, _correlate_to_image, _correlate_to_output
@@ -156,23 +156,23 @@ _pointwise = adjoint.bilinear(
 )
 
 
-# An image and its maxima are compared bit by bit, so each kernel is given the image itself: were
-# the padding outside, XLA might compute the image twice, and round it in two ways.
-def _top(x, *, stride):
+# An image and its maxima are compared bit by bit, so each kernel takes the image itself: were the
+# padding outside, XLA might compute the image twice, and round it in two ways.
+def _maxima(x, *, stride):
     taps = _taps(_around(x, -jnp.inf), 3, stride, 1)
     return functools.reduce(jnp.maximum, (tap for _, tap in taps))
 
 
-def _of_tops(t, x, top, *, stride):
-    """What reaches each maximum of a change `t` of the image: the mean over those that tie."""
-    changes = _taps(_around(t), 3, stride, 1)
-    pairs = zip(_taps(_around(x, -jnp.inf), 3, stride, 1), changes, strict=True)
-    tied = [(tap == top, change) for (_, tap), (_, change) in pairs]
-    total = sum(jnp.where(hit, change, 0) for hit, change in tied)
-    return total / sum(hit.astype(t.dtype) for hit, _ in tied)
+def _tangent_of_maxima(t, x, top, *, stride):
+    """The tangent at each maximum for one `t` of the image: the mean over those that tie."""
+    tangents = _taps(_around(t), 3, stride, 1)
+    pairs = zip(_taps(_around(x, -jnp.inf), 3, stride, 1), tangents, strict=True)
+    tied = [(tap == top, tangent) for (_, tap), (_, tangent) in pairs]
+    total = sum(jnp.where(ties, tangent, 0) for ties, tangent in tied)
+    return total / sum(ties.astype(t.dtype) for ties, _ in tied)
 
 
-def _to_tops(g, x, top, *, stride, shape):
+def _cotangent_of_image(g, x, top, *, stride, shape):
     taps = _taps(_around(x, -jnp.inf), 3, stride, 1)
     shares = g / sum((tap == top).astype(g.dtype) for _, tap in taps)
     shares = _around(_spread(shares, stride, *shape[1:3]))
@@ -183,12 +183,12 @@ def _to_tops(g, x, top, *, stride, shape):
 
 _route = adjoint.linear(
     "route_to_maximum",
-    adjoint.alone("change_of_tops", _of_tops),
-    adjoint.alone("share_of_tops", _to_tops),
+    adjoint.standalone("change_of_tops", _tangent_of_maxima),
+    adjoint.standalone("share_of_tops", _cotangent_of_image),
 )
-_max_pool = adjoint.piecewise("max_pool", _top, _route)
+_max_pool = adjoint.piecewise_linear("max_pool", _maxima, _route)
 
-_sum_around = adjoint.alone(
+_sum_around = adjoint.standalone(
     "sum_around", lambda x, *, stride: sum(t for _, t in _taps(x, 3, stride, 1))
 )
 

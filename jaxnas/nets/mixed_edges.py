@@ -1,9 +1,9 @@
-"""A cell whose candidates are all alive, lowered as one loop over its edges.
+"""A cell with all its candidates, lowered as one loop over its edges.
 
-All edges of one stride share one body, so that XLA compiles each candidate once however many
-edges there are: their weights are stacked, `[edges, ...]`, and the loop carries the values of the
-nodes. Edges come ordered by source; candidates without weights give every edge of a source
-the same value and are computed at its first edge only.
+All edges of one stride share one loop body, so that XLA compiles each candidate once however many
+edges there are: weights are stacked, `[edges, ...]`, and the loop carries the values of the nodes.
+Edges come ordered by source; candidates without weights give every edge of a source the same value
+and are computed at its first edge only.
 """
 
 import functools
@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.types import NONE, Choice
+from jaxnas.core.types import NONE
+from jaxnas.nets import count, edge_stacks
 from jaxnas.nets.ops import Identity, Norm, OpFactory, Ops
 
 Execute = Literal["all", "selected", "surrogate"]
@@ -36,7 +37,7 @@ class Mixture(NamedTuple):
 
 
 def check_mixture(mixture: Mixture, features: int) -> None:
-    """Raises ValueError for a mixture that cannot be, of cells that begin with `features`."""
+    """Raises ValueError for a mixture that is impossible in cells that begin with `features`."""
     if mixture.execute not in ("all", "selected", "surrogate"):
         raise ValueError(
             f"Candidates are executed 'all', 'selected' or 'surrogate', not {mixture.execute!r}."
@@ -48,46 +49,32 @@ def check_mixture(mixture: Mixture, features: int) -> None:
         )
 
 
-class EdgeLoop(NamedTuple):
-    """Which edges of a choice one loop covers, in the order it takes them (static)."""
+class LoopBody(NamedTuple):
+    """What one step of a loop computes (static).
 
-    sources: tuple[int, ...]
-    targets: tuple[int, ...]
-    columns: tuple[tuple[str, tuple[int, ...]], ...]  # candidate -> its gate's column, -1: absent
-    edges: tuple[int, ...]  # row of the gates
+    `per_edge` are the modules with weights, and the identity; `per_source` those without, whose
+    values the edges of a source share.
+    """
 
-
-class Candidates(NamedTuple):
-    """The modules of a loop (static), those with weights and those without."""
-
-    own: tuple[tuple[str, nn.Module], ...]
-    shared: tuple[tuple[str, nn.Module], ...]
-
-
-def edge_loop(choice: Choice, edges: tuple[int, ...]) -> EdgeLoop:
-    """The loop over `edges` (rows of the choice), by source."""
-    order = tuple(sorted(edges, key=lambda e: choice.edges[e]))
-    names = dict.fromkeys(n for e in order for n in choice.candidates[e] if n != NONE)
-    column = lambda e, n: choice.candidates[e].index(n) if n in choice.candidates[e] else -1
-    return EdgeLoop(
-        tuple(choice.edges[e][0] for e in order),
-        tuple(choice.edges[e][1] for e in order),
-        tuple((n, tuple(column(e, n) for e in order)) for n in names),
-        order,
-    )
+    per_edge: tuple[tuple[str, nn.Module], ...]
+    per_source: tuple[tuple[str, nn.Module], ...]
+    loop: edge_stacks.EdgeLoop
+    mixture: Mixture
+    stride: int
 
 
 class MixedEdges(nn.Module):
     """Adds to the nodes what the edges of one loop bring: `sum_o gate_o op_o(source)`.
 
-    `read` holds the sources, `[nodes, B, H, W, C]`, or is None where the loop reads the nodes
-    that it writes. DARTS, eq. 2, https://arxiv.org/abs/1806.09055. With partial channels an edge
-    brings `shuffle([sum_o gate_o op_o(x_1), sum_o gate_o x_2])`, which is PC-DARTS's edge with
-    `gate_o` for the product of its edge's and its candidate's weight (eqs. 2 and 4,
+    The call takes (f32[edges, candidates] gates, nodes, sources), the latter two
+    `[nodes, B, H, W, C]`; sources are None where the loop reads the nodes that it writes.
+    DARTS, eq. 2, https://arxiv.org/abs/1806.09055. With partial channels an edge brings
+    `shuffle([sum_o gate_o op_o(x_1), sum_o gate_o x_2])`, which is PC-DARTS's edge with `gate_o`
+    for the product of its edge's and its candidate's weight (eqs. 2 and 4,
     https://arxiv.org/abs/1907.05737).
     """
 
-    plan: EdgeLoop
+    loop: edge_stacks.EdgeLoop
     candidates: tuple[tuple[str, OpFactory], ...]
     features: int
     stride: int
@@ -95,172 +82,182 @@ class MixedEdges(nn.Module):
     mixture: Mixture
 
     @nn.compact
-    def __call__(self, gates: jax.Array, nodes: jax.Array, read: jax.Array | None) -> jax.Array:
-        # Modules without a parent: their weights are stacked, and they serve as static settings.
-        make = dict(self.candidates)
-        seen = self.features // self.mixture.partial
-        ops = [
-            (name, make[name](seen, self.stride, self.norm).clone(parent=None))
-            for name, _ in self.plan.columns
-        ]
+    def __call__(self, gates: jax.Array, nodes: jax.Array, sources: jax.Array | None) -> jax.Array:
+        ops = self._ops()
         if self.is_initializing():
-            self._create(ops, nodes if read is None else read, seen)
+            self._create(ops, nodes if sources is None else sources)
             return nodes
         weights, stats = (self.variables.get(kind, {}) for kind in ("params", "stats"))
         # The identity costs nothing, so that sharing it would only keep copies.
-        own = [name for name, op in ops if name in weights or isinstance(op, Identity)]
-        candidates = Candidates(
-            tuple((name, op) for name, op in ops if name in own),
-            tuple((name, op) for name, op in ops if name not in own),
+        is_per_edge = lambda name, op: name in weights or isinstance(op, Identity)
+        body = LoopBody(
+            tuple((name, op) for name, op in ops if is_per_edge(name, op)),
+            tuple((name, op) for name, op in ops if not is_per_edge(name, op)),
+            self.loop,
+            self.mixture,
+            self.stride,
         )
-        sweep = _sweep if self.mixture.execute == "all" else _sweep_selected
-        settings = (candidates, self.plan, self.mixture, self.stride)
-        nodes, moved = sweep(*settings, weights, stats, gates, nodes, read)
+        mix = _mix_all if self.mixture.execute == "all" else _mix_selected
+        nodes, new_stats = mix(body, weights, stats, gates, nodes, sources)
         if self.is_mutable_collection("stats"):
-            for name, value in moved.items():
+            for name, value in new_stats.items():
                 self.put_variable("stats", name, value)
         return nodes
 
-    def _create(self, ops: list[tuple[str, nn.Module]], sources: jax.Array, seen: int) -> None:
-        sample = jnp.zeros((1, *sources.shape[2:-1], seen), sources.dtype)
-        columns = dict(self.plan.columns)
+    @nn.nowrap
+    def macs(self, gates: jax.Array, nodes: jax.Array, sources: jax.Array | None) -> int:
+        """Multiply-accumulates for one image: of each candidate, on all edges that have it."""
+        image = self._image(nodes if sources is None else sources)
+        edges = {name: sum(c >= 0 for c in columns) for name, columns in self.loop.columns}
+        return sum(edges[name] * count.module_macs(op, image) for name, op in self._ops())
+
+    @nn.nowrap
+    def _ops(self) -> list[tuple[str, nn.Module]]:
+        """Modules without a parent: their weights are stacked, and they are static settings."""
+        make, features = dict(self.candidates), self.features // self.mixture.partial
+        return [
+            (name, make[name](features, self.stride, self.norm).clone(parent=None))
+            for name, _ in self.loop.columns
+        ]
+
+    @nn.nowrap
+    def _image(self, sources: jax.Array) -> jax.ShapeDtypeStruct:
+        """One image as the candidates see it."""
+        features = self.features // self.mixture.partial
+        return jax.ShapeDtypeStruct((1, *sources.shape[2:-1], features), sources.dtype)
+
+    def _create(self, ops: list[tuple[str, nn.Module]], sources: jax.Array) -> None:
+        image = self._image(sources)
+        sample = jnp.zeros(image.shape, image.dtype)
+        columns = dict(self.loop.columns)
         for name, op in ops:
-            count = sum(c >= 0 for c in columns[name])
+            rows = sum(c >= 0 for c in columns[name])
             if "params" not in jax.eval_shape(op.init, jax.random.key(0), sample):
-                count = len(set(self.plan.sources))
-            keys = jax.random.split(self.make_rng("params"), count)
+                rows = len(set(self.loop.sources))
+            keys = jax.random.split(self.make_rng("params"), rows)
             for kind, tree in jax.vmap(op.init, (0, None))(keys, sample).items():
                 self.put_variable(kind, name, tree)
 
 
-def _rows(plan: EdgeLoop, own, shared, weights, stats):
-    """What each step of the loop takes: its nodes, its gates' columns, its weights and statistics.
+class LoopInputs(NamedTuple):
+    """What a loop scans over, and numpy arrays that say which row belongs to which edge."""
 
-    Stacks are in the order of the loop, one row for each edge that has the candidate; of
+    scanned: dict  # leaves `[edges, ...]`
+    columns: dict[str, np.ndarray]  # i[edges] a candidate: its gate's column, -1: absent
+    present: dict[str, np.ndarray]  # bool[edges] a candidate
+    is_first: np.ndarray  # bool[edges]: the first one of its source
+
+
+def _loop_inputs(body: LoopBody, weights, stats) -> LoopInputs:
+    """Stacks are in the order of the loop, one row for each edge that has the candidate; of
     candidates without weights one row for each source.
     """
-    columns = {name: np.array(row) for name, row in plan.columns}
+    loop = body.loop
+    columns = {name: np.array(row) for name, row in loop.columns}
     present = {name: row >= 0 for name, row in columns.items()}
     rows = {name: np.maximum(np.cumsum(p) - 1, 0) for name, p in present.items()}
-    first = np.array([s not in plan.sources[:i] for i, s in enumerate(plan.sources)])
-    source_row = np.cumsum(first) - 1
+    is_first = np.array([s not in loop.sources[:i] for i, s in enumerate(loop.sources)])
+    source_row = np.cumsum(is_first) - 1
     unless_all = lambda tree, row: tree if len(set(row)) == len(row) else _take(tree, row)
-    per_edge = {
-        "source": np.array(plan.sources),
-        "target": np.array(plan.targets),
-        "first": first,
-        "weights": {n: unless_all(weights.get(n, {}), rows[n]) for n, _ in own},
-        "own": {n: unless_all(stats[n], rows[n]) for n, _ in own if n in stats},
-        "shared": {n: _take(stats[n], source_row) for n, _ in shared if n in stats},
+    scanned = {
+        "source": np.array(loop.sources),
+        "target": np.array(loop.targets),
+        "first": is_first,
+        "weights": {n: unless_all(weights.get(n, {}), rows[n]) for n, _ in body.per_edge},
+        "own_stats": {n: unless_all(stats[n], rows[n]) for n, _ in body.per_edge if n in stats},
+        "shared_stats": {n: _take(stats[n], source_row) for n, _ in body.per_source if n in stats},
     }
-    return per_edge, columns, present, first
+    return LoopInputs(scanned, columns, present, is_first)
 
 
 def _take(tree, row):
     return jax.tree.map(lambda leaf: leaf[row], tree)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _sweep(
-    candidates: Candidates,
-    plan: EdgeLoop,
-    mixture: Mixture,
-    stride: int,
-    weights,
-    stats,
-    gates,
-    nodes,
-    read,
-):
+@functools.partial(jax.jit, static_argnums=0)
+def _mix_all(body: LoopBody, weights, stats, gates, nodes, sources):
     """(nodes, statistics) after the loop. Jitted so that equal cells are traced once."""
-    per_edge, columns, present, first = _rows(plan, *candidates, weights, stats)
-    edges = np.array(plan.edges)
-    per_edge |= {
+    scanned, columns, present, is_first = _loop_inputs(body, weights, stats)
+    edges = np.array(body.loop.edges)
+    scanned |= {
         "gates": {n: gates[edges, c] * present[n] for n, c in columns.items()},
         "present": {n: p for n, p in present.items() if not p.all()},
         "total": gates[edges].sum(-1),
     }
-    split = functools.partial(_split, partial=mixture.partial)
-    checkpoint = functools.partial(jax.checkpoint, prevent_cse=False)
-    checkpoint = checkpoint if mixture.remat else lambda f: f
+    split = functools.partial(_split, partial=body.mixture.partial)
+    checkpoint = _checkpoint(body.mixture)
 
     @checkpoint
     def of_source(stats, x):
-        return _apply_all(candidates.shared, {}, stats, split(x)[0])
+        return _apply_all(body.per_source, {}, stats, split(x)[0])
 
     @checkpoint
     def of_edge(weights, stats, gates, present, x):
-        total, moved = 0.0, {}
-        for name, op in candidates.own:
+        total, new_stats = 0.0, {}
+        for name, op in body.per_edge:
             run = functools.partial(_apply, op)
             arguments = (weights[name], stats.get(name, {}), x)
             if name in present:
-                idle = functools.partial(_zeros_like_result, run)
-                value, after = jax.lax.cond(present[name], run, idle, *arguments)
+                absent = functools.partial(_zeros_like_result, run)
+                value, new = jax.lax.cond(present[name], run, absent, *arguments)
             else:
-                value, after = run(*arguments)
+                value, new = run(*arguments)
             total += gates[name] * value
-            moved |= {name: after} if after else {}
-        return total, moved
+            new_stats |= {name: new} if new else {}
+        return total, new_stats
 
     def step(carry, edge):
         nodes, shared = carry
-        x = (nodes if read is None else read)[edge["source"]]
-        if candidates.shared:
-            shared = jax.lax.cond(edge["first"], of_source, lambda *_: shared, edge["shared"], x)
+        x = (nodes if sources is None else sources)[edge["source"]]
+        if body.per_source:
+            old = lambda *_: shared
+            shared = jax.lax.cond(edge["first"], of_source, old, edge["shared_stats"], x)
         x, passed = split(x)
-        y, moved = of_edge(edge["weights"], edge["own"], edge["gates"], edge["present"], x)
-        for name, _ in candidates.shared:
+        y, new = of_edge(edge["weights"], edge["own_stats"], edge["gates"], edge["present"], x)
+        for name, _ in body.per_source:
             y += edge["gates"][name] * shared[0][name]
-        y = _join(y, edge["total"], passed, stride)
-        return (nodes.at[edge["target"]].add(y), shared), (moved, shared[1])
+        y = _join(y, edge["total"], passed, body.stride)
+        return (nodes.at[edge["target"]].add(y), shared), (new, shared[1])
 
-    sample = (nodes if read is None else read)[0]
-    blank = _zeros_like_result(of_source, _take(per_edge["shared"], 0), sample)
-    (nodes, _), (own, shared) = jax.lax.scan(step, (nodes, blank), per_edge)
-    moved = {name: _take(tree, present[name].nonzero()[0]) for name, tree in own.items()}
-    return nodes, moved | {name: _take(tree, first.nonzero()[0]) for name, tree in shared.items()}
+    sample = (nodes if sources is None else sources)[0]
+    blank = _zeros_like_result(of_source, _take(scanned["shared_stats"], 0), sample)
+    (nodes, _), (per_edge, per_source) = jax.lax.scan(step, (nodes, blank), scanned)
+    new_stats = {n: _take(tree, present[n].nonzero()[0]) for n, tree in per_edge.items()}
+    return nodes, new_stats | {
+        n: _take(tree, is_first.nonzero()[0]) for n, tree in per_source.items()
+    }
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _sweep_selected(
-    candidates: Candidates,
-    plan: EdgeLoop,
-    mixture: Mixture,
-    stride: int,
-    weights,
-    stats,
-    gates,
-    nodes,
-    read,
-):
-    """`_sweep` where of each edge's candidates only the one with the largest gate is computed."""
-    per_edge, columns, present, first = _rows(plan, *candidates, weights, stats)
-    edges = np.array(plan.edges)
+@functools.partial(jax.jit, static_argnums=0)
+def _mix_selected(body: LoopBody, weights, stats, gates, nodes, sources):
+    """`_mix_all` where of each edge's candidates only the one with the largest gate is computed."""
+    scanned, columns, present, is_first = _loop_inputs(body, weights, stats)
+    edges = np.array(body.loop.edges)
+    ops = (*body.per_edge, *body.per_source)
     # The branch of each column: 0 is `none`.
     branch = np.zeros(gates[edges].shape, np.int32)
-    for number, (name, _) in enumerate((*candidates.own, *candidates.shared), 1):
+    for number, (name, _) in enumerate(ops, 1):
         branch[present[name], columns[name][present[name]]] = number
-    per_edge |= {"gates": gates[edges], "branch": branch}
-    checkpoint = functools.partial(jax.checkpoint, prevent_cse=False)
-    checkpoint = checkpoint if mixture.remat else lambda f: f
+    scanned |= {"gates": gates[edges], "branch": branch}
+    checkpoint = _checkpoint(body.mixture)
 
     def of(name, op):
         @checkpoint
         def run(weights, stats, x):
-            value, after = _apply(op, weights.get(name, {}), stats.get(name, {}), x)
-            return value, stats | ({name: after} if after else {})
+            value, new = _apply(op, weights.get(name, {}), stats.get(name, {}), x)
+            return value, stats | ({name: new} if new else {})
 
         return run
 
-    runs = [of(name, op) for name, op in (*candidates.own, *candidates.shared)]
+    runs = [of(name, op) for name, op in ops]
 
     def step(carry, edge):
         nodes, shared = carry
-        x = (nodes if read is None else read)[edge["source"]]
-        x, passed = _split(x, mixture.partial)
-        shared = jax.tree.map(lambda a, b: jnp.where(edge["first"], a, b), edge["shared"], shared)
-        before = edge["own"] | edge["shared"]
+        x = (nodes if sources is None else sources)[edge["source"]]
+        x, passed = _split(x, body.mixture.partial)
+        keep_or_new = lambda a, b: jnp.where(edge["first"], a, b)
+        shared = jax.tree.map(keep_or_new, edge["shared_stats"], shared)
+        before = edge["own_stats"] | edge["shared_stats"]
         shape = jax.eval_shape(runs[0], edge["weights"], before, x)[0]
         none = lambda weights, stats, x: (jnp.zeros(shape.shape, shape.dtype), stats)
         chosen = jnp.argmax(edge["gates"])
@@ -269,29 +266,39 @@ def _sweep_selected(
         value, after = jax.lax.switch(number, [none, *runs], *arguments)
         gate = edge["gates"][chosen]
         y = gate * value
-        if mixture.execute == "surrogate":
+        if body.mixture.execute == "surrogate":
             y += edge["gates"].sum() - gate
-        y = _join(y, edge["gates"].sum(), passed, stride)
+        y = _join(y, edge["gates"].sum(), passed, body.stride)
         # A candidate without weights brings every edge of its source the same statistics.
-        for index, (name, _) in enumerate(candidates.shared, 1 + len(candidates.own)):
+        for index, (name, _) in enumerate(body.per_source, 1 + len(body.per_edge)):
             if name in shared:
                 keep = lambda new, old, index=index: jnp.where(number == index, new, old)
                 shared = shared | {name: jax.tree.map(keep, after[name], shared[name])}
-        moved = {name: after[name] for name in edge["own"]}
-        return (nodes.at[edge["target"]].add(y), shared), (moved, shared)
+        new_stats = {name: after[name] for name in edge["own_stats"]}
+        return (nodes.at[edge["target"]].add(y), shared), (new_stats, shared)
 
-    (nodes, _), (own, shared) = jax.lax.scan(step, (nodes, _take(per_edge["shared"], 0)), per_edge)
-    last = np.append(first[1:], True)
-    moved = {name: _take(tree, present[name].nonzero()[0]) for name, tree in own.items()}
-    return nodes, moved | {name: _take(tree, last.nonzero()[0]) for name, tree in shared.items()}
+    blank = _take(scanned["shared_stats"], 0)
+    (nodes, _), (per_edge, per_source) = jax.lax.scan(step, (nodes, blank), scanned)
+    is_last = np.append(is_first[1:], True)
+    new_stats = {n: _take(tree, present[n].nonzero()[0]) for n, tree in per_edge.items()}
+    return nodes, new_stats | {
+        n: _take(tree, is_last.nonzero()[0]) for n, tree in per_source.items()
+    }
+
+
+def _checkpoint(mixture: Mixture):
+    """Recomputes what it decorates in the backward pass, if the mixture says so."""
+    if not mixture.remat:
+        return lambda function: function
+    return functools.partial(jax.checkpoint, prevent_cse=False)
 
 
 def _split(x: jax.Array, partial: int) -> tuple[jax.Array, jax.Array | None]:
     """The channels that the candidates see, and those that pass by them."""
     if partial == 1:
         return x, None
-    seen = x.shape[-1] // partial
-    return x[..., :seen], x[..., seen:]
+    features = x.shape[-1] // partial
+    return x[..., :features], x[..., features:]
 
 
 def _join(y: jax.Array, gate: jax.Array, passed: jax.Array | None, stride: int) -> jax.Array:
@@ -306,8 +313,8 @@ def _join(y: jax.Array, gate: jax.Array, passed: jax.Array | None, stride: int) 
         passed = jnp.pad(passed, odd, mode="edge")
         passed = passed.reshape(batch, y.shape[1], 2, y.shape[2], 2, channels).max((2, 4))
     joined = jnp.concatenate([y, gate * passed], -1)
-    seen, whole = y.shape[-1], joined.shape[-1]
-    grouped = joined.reshape(*joined.shape[:-1], whole // seen, seen)
+    group, channels = y.shape[-1], joined.shape[-1]
+    grouped = joined.reshape(*joined.shape[:-1], channels // group, group)
     return jnp.swapaxes(grouped, -1, -2).reshape(joined.shape)
 
 
@@ -317,15 +324,14 @@ def _zeros_like_result(function, *arguments):
 
 
 def _apply(op: nn.Module, weights, stats, x):
-    variables = {"params": weights, "stats": stats}
-    value, moved = op.apply(variables, x, mutable=["stats"])
-    return value, moved.get("stats", {})
+    value, new = op.apply({"params": weights, "stats": stats}, x, mutable=["stats"])
+    return value, new.get("stats", {})
 
 
 def _apply_all(ops, weights: Mapping, stats: Mapping, x):
-    done = {name: _apply(op, weights.get(name, {}), stats.get(name, {}), x) for name, op in ops}
-    values = {name: value for name, (value, _) in done.items()}
-    return values, {name: moved for name, (_, moved) in done.items() if moved}
+    results = {name: _apply(op, weights.get(name, {}), stats.get(name, {}), x) for name, op in ops}
+    values = {name: value for name, (value, _) in results.items()}
+    return values, {name: new for name, (_, new) in results.items() if new}
 
 
 def op_factories(names: Iterable[str], ops: Ops) -> tuple[tuple[str, OpFactory], ...]:

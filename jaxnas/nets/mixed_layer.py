@@ -1,7 +1,7 @@
-"""Mixtures that compute one candidate of a layer: the one with the largest gate.
+"""A layer that is a mixture of candidates, and the rules by which it may compute them.
 
-For `supernet.mixed`. What a step keeps in memory does not grow with the number of
-candidates. ProxylessNAS, https://arxiv.org/abs/1812.00332, section 3.2.
+All of them, or the one with the largest gate: what a step keeps in memory then does not grow with
+the number of candidates. ProxylessNAS, https://arxiv.org/abs/1812.00332, section 3.2.
 """
 
 import functools
@@ -13,19 +13,20 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import Stats, Weights
+from jaxnas.nets import count
 
 Execute = Literal["all", "selected", "surrogate", "recomputed", "two"]
-
-# What a candidate does: (weights, statistics of all candidates, image) -> (image, those statistics
-# moved).
+# A candidate: (weights, statistics of all candidates, image) -> (image, those statistics, moved).
 Run = Callable[[Weights, Stats, jax.Array], tuple[jax.Array, Stats]]
-# mixture(runs, weights, gates, statistics, image) -> (image, statistics); one run and one gate a
+# (runs, weights, gates, statistics, image) -> (image, statistics); one run and one gate a
 # candidate. All runs take and give the same shapes, so that `jax.lax.switch` may pick one of them.
 Mixture = Callable[[Sequence[Run], Weights, jax.Array, Stats, jax.Array], tuple[jax.Array, Stats]]
 
 
-def all_alive(runs: Sequence[Run], weights: Weights, gates: jax.Array, stats: Stats, x: jax.Array):
-    """`sum_o gate_o op_o(x)`: every candidate is computed."""
+def weighted_sum(
+    runs: Sequence[Run], weights: Weights, gates: jax.Array, stats: Stats, x: jax.Array
+):
+    """The mixture `sum_o gate_o op_o(x)`: every candidate is computed."""
     total = 0.0
     for i, run in enumerate(runs):
         y, stats = run(weights, stats, x)
@@ -34,72 +35,81 @@ def all_alive(runs: Sequence[Run], weights: Weights, gates: jax.Array, stats: St
 
 
 class MixedLayer(nn.Module):
-    """One layer, a mixture of its candidates; the call takes (image, f32[candidates] gates).
+    """A mixture of the candidates of a layer; the call takes (image, f32[candidates] gates).
 
-    A candidate is its name and what makes its module, called with `parent=None`; None is the
-    identity. The last candidate is not the only identity: a layer has one module at least.
+    A candidate is its name and what makes its module, called with `parent=None`; None in place of
+    the latter is the identity. One candidate at least is a module.
     """
 
     candidates: tuple[tuple[str, Callable[..., nn.Module] | None], ...]
     mixture: Mixture
-    remat: bool
+    remat: bool  # recompute the layer in its backward pass
 
     @nn.compact
     def __call__(self, x: jax.Array, gates: jax.Array) -> jax.Array:
-        # Modules without a parent: a mixture is a function of their weights and statistics.
-        ops = {name: make(parent=None) for name, make in self.candidates if make is not None}
+        ops = self._ops()
         if self.is_initializing():
             for name, op in ops.items():
-                y, made = op.init_with_output(self.make_rng("params"), x)
-                for kind, tree in made.items():
+                y, variables = op.init_with_output(self.make_rng("params"), x)
+                for kind, tree in variables.items():
                     self.put_variable(kind, name, tree)
             return y
         weights, stats = (dict(self.variables[kind]) for kind in ("params", "stats"))
 
         def mix(weights, gates, stats, x):
             runs = tuple(
-                functools.partial(_run, ops[name], name) if name in ops else _stay
+                functools.partial(_apply, ops[name], name) if name in ops else _identity
                 for name, _ in self.candidates
             )
             return self.mixture(runs, weights, gates, stats, x)
 
-        y, moved = (jax.checkpoint(mix) if self.remat else mix)(weights, gates, stats, x)
+        y, new_stats = (jax.checkpoint(mix) if self.remat else mix)(weights, gates, stats, x)
         if self.is_mutable_collection("stats"):
-            for name, tree in moved.items():
+            for name, tree in new_stats.items():
                 self.put_variable("stats", name, tree)
         return y
 
+    @nn.nowrap
+    def macs(self, x: jax.Array, gates: jax.Array) -> int:
+        """Multiply-accumulates of all candidates for one image."""
+        return sum(count.module_macs(op, x) for op in self._ops().values())
 
-def _run(op: nn.Module, name: str, weights: Weights, stats: Stats, x: jax.Array):
+    @nn.nowrap
+    def _ops(self) -> dict[str, nn.Module]:
+        """Modules without a parent: a mixture is a function of their weights and statistics."""
+        return {name: make(parent=None) for name, make in self.candidates if make is not None}
+
+
+def _apply(op: nn.Module, name: str, weights: Weights, stats: Stats, x: jax.Array):
     variables = {"params": weights[name], "stats": stats[name]}
-    y, moved = op.apply(variables, x, mutable=["stats"])
-    return y, {**stats, name: moved["stats"]}
+    y, new = op.apply(variables, x, mutable=["stats"])
+    return y, {**stats, name: new["stats"]}
 
 
-def _stay(weights: Weights, stats: Stats, x: jax.Array):
+def _identity(weights: Weights, stats: Stats, x: jax.Array):
     return x, stats
 
 
 def mixture(execute: Execute) -> Mixture:
-    """How a layer's candidates are computed.
+    """The rule by which a layer's candidates are computed.
 
-    `all`: every one, as `sum_o gate_o op_o(x)`. The others compute the candidate with the largest
-    gate, times that gate, and recompute it in the backward pass; they differ in which gates get a
-    gradient. `selected`: its own; `surrogate`: the others too, as if they gave ones (GDAS's code);
+    `all`: every one, `weighted_sum`. The others compute the candidate with the largest gate, times
+    that gate, and recompute it in the backward pass; they differ in which gates get a gradient.
+    `selected`: its own; `surrogate`: the others too, as if they gave ones (GDAS's code);
     `recomputed`: every gate its true one, <d loss / d output, candidate(x)>, the candidates
     computed one after the other in the backward pass (ProxylessNAS's full_v2); `two`: so those of
     the two largest gates, which `binary.two_path` opens. Raises ValueError for another word.
     """
-    known = {
-        "all": all_alive,
+    mixtures = {
+        "all": weighted_sum,
         "selected": _selected,
         "surrogate": _surrogate,
-        "recomputed": functools.partial(_drawn, _every),
-        "two": functools.partial(_drawn, _largest_two),
+        "recomputed": functools.partial(_recomputed, _all_candidates),
+        "two": functools.partial(_recomputed, _largest_two),
     }
-    if execute not in known:
-        raise ValueError(f"Candidates are executed {', '.join(known)}, not {execute!r}.")
-    return known[execute]
+    if execute not in mixtures:
+        raise ValueError(f"Candidates are executed {', '.join(mixtures)}, not {execute!r}.")
+    return mixtures[execute]
 
 
 def _selected(runs: Sequence[Run], weights: Weights, gates: jax.Array, stats: Stats, x: jax.Array):
@@ -113,7 +123,7 @@ def _surrogate(runs: Sequence[Run], weights: Weights, gates: jax.Array, stats: S
     return y + gates.sum() - gates.max(), stats
 
 
-def _every(gates: jax.Array) -> jax.Array:
+def _all_candidates(gates: jax.Array) -> jax.Array:
     return jnp.arange(len(gates))
 
 
@@ -122,36 +132,37 @@ def _largest_two(gates: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _drawn(judged: Callable[[jax.Array], jax.Array], runs, weights, gates, stats, x):
+def _recomputed(differentiated: Callable[[jax.Array], jax.Array], runs, weights, gates, stats, x):
+    """`_selected`, whose backward pass computes the candidates `differentiated(gates)` as well."""
     return _selected(runs, weights, gates, stats, x)
 
 
-def _forward(judged, runs, weights, gates, stats, x):
+def _forward(differentiated, runs, weights, gates, stats, x):
     return _selected(runs, weights, gates, stats, x), (weights, gates, stats, x)
 
 
-def _backward(judged, runs, kept, cotangents):
-    weights, gates, stats, x = kept
-    slope, _ = cotangents  # running statistics are nobody's loss
+def _backward(differentiated, runs, residuals, cotangents):
+    weights, gates, stats, x = residuals
+    d_y, _ = cotangents  # no loss depends on running statistics
     chosen = jnp.argmax(gates)
 
     def pull_back(run: Run):
-        def back(weights, stats, x, slope):
-            return jax.vjp(lambda w, x: run(w, stats, x)[0], weights, x)[1](slope)
+        def back(weights, stats, x, d_y):
+            return jax.vjp(lambda w, x: run(w, stats, x)[0], weights, x)[1](d_y)
 
         return back
 
     pulls = [pull_back(run) for run in runs]
-    d_weights, d_x = jax.lax.switch(chosen, pulls, weights, stats, x, gates[chosen] * slope)
+    d_weights, d_x = jax.lax.switch(chosen, pulls, weights, stats, x, gates[chosen] * d_y)
 
-    def worth(candidate: jax.Array) -> jax.Array:
+    def gate_gradient(candidate: jax.Array) -> jax.Array:
         y, _ = jax.lax.switch(candidate, runs, weights, stats, x)
-        return jnp.sum(slope * y)
+        return jnp.sum(d_y * y)
 
-    looked_at = judged(gates)
+    candidates = differentiated(gates)
     # One after the other: the memory of one candidate.
-    d_gates = jnp.zeros_like(gates).at[looked_at].set(jax.lax.map(worth, looked_at))
+    d_gates = jnp.zeros_like(gates).at[candidates].set(jax.lax.map(gate_gradient, candidates))
     return d_weights, d_gates, jax.tree.map(jnp.zeros_like, stats), d_x
 
 
-_drawn.defvjp(_forward, _backward)
+_recomputed.defvjp(_forward, _backward)

@@ -1,8 +1,9 @@
-"""Candidate operations: Linen modules `Op(features, stride, norm)` from image to image.
+"""Convolutions, and candidate operations: Linen modules `Op(features, stride, norm)`.
 
-An op keeps the number of channels (`features`) and divides the size by `stride`. `norm` makes a
-normalisation layer; whoever builds the network decides whether it is affine and which statistics
-it uses. DARTS operations: https://arxiv.org/abs/1806.09055, quark0/darts cnn/operations.py.
+An op maps an image `[B, H, W, C]` to one of `features` channels and divides its size by `stride`.
+`norm` makes a normalisation layer; whoever builds the network decides whether it is affine and
+which statistics it uses. DARTS operations: https://arxiv.org/abs/1806.09055, quark0/darts
+cnn/operations.py.
 """
 
 import math
@@ -100,6 +101,8 @@ class Convolution(nn.Module):
 
 
 class Identity(nn.Module):
+    """The image as it is."""
+
     @nn.compact
     def __call__(self, x):
         return x
@@ -171,8 +174,8 @@ class DilatedConv(nn.Module):
         return self.norm(name="norm")(Pointwise(self.features, name="pointwise")(x))
 
 
-class Pool(nn.Module):
-    """3x3 pooling; a supernet normalises after it, a derived network does not."""
+class Pooling(nn.Module):
+    """3x3 pooling; in a supernet a normalisation follows, in a derived network none (None)."""
 
     features: int
     stride: int
@@ -235,7 +238,7 @@ class ReluConv(nn.Module):
 
 
 class Noise(nn.Module):
-    """A standard normal image instead of what it is given: RobustDARTS's S4.
+    """A standard normal image whatever its input: RobustDARTS's S4.
 
     Its key is one of the statistics: it moves on with every training pass, so that a resumed
     search draws as an uninterrupted one. Without weights, it counts as a candidate that gives
@@ -246,11 +249,11 @@ class Noise(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        fresh = lambda: jax.random.key_data(self.make_rng("params"))
-        state = self.variable("stats", "key", fresh)
-        key, after = jax.random.split(jax.random.wrap_key_data(state.value))
+        initial_key = lambda: jax.random.key_data(self.make_rng("params"))
+        state = self.variable("stats", "key", initial_key)
+        key, next_key = jax.random.split(jax.random.wrap_key_data(state.value))
         if self.is_mutable_collection("stats") and not self.is_initializing():
-            state.value = jax.random.key_data(after)
+            state.value = jax.random.key_data(next_key)
         batch, height, width, channels = x.shape
         size = (-(-height // self.stride), -(-width // self.stride))
         return jax.random.normal(key, (batch, *size, channels), x.dtype)
@@ -285,18 +288,22 @@ def skip_connect(features: int, stride: int, norm: Norm) -> nn.Module:
 
 
 def max_pool_3x3(features: int, stride: int, norm: Norm | None) -> nn.Module:
-    return Pool(features, stride, norm, lowering.max_pool)
+    """Maximum; pixels outside the image count as -inf."""
+    return Pooling(features, stride, norm, lowering.max_pool)
 
 
 def avg_pool_3x3(features: int, stride: int, norm: Norm | None) -> nn.Module:
-    return Pool(features, stride, norm, lowering.average_pool)
+    """Mean over the pixels inside the image."""
+    return Pooling(features, stride, norm, lowering.average_pool)
 
 
 def separable(size: int) -> OpFactory:
+    """Makes `SeparableConv`s of k x k kernels."""
     return lambda features, stride, norm: SeparableConv(features, stride, norm, size)
 
 
 def dilated(size: int) -> OpFactory:
+    """Makes `DilatedConv`s of k x k kernels."""
     return lambda features, stride, norm: DilatedConv(features, stride, norm, size)
 
 

@@ -1,4 +1,4 @@
-"""P-DARTS's skip: the identity, its output dropped out at a rate that follows the steps.
+"""Dropout on the output of skip connections, at a rate that follows the steps: P-DARTS.
 
 Chen et al. 2019, section 3.3, https://arxiv.org/abs/1904.12760
 """
@@ -14,11 +14,11 @@ from jaxnas.nets.batch_norm import Norm
 
 
 class DroppedIdentity(nn.Module):
-    """The identity whose numbers are zeroed with chance `rate(step)`, the others enlarged.
+    """The identity followed by dropout with probability `rate(step)`.
 
     Step and key are statistics: they move on with every training pass whose statistics are
     kept, so that a resumed search drops as an uninterrupted one, and the passes of one step drop
-    alike. A supernet's `infer` drops nothing; its `apply` does, also where it is only validated.
+    alike. A supernet's `infer` drops nothing; its `apply` does, also for validation.
     Without weights, it counts as a candidate that gives all edges of a source the same value.
     """
 
@@ -27,29 +27,29 @@ class DroppedIdentity(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        fresh = lambda: jax.random.key_data(self.make_rng("params"))
-        key = self.variable("stats", "key", fresh)
+        initial_key = lambda: jax.random.key_data(self.make_rng("params"))
+        key = self.variable("stats", "key", initial_key)
         step = self.variable("stats", "step", lambda: jnp.zeros((), jnp.int32))
         if self.is_initializing() or not self.training:
             return x
-        now, after = jax.random.split(jax.random.wrap_key_data(key.value))
-        kept = (1 - self.rate(step.value)).astype(x.dtype)
-        key.value, step.value = jax.random.key_data(after), step.value + 1
-        return jnp.where(jax.random.bernoulli(now, kept, x.shape), x / kept, 0)
+        k_mask, next_key = jax.random.split(jax.random.wrap_key_data(key.value))
+        keep = (1 - self.rate(step.value)).astype(x.dtype)
+        key.value, step.value = jax.random.key_data(next_key), step.value + 1
+        return jnp.where(jax.random.bernoulli(k_mask, keep, x.shape), x / keep, 0)
 
 
 def candidates(rate: Callable[[jax.Array], jax.Array], table: ops.Ops = ops.DARTS) -> ops.Ops:
-    """`table` with dropped skips; `rate` gives the chance at a step, in [0, 1).
+    """`table` with dropout on its skips; `rate` gives the probability at a step, in [0, 1).
 
     At stride 2, where a skip is a factorised reduction, nothing is dropped, as in the paper's
     code (from memory).
     """
 
-    def skip(features: int, stride: int, norm: Norm) -> nn.Module:
-        plain = table["skip_connect"](features, stride, norm)
-        if not isinstance(plain, ops.Identity):
-            return plain
-        # What a supernet is doing, its normalisation knows.
+    def dropped_skip(features: int, stride: int, norm: Norm) -> nn.Module:
+        skip = table["skip_connect"](features, stride, norm)
+        if not isinstance(skip, ops.Identity):
+            return skip
+        # Whether a supernet is training, its normalisation knows.
         return DroppedIdentity(rate, norm(parent=None).training)
 
-    return {**table, "skip_connect": skip}
+    return {**table, "skip_connect": dropped_skip}

@@ -1,18 +1,18 @@
-"""What stands before the cells: CIFAR's stem, and ImageNet's two.
+"""Stems: the convolutions before the cells, one for CIFAR and two for ImageNet.
 
-https://arxiv.org/abs/1806.09055, quark0/darts cnn/model.py; the search networks for ImageNet begin
-with the latter, too (yuhuixu1993/PC-DARTS model_search_imagenet.py).
+https://arxiv.org/abs/1806.09055, quark0/darts cnn/model.py; search networks for ImageNet begin with
+the latter, too (yuhuixu1993/PC-DARTS model_search_imagenet.py).
 """
 
 import flax.linen as nn
 
 from jaxnas.nets import ops
 
-IMAGENET_DIVISOR = 8  # of the sides: three convolutions halve them
+IMAGENET_DIVISOR = 8  # of the sides, which three convolutions halve
 
 
 class Stem(nn.Module):
-    """One convolution at full size and normalisation, no ReLU (cells begin with one)."""
+    """One 3x3 convolution at full size and normalisation, no ReLU (cells begin with one)."""
 
     features: int
     norm: ops.Norm
@@ -24,7 +24,7 @@ class Stem(nn.Module):
 
 
 class HalvingStem(nn.Module):
-    """ImageNet's first: two convolutions, each halves the size."""
+    """ImageNet's first: two 3x3 convolutions, each halves the size."""
 
     features: int
     norm: ops.Norm
@@ -38,7 +38,7 @@ class HalvingStem(nn.Module):
 
 
 class SecondStem(nn.Module):
-    """ImageNet's second: one convolution halves the size again."""
+    """ImageNet's second: one 3x3 convolution halves the size again."""
 
     features: int
     norm: ops.Norm
@@ -50,7 +50,7 @@ class SecondStem(nn.Module):
 
 
 def check_image(height: int, width: int, halvings: int, imagenet: bool) -> None:
-    """Raises ValueError for sides that the stems do not divide or reductions shrink below one."""
+    """Raises ValueError for sides that the stems do not divide or `halvings` shrink below one."""
     divisor = IMAGENET_DIVISOR if imagenet else 1
     if height % divisor or width % divisor:
         raise ValueError(f"The stems divide {height}x{width} pixels by {divisor}: resize them.")

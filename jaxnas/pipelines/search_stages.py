@@ -1,6 +1,5 @@
 """The search of a run, stage by stage: data, network and method in, a genotype out."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +23,8 @@ from jaxnas.core.types import (
 )
 from jaxnas.evaluators import rank_correlation
 from jaxnas.evaluators import supernet as supernet_evaluators
-from jaxnas.methods import overrides, selection
+from jaxnas.methods import overrides
+from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
 from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.spaces.genotype import Genotype
@@ -99,21 +99,18 @@ def plan(task: SearchTask) -> SearchPlan:
         task.constraints if reward is None else (),
         reward,
     )
-    chosen = method_settings(settings)
+    of_method = method_settings(settings)
     perturbation = settings.select == "perturbation"
-    program = selection.make(settings.method, context, chosen, perturbation)
-    discretise = space.discretise
-    if "threshold" in chosen and space.edges_per_node is not None:
-        of_method = selection.of(settings.method).discretise
-        discretise = functools.partial(of_method, threshold=chosen["threshold"])
-    return SearchPlan(program, discretise)
+    program = methods.program(settings.method, context, of_method, perturbation)
+    discretise = methods.get(settings.method).discretise(space, of_method)
+    return SearchPlan(program, discretise or space.discretise)
 
 
 def method_settings(settings: SearchSettings) -> dict[str, Any]:
-    """All settings of the method, resolved. Raises ValueError as `selection.resolved`."""
+    """All settings of the method, resolved. Raises ValueError as `registry.resolve`."""
     flags = {name: getattr(settings, name) for name in overrides.FLAGS}
     perturbation = settings.select == "perturbation"
-    return selection.resolved(settings.method, settings.preset, flags, settings.set, perturbation)
+    return methods.resolve(settings.method, settings.preset, flags, settings.set, perturbation)
 
 
 def _hypergradient(order: str | None) -> Hypergradient | None:

@@ -12,12 +12,12 @@ import jax
 import rich.console
 
 from jaxnas import run
-from jaxnas.methods import selection
+from jaxnas.methods import registry
 from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.run import progress
 
 ROWS = "rows.jsonl"
-# Methods of the menu under a name of their own, with what that name says.
+# Methods of the registry under a name of their own, with what that name stands for.
 VARIANTS = {
     "darts-exact": {"method": "darts", "order": "exact"},
     "darts-fd": {"method": "darts", "order": "finite-difference"},
@@ -31,12 +31,12 @@ METHODS = (
 Row = dict[str, Any]
 
 
-def refuse(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) -> None:
+def check(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) -> None:
     """Raises ValueError for a name that is no method, for repetitions, and for stray words."""
-    known = (*selection.names(), *VARIANTS)
+    names = (*registry.names(), *VARIANTS)
     for name in methods:
-        if name not in known:
-            raise ValueError(f"No method is called {name!r}; there are {', '.join(known)}.")
+        if name not in names:
+            raise ValueError(f"No method is called {name!r}; there are {', '.join(names)}.")
     for flag, values in (("--methods", methods), ("--seeds", seeds)):
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{flag} says {list(values)}: give one or more, each once.")
@@ -47,19 +47,20 @@ def refuse(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) -
             )
 
 
-def asked(name: str, words: Sequence[str], **settings: Any) -> SearchSettings:
-    """The search of a method, or variant: `words` are `METHOD.name=value`, its own are taken.
+def search_of(name: str, words: Sequence[str], **settings: Any) -> SearchSettings:
+    """The search of a method, or variant.
 
-    Random search trains as many cells as its preset has, or, where that does not divide the
-    epochs it is given, the next smaller number that does.
+    Of `words`, which are `METHOD.name=value`, it takes its own. Random search trains as many cells
+    as its preset has, or, where that does not divide the epochs it is given, the next smaller
+    number that does.
     """
-    own = tuple(word.partition(".")[2] for word in words if word.partition(".")[0] == name)
+    of_method = tuple(w.partition(".")[2] for w in words if w.partition(".")[0] == name)
     epochs = settings.get("epochs")
-    if name == "random" and epochs and not any(word.startswith("cells=") for word in own):
+    if name == "random" and epochs and not any(word.startswith("cells=") for word in of_method):
         preset = settings.get("preset", "quick")
-        cells = selection.resolved("random", preset, {}, own)["cells"]
-        own += (f"cells={max(k for k in range(1, cells + 1) if epochs % k == 0)}",)
-    return SearchSettings(**{**settings, **VARIANTS.get(name, {"method": name}), "set": own})
+        cells = registry.resolve("random", preset, {}, of_method)["cells"]
+        of_method += (f"cells={max(k for k in range(1, cells + 1) if epochs % k == 0)}",)
+    return SearchSettings(**{**settings, **VARIANTS.get(name, {"method": name}), "set": of_method})
 
 
 def rows(folder: Path) -> list[Row]:
@@ -68,57 +69,57 @@ def rows(folder: Path) -> list[Row]:
     if not path.exists():
         return []
     try:
-        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        keys = [(row["method"], row["seed"]) for row in found]
+        table = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        keys = [(row["method"], row["seed"]) for row in table]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise run.RunError(
             f"Cannot read {path} ({error}): delete it, or take another --out."
         ) from (error)
     if len(set(keys)) < len(keys):
         raise run.RunError(f"{path} has a row twice: delete one of them.")
-    return found
+    return table
 
 
 def pairs(
     methods: Sequence[str],
     seeds: Sequence[int],
-    done: Callable[[str, int], bool],
+    is_done: Callable[[str, int], bool],
     console: rich.console.Console,
-    known_s: Callable[[str], Sequence[float]] = lambda name: (),
+    seconds: Callable[[str], Sequence[float]] = lambda name: (),
 ) -> Iterator[tuple[str, int]]:
-    """Each (method, seed) that is not `done`, announced with its number and what is left.
+    """Each (method, seed) that is not done, announced with its number and how long the rest takes.
 
-    Seed by seed, so that a study that is stopped has seen every method. `known_s(method)` are
-    seconds that rows of a method took before.
+    Seed by seed, so that a study that is stopped has seen every method. `seconds(method)` are
+    those that its rows took before.
     """
-    every = [(name, seed) for seed in seeds for name in methods]
-    taken: dict[str, list[float]] = {name: list(known_s(name)) for name in methods}
-    for number, (name, seed) in enumerate(every, 1):
-        label = f"row {number} of {len(every)}: {name}, seed {seed}"
-        if done(name, seed):
+    all_pairs = [(name, seed) for seed in seeds for name in methods]
+    durations: dict[str, list[float]] = {name: list(seconds(name)) for name in methods}
+    for number, (name, seed) in enumerate(all_pairs, 1):
+        label = f"row {number} of {len(all_pairs)}: {name}, seed {seed}"
+        if is_done(name, seed):
             progress.print_line(console, f"{label}: done before")
             continue
-        left = [other for other, s in every[number - 1 :] if not done(other, s)]
-        progress.print_line(console, f"{label}; {_left(left, taken)}")
+        remaining = [other for other, s in all_pairs[number - 1 :] if not is_done(other, s)]
+        progress.print_line(console, f"{label}; {_eta(remaining, durations)}")
         began = time.monotonic()
         yield name, seed
-        taken[name].append(time.monotonic() - began)
+        durations[name].append(time.monotonic() - began)
         # A study compiles dozens of programs that no other row uses.
         jax.clear_caches()
 
 
-def _left(names: Sequence[str], taken: Mapping[str, Sequence[float]]) -> str:
+def _eta(names: Sequence[str], durations: Mapping[str, Sequence[float]]) -> str:
     """The time that rows will take, by rows of the same method or, where none ran, by all."""
-    every = [s for seconds in taken.values() for s in seconds]
-    if not every:
+    all_seconds = [s for of_method in durations.values() for s in of_method]
+    if not all_seconds:
         return "ETA unknown before the first row is done"
-    seconds = sum(statistics.mean(taken[name] or every) for name in names)
+    seconds = sum(statistics.mean(durations[name] or all_seconds) for name in names)
     return f"ETA {progress.duration(seconds)}"
 
 
 def add(folder: Path, row: Row) -> None:
     """Adds a row; the file is there whole or as it was."""
-    lines = [json.dumps(finite(each), allow_nan=False) for each in (*rows(folder), row)]
+    lines = [json.dumps(finite(other), allow_nan=False) for other in (*rows(folder), row)]
     run.write_text(folder / ROWS, "\n".join(lines) + "\n")
 
 
@@ -143,8 +144,8 @@ def steps_s(folder: Path) -> float:
 
 def spread(values: Sequence[float | None], digits: int) -> str:
     """`mean ± standard deviation`, of those that are known; a dash where none is."""
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return "–"
-    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.{digits}f}{deviation}"
+    deviation = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
+    return f"{statistics.mean(numbers):.{digits}f}{deviation}"

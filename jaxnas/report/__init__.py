@@ -1,1 +1,1 @@
-"""Pictures of a run, gathered on one self-contained page."""
+"""Reports: figures, tables, and the HTML page of a run."""

@@ -1,8 +1,8 @@
-"""Where the parts of a cell go: columns from left to right, nothing on top of anything.
+"""Layout of a cell's graph: columns from left to right, in which nothing overlaps.
 
-A node waits in the first column behind all its sources, with its operations stacked before
-it. A value needed further right passes every column between in a lane of its own, so that
-curves run only between columns and cross nothing but each other.
+A node stands in the first column after all its sources, with its operations stacked to its left. A
+value needed further right passes each column between in a lane of its own, so that curves run
+only between columns and cross nothing but each other.
 """
 
 import itertools
@@ -12,39 +12,44 @@ from typing import Any, NamedTuple
 Point = tuple[float, float]
 Edge = tuple[int, int, str]
 
-PILL = 26  # heights and widths in CSS pixels; y points up
-PITCH = 34
+# Sizes are in CSS pixels; y points up.
+PILL = 26  # height of an operation
+PITCH = 34  # between operations of a node
 NODE = 30
 LANE = 10
 GAP = 16  # between neighbours of a column
-STEM = 24  # from an operation to its node
+STEM = 24  # between an operation and its node
 CURVES = 62  # between columns
-MOST = 60  # edges that a picture can tell
+MAX_EDGES = 60  # of a readable picture
 
 
 class Operation(NamedTuple):
+    """The label of an edge's operation."""
+
     edge: Edge
     centre: Point
     width: float
 
 
 class Link(NamedTuple):
-    """A curve between columns, and the level line of the lane it ends in, if it does."""
+    """A curve between columns, and the level line of the lane it ends in, if any."""
 
     start: Point
     end: Point
     lane_end: Point | None
-    op: str | None  # the operation it feeds; None where it feeds several, or the output
-    serves: frozenset[str]  # operations reached through it; empty: only the output
+    op: str | None  # the operation it leads to; None for a lane or the output
+    reached_ops: frozenset[str]  # operations it leads to through lanes, too; empty: the output
 
 
 class Layout(NamedTuple):
+    """Sizes and positions of a picture."""
+
     width: float
     height: float
     nodes: Mapping[int, Point]  # centres
     operations: tuple[Operation, ...]
     links: tuple[Link, ...]
-    output: Point | None  # centre; None where the one concatenated node is the output
+    output: Point | None  # centre; None where the output is one node, drawn as such
 
 
 class _Item(NamedTuple):
@@ -53,17 +58,17 @@ class _Item(NamedTuple):
 
 
 def check(cell: Any) -> None:
-    """Raises ValueError with the cause where `cell` is no drawable cell.
+    """Raises ValueError where `cell` cannot be drawn.
 
-    A cell has `edges` (source, target, op), `inputs` nodes 0..inputs-1 that are given, and
-    the nodes `concat` that make its output.
+    A cell has `edges` (source, target, op), input nodes 0..inputs-1, and the nodes `concat`, whose
+    concatenation is its output.
     """
     if cell.inputs < 1:
         raise ValueError(f"A cell needs at least one input node, got inputs={cell.inputs}.")
     if not cell.edges:
         raise ValueError("A cell without edges cannot be drawn.")
-    if len(cell.edges) > MOST:
-        raise ValueError(f"A picture of {len(cell.edges)} edges says nothing: at most {MOST}.")
+    if len(cell.edges) > MAX_EDGES:
+        raise ValueError(f"A picture of {len(cell.edges)} edges says nothing: at most {MAX_EDGES}.")
     for source, target, op in cell.edges:
         if not (0 <= source < target and target >= cell.inputs):
             raise ValueError(
@@ -71,31 +76,32 @@ def check(cell: Any) -> None:
                 f"and the target after the {cell.inputs} inputs."
             )
     last = max(target for _, target, _ in cell.edges)
-    wrong = [node for node in cell.concat if not 0 <= node <= last]
-    if wrong or not cell.concat:
+    unknown = [node for node in cell.concat if not 0 <= node <= last]
+    if unknown or not cell.concat:
         raise ValueError(f"concat must name nodes within 0..{last}, got {tuple(cell.concat)}.")
 
 
-def place(cell: Any, op_width: Mapping[str, float], input_width: float) -> Layout:
+def lay_out(cell: Any, op_width: Mapping[str, float], input_width: float) -> Layout:
     """Lays out a checked cell whose operations' labels are `op_width` pixels wide."""
     depth = _depths(cell)
     columns, sources = _columns(cell, depth)
     columns = _ordered(columns, sources)
-    y = _heights_to_y(columns, sources)
-    return _assembled(cell, columns, sources, y, op_width, input_width)
+    y = _vertical_positions(columns, sources)
+    return _assemble(cell, columns, sources, y, op_width, input_width)
 
 
-def spread(wanted: Sequence[float], room: Sequence[float]) -> list[float]:
-    """Positions closest to `wanted` (least squares), in order, item i taking `room[i]`.
+def spread(targets: Sequence[float], sizes: Sequence[float]) -> list[float]:
+    """Positions closest to `targets` (least squares), in order and without overlap.
 
-    Pool adjacent violators on the positions less the room before them.
+    Item i takes `sizes[i]`. Isotonic regression by pooling adjacent violators, on the targets less
+    the offsets of items that stand close together.
     """
     offset, offsets = 0.0, []
-    for before, after in itertools.pairwise([0.0, *room]):
+    for before, after in itertools.pairwise([0.0, *sizes]):
         offset += (before + after) / 2
         offsets.append(offset)
     pools: list[list[float]] = []  # [sum, count]
-    for value, shift in zip(wanted, offsets, strict=True):
+    for value, shift in zip(targets, offsets, strict=True):
         pools.append([value - shift, 1])
         while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
             total, count = pools.pop()
@@ -106,6 +112,7 @@ def spread(wanted: Sequence[float], room: Sequence[float]) -> list[float]:
 
 
 def _depths(cell: Any) -> dict[int, int]:
+    """The column of each node."""
     depth = dict.fromkeys(range(cell.inputs), 0)
     last = max(target for _, target, _ in cell.edges)
     for node in range(cell.inputs, last + 1):
@@ -114,22 +121,23 @@ def _depths(cell: Any) -> dict[int, int]:
 
 
 def _has_output(cell: Any) -> bool:
-    only = cell.concat[0]
-    return len(cell.concat) > 1 or any(source == only for source, _, _ in cell.edges)
+    """Whether the output is drawn apart: it joins several nodes, or one that edges start from."""
+    first = cell.concat[0]
+    return len(cell.concat) > 1 or any(source == first for source, _, _ in cell.edges)
 
 
 def _columns(cell: Any, depth: dict[int, int]):
-    """The items of each column, and for each item the (item before, edge) pairs it needs."""
+    """The items of each column, and for each item its sources, (item one column before, edge)."""
     last = max(depth.values()) + (1 if _has_output(cell) else 0)
     columns: list[list[_Item]] = [[] for _ in range(last + 1)]
-    for node, at in depth.items():
-        columns[at].append(_Item("node", node))
+    for node, column in depth.items():
+        columns[column].append(_Item("node", node))
     if _has_output(cell):
         columns[last].append(_Item("output", -1))
     sources: dict[tuple[int, _Item], list[tuple[_Item, Edge | None]]] = {}
 
     def reach(node: int, column: int) -> _Item:
-        """The item in `column` that holds the value of `node`; adds lanes on the way."""
+        """The item of `column` that has the value of `node`; adds lanes up to it."""
         if depth[node] == column:
             return _Item("node", node)
         lane = _Item("lane", node)
@@ -140,33 +148,33 @@ def _columns(cell: Any, depth: dict[int, int]):
 
     for edge in cell.edges:
         source, target, _ = edge
-        at = depth[target]
-        pairs = sources.setdefault((at, _Item("node", target)), [])
-        pairs.append((reach(source, at - 1), edge))
+        column = depth[target]
+        pairs = sources.setdefault((column, _Item("node", target)), [])
+        pairs.append((reach(source, column - 1), edge))
     if _has_output(cell):
-        into = [(reach(node, last - 1), None) for node in dict.fromkeys(cell.concat)]
-        sources[last, _Item("output", -1)] = into
+        pairs = [(reach(node, last - 1), None) for node in dict.fromkeys(cell.concat)]
+        sources[last, _Item("output", -1)] = pairs
     return columns, sources
 
 
-def _room(item: _Item, needs: int) -> float:
+def _height(item: _Item, inputs: int) -> float:
     if item.kind == "lane":
         return LANE + GAP
-    return max(NODE, PITCH * needs) + GAP
+    return max(NODE, PITCH * inputs) + GAP
 
 
 def _ordered(columns, sources):
-    """Columns reordered for few crossings, then short links; deterministic descent."""
+    """Columns reordered for few crossings, then short links, by deterministic local search."""
     columns = [list(column) for column in columns]
 
     def cost() -> float:
-        y = [_stacked(column, at, sources) for at, column in enumerate(columns)]
+        y = [_stack(items, column, sources) for column, items in enumerate(columns)]
         total = 0.0
-        for at in range(1, len(columns)):
+        for column in range(1, len(columns)):
             links = [
-                (y[at - 1][before], y[at][item])
-                for item in columns[at]
-                for before, _ in sources.get((at, item), ())
+                (y[column - 1][before], y[column][item])
+                for item in columns[column]
+                for before, _ in sources.get((column, item), ())
             ]
             total += sum(abs(a - b) for a, b in links)
             pairs = itertools.combinations(links, 2)
@@ -175,18 +183,18 @@ def _ordered(columns, sources):
 
     best = cost()
     for _ in range(6):
-        before = best
-        for at in range(1, len(columns) - 1):
-            for i, j in itertools.combinations(range(len(columns[at])), 2):
+        last_best = best
+        for column in range(1, len(columns) - 1):
+            for i, j in itertools.combinations(range(len(columns[column])), 2):
                 for move in (_swap, _shift, _shift_back):
-                    kept = columns[at]
-                    columns[at] = move(kept, i, j)
-                    now = cost()
-                    if now < best - 1e-9:
-                        best = now
+                    old_items = columns[column]
+                    columns[column] = move(old_items, i, j)
+                    new_cost = cost()
+                    if new_cost < best - 1e-9:
+                        best = new_cost
                     else:
-                        columns[at] = kept
-        if best == before:
+                        columns[column] = old_items
+        if best == last_best:
             break
     return columns
 
@@ -207,47 +215,49 @@ def _shift_back(items, i, j):
     return _shift(items, j, i)
 
 
-def _stacked(column, at, sources) -> dict[_Item, float]:
-    rooms = [_room(item, len(sources.get((at, item), ()))) for item in column]
-    y, top = {}, sum(rooms) / 2
-    for item, room in zip(column, rooms, strict=True):
-        y[item] = top - room / 2
-        top -= room
+def _stack(items, column, sources) -> dict[_Item, float]:
+    """y of the items of a column, one below the other around 0."""
+    heights = [_height(item, len(sources.get((column, item), ()))) for item in items]
+    y, top = {}, sum(heights) / 2
+    for item, height in zip(items, heights, strict=True):
+        y[item] = top - height / 2
+        top -= height
     return y
 
 
-def _heights_to_y(columns, sources):
-    """y of every item: near its neighbours on both sides, in the order of its column."""
+def _vertical_positions(columns, sources):
+    """y of every item: near its neighbours in both columns beside it, in the column's order."""
     y = {
-        (at, item): value
-        for at, column in enumerate(columns)
-        for item, value in _stacked(column, at, sources).items()
+        (column, item): value
+        for column, items in enumerate(columns)
+        for item, value in _stack(items, column, sources).items()
     }
-    pulls: dict[Any, list[tuple[Any, float]]] = {key: [] for key in y}
-    for (at, item), pairs in sources.items():
+    neighbours: dict[Any, list[tuple[Any, float]]] = {key: [] for key in y}
+    for (column, item), pairs in sources.items():
         for before, edge in pairs:
-            # Lanes want to be straight; the output's own lines matter least.
+            # Lanes are to be straight; lines to the output matter least.
             weight = 4.0 if item.kind == "lane" else 1.0 if edge else 0.3
-            pulls[at, item].append(((at - 1, before), weight))
-            pulls[at - 1, before].append(((at, item), weight))
+            neighbours[column, item].append(((column - 1, before), weight))
+            neighbours[column - 1, before].append(((column, item), weight))
     for sweep in range(24):
         order = range(len(columns)) if sweep % 2 == 0 else reversed(range(len(columns)))
-        for at in order:
-            keys = [(at, item) for item in reversed(columns[at])]  # upwards
-            wanted = []
+        for column in order:
+            keys = [(column, item) for item in reversed(columns[column])]  # upwards
+            targets = []
             for key in keys:
-                weights = sum(weight for _, weight in pulls[key])
-                pull = sum(weight * y[other] for other, weight in pulls[key])
-                wanted.append(pull / weights if weights else y[key])
-            rooms = [_room(key[1], len(sources.get(key, ()))) for key in keys]
-            y.update(zip(keys, spread(wanted, rooms), strict=True))
+                weights = sum(weight for _, weight in neighbours[key])
+                total = sum(weight * y[other] for other, weight in neighbours[key])
+                targets.append(total / weights if weights else y[key])
+            heights = [_height(key[1], len(sources.get(key, ()))) for key in keys]
+            y.update(zip(keys, spread(targets, heights), strict=True))
     return y
 
 
-def _assembled(cell, columns, sources, y, op_width, input_width) -> Layout:
-    rooms = {key: _room(key[1], len(sources.get(key, ()))) for key in y}
-    low = min(value - rooms[key] / 2 for key, value in y.items())
-    high = max(value + rooms[key] / 2 for key, value in y.items())
+def _assemble(cell, columns, sources, y, op_width, input_width) -> Layout:
+    """The layout of placed items: positions of all that is drawn, and the links between."""
+    heights = {key: _height(key[1], len(sources.get(key, ()))) for key in y}
+    low = min(value - heights[key] / 2 for key, value in y.items())
+    high = max(value + heights[key] / 2 for key, value in y.items())
     y = {key: value - low for key, value in y.items()}
 
     nodes: dict[int, Point] = {}
@@ -256,13 +266,14 @@ def _assembled(cell, columns, sources, y, op_width, input_width) -> Layout:
     ends: dict[tuple[int, _Item], Point] = {}  # where a value leaves its column
     links: list[Link] = []
     right = 0.0
-    for at, column in enumerate(columns):
-        left = right + CURVES if at else 0.0
-        ops = [e[2] for i in column for _, e in sources.get((at, i), ()) if e]
-        pills = max((op_width[op] for op in ops), default=0)
-        right = left + (pills + STEM + NODE if pills else input_width if not at else NODE)
-        for item in column:
-            key = (at, item)
+    for column, items in enumerate(columns):
+        left = right + CURVES if column else 0.0
+        ops = [edge[2] for item in items for _, edge in sources.get((column, item), ()) if edge]
+        pill_width = max((op_width[op] for op in ops), default=0)
+        width = pill_width + STEM + NODE if pill_width else NODE if column else input_width
+        right = left + width
+        for item in items:
+            key = (column, item)
             pairs = sources.get(key, [])
             if item.kind == "output":
                 output = (right - NODE / 2, y[key])
@@ -270,29 +281,29 @@ def _assembled(cell, columns, sources, y, op_width, input_width) -> Layout:
                 half = input_width / 2 if item.node < cell.inputs else NODE / 2
                 nodes[item.node] = (right - half, y[key])
             ends[key] = (right, y[key])
-            # Operations of a node are stacked in the order of what feeds them.
-            ordered = sorted(pairs, key=lambda pair, at=at: -y[at - 1, pair[0]])
+            # Operations of a node are stacked in the order of their sources.
+            ordered = sorted(pairs, key=lambda pair, column=column: -y[column - 1, pair[0]])
             for rank, (before, edge) in enumerate(ordered):
-                start = ends[at - 1, before]
+                start = ends[column - 1, before]
                 if edge is None:
                     end = (left, y[key])
                     lane_end = (right, y[key]) if item.kind == "lane" else None
                     links.append(Link(start, end, lane_end, None, frozenset()))
                     continue
                 pill_y = y[key] + PITCH * ((len(pairs) - 1) / 2 - rank)
-                operations.append(Operation(edge, (left + pills / 2, pill_y), pills))
-                serves = frozenset({edge[2]})
-                links.append(Link(start, (left, pill_y), None, edge[2], serves))
-    links = _with_purpose(links, ends)
+                operations.append(Operation(edge, (left + pill_width / 2, pill_y), pill_width))
+                reached_ops = frozenset({edge[2]})
+                links.append(Link(start, (left, pill_y), None, edge[2], reached_ops))
+    links = _with_reached_ops(links)
     return Layout(right, high - low, nodes, tuple(operations), tuple(links), output)
 
 
-def _with_purpose(links: list[Link], ends: Mapping[Any, Point]) -> list[Link]:
-    """Lane links learn which operations they lead to, from the last column backwards."""
-    done: list[Link] = []
+def _with_reached_ops(links: list[Link]) -> list[Link]:
+    """Sets the operations that links to lanes lead to, from the last column backwards."""
+    backwards: list[Link] = []
     for link in reversed(links):
         if link.lane_end:
-            onward = (later.serves for later in done if later.start == link.lane_end)
-            link = link._replace(serves=frozenset().union(*onward))
-        done.append(link)
-    return done[::-1]
+            onward = (later.reached_ops for later in backwards if later.start == link.lane_end)
+            link = link._replace(reached_ops=frozenset().union(*onward))
+        backwards.append(link)
+    return backwards[::-1]

@@ -1,7 +1,7 @@
-"""What happened over time, and how the result compares, as charts.
+"""Charts: metrics over time, a reliability diagram, and accuracies compared.
 
-Every function returns one `<svg>` element and takes plain numbers; numbers that are not
-finite are left out.
+Every function takes numbers and gives one `<svg>` element; numbers that are not finite are left
+out.
 """
 
 import itertools
@@ -13,11 +13,13 @@ import numpy as np
 
 from jaxnas.report import cell_layout, figures
 
-_HUES = ("blue", "orange", "green", "violet", "rose", "teal")
-_POINTS = 400  # more than a screen shows; longer series are averaged in buckets
+_COLOURS = ("blue", "orange", "green", "violet", "rose", "teal")
+_MAX_POINTS = 400  # longer series are averaged in buckets
 
 
 class Series(NamedTuple):
+    """A line of a chart."""
+
     x: Sequence[float]
     y: Sequence[float]
 
@@ -25,11 +27,14 @@ class Series(NamedTuple):
 def lines(
     title: str, series: Mapping[str, Series], *, x_label: str, y_label: str, percent: bool = False
 ) -> str:
-    """One line a series, named at its end; `percent` shows fractions as per cent."""
+    """A line chart, each line named at its end; `percent` shows fractions as per cent.
+
+    Raises ValueError where no number is finite.
+    """
     title = figures.printable(title)
-    drawn = {figures.printable(name): _tidy(line) for name, line in series.items()}
-    drawn = {name: line for name, line in drawn.items() if len(line.x)}
-    if not drawn:
+    lines = {figures.printable(name): _downsample(line) for name, line in series.items()}
+    lines = {name: line for name, line in lines.items() if len(line.x)}
+    if not lines:
         raise ValueError(f"{title}: no finite number to draw.")
     scale = 100.0 if percent else 1.0
     with figures.figure(440, 270) as fig:
@@ -40,15 +45,15 @@ def lines(
         axes.grid(axis="y")
         axes.tick_params(length=0)
         ends = []
-        for (name, line), hue in zip(drawn.items(), itertools.cycle(_HUES), strict=False):
+        for (name, line), colour in zip(lines.items(), itertools.cycle(_COLOURS), strict=False):
             y = scale * line.y
-            mark = "o" if len(y) == 1 else None
-            axes.plot(line.x, y, color=figures.LIGHT[hue], marker=mark, markersize=5)
-            ends.append((y[-1], name, hue))
+            marker = "o" if len(y) == 1 else None
+            axes.plot(line.x, y, color=figures.LIGHT[colour], marker=marker, markersize=5)
+            ends.append((y[-1], name, colour))
         axes.margins(x=0.01, y=0.08)
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=7)
         axes.yaxis.get_major_locator().set_params(nbins=6)
-        _name_ends(axes, ends)
+        _label_ends(axes, ends)
         last = ", ".join(f"{name} {value:.4g}" for value, name, _ in ends)
         return figures.svg(fig, f"{title}, by {x_label}; last values: {last}")
 
@@ -56,7 +61,11 @@ def lines(
 def reliability(
     confidence: Sequence[float], accuracy: Sequence[float], count: Sequence[int], ece: float
 ) -> str:
-    """What the network promises against what it keeps, with how often below."""
+    """A reliability diagram: accuracy by confidence, over a histogram of the confidence.
+
+    `confidence`, `accuracy` and `count` are of the bins, `ece` is the expected calibration error.
+    Raises ValueError for bins of unequal numbers, and where all are empty.
+    """
     confidence, accuracy = np.asarray(confidence, float), np.asarray(accuracy, float)
     count = np.asarray(count, float)
     if not (confidence.shape == accuracy.shape == count.shape) or not count.sum() > 0:
@@ -92,36 +101,39 @@ def reliability(
         )
 
 
-def comparison(found: float, random: Sequence[float], digits: int = 2) -> str:
-    """The found cell's accuracy (a fraction) beside those of random cells trained alike."""
-    values = 100 * np.asarray([value for value in random if math.isfinite(value)], float)
-    if not len(values) or not math.isfinite(found):
+def comparison(found_top1: float, random_top1: Sequence[float], digits: int = 2) -> str:
+    """The accuracy of the found cell, a fraction, beside those of random cells trained alike.
+
+    Raises ValueError unless there is one of each that is finite.
+    """
+    values = 100 * np.asarray([value for value in random_top1 if math.isfinite(value)], float)
+    if not len(values) or not math.isfinite(found_top1):
         raise ValueError("A comparison needs the found cell's accuracy and a random cell's.")
-    found = 100 * found
+    found = 100 * found_top1
     mean = values.mean()
     spread = values.std(ddof=1) if len(values) > 1 else 0.0
     with figures.figure(440, 210) as fig:
         axes = fig.add_axes((0.2, 0.23, 0.755, 0.58))
         axes.set_title("Test accuracy, found against random")
-        ink, blue, soft = (figures.LIGHT[name] for name in ("muted", "blue", "node"))
-        axes.axvspan(mean - spread, mean + spread, ymax=0.5, color=soft, linewidth=0)
-        axes.plot([mean, mean], [-0.42, 0.42], color=ink, linewidth=1.6)
-        # Equal results stay visible: a small, fixed scatter across the row.
+        grey, blue, pale = (figures.LIGHT[name] for name in ("muted", "blue", "node"))
+        axes.axvspan(mean - spread, mean + spread, ymax=0.5, color=pale, linewidth=0)
+        axes.plot([mean, mean], [-0.42, 0.42], color=grey, linewidth=1.6)
+        # A small, fixed scatter across the row keeps equal results apart.
         across = 0.16 * ((np.arange(len(values)) % 3) - 1) if len(values) > 1 else [0.0]
-        axes.plot(values, across, "o", color=ink, markersize=8, alpha=0.75, markeredgewidth=0)
+        axes.plot(values, across, "o", color=grey, markersize=8, alpha=0.75, markeredgewidth=0)
         axes.plot([found], [1], "D", color=blue, markersize=11, markeredgewidth=0)
         axes.plot([found, found], [-0.42, 1], color=blue, linewidth=1.2, dashes=(3, 3), zorder=0)
         low, high = min(values.min(), mean - spread, found), max(values.max(), mean + spread, found)
-        reach = max(high - low, 0.2)
+        width = max(high - low, 0.2)
         axes.set(
-            ylim=(-0.6, 1.5), xlim=(low - 0.22 * reach, high + 0.3 * reach), xlabel="top-1 (%)"
+            ylim=(-0.6, 1.5), xlim=(low - 0.22 * width, high + 0.3 * width), xlabel="top-1 (%)"
         )
         offset = dict(textcoords="offset points", va="center")
         axes.annotate(
             f"{found:.{digits}f}", (found, 1), (11, 0), weight="bold", color=blue, **offset
         )
         text = f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(values) > 1 else "")
-        axes.annotate(text, (mean, 0.42), (0, 8), ha="center", size=9, color=ink, **offset)
+        axes.annotate(text, (mean, 0.42), (0, 8), ha="center", size=9, color=grey, **offset)
         axes.set_yticks([1, 0], ["found", f"random × {len(values)}"], size=10)
         axes.tick_params(length=0)
         axes.xaxis.get_major_locator().set_params(nbins=6)
@@ -132,26 +144,26 @@ def comparison(found: float, random: Sequence[float], digits: int = 2) -> str:
         )
 
 
-def _tidy(line: Series) -> Series:
+def _downsample(line: Series) -> Series:
     x, y = np.asarray(line.x, float), np.asarray(line.y, float)
-    keep = np.isfinite(x) & (np.abs(y) < 1e30)  # beyond, axes have no room for numbers
-    x, y = x[keep], y[keep]
-    if len(x) > _POINTS:
-        buckets = np.array_split(np.arange(len(x)), _POINTS)
+    kept = np.isfinite(x) & (np.abs(y) < 1e30)  # larger numbers do not fit beside the axes
+    x, y = x[kept], y[kept]
+    if len(x) > _MAX_POINTS:
+        buckets = np.array_split(np.arange(len(x)), _MAX_POINTS)
         x, y = (np.array([values[b].mean() for b in buckets]) for values in (x, y))
     return Series(x, y)
 
 
-def _name_ends(axes: Any, ends: list[tuple[float, str, str]]) -> None:
-    """Writes each line's name beside its last point, moved apart where they are close."""
+def _label_ends(axes: Any, ends: list[tuple[float, str, str]]) -> None:
+    """Writes the name of each line beside its last point, apart where they would overlap."""
     low, high = axes.get_ylim()
-    tall = axes.get_window_extent().height
+    height = axes.get_window_extent().height
     ends = sorted(ends)
-    wanted = [tall * (value - low) / (high - low) for value, _, _ in ends]
-    placed = cell_layout.spread(wanted, [15.0] * len(ends))
-    for y, (_, name, hue) in zip(placed, ends, strict=True):
+    targets = [height * (value - low) / (high - low) for value, _, _ in ends]
+    positions = cell_layout.spread(targets, [15.0] * len(ends))
+    for y, (_, name, colour) in zip(positions, ends, strict=True):
         text = name if len(name) <= 12 else name[:11] + "…"
         axes.text(
-            1.025, y / tall, text, transform=axes.transAxes, color=figures.LIGHT[hue],
+            1.025, y / height, text, transform=axes.transAxes, color=figures.LIGHT[colour],
             size=9.5, va="center", weight="bold",
         )  # fmt: skip

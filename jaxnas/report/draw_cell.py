@@ -1,4 +1,4 @@
-"""A cell as a picture: nodes from left to right, operations on the way."""
+"""Drawings of a cell's graph: nodes from left to right, operations on the edges."""
 
 import os
 import re
@@ -14,10 +14,10 @@ _FONT = 10.5
 
 
 class OpFamily(NamedTuple):
-    """Operations that share a colour."""
+    """A kind of operations, drawn in one colour."""
 
     name: str
-    colour: str  # of `figures.COLOURS`; its pale side is `colour-soft`
+    colour: str  # of `figures.COLOURS`, its pale variant being `colour-soft`
 
 
 def family(op: str) -> OpFamily:
@@ -36,7 +36,7 @@ def family(op: str) -> OpFamily:
 
 
 def label(op: str) -> str:
-    """The name of an operation as people write it: `sep_conv_3x3` is `sep conv 3×3`."""
+    """The label of an operation: `sep conv 3×3` for `sep_conv_3x3`, at most 24 characters."""
     text = re.sub(r"(?<=\d)x(?=\d)", "×", op.replace("nor_conv", "conv"))
     text = text.replace("skip_connect", "skip").replace("_", " ").strip()
     text = figures.printable(text)
@@ -47,24 +47,27 @@ def cell_svg(cell: Any, title: str = "") -> str:
     """The cell as an `<svg>` element.
 
     `cell` has `edges` ((source, target, op), ...), `inputs` and `concat`, as
-    `genotype.Cell`. Raises ValueError where the edges make no cell (`cell_layout.check`).
+    `genotype.Cell`. Raises ValueError as `cell_layout.check` does.
     """
-    placed = _placed(cell)
-    with figures.figure(*_size(placed, title)) as fig:
-        _paint(fig, cell, placed, title)
+    layout = _laid_out(cell)
+    with figures.figure(*_size(layout, title)) as fig:
+        _paint(fig, cell, layout, title)
         return figures.svg(fig, describe(cell, title))
 
 
 def cell_png(cell: Any, path: str | os.PathLike[str], title: str = "") -> Path:
-    """Writes the cell as a PNG file; raises as `cell_svg`, and OSError."""
-    placed = _placed(cell)
-    with figures.figure(*_size(placed, title)) as fig:
-        _paint(fig, cell, placed, title)
+    """Writes the cell as a PNG file. Raises ValueError as `cell_svg` does, and OSError."""
+    layout = _laid_out(cell)
+    with figures.figure(*_size(layout, title)) as fig:
+        _paint(fig, cell, layout, title)
         return figures.save_png(fig, path)
 
 
 def save(cell: Any, folder: str | os.PathLike[str], stem: str, title: str = "") -> str:
-    """Writes <stem>.svg and <stem>.png into a folder and returns the `<svg>` element."""
+    """Writes STEM.svg and STEM.png into a folder and gives the `<svg>` element.
+
+    Raises ValueError as `cell_svg` does, and OSError.
+    """
     picture = cell_svg(cell, title)
     figures.save_text(picture, Path(folder, f"{stem}.svg"))
     cell_png(cell, Path(folder, f"{stem}.png"), title)
@@ -72,81 +75,81 @@ def save(cell: Any, folder: str | os.PathLike[str], stem: str, title: str = "") 
 
 
 def stems(names: Iterable[str]) -> dict[str, str]:
-    """A file name for each cell, `cell_<name>`: safe on every system, and no two alike."""
-    chosen: dict[str, str] = {}
+    """A file name for each cell, `cell_<name>`, valid on every system; no two are equal."""
+    stem_of: dict[str, str] = {}
     for name in names:
         stem = "cell_" + (re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:60] or "unnamed")
-        while stem.lower() in (taken.lower() for taken in chosen.values()):
+        while stem.lower() in (taken.lower() for taken in stem_of.values()):
             stem += "_"
-        chosen[name] = stem
-    return chosen
+        stem_of[name] = stem
+    return stem_of
 
 
 def describe(cell: Any, title: str = "") -> str:
-    """The cell in words, for those who cannot see the picture."""
+    """The cell in words, for screen readers."""
     parts = (f"{label(op)} from {source} to {target}" for source, target, op in cell.edges)
     return f"{title or 'cell'}: {'; '.join(parts)}; output {', '.join(map(str, cell.concat))}"
 
 
-def _placed(cell: Any) -> cell_layout.Layout:
+def _laid_out(cell: Any) -> cell_layout.Layout:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
     cell_layout.check(cell)
     font = FontProperties(family="DejaVu Sans", size=_FONT)
-    wide = lambda text: TextPath((0, 0), text, prop=font, usetex=False).get_extents().width
-    # TextPath would read dollars as mathematics; only widths are taken, so hide them.
-    widths = {op: wide(label(op).replace("$", "S")) + 24 for _, _, op in cell.edges}
-    return cell_layout.place(cell, widths, 46 if cell.inputs <= 2 else 62)
+    width = lambda text: TextPath((0, 0), text, prop=font, usetex=False).get_extents().width
+    # TextPath reads dollars as mathematics; only widths are needed, so another letter does.
+    widths = {op: width(label(op).replace("$", "S")) + 24 for _, _, op in cell.edges}
+    return cell_layout.lay_out(cell, widths, 46 if cell.inputs <= 2 else 62)
 
 
-def _size(placed: cell_layout.Layout, title: str) -> tuple[float, float]:
-    tail = 26 if placed.output is None else 30
-    height = placed.height + 2 * _MARGIN + (_TITLE if title else 0)
-    return placed.width + 2 * _MARGIN + tail, height
+def _size(layout: cell_layout.Layout, title: str) -> tuple[float, float]:
+    tail = 26 if layout.output is None else 30
+    height = layout.height + 2 * _MARGIN + (_TITLE if title else 0)
+    return layout.width + 2 * _MARGIN + tail, height
 
 
-def _paint(fig: Any, cell: Any, placed: cell_layout.Layout, title: str) -> None:
+def _paint(fig: Any, cell: Any, layout: cell_layout.Layout, title: str) -> None:
     from matplotlib.patches import Circle, FancyBboxPatch
 
-    width, height = _size(placed, title)
+    width, height = _size(layout, title)
     axes = fig.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set(xlim=(-_MARGIN, width - _MARGIN), ylim=(-_MARGIN, height - _MARGIN))
     colour = figures.LIGHT
 
-    for link in placed.links:
+    for link in layout.links:
         _draw_link(axes, link)
-    for op in placed.operations:
-        _draw_operation(axes, op, placed.nodes[op.edge[1]])
+    for op in layout.operations:
+        _draw_operation(axes, op, layout.nodes[op.edge[1]])
 
-    def box(centre, wide, high, face, edge, text, rounding, **font):
-        corner = (centre[0] - wide / 2, centre[1] - high / 2)
+    def box(centre, extent, face, edge, text, rounding, **font):
+        corner = (centre[0] - extent[0] / 2, centre[1] - extent[1] / 2)
         shape = FancyBboxPatch(
-            corner, wide, high, f"round,pad=0,rounding_size={rounding}",
+            corner, *extent, f"round,pad=0,rounding_size={rounding}",
             facecolor=face, edgecolor=edge, linewidth=1.4, zorder=4,
         )  # fmt: skip
         axes.add_patch(shape)
-        where = dict(ha="center", va="center_baseline", zorder=5)
-        axes.text(*centre, text, **{**where, "size": 11, "color": colour["ink"], **font})
+        placement = dict(ha="center", va="center_baseline", zorder=5)
+        axes.text(*centre, text, **{**placement, "size": 11, "color": colour["ink"], **font})
 
     names = _input_names(cell.inputs)
     half = 23 if cell.inputs <= 2 else 31
-    sink = None if placed.output else cell.concat[0]
-    for node, centre in placed.nodes.items():
+    output_node = None if layout.output else cell.concat[0]
+    for node, centre in layout.nodes.items():
         if node < cell.inputs:
             text, math = names[node]
-            box(centre, 2 * half, 32, colour["node"], colour["muted"], text, 8,
+            box(centre, (2 * half, 32), colour["node"], colour["muted"], text, 8,
                 parse_math=math)  # fmt: skip
-        elif node == sink:
+        elif node == output_node:
             _draw_output(axes, box, centre)
         else:
             face = dict(facecolor=colour["surface"], edgecolor=colour["ink"])
             axes.add_patch(Circle(centre, cell_layout.NODE / 2, linewidth=1.4, zorder=4, **face))
             axes.text(*centre, str(node), size=10.5, weight="bold", zorder=5,
                       ha="center", va="center_baseline")  # fmt: skip
-    if placed.output:
-        _draw_output(axes, box, placed.output)
+    if layout.output:
+        _draw_output(axes, box, layout.output)
     if title:
         top = height - _MARGIN - 20
         axes.text(0, top, figures.printable(title), size=13, weight="bold", va="center")
@@ -163,22 +166,22 @@ def _input_names(inputs: int) -> list[tuple[str, bool]]:
 
 def _draw_output(axes: Any, box: Any, centre: cell_layout.Point) -> None:
     x, y = centre
-    wide = 56
+    width = 56
     box(
-        (x - cell_layout.NODE / 2 + wide / 2, y), wide, 34, figures.LIGHT["ink"],
+        (x - cell_layout.NODE / 2 + width / 2, y), (width, 34), figures.LIGHT["ink"],
         figures.LIGHT["ink"], "output", 8, color=figures.LIGHT["surface"], size=10.5,
     )  # fmt: skip
 
 
 def _draw_link(axes: Any, link: cell_layout.Link) -> None:
-    kinds = {family(op).colour for op in link.serves}
-    alive = kinds - {"faint"}
+    colours = {family(op).colour for op in link.reached_ops}
+    vivid = colours - {"faint"}
     style = dict(color=figures.LIGHT["faint"], linewidth=1.1, zorder=1)
-    if link.op and alive:
-        style = dict(color=figures.LIGHT[alive.pop()], linewidth=1.7, zorder=3)
-    elif alive:
+    if link.op and vivid:
+        style = dict(color=figures.LIGHT[vivid.pop()], linewidth=1.7, zorder=3)
+    elif vivid:
         style = dict(color=figures.LIGHT["muted"], linewidth=1.7, zorder=2)
-    elif kinds:
+    elif colours:
         style["linestyle"] = (0, (3, 3))
     _curve(axes, link.start, link.end, link.lane_end, **style)
 
@@ -207,7 +210,7 @@ def _draw_operation(axes: Any, op: cell_layout.Operation, node: cell_layout.Poin
 
 
 def _curve(axes: Any, start, end, onward, **style) -> None:
-    """A level-ended curve from start to end, and a level line onward."""
+    """A curve from start to end, level at both ends, and a level line on to `onward`."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Line
 

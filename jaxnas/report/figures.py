@@ -1,8 +1,8 @@
-"""A figure in the house's colours, as text or file.
+"""matplotlib figures in one palette, as SVG text or files.
 
-Every colour has a name, a light and a dark value. Figures are drawn in the light ones;
-`themed` turns them into CSS variables, so that a page can show them in either scheme.
-matplotlib is imported where it is used: it costs a second.
+Every colour has a name, a light and a dark value. Figures are drawn in the light ones; `themed`
+turns them into CSS variables, so that a page can show them in either scheme. matplotlib is imported
+where it is used, since that takes a second.
 """
 
 import contextlib
@@ -15,12 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxnas.run import files
 
 Figure = Any  # matplotlib.figure.Figure
 
 
 class Colour(NamedTuple):
+    """A colour of the palette, in the light and in the dark scheme."""
+
     light: str  # as matplotlib prints it: lower case, six digits, and never pure black
     dark: str
 
@@ -50,7 +54,7 @@ LIGHT = {name: colour.light for name, colour in COLOURS.items()}
 _SETTINGS = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
-    "svg.fonttype": "path",  # letters look alike, and fit, wherever the file is opened
+    "svg.fonttype": "path",  # text looks the same wherever the file is opened
     "svg.hashsalt": "jaxnas",  # equal figures give equal bytes
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -68,7 +72,7 @@ _SETTINGS = {
     "grid.color": LIGHT["grid"],
     "grid.linewidth": 1,
     "text.color": LIGHT["ink"],
-    "text.parse_math": False,  # names come from files: a dollar sign is a dollar sign
+    "text.parse_math": False,  # dollars in names from files are no mathematics
     "xtick.color": LIGHT["faint"],
     "ytick.color": LIGHT["faint"],
     "xtick.labelcolor": LIGHT["muted"],
@@ -81,28 +85,29 @@ _SETTINGS = {
 
 
 def printable(text: str) -> str:
-    """The text without characters that no font can draw."""
+    """`text` with `?` for characters that cannot be drawn."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 @contextlib.contextmanager
 def figure(width: float, height: float) -> Iterator[Figure]:
-    """A figure of width x height CSS pixels; draw it and save it inside the `with`."""
+    """A figure of width x height CSS pixels, to be drawn and saved inside the `with`."""
     import matplotlib
     from matplotlib.figure import Figure as MatplotlibFigure
 
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        # A name in a script the font lacks is drawn as boxes; the page has it as text.
+        # Characters that the font lacks are drawn as boxes; the page has the name as text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield MatplotlibFigure(figsize=(width / 72, height / 72), dpi=72)
 
 
 def svg(fig: Figure, label: str) -> str:
-    """The figure as one `<svg>` element; `label` says to a screen reader what it shows."""
-    text = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    fig.savefig(text, format="svg", metadata=nothing)
-    body = text.getvalue()[text.getvalue().index("<svg") :]
+    """The figure as one `<svg>` element; `label` describes it for screen readers."""
+    file = io.StringIO()
+    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    fig.savefig(file, format="svg", metadata=no_metadata)
+    text = file.getvalue()
+    body = text[text.index("<svg") :]
     body = re.sub(r"\s*<metadata>.*?</metadata>|\s*<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', body, count=2)
     name = html.escape(printable(label), quote=True)
@@ -110,7 +115,7 @@ def svg(fig: Figure, label: str) -> str:
 
 
 def save_png(fig: Figure, path: str | os.PathLike[str]) -> Path:
-    """Writes the figure at three times its size on an opaque ground, atomically. Raises OSError."""
+    """Writes a PNG of three times the size, on an opaque ground, atomically. Raises OSError."""
     with files.atomic_write(path) as file:
         fig.savefig(file, format="png", dpi=216, facecolor=LIGHT["surface"])
     return Path(path)
@@ -123,14 +128,37 @@ def save_text(text: str, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
+def predicted_against_measured(
+    path: Path, measured: np.ndarray, predicted: np.ndarray, device: str, unit: str = "ms"
+) -> None:
+    """Writes a scatter plot as SVG: a dot a network, the diagonal, and a band of 10 percent.
+
+    measured, predicted: f64[N]. Raises RunError if it cannot be written.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+    figure = MatplotlibFigure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    ends = np.array([min(measured.min(), predicted.min()), max(measured.max(), predicted.max())])
+    axes.fill_between(ends, 0.9 * ends, 1.1 * ends, color="0.9", label="within 10 %")
+    axes.plot(ends, ends, color="0.5", linewidth=1)
+    axes.plot(measured, predicted, ".", markersize=4, alpha=0.6)
+    axes.set(xlabel=f"measured, {unit}", ylabel=f"predicted, {unit}", title=device)
+    axes.legend(loc="upper left")
+    canvas = FigureCanvasSVG(figure)
+    with files.as_run_error(path), files.atomic_write(path) as file:
+        canvas.print_svg(file)
+
+
 def themed(picture: str, prefix: str) -> str:
-    """An `<svg>` ready to stand inside a page: colours as variables, ids under `prefix`."""
+    """An `<svg>` for use inside a page: colours as CSS variables, ids that begin with `prefix`."""
     picture = re.sub(r'\sxmlns(:xlink)?="[^"]*"', "", picture)
     picture = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', picture)
     picture = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", picture)
     names = {colour.light: name for name, colour in COLOURS.items()}
-    known = re.compile("|".join(names))
-    return known.sub(lambda found: f"var(--{names[found[0]]})", picture)
+    colours = re.compile("|".join(names))
+    return colours.sub(lambda match: f"var(--{names[match[0]]})", picture)
 
 
 def stylesheet() -> str:

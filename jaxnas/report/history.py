@@ -1,4 +1,4 @@
-"""What happened in the run, entry by entry: its curves and its gates."""
+"""Metrics and gates of a run over time: its charts and heat maps."""
 
 import re
 from collections.abc import Mapping
@@ -6,54 +6,59 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.report import curves, draw_cell, formatting, heat_map, markup, run_reader
+from jaxnas.report import curves, draw_cell, formatting, heat_map, html_page, run_reader
 
-_KNOWN = {  # prefix of metric names -> title, unit
+_TITLES = {  # prefix of metric names -> title, unit
     "loss": ("Loss", "nats"),
     "accuracy": ("Accuracy", "top-1"),
     "gates/entropy": ("Gate entropy", "nats"),
     "gates/skips": ("Skip connections chosen", "edges"),
     "step_ms": ("Time of a step", "ms"),
 }
-_ALONE = {  # metrics that belong to a chart by more than their name -> prefix, name
+_CHARTS = {  # metrics whose chart does not follow from their names -> prefix, name
     "step_ms": ("step_ms", "step"),
     "time/step_ms": ("step_ms", "step"),
     "gates/entropy": ("gates/entropy", "mean"),
     "gates/skips": ("gates/skips", "all cells"),
 }
-_LINES = 8  # of a chart: more are a tangle
-_CHARTS = 16  # at most: a run with a hundred metrics is still a page
-_MOMENTS = 160  # columns of a heat map
+_MAX_LINES = 8  # of a chart
+_MAX_CHARTS = 16
+_MAX_COLUMNS = 160  # of a heat map
 
 
-class Point(NamedTuple):
+class _Sample(NamedTuple):
     step: float | None
     epoch: float | None
     value: float
 
 
 def charts(run: run_reader.RunContents, missing: list[str]) -> str:
-    """A chart for each prefix of metric names, as `loss` of `loss/train`."""
-    groups: dict[str, dict[str, dict[float, Point]]] = {}
+    """Charts, as HTML: one for each prefix of metric names, as `loss` of `loss/train`.
+
+    What cannot be shown is added to `missing`, a sentence each.
+    """
+    groups: dict[str, dict[str, dict[float, _Sample]]] = {}
     for entry in run.metrics:
-        at = Point(*(formatting.number(entry.get(key)) for key in ("step", "epoch")), 0.0)
-        moment = at.epoch if at.step is None else at.step
+        step, epoch = (formatting.number(entry.get(key)) for key in ("step", "epoch"))
+        time = epoch if step is None else step
         for key, value in entry.items():
-            prefix, name = _ALONE.get(key) or key.rpartition("/")[::2]
+            prefix, name = _CHARTS.get(key) or key.rpartition("/")[::2]
             value = formatting.number(value)
-            if prefix and value is not None and moment is not None:
-                # A resumed run may tell a step twice: the later telling counts.
-                groups.setdefault(prefix, {}).setdefault(name, {})[moment] = at._replace(
-                    value=value
-                )
-    # An architecture that moved at every step needs no chart of it.
+            if prefix and value is not None and time is not None:
+                # A resumed run may have two lines of a step: the later one counts.
+                samples = groups.setdefault(prefix, {}).setdefault(name, {})
+                samples[time] = _Sample(step, epoch, value)
+    # An architecture that was updated at every step needs no chart of it.
     if all(point.value == 1 for point in groups.get("arch", {}).get("active", {}).values()):
         groups.pop("arch", None)
-    known = list(_KNOWN)
-    rank = lambda prefix: (known.index(prefix) if prefix in known else len(known), prefix)
+    titled = list(_TITLES)
+    rank = lambda prefix: (titled.index(prefix) if prefix in titled else len(titled), prefix)
     figures = []
-    for prefix in sorted(groups, key=rank)[:_CHARTS]:
-        group = {name: [line[m] for m in sorted(line)] for name, line in groups[prefix].items()}
+    for prefix in sorted(groups, key=rank)[:_MAX_CHARTS]:
+        group = {
+            name: [samples[time] for time in sorted(samples)]
+            for name, samples in groups[prefix].items()
+        }
         try:
             figures.append(_chart(prefix, group))
         except ValueError as error:
@@ -63,10 +68,10 @@ def charts(run: run_reader.RunContents, missing: list[str]) -> str:
     return f'<div class="grid">{"".join(figures)}</div>' if figures else ""
 
 
-def _chart(prefix: str, group: Mapping[str, list[Point]]) -> str:
-    title, unit = _KNOWN.get(prefix, (prefix.replace("/", ": "), "value"))
+def _chart(prefix: str, group: Mapping[str, list[_Sample]]) -> str:
+    title, unit = _TITLES.get(prefix, (prefix.replace("/", ": "), "value"))
     points = [point for line in group.values() for point in line]
-    # Epochs are kinder to read, unless several entries share one.
+    # Epochs are easier to read, unless a metric has several values in one.
     label = "epoch"
     for line in group.values():
         epochs = {point.epoch for point in line}
@@ -75,25 +80,30 @@ def _chart(prefix: str, group: Mapping[str, list[Point]]) -> str:
     if any(point.step is None for point in points):
         label = "epoch"
     series = {}
-    for name in sorted(group)[:_LINES]:
-        kept = [point for point in group[name] if getattr(point, label) is not None]
-        if kept:
-            x = [getattr(point, label) for point in kept]
-            series[name] = curves.Series(x, [point.value for point in kept])
+    for name in sorted(group)[:_MAX_LINES]:
+        placed = [point for point in group[name] if getattr(point, label) is not None]
+        if placed:
+            x = [getattr(point, label) for point in placed]
+            series[name] = curves.Series(x, [point.value for point in placed])
     percent = prefix.split("/")[-1] == "accuracy" and all(0 <= p.value <= 1 for p in points)
     picture = curves.lines(title, series, x_label=label, y_label=unit, percent=percent)
-    left_out = f"The first {_LINES} of {len(group)} by name." if len(group) > _LINES else ""
-    return markup.figure(picture, "curve-" + re.sub(r"[^A-Za-z0-9]+", "-", prefix), left_out)
+    caption = ""
+    if len(group) > _MAX_LINES:
+        caption = f"The first {_MAX_LINES} of {len(group)} by name."
+    return html_page.figure(picture, "curve-" + re.sub(r"[^A-Za-z0-9]+", "-", prefix), caption)
 
 
 def heat_maps(run: run_reader.RunContents, missing: list[str]) -> str:
-    """A heat map for each cell whose gates were recorded."""
+    """Heat maps, as HTML: one for each cell whose gates were recorded.
+
+    What cannot be shown is added to `missing`, a sentence each.
+    """
     figures = []
     for index, (name, choice) in enumerate(run.space.items() if run.gates else ()):
         try:
             edges = [(int(source), int(target)) for source, target in choice["edges"]]
             candidates = [[str(op) for op in ops] for ops in choice["candidates"]]
-            history, x, label = _moments(run, name, (len(edges), len(candidates[0])))
+            history, x, label = _gates_over_time(run, name, (len(edges), len(candidates[0])))
             title = f"{draw_cell.label(name)} cell"
             picture = heat_map.heat_map(title, history, edges, candidates, x, label)
         except (ValueError, TypeError, LookupError, OverflowError):
@@ -103,26 +113,30 @@ def heat_maps(run: run_reader.RunContents, missing: list[str]) -> str:
             "A panel an edge (source → target), a row a candidate; the stronger its blue, the "
             "wider open. The name above is the candidate widest open at the end."
         )
-        figures.append(markup.figure(picture, f"gates-{index}", caption, wide=True))
+        figures.append(html_page.figure(picture, f"gates-{index}", caption, wide=True))
     return "".join(figures)
 
 
-def _moments(run: run_reader.RunContents, name: str, shape: tuple[int, int]):
-    """The gates f32[T, edges, candidates] of a cell, their epochs or steps, and which."""
-    kept = []
-    # A resumed run may tell a step twice: the later telling counts.
+def _gates_over_time(run: run_reader.RunContents, name: str, shape: tuple[int, int]):
+    """The gates f32[T, edges, candidates] of a cell, their epochs or steps, and which of both.
+
+    Raises ValueError where there are none of that shape.
+    """
+    recorded = []
+    # A resumed run may have two lines of a step: the later one counts.
     entries = {entry.get("step", index): entry for index, entry in enumerate(run.gates)}
     for entry in entries.values():
         table = entry.get("gates")
         values = np.asarray(table[name], float) if isinstance(table, dict) and name in table else ()
         if np.shape(values) == shape:
-            kept.append((entry, values))
-    if not kept:
+            recorded.append((entry, values))
+    if not recorded:
         raise ValueError(f"no gates of cell {name} with shape {shape}")
-    if len(kept) > _MOMENTS:
-        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, _MOMENTS).astype(int)]
+    if len(recorded) > _MAX_COLUMNS:
+        indices = np.linspace(0, len(recorded) - 1, _MAX_COLUMNS).astype(int)
+        recorded = [recorded[i] for i in indices]
     for label in ("epoch", "step"):
-        x = [formatting.number(entry.get(label)) for entry, _ in kept]
+        x = [formatting.number(entry.get(label)) for entry, _ in recorded]
         if None not in x:
-            return np.stack([values for _, values in kept]), x, label
-    return np.stack([values for _, values in kept]), list(range(len(kept))), "entry"
+            return np.stack([values for _, values in recorded]), x, label
+    return np.stack([values for _, values in recorded]), list(range(len(recorded))), "entry"

@@ -1,4 +1,4 @@
-"""What the run found, in numbers: headline, comparison with random cells, calibration."""
+"""Test results of a run, as HTML: headline, comparison with random cells, calibration."""
 
 import statistics
 from collections.abc import Mapping
@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from jaxnas.report import curves, formatting, markup, run_reader
+from jaxnas.report import curves, formatting, html_page, run_reader
 
 
 def headline(run: run_reader.RunContents) -> str:
-    """The numbers that matter most, as tiles."""
-    found, top1, random = _found(run), *_results(run)
+    """The main numbers, as tiles; "" where there are none."""
+    found, top1, random = _found_result(run), *_accuracies(run)
     digits = _digits(run)
     tiles = []
     if top1 is not None:
-        tiles.append(("Test accuracy", formatting.percent(top1, digits), _verdict(top1, random)))
+        tiles.append(("Test accuracy", formatting.percent(top1, digits), _rank_text(top1, random)))
     if random:
         spread = (
             f"{formatting.SPACE}±{formatting.SPACE}{100 * statistics.stdev(random):.{digits}f}"
@@ -26,17 +26,12 @@ def headline(run: run_reader.RunContents) -> str:
         cells = "cell" if len(random) == 1 else "cells"
         note = "mean ± standard dev." if spread else "one only: no spread"
         tiles.append((f"{len(random)} random {cells}", text, note))
-    gain = _gain(top1, random)
+    gain = _error_reduction(top1, random)
     if gain is not None:
+        sign = "−" if gain > 0 else "+" if gain < 0 else ""
         note = f"{'fewer' if gain >= 0 else 'more'} errors than their mean"
-        tiles.append(
-            (
-                "Against random",
-                f"{'−' if gain > 0 else '+' if gain < 0 else ''}{formatting.change(gain)}",
-                note,
-            )
-        )
-    for key, title, show, note in (
+        tiles.append(("Against random", f"{sign}{formatting.change(gain)}", note))
+    for key, title, form, note in (
         ("top5", "Top-5", lambda value: formatting.percent(value, digits), "test accuracy"),
         ("loss", "Test loss", lambda value: f"{value:.3g}{formatting.SPACE}nats", "cross entropy"),
         ("ece", "Calibration error", formatting.percent, "ECE: lower is better"),
@@ -47,7 +42,7 @@ def headline(run: run_reader.RunContents) -> str:
         read = formatting.fraction if key in ("top5", "ece") else formatting.number
         value = read(found.get(key))
         if value is not None:
-            tiles.append((title, show(value), formatting.exact(value) if note is None else note))
+            tiles.append((title, form(value), formatting.exact(value) if note is None else note))
     if not tiles:
         return ""
     cards = "".join(
@@ -59,31 +54,34 @@ def headline(run: run_reader.RunContents) -> str:
 
 
 def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
-    """The found cell beside the random ones: words, a chart, a table."""
-    top1, random = _results(run)
+    """The found cell beside the random ones: a sentence, a chart, a table.
+
+    What cannot be shown is added to `missing`, a sentence each.
+    """
+    top1, random = _accuracies(run)
     if top1 is None or not random:
-        if run.summary and run.searched and run.summary.get("random") != []:
+        if run.summary and run.is_search and run.summary.get("random") != []:
             missing.append("summary.json holds no test accuracy to compare with random cells.")
         return ""
     digits = _digits(run)
-    rows = [("found cell", _found(run))]
-    rows += [(f"random cell, seed {entry.get('seed', 'unknown')}", entry) for entry in _random(run)]
+    rows = [("found cell", _found_result(run))]
+    rows += [
+        (f"random cell, seed {result.get('seed', 'unknown')}", result)
+        for result in _random_results(run)
+    ]
     body = ""
-    for name, entry in rows:
-        top1_of, size_of = (
-            formatting.fraction(entry.get("top1")),
-            formatting.number(entry.get("parameters")),
-        )
-        accuracy = "–" if top1_of is None else formatting.percent(top1_of, digits)
-        size = "–" if size_of is None else formatting.exact(size_of)
-        body += (
-            f'<tr><th scope="row">{markup.text(name)}</th><td>{accuracy}</td><td>{size}</td></tr>'
-        )
-    gain = _gain(top1, random)
-    words = ""
+    for name, result in rows:
+        fraction = formatting.fraction(result.get("top1"))
+        parameters = formatting.number(result.get("parameters"))
+        accuracy = "–" if fraction is None else formatting.percent(fraction, digits)
+        size = "–" if parameters is None else formatting.exact(parameters)
+        head = f'<th scope="row">{html_page.escape(name)}</th>'
+        body += f"<tr>{head}<td>{accuracy}</td><td>{size}</td></tr>"
+    gain = _error_reduction(top1, random)
+    sentence = ""
     if gain is not None:
         more = "fewer" if gain >= 0 else "more"
-        words = (
+        sentence = (
             f"<p>The found cell errs on {formatting.percent(1 - top1, digits)} of the test images, "
             "random cells trained alike on "
             f"{formatting.percent(1 - statistics.mean(random), digits)} on average: "
@@ -91,7 +89,7 @@ def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
         )
     picture = curves.comparison(top1, random, digits)
     return (
-        f'{words}<div class="grid">{markup.figure(picture, "comparison")}'
+        f'{sentence}<div class="grid">{html_page.figure(picture, "comparison")}'
         '<div class="scroll" tabindex="0"><table><caption>Each cell, trained alike</caption>'
         '<thead><tr><th scope="col">cell</th><th scope="col">top-1</th>'
         f'<th scope="col">parameters</th></tr></thead><tbody>{body}</tbody></table></div></div>'
@@ -99,8 +97,11 @@ def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
 
 
 def calibration(run: run_reader.RunContents, missing: list[str]) -> str:
-    """The reliability diagram, and how to read it."""
-    found = _found(run)
+    """The reliability diagram, and how to read it.
+
+    What cannot be shown is added to `missing`, a sentence each.
+    """
+    found = _found_result(run)
     table, ece = found.get("reliability"), formatting.fraction(found.get("ece"))
     if not isinstance(table, dict) or ece is None:
         if run.summary:
@@ -112,49 +113,48 @@ def calibration(run: run_reader.RunContents, missing: list[str]) -> str:
     except (ValueError, TypeError, KeyError, OverflowError):
         missing.append("The reliability table of summary.json is damaged.")
         return ""
-    words = (
+    text = (
         "<p>When the network says it is 80 % sure, is it right four times out of five? Bars on "
         "the dashed line mean yes; the expected calibration error (ECE) is the mean distance "
         f"from it, weighted by images: <b>{formatting.percent(ece)}</b>.</p>"
     )
-    return f'<div class="grid">{markup.figure(picture, "calibration")}<div>{words}</div></div>'
+    return f'<div class="grid">{html_page.figure(picture, "calibration")}<div>{text}</div></div>'
 
 
-def _found(run: run_reader.RunContents) -> Mapping[str, Any]:
-    found = run.summary.get("found")
-    return found if isinstance(found, dict) else {}
+def _found_result(run: run_reader.RunContents) -> Mapping[str, Any]:
+    result = run.summary.get("found")
+    return result if isinstance(result, dict) else {}
 
 
-def _results(run: run_reader.RunContents) -> tuple[float | None, list[float]]:
-    """The found cell's top-1 and those of the random cells."""
-    values = [formatting.fraction(entry.get("top1")) for entry in _random(run)]
-    return formatting.fraction(_found(run).get("top1")), [
-        value for value in values if value is not None
-    ]
+def _random_results(run: run_reader.RunContents) -> list[Mapping[str, Any]]:
+    results = run.summary.get("random")
+    return [r for r in results if isinstance(r, dict)] if isinstance(results, list) else []
 
 
-def _random(run: run_reader.RunContents) -> list[Mapping[str, Any]]:
-    entries = run.summary.get("random")
-    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+def _accuracies(run: run_reader.RunContents) -> tuple[float | None, list[float]]:
+    """The top-1 accuracy of the found cell and those of the random cells."""
+    random = [formatting.fraction(result.get("top1")) for result in _random_results(run)]
+    found = formatting.fraction(_found_result(run).get("top1"))
+    return found, [value for value in random if value is not None]
 
 
 def _digits(run: run_reader.RunContents) -> int:
-    table = _found(run).get("reliability")
+    table = _found_result(run).get("reliability")
     counts = table.get("count") if isinstance(table, dict) else None
     if not isinstance(counts, list):
         return 2
     return formatting.digits_for(sum(formatting.number(count) or 0 for count in counts) or None)
 
 
-def _gain(top1: float | None, random: list[float]) -> float | None:
-    """By how much the found cell's error is below the random cells' mean error."""
+def _error_reduction(top1: float | None, random: list[float]) -> float | None:
+    """How far the found cell's error is below the random cells' mean error, as a share of it."""
     if top1 is None or not random or statistics.mean(random) >= 1:
         return None
     error = 1 - statistics.mean(random)
     return (error - (1 - top1)) / error
 
 
-def _verdict(top1: float, random: list[float]) -> str:
+def _rank_text(top1: float, random: list[float]) -> str:
     if not random:
         return "retrained, top-1"
     if top1 > max(random):

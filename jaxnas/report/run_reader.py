@@ -1,4 +1,4 @@
-"""A run folder, read as far as it goes: what is there, and in words what is not."""
+"""Reader of a run folder: its contents, and sentences on what is missing or damaged."""
 
 import json
 from collections.abc import Mapping
@@ -9,43 +9,45 @@ from jaxnas.spaces import genotype, registry
 
 
 class RunContents(NamedTuple):
+    """What a run folder holds; empty where a file is missing."""
+
     name: str
     settings: Mapping[str, Any]
-    metrics: tuple[Mapping[str, Any], ...]  # one an entry of metrics.jsonl
-    gates: tuple[Mapping[str, Any], ...]  # one an entry of gates.jsonl
+    metrics: tuple[Mapping[str, Any], ...]  # the lines of metrics.jsonl
+    gates: tuple[Mapping[str, Any], ...]  # the lines of gates.jsonl
     space: Mapping[str, Any]  # cell -> {"edges", "candidates"}
     genotype: genotype.Genotype | None
     summary: Mapping[str, Any]
     missing: tuple[str, ...]  # a sentence each
-    searched: bool  # else a given genotype was trained, which has neither gates nor a space
+    is_search: bool  # else the training of a genotype, which has neither gates nor a space
 
 
 def read(folder: Path) -> RunContents:
-    """Reads a run folder; raises ValueError only where there is no such folder.
+    """Reads a run folder. Raises ValueError only where there is no such folder.
 
-    Half a last line of a .jsonl file, as a killed process leaves it, is skipped.
+    An incomplete last line of a .jsonl file, as a killed process leaves it, is skipped.
     """
     if not folder.is_dir():
         raise ValueError(f"No run folder at {folder}: give the folder a run has written.")
     missing: list[str] = []
     settings = _table(folder / "settings.json", "the settings", missing)
     metrics = _lines(folder / "metrics.jsonl", "the curves", missing)
-    chosen = settings.get("settings")
-    searched = not (isinstance(chosen, dict) and "genotype" in chosen)
+    run_settings = settings.get("settings")
+    is_search = not (isinstance(run_settings, dict) and "genotype" in run_settings)
     gates, space = (), {}
-    if searched:
+    if is_search:
         gates = _lines(folder / "gates.jsonl", "the gates over time", missing)
         space = _table(folder / "space.json", "the names of edges and candidates", missing)
-    found = _genotype(folder / "genotype.json", missing)
+    cells = _genotype(folder / "genotype.json", missing)
     summary = _table(folder / "summary.json", "the test results", missing)
     name = folder.resolve().name
     return RunContents(
-        name, settings, metrics, gates, space, found, summary, tuple(missing), searched
+        name, settings, metrics, gates, space, cells, summary, tuple(missing), is_search
     )
 
 
 def read_genotype(path: Path) -> genotype.Genotype:
-    """The genotype in a file; raises OSError and `genotype.GenotypeError`."""
+    """The genotype in a file. Raises OSError and `genotype.GenotypeError`."""
     with path.open("rb") as file:
         return registry.parse_genotype(file.read(genotype.LIMIT + 1).decode("utf-8", "replace"))
 

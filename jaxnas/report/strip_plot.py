@@ -1,4 +1,4 @@
-"""Many results of each of several kinds, every one a dot, beside known values as lines."""
+"""Strip plot: the results of several groups as dots, beside reference values as lines."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ def save(
 ) -> str:
     """Writes STEM.svg and STEM.png into a folder and gives the `<svg>` element.
 
-    A row a group, from the top down: its values as dots, their mean as a bar across the row and
-    in figures. `lines` are named values, drawn through all rows. `label` names the axis. Raises
-    ValueError where there is no finite value, and OSError.
+    Each group is a row: its values as dots, their mean as a bar across the row and as a number.
+    `lines` are reference values by name, drawn through all rows. `label` is that of the axis.
+    Raises ValueError where no value is finite, and OSError.
     """
     groups = {
         figures.printable(name): [v for v in values if math.isfinite(v)]
@@ -33,24 +33,24 @@ def save(
     if not groups:
         raise ValueError(f"{title}: no finite number to draw.")
     lines = lines or {}
-    # Names of lines stand above the rows, one a line of text, so that they never meet.
+    # Names of lines stand above the rows, each in a row of its own, so that they do not overlap.
     height = 92 + 26 * len(groups) + 15 * len(lines)
     with figures.figure(600, height) as fig:
         above, below = 34 + 15 * len(lines), 52
         axes = fig.add_axes((0.2, below / height, 0.66, (height - above - below) / height))
         fig.text(0.02, 1 - 20 / height, figures.printable(title), size=11, weight="bold")
-        places = len(groups) - 1 - np.arange(len(groups))
-        for place, values in zip(places, groups.values(), strict=True):
+        rows = len(groups) - 1 - np.arange(len(groups))
+        for row, values in zip(rows, groups.values(), strict=True):
             mean = float(np.mean(values))
-            # Equal results stay visible: a small, fixed scatter across the row.
+            # A small, fixed scatter across the row keeps equal results apart.
             across = 0.14 * ((np.arange(len(values)) % 3) - 1) if len(values) > 1 else [0.0]
             axes.plot(
-                values, place + across, "o", color=figures.LIGHT["blue"], markersize=6, alpha=0.75,
+                values, row + across, "o", color=figures.LIGHT["blue"], markersize=6, alpha=0.75,
                 markeredgewidth=0, clip_on=False,
             )  # fmt: skip
-            axes.plot([mean] * 2, [place - 0.34, place + 0.34], color=figures.LIGHT["ink"])
+            axes.plot([mean] * 2, [row - 0.34, row + 0.34], color=figures.LIGHT["ink"])
             axes.text(
-                1.02, place, f"{mean:.{digits}f}", size=9, va="center",
+                1.02, row, f"{mean:.{digits}f}", size=9, va="center",
                 transform=axes.get_yaxis_transform(),
             )  # fmt: skip
         for number, (name, value) in enumerate(lines.items()):
@@ -62,7 +62,7 @@ def save(
                 color=figures.LIGHT["orange"], annotation_clip=False,
             )  # fmt: skip
         axes.set_ylim(-0.6, len(groups) - 0.4)
-        axes.set_yticks(places, list(groups), size=10)
+        axes.set_yticks(rows, list(groups), size=10)
         axes.set_xlabel(label)
         axes.margins(x=0.04)
         axes.tick_params(length=0)

@@ -1,4 +1,4 @@
-"""The look of the page, from a phone to a wide screen."""
+"""The CSS of the pages, for phones as for wide screens."""
 
 CSS = """
 *{box-sizing:border-box}

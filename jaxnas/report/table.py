@@ -1,20 +1,20 @@
-"""A table of texts, as plain lines, as Markdown and as HTML."""
+"""Tables of texts, as plain lines, as Markdown and as HTML."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxnas.report import markup
+from jaxnas.report import html_page
 
 
 class TextTable(NamedTuple):
-    """`rows` of as many texts as `head` has; the first of each is its name."""
+    """`rows` have as many texts as `head`; the first of each is the name of the row."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 def check(table: TextTable) -> TextTable:
-    """`table`, or ValueError where a row has not as many texts as the head."""
+    """`table` itself. Raises ValueError where a row has not as many texts as the head."""
     for row in table.rows:
         if len(row) != len(table.head):
             raise ValueError(
@@ -25,31 +25,33 @@ def check(table: TextTable) -> TextTable:
 
 
 def text(table: TextTable) -> str:
-    """Columns side by side: names to the left, figures to the right."""
+    """Plain lines, names aligned to the left and the other texts to the right."""
     lines = [table.head, *check(table).rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = ([name.ljust, *(each.rjust for each in rest)] for name, *rest in lines)
-    rows = ("  ".join(a(w) for a, w in zip(row, widths, strict=True)) for row in aligned)
+    aligned = ([name.ljust, *(cell.rjust for cell in rest)] for name, *rest in lines)
+    rows = (
+        "  ".join(align(width) for align, width in zip(row, widths, strict=True)) for row in aligned
+    )
     return "".join(f"{row.rstrip()}\n" for row in rows)
 
 
 def markdown(table: TextTable) -> str:
-    """The table in GitHub's Markdown."""
+    """A table in GitHub's Markdown."""
     row = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
     rule = "|---" + "|---:" * (len(table.head) - 1) + "|\n"
     return row(table.head) + rule + "".join(map(row, check(table).rows))
 
 
 def html(table: TextTable, caption: str) -> str:
-    """The table for a page; it scrolls where it does not fit."""
-    head = "".join(f'<th scope="col">{markup.text(cell)}</th>' for cell in table.head)
+    """A table in HTML, which scrolls sideways where it does not fit."""
+    head = "".join(f'<th scope="col">{html_page.escape(cell)}</th>' for cell in table.head)
     body = "".join(
-        f'<tr><th scope="row">{markup.text(name)}</th>'
-        + "".join(f"<td>{markup.text(cell)}</td>" for cell in rest)
+        f'<tr><th scope="row">{html_page.escape(name)}</th>'
+        + "".join(f"<td>{html_page.escape(cell)}</td>" for cell in rest)
         + "</tr>"
         for name, *rest in check(table).rows
     )
     return (
-        f'<div class="scroll" tabindex="0"><table><caption>{markup.text(caption)}</caption>'
+        f'<div class="scroll" tabindex="0"><table><caption>{html_page.escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -1,9 +1,9 @@
-"""One state on disk: saved whole, restored to the byte, or refused.
+"""Checkpoints: states on disk, restored to the byte or refused.
 
-Orbax writes each checkpoint under a temporary name and renames it when it is complete; then we
-add a note with the settings, the leaves, and the SHA-256 of every file. A checkpoint without a
-true note is none. What Orbax lets pass (0.12.8), the note catches: a flipped byte would come
-back as a wrong number, a leaf of another dtype would be cast in silence.
+Orbax writes each checkpoint under a temporary name and renames it when it is complete; then a
+manifest is added with the fingerprint of the settings, the leaves, and the SHA-256 of every file.
+A checkpoint without a correct manifest counts as damaged. Orbax alone (0.12.8) would restore a
+flipped byte as a wrong number, and cast a leaf of another dtype silently.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from jaxnas.run import files
 
-FORMAT = 1  # of the note
-NOTE = "jaxnas.json"
-SPARE_BYTES = 2**20  # what a checkpoint takes beside its leaves
+FORMAT = 1  # of the manifest
+MANIFEST = "jaxnas.json"
+OVERHEAD_BYTES = 2**20  # of a checkpoint, beside its leaves
 
 State = Any  # a pytree of arrays and PRNG keys
 
@@ -36,7 +36,7 @@ class CheckpointError(ValueError):
 
 
 class PreservationPolicy(NamedTuple):
-    """Which checkpoints stay: the latest few, and every one at a multiple of `every_steps`."""
+    """Which checkpoints are kept: the latest few, and those at multiples of `every_steps`."""
 
     latest: int = 2
     every_steps: int | None = None
@@ -49,51 +49,51 @@ class CheckpointStore(NamedTuple):
     """An open folder of checkpoints.
 
     `save(step, state)` returns when all is on disk. `restore(like)` gives `(state, step)` of
-    the latest sound checkpoint, or None where there is none; `like` is a state of the same
-    shapes, dtypes and shardings.
+    the latest intact checkpoint, or None where there is none; `like` is a state of the same
+    shapes, dtypes and shardings. `steps()` are those of the checkpoints, ascending.
     """
 
     save: Callable[[int, State], None]
     restore: Callable[[State], tuple[State, int] | None]
-    steps: Callable[[], list[int]]  # ascending
+    steps: Callable[[], list[int]]
 
 
 @contextlib.contextmanager
 def open_store(
     folder: Path,
     fingerprint: str,
-    keep: PreservationPolicy = LATEST,
-    note: Callable[[str], None] = print,
+    preservation: PreservationPolicy = LATEST,
+    log: Callable[[str], None] = print,
 ) -> Iterator[CheckpointStore]:
-    """A store to write to, held by one process.
+    """A store to save to, used by one process at a time.
 
-    `fingerprint` names the settings the states belong to; `note` is told of each damaged
-    checkpoint that is passed over (it is renamed `damaged-STEP`). Raises CheckpointError if
-    the folder cannot be used; from `save` if the disk refuses; from `restore` if a checkpoint
-    is of other settings, structure, dtype or format, or if all are damaged.
+    `fingerprint` is that of the settings the states belong to. A damaged checkpoint is skipped,
+    renamed `damaged-STEP` and reported by `log`. Raises CheckpointError if the folder cannot be
+    used; from `save` if the disk cannot be written; from `restore` if a checkpoint is of other
+    settings, structure, dtype or format, or if all are damaged.
     """
     folder = Path(folder).absolute()
-    rules = [policies.LatestN(keep.latest)]
-    if keep.every_steps is not None:
-        rules.append(policies.EveryNSteps(keep.every_steps))
+    kept = [policies.LatestN(preservation.latest)]
+    if preservation.every_steps is not None:
+        kept.append(policies.EveryNSteps(preservation.every_steps))
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=policies.AnyPreservationPolicy(rules),
+        preservation_policy=policies.AnyPreservationPolicy(kept),
         enable_async_checkpointing=False,  # the state is donated to the next chunk
         cleanup_tmp_directories=True,
     )
     with _manager(folder, options) as manager:
         yield CheckpointStore(
             save=lambda step, state: _save(manager, folder, fingerprint, step, state),
-            restore=lambda like: _restore(manager, folder, fingerprint, like, note, move=True),
+            restore=lambda like: _restore(manager, folder, fingerprint, like, log, rename=True),
             steps=lambda: sorted(manager.all_steps()),
         )
 
 
 def read(folder: Path, like: State, fingerprint: str | None = None) -> tuple[State, int]:
-    """(state, step) of the latest checkpoint; leaves the folder as it is.
+    """(state, step) of the latest checkpoint; the folder is not changed.
 
     Without a fingerprint the settings are not compared. Raises CheckpointError as
-    `Store.restore` does, and if the latest checkpoint is damaged or there is none.
+    `CheckpointStore.restore` does, and if the latest checkpoint is damaged or there is none.
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
@@ -101,19 +101,20 @@ def read(folder: Path, like: State, fingerprint: str | None = None) -> tuple[Sta
     # Orbax's own `read_only` logs three warnings; a manager that saves nothing writes nothing.
     options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
     with _manager(folder, options) as manager:
-        found = _restore(manager, folder, fingerprint, like, _raise_unusable, move=False)
-    if found is None:
+        restored = _restore(manager, folder, fingerprint, like, _raise_unusable, rename=False)
+    if restored is None:
         raise CheckpointError(f"There are no checkpoints in {folder}: run the command that saves.")
-    return found
+    return restored
 
 
 def digest(state: State) -> str:
     """SHA-256 of all leaves with their paths, shapes and dtypes, in hex."""
-    total = hashlib.sha256()
-    for name, leaf in _leaves(state):
-        total.update(f"{name} {leaf.dtype.name}{leaf.shape};".encode())
-        total.update(np.ascontiguousarray(leaf).tobytes())
-    return total.hexdigest()
+    sha = hashlib.sha256()
+    for name, leaf in _named_leaves(state):
+        leaf = np.asarray(leaf)
+        sha.update(f"{name} {leaf.dtype.name}{leaf.shape};".encode())
+        sha.update(np.ascontiguousarray(leaf).tobytes())
+    return sha.hexdigest()
 
 
 def _manager(folder: Path, options: ocp.CheckpointManagerOptions) -> ocp.CheckpointManager:
@@ -126,27 +127,27 @@ def _manager(folder: Path, options: ocp.CheckpointManagerOptions) -> ocp.Checkpo
 
 
 def _save(manager, folder: Path, fingerprint: str, step: int, state: State) -> None:
-    # `force` would write it all the same, and without it Orbax says no in silence.
+    # With `force` Orbax would write it all the same; without, it would save nothing silently.
     if any(step <= other for other in manager.all_steps()):
         raise CheckpointError(
             f"Step {step} is not after the last checkpoint in {folder}: restore before saving."
         )
-    data = _data(state)
-    room, size = shutil.disk_usage(folder).free, sum(leaf.nbytes for leaf in data.values())
-    # Orbax on a full disk prints tracebacks from its threads, so we look before.
-    reason = "No space left on device." if room < size + SPARE_BYTES else ""
+    data = _orbax_data(state)
+    free, size = shutil.disk_usage(folder).free, sum(leaf.nbytes for leaf in data.values())
+    # Orbax on a full disk prints tracebacks from its threads, so free space is checked before.
+    reason = "No space left on device." if free < size + OVERHEAD_BYTES else ""
     if not reason:
         args = ocp.args.Composite(state=ocp.args.StandardSave(data))
         _, reason = _attempt(lambda: manager.save(step, args=args, force=True))
     if not reason:
-        note = {
+        manifest = {
             "format": FORMAT,
             "step": step,
             "fingerprint": fingerprint,
             "jax": jax.__version__,
             "leaves": _signature(state),
         }
-        _, reason = _attempt(lambda: _write_note(folder / str(step), note))
+        _, reason = _attempt(lambda: _write_manifest(folder / str(step), manifest))
     if reason:
         raise CheckpointError(
             f"Cannot save step {step} in {folder}: {reason} Earlier checkpoints are intact: make "
@@ -154,20 +155,20 @@ def _save(manager, folder: Path, fingerprint: str, step: int, state: State) -> N
         )
 
 
-def _restore(manager, folder, fingerprint, like, note, move: bool) -> tuple[State, int] | None:
+def _restore(manager, folder, fingerprint, like, log, rename: bool) -> tuple[State, int] | None:
     steps, reason = sorted(manager.all_steps(), reverse=True), ""
     for step in steps:
         path = folder / str(step)
-        written, reason = _attempt(lambda path=path: _read_note(path))
+        manifest, reason = _attempt(lambda path=path: _read_manifest(path))
         if not reason:
-            _check(written, path, fingerprint, like)
+            _check(manifest, path, fingerprint, like)
             args = ocp.args.Composite(state=ocp.args.StandardRestore(_targets(like)))
-            found, reason = _attempt(lambda step=step, args=args: manager.restore(step, args=args))
+            saved, reason = _attempt(lambda step=step, args=args: manager.restore(step, args=args))
         if not reason:
-            return _rebuilt(found.state, like), step
-        note(f"Checkpoint {path} is damaged: {reason}")
-        if move:
-            path.rename(_free(folder / f"damaged-{step}"))
+            return _rebuild(saved.state, like), step
+        log(f"Checkpoint {path} is damaged: {reason}")
+        if rename:
+            path.rename(_unused_path(folder / f"damaged-{step}"))
             manager.reload()
     if steps:
         raise CheckpointError(
@@ -178,10 +179,10 @@ def _restore(manager, folder, fingerprint, like, note, move: bool) -> tuple[Stat
 
 
 def _attempt(action: Callable[[], Any]) -> tuple[Any, str]:
-    """(result, ""), or (None, why not): a bad byte or a full disk may raise anything here."""
-    log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.CRITICAL)  # Orbax logs the traceback of what it raises
+    """(result, ""), or (None, reason): a bad byte or a full disk may raise any error here."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # Orbax logs the traceback of what it raises
     try:
         return action(), ""
     except MemoryError:
@@ -190,84 +191,81 @@ def _attempt(action: Callable[[], Any]) -> tuple[Any, str]:
     except Exception as error:  # noqa: BLE001
         return None, _reason(error)
     finally:
-        log.setLevel(level)
+        logger.setLevel(level)
 
 
-def _write_note(path: Path, note: dict[str, Any]) -> None:
-    with files.atomic_write(path / NOTE) as file:
-        file.write(json.dumps(note | {"files": _hashes(path)}).encode())
+def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    with files.atomic_write(path / MANIFEST) as file:
+        file.write(json.dumps(manifest | {"files": _hashes(path)}).encode())
 
 
-def _read_note(path: Path) -> dict[str, Any]:
-    """The note of a checkpoint whose every file is as it was saved; else ValueError."""
-    if not (path / NOTE).exists():
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint. Raises ValueError where a file is not as it was saved."""
+    if not (path / MANIFEST).exists():
         raise ValueError("it was not finished (killed while it was saved?).")
-    note = json.loads((path / NOTE).read_text(encoding="utf-8"))
-    if not isinstance(note, dict) or "format" not in note:
-        raise ValueError(f"{NOTE} is not the note of a checkpoint.")
-    # Another format is refused as such, whatever else its note says.
-    if note["format"] == FORMAT and note["files"] != _hashes(path):
+    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise ValueError(f"{MANIFEST} is not the manifest of a checkpoint.")
+    # Another format is refused by `_check`, whatever else the manifest holds.
+    if manifest["format"] == FORMAT and manifest["files"] != _hashes(path):
         raise ValueError("its files are not those that were saved (SHA-256).")
-    return note
+    return manifest
 
 
 def _hashes(path: Path) -> dict[str, str]:
-    """SHA-256 of each file of a checkpoint but the note, by its path within."""
-    hashed = sorted(file for file in path.rglob("*") if file.is_file() and NOTE not in file.name)
+    """SHA-256 of each file of a checkpoint but the manifest, by its path within."""
+    paths = sorted(p for p in path.rglob("*") if p.is_file() and MANIFEST not in p.name)
     hashes = {}
-    for file in hashed:
-        with open(file, "rb") as content:
-            digest_of_file = hashlib.file_digest(content, "sha256").hexdigest()
-        hashes[file.relative_to(path).as_posix()] = digest_of_file
+    for file_path in paths:
+        with open(file_path, "rb") as file:
+            digest_of_file = hashlib.file_digest(file, "sha256").hexdigest()
+        hashes[file_path.relative_to(path).as_posix()] = digest_of_file
     return hashes
 
 
-def _check(note: dict, path: Path, fingerprint: str | None, like: State) -> None:
-    if note["format"] != FORMAT:
+def _check(manifest: dict, path: Path, fingerprint: str | None, like: State) -> None:
+    """Raises CheckpointError for a checkpoint of another format, run, or structure."""
+    if manifest["format"] != FORMAT:
         raise CheckpointError(
-            f"{path} has checkpoint format {note['format']}, and this jaxnas reads {FORMAT}: use "
-            "the version that wrote it, or start under another name."
+            f"{path} has checkpoint format {manifest['format']}, and this jaxnas reads {FORMAT}: "
+            "use the version that wrote it, or start under another name."
         )
-    if fingerprint is not None and note["fingerprint"] != fingerprint:
+    if fingerprint is not None and manifest["fingerprint"] != fingerprint:
         raise CheckpointError(
             f"{path} was saved under other settings: use those (settings.json), or start under "
             "another name."
         )
-    there = {name: (shape, dtype) for name, shape, dtype in note["leaves"]}
-    here = {name: (shape, dtype) for name, shape, dtype in _signature(like)}
-    for name in sorted(there.keys() | here.keys()):
-        if there.get(name) != here.get(name):
+    saved = {name: (shape, dtype) for name, shape, dtype in manifest["leaves"]}
+    expected = {name: (shape, dtype) for name, shape, dtype in _signature(like)}
+    for name in sorted(saved.keys() | expected.keys()):
+        if saved.get(name) != expected.get(name):
             raise CheckpointError(
-                f"{path} holds another state: {name} is {_words(there.get(name))} there and "
-                f"{_words(here.get(name))} here. Use the settings and the jaxnas that saved it, "
-                "or start under another name."
+                f"{path} holds another state: {name} is {_leaf_text(saved.get(name))} there and "
+                f"{_leaf_text(expected.get(name))} here. Use the settings and the jaxnas that "
+                "saved it, or start under another name."
             )
 
 
-def _free(path: Path) -> Path:
-    """`path`, or the first of `path.1`, `path.2`, ... that is not taken."""
-    taken, number = path, 0
-    while taken.exists():
+def _unused_path(path: Path) -> Path:
+    """`path`, or the first of `path.1`, `path.2`, ... that does not exist."""
+    unused, number = path, 0
+    while unused.exists():
         number += 1
-        taken = path.with_name(f"{path.name}.{number}")
-    return taken
+        unused = path.with_name(f"{path.name}.{number}")
+    return unused
 
 
 def _raise_unusable(message: str) -> None:
     raise CheckpointError(f"{message} Run the command that saved it again: it starts before it.")
 
 
-def _leaves(state: State) -> list[tuple[str, np.ndarray]]:
-    return [(name, np.asarray(leaf)) for name, leaf in _named(state)]
-
-
-def _named(state: State) -> list[tuple[str, jax.Array]]:
-    """Each leaf with its path; PRNG keys as their words."""
+def _named_leaves(state: State) -> list[tuple[str, jax.Array]]:
+    """Each leaf with its path; PRNG keys as their data, u32."""
     flat = jax.tree_util.tree_flatten_with_path(state)[0]
-    return [(jax.tree_util.keystr(path) or "state", _words_of(leaf)) for path, leaf in flat]
+    return [(jax.tree_util.keystr(path) or "state", _as_array(leaf)) for path, leaf in flat]
 
 
-def _words_of(leaf) -> jax.Array:
+def _as_array(leaf) -> jax.Array:
     return jax.random.key_data(leaf) if _is_key(leaf) else jnp.asarray(leaf)
 
 
@@ -284,19 +282,22 @@ def _signature(state: State) -> list[list]:
     ]
 
 
-def _data(state: State) -> dict[str, jax.Array]:
-    """What Orbax is given: leaves by path, without the empty ones, which it refuses."""
-    return {name: leaf for name, leaf in _named(state) if leaf.size}
+def _orbax_data(state: State) -> dict[str, jax.Array]:
+    """Leaves by path for Orbax, without the empty ones, which it cannot save."""
+    return {name: leaf for name, leaf in _named_leaves(state) if leaf.size}
 
 
 def _targets(like: State) -> dict[str, jax.ShapeDtypeStruct]:
+    """What Orbax is to restore."""
     return {
         name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-        for name, x in _data(like).items()
+        for name, x in _orbax_data(like).items()
     }
 
 
-def _rebuilt(data: dict[str, jax.Array], like: State) -> State:
+def _rebuild(data: dict[str, jax.Array], like: State) -> State:
+    """The state of restored leaves; empty leaves are those of `like`."""
+
     def leaf(path, old):
         new = data.get(jax.tree_util.keystr(path) or "state", old)
         return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if _is_key(old) else new
@@ -304,12 +305,12 @@ def _rebuilt(data: dict[str, jax.Array], like: State) -> State:
     return jax.tree_util.tree_map_with_path(leaf, like)
 
 
-def _words(leaf: tuple[list, str] | None) -> str:
+def _leaf_text(leaf: tuple[list, str] | None) -> str:
     return "missing" if leaf is None else f"{leaf[1]}{leaf[0]}"
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what went wrong, ending in a full stop."""
+    """The first line of an error, ending in a full stop."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"{os.strerror(error.errno)}."
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -1,4 +1,4 @@
-"""Compiled programs kept between processes, in the user's cache folder."""
+"""JAX's persistent compilation cache, in the user's cache folder."""
 
 import hashlib
 import os
@@ -10,16 +10,16 @@ import jax
 
 
 def enable() -> Path | None:
-    """Switches JAX's persistent compilation cache on for this process; gives its folder.
+    """Switches the cache on for this process; gives its folder.
 
     The folder is `JAX_COMPILATION_CACHE_DIR` if that is set (set but empty: no cache), else
     `jaxnas/xla-...` in `XDG_CACHE_HOME` or `~/.cache`. None where it cannot be written: the run
-    then only compiles for longer. JAX's warnings of broken entries are no longer shown.
+    then only compiles for longer. JAX's warnings of broken entries are filtered out.
     """
-    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    if chosen == "":
+    from_environment = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    if from_environment == "":
         return None
-    folder = Path(chosen) if chosen else _default()
+    folder = Path(from_environment) if from_environment else _default_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -27,22 +27,22 @@ def enable() -> Path | None:
     if not os.access(folder, os.W_OK):
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # By default programs that compile within a second are not kept, and we have many.
+    # By default programs that compile within a second are not kept, and there are many.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # JAX writes them in place: what is not whole yet is compiled, as is what a kill cut off, every
-    # time (JAX does not replace it). The result is the same, and nobody can do a thing about it.
+    # JAX writes entries in place, so that another process may see a part, and a kill leaves one,
+    # which JAX never replaces. It then compiles: the result is the same, the warning of no use.
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
     return folder
 
 
-def _default() -> Path:
+def _default_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "jaxnas" / f"xla-{platform.machine()}-{_cpu()}"
+    return Path(base) / "jaxnas" / f"xla-{platform.machine()}-{_cpu_digest()}"
 
 
-def _cpu() -> str:
-    """Eight hex digits of the CPU's features: a home may be shared by unlike machines."""
+def _cpu_digest() -> str:
+    """Eight hex digits of the CPU's features: unlike machines may share a home."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

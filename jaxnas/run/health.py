@@ -1,4 +1,4 @@
-"""Whether a run is still sound: finite losses, a finite state, cells that are no mere skips."""
+"""Health checks of a run: finite losses, a finite state, cells that have not collapsed."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,10 +10,9 @@ import numpy as np
 
 
 class NonFiniteError(FloatingPointError):
-    """A loss, or a leaf of the state, that is no longer a finite number.
+    """The loss or leaf `name` of the state is no finite number after `step` steps.
 
-    `name` says which, `step` counts the steps done, `last_good` is the step of the last
-    checkpoint or None.
+    `last_good` is the step of the last checkpoint, or None.
     """
 
     def __init__(self, name: str, step: int, last_good: int | None, folder: Path):
@@ -30,7 +29,7 @@ class NonFiniteError(FloatingPointError):
 
 
 def first_bad_loss(rows: list[Mapping[str, float]]) -> tuple[int, str] | None:
-    """(row, name) of the first `loss/...` that is not finite."""
+    """(row, name) of the first metric `loss/...` that is not finite, or None."""
     for index, row in enumerate(rows):
         for name, value in row.items():
             if name.startswith("loss/") and not np.isfinite(value):
@@ -49,12 +48,16 @@ def non_finite_leaves(state: Any) -> frozenset[str]:
 
 
 def warn_on_collapse(
-    limits: Mapping[str, float], note: Callable[[str], None]
+    limits: Mapping[str, float], log: Callable[[str], None]
 ) -> Callable[[Mapping[str, float]], None]:
-    """Warns, once each time, when `gates/skips/CELL` reaches the limit of its cell."""
+    """A function of epoch lines that warns when `gates/skips/CELL` reaches the limit of its cell.
+
+    It warns again only after the number was below the limit. Raises ValueError, from the function,
+    where a cell has a limit and its skips are not measured.
+    """
     collapsed: set[str] = set()
 
-    def look(line: Mapping[str, float]) -> None:
+    def check(line: Mapping[str, float]) -> None:
         for cell, limit in limits.items():
             skips = line.get(f"gates/skips/{cell}")
             if skips is None:
@@ -65,10 +68,10 @@ def warn_on_collapse(
                 collapsed.discard(cell)
             elif cell not in collapsed:
                 collapsed.add(cell)
-                note(
+                log(
                     f"WARNING: epoch {line['epoch']}: cell {cell} now has {skips:g} skip "
                     f"connections (warned of from {limit:g}): the search is collapsing. Stop "
                     "earlier, or regularise the architecture."
                 )
 
-    return look
+    return check

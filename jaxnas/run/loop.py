@@ -38,14 +38,14 @@ class RunResult(NamedTuple):
     """How a run ended. The figures of this process are None where it took no step."""
 
     state: State
-    resumed_from: int  # 0: began anew
+    resumed_from: int  # step of the checkpoint it started from, or 0
     step_ms: float | None  # mean
     compile_s: float | None
     needed_bytes: int | None  # predicted peak beyond what is loaded
 
 
 class Monitor(NamedTuple):
-    """What a run shows while it goes on."""
+    """What users see of a run while it goes on: progress, warnings, TensorBoard files."""
 
     title: str = "run"  # before each line
     metrics: tuple[tuple[str, str, str], ...] = progress.METRICS
@@ -54,7 +54,7 @@ class Monitor(NamedTuple):
 
 
 class LoopState(NamedTuple):
-    """How far a run is; replaced after each chunk. Times and sizes are of this process."""
+    """How far a run is, replaced after each chunk; times and sizes are of this process."""
 
     state: State
     step: int
@@ -66,7 +66,7 @@ class LoopState(NamedTuple):
 
 
 class _OpenRun(NamedTuple):
-    """What stays the same through a run, with its open files."""
+    """What does not change during a run: its lengths, and its open files."""
 
     folder: Path
     runner: step_runner.StepRunner
@@ -102,10 +102,10 @@ def loop(
     `gates.jsonl`, `tensorboard/` and `checkpoints/`.
 
     On one machine with the same versions the final state is the same to the byte however
-    often the run was stopped. Raises Interrupted after SIGINT or SIGTERM, when all is saved;
+    often the run was stopped. Raises Interrupted after SIGINT or SIGTERM, when it is saved;
     NonFiniteError if a loss or the state is not finite; RunError if the folder cannot be
     written or memory is short; CheckpointError if the checkpoints are not of this run;
-    ValueError if the numbers of steps make no run, or `update` changes shapes.
+    ValueError for numbers of steps below one, and if `update` changes shapes or dtypes.
     """
     checkpoint_policy.check(run.checkpoints)
     _check_steps(steps_per_epoch, total_steps)
@@ -155,7 +155,7 @@ def _open(
     log = lambda text: progress.print_line(console, text)
     stop_signal = enter(signals.stop_requests(log))
     state = step_runner.own_copy(state)
-    # Infinities that a state begins with, as of a running minimum, are no failure.
+    # Infinities in the first state, as of a running minimum, are no failure.
     infinite = health.non_finite_leaves(state)
     preservation = checkpoint_policy.in_steps(run.checkpoints, steps_per_epoch)
     fingerprint = provenance.fingerprint(run.record)

@@ -1,4 +1,4 @@
-"""Whether a compiled program fits: predicted peak memory against what is free."""
+"""Memory: the predicted peak of a compiled program against what is free."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ GIB = 2**30
 
 
 def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
-    """Bytes the program takes beyond its arguments, which are there already.
+    """Bytes that a program takes beyond its arguments, which are in memory already.
 
-    XLA's plan: outputs that reuse no argument, and temporaries. None if the backend has none.
+    By XLA's plan: outputs that reuse no argument, and temporaries. None if the backend has none.
     """
     plan = compiled.memory_analysis()
     if plan is None:
@@ -20,19 +20,19 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
 
 
 def free_bytes(device: jax.Device | None = None) -> int | None:
-    """Bytes free on the device, or for the CPU what the machine or its container has left."""
+    """Bytes free on the device, for the CPU in the machine or its container; None if unknown."""
     device = device or jax.devices()[0]
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
         if "bytes_limit" not in stats:
             return None
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    left = [value for value in (_host(), _container()) if value is not None]
-    return min(left, default=None)
+    free = [value for value in (_free_on_host(), _free_in_container()) if value is not None]
+    return min(free, default=None)
 
 
 def advice(needed_bytes: int | None, free_bytes: int | None) -> str:
-    """One line for a person: the prediction, and what to do where it will not fit."""
+    """One line for the user: the prediction, and what to do where it will not fit."""
     if needed_bytes is None:
         return "predicted peak memory: unknown on this device"
     line = f"predicted peak memory: {needed_bytes / GIB:.2f} GiB above what is loaded"
@@ -48,11 +48,11 @@ def advice(needed_bytes: int | None, free_bytes: int | None) -> str:
 
 
 def fits(needed_bytes: int | None, free_bytes: int | None) -> bool:
-    """False only where the prediction is known to exceed what is free."""
+    """False only where both numbers are known and the program takes more than is free."""
     return needed_bytes is None or free_bytes is None or needed_bytes <= free_bytes
 
 
-def _host() -> int | None:
+def _free_on_host() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -61,19 +61,17 @@ def _host() -> int | None:
     return int(fields["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in fields else None
 
 
-def _container() -> int | None:
+def _free_in_container() -> int | None:
     """What the control group still allows (version 2, then 1)."""
-    groups = Path("/sys/fs/cgroup")
+    v2 = Path("/sys/fs/cgroup")
+    v1 = v2 / "memory"
     pairs = (
-        (groups / "memory.max", groups / "memory.current"),
-        (
-            groups / "memory" / "memory.limit_in_bytes",
-            groups / "memory" / "memory.usage_in_bytes",
-        ),
+        (v2 / "memory.max", v2 / "memory.current"),
+        (v1 / "memory.limit_in_bytes", v1 / "memory.usage_in_bytes"),
     )
     for limit, usage in pairs:
         try:
             return max(int(limit.read_text()) - int(usage.read_text()), 0)
-        except (OSError, ValueError):  # "max" says that there is no limit
+        except (OSError, ValueError):  # "max": no limit
             continue
     return None

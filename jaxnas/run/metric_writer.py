@@ -1,7 +1,7 @@
-"""All that a run writes of its steps and epochs, as JSON lines and as TensorBoard events.
+"""Metrics of a run's steps and epochs, written as JSON lines and as TensorBoard events.
 
-`step` counts the steps done: the line of the first step says 1. Names that begin with `time/`
-are of the wall clock; all others are equal however often a run was interrupted.
+`step` counts the steps done: the line of the first step has 1. Metrics named `time/...` are of the
+wall clock; all others are the same however often a run was interrupted.
 """
 
 import contextlib
@@ -30,41 +30,44 @@ class MetricWriter(NamedTuple):
 
 @contextlib.contextmanager
 def open_writer(folder: Path, step: int, tensorboard: bool) -> Iterator[MetricWriter]:
-    """The journal of a run that goes on after `step`: what was written beyond it is cut off.
+    """The writer of a run that starts after `step`; lines of later steps are cut off.
 
     Files: `metrics.jsonl`, `gates.jsonl`, `tensorboard/`. Raises RunError, also from its
-    functions, if the disk refuses.
+    functions, if they cannot be written.
     """
     with contextlib.ExitStack() as stack:
-        lines = stack.enter_context(open_lines(folder / "metrics.jsonl", step))
+        metrics = stack.enter_context(open_lines(folder / "metrics.jsonl", step))
         gates = stack.enter_context(open_lines(folder / "gates.jsonl", step))
-        draw = None
+        write_events = None
         if tensorboard:
-            draw = stack.enter_context(run_tensorboard.open_writer(folder / "tensorboard", step))
+            write_events = stack.enter_context(
+                run_tensorboard.open_writer(folder / "tensorboard", step)
+            )
 
-        def measured(new: list[Line]) -> None:
-            lines.write(new)
-            if draw is not None:
-                draw(new)
+        def write_metrics(lines: list[Line]) -> None:
+            metrics.write(lines)
+            if write_events is not None:
+                write_events(lines)
 
         def sync() -> None:
-            lines.sync()
+            metrics.sync()
             gates.sync()
 
-        yield MetricWriter(measured, lambda line: gates.write([line]), sync)
+        yield MetricWriter(write_metrics, lambda line: gates.write([line]), sync)
 
 
 def step_lines(
-    measured: Mapping[str, np.ndarray], first: int, done: int, steps_per_epoch: int, step_ms: float
+    metrics: Mapping[str, np.ndarray], start: int, steps: int, steps_per_epoch: int, step_ms: float
 ) -> list[dict[str, float]]:
-    """A line a step of a chunk; `first` steps were done before it.
+    """The metric lines of a chunk, one a step; `start` steps were done before it.
 
-    Where `arch/active` is 0 the names that end in `/valid` mean nothing and are left out.
+    metrics: f32[steps] by name. Where `arch/active` is 0, metrics that end in `/valid` have no
+    meaning and are left out.
     """
     lines = []
-    for row in range(done):
-        line = {"step": first + row + 1, "epoch": (first + row) // steps_per_epoch + 1}
-        values = {name: column[row].item() for name, column in measured.items()}
+    for row in range(steps):
+        line = {"step": start + row + 1, "epoch": (start + row) // steps_per_epoch + 1}
+        values = {name: column[row].item() for name, column in metrics.items()}
         if not values.get("arch/active", 1):
             values = {n: value for n, value in values.items() if not n.endswith("/valid")}
         lines.append(line | values | {"time/step_ms": round(step_ms, 3)})
@@ -72,7 +75,7 @@ def step_lines(
 
 
 class JsonLines(NamedTuple):
-    """An open file of JSON lines; `write` leaves them with the kernel, `sync` with the disk."""
+    """An open file of JSON lines; `write` passes them to the kernel, `sync` forces them to disk."""
 
     write: Callable[[Iterable[Mapping[str, Any]]], None]
     sync: Callable[[], None]
@@ -80,16 +83,16 @@ class JsonLines(NamedTuple):
 
 @contextlib.contextmanager
 def open_lines(path: Path, step: int) -> Iterator[JsonLines]:
-    """Appends to a file whose lines beyond `step` are cut off first.
+    """A file to append to, after lines of steps beyond `step` are cut off.
 
-    Raises RunError, also from `write` and `sync`, if the disk refuses.
+    Raises RunError, also from `write` and `sync`, if it cannot be written.
     """
     with files.open_unbuffered(path, "a+b") as file:
         with files.as_run_error(path):
-            file.truncate(_length(path, step))
+            file.truncate(_bytes_up_to(path, step))
 
         def write(lines: Iterable[Mapping[str, Any]]) -> None:
-            text = "".join(json.dumps(_finite(line), allow_nan=False) + "\n" for line in lines)
+            text = "".join(json.dumps(_to_json(line), allow_nan=False) + "\n" for line in lines)
             with files.as_run_error(path):
                 _write_all(file, text.encode())
 
@@ -100,8 +103,8 @@ def open_lines(path: Path, step: int) -> Iterator[JsonLines]:
         yield JsonLines(write, sync)
 
 
-def _length(path: Path, step: int) -> int:
-    """Bytes of the lines up to `step`; a line torn by a kill and all after it do not count."""
+def _bytes_up_to(path: Path, step: int) -> int:
+    """Bytes of the lines up to `step`; a line cut short by a kill and all after it do not count."""
     length = 0
     with open(path, "rb") as file:
         for line in file:
@@ -115,15 +118,15 @@ def _length(path: Path, step: int) -> int:
 
 
 def _write_all(file: IO[bytes], text: bytes) -> None:
-    """A nearly full disk takes a part, and refuses at the next try."""
+    """Writes all of `text`: a nearly full disk takes a part, and the next write raises."""
     while text:
         text = text[file.write(text) :]
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no infinities: they become null."""
+def _to_json(value: Any) -> Any:
+    """`value` with null for NaN and infinities, which JSON does not have."""
     if isinstance(value, Mapping):
-        return {name: _finite(inner) for name, inner in value.items()}
+        return {name: _to_json(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [_to_json(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""What this process is told so that it compiles and runs faster; no result depends on it."""
+"""Settings of this process that make it compile and run faster; no result depends on them."""
 
 import contextlib
 import ctypes
@@ -15,9 +15,9 @@ UNOPTIMISED = "jax_disable_most_optimizations"  # JAX's setting
 def keep_freed_memory() -> bool:
     """Keeps freed memory instead of giving it back to the system; whether that was possible.
 
-    XLA:CPU frees a program's temporaries after every step. What the system takes back, gigabytes,
-    it gives again page by page, each of them zeroed: a quarter of a step of the DARTS search
-    network (figures: docs/performance.md). Only glibc listens.
+    XLA:CPU frees a program's temporaries, gigabytes, after every step. Taken back by the system,
+    they return page by page, each zeroed: a quarter of a step of the DARTS search network
+    (figures: docs/performance.md). Only glibc has this setting.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -29,7 +29,7 @@ def keep_freed_memory() -> bool:
 
 @contextlib.contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """No garbage is collected meanwhile: tracing makes millions of objects that all live."""
+    """Switches garbage collection off: tracing makes millions of objects that all stay alive."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -41,7 +41,7 @@ def no_garbage_collection() -> Iterator[None]:
 
 @contextlib.contextmanager
 def unoptimised() -> Iterator[None]:
-    """Programs are compiled as fast as XLA can, for what runs each of them once or twice."""
+    """Compiles with the fewest optimisations, for programs that are run once or twice."""
     before = jax.config.values[UNOPTIMISED]
     jax.config.update(UNOPTIMISED, True)
     try:

@@ -1,4 +1,4 @@
-"""What determines a run, written down: settings, data, execution, and where it was run."""
+"""Provenance of a run: settings, data, execution, and the environment it was run in."""
 
 import hashlib
 import importlib.metadata
@@ -20,10 +20,10 @@ PACKAGES = ("jaxnas", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoi
 def record(
     settings: Mapping[str, Any], execution: Execution, data_digest: str | None = None
 ) -> dict[str, Any]:
-    """The record of a run, as `settings.json` keeps it.
+    """The record of a run, written as `settings.json`.
 
-    `settings` are all the settings that change the result (no output folder, no verbosity), as
-    JSON values; the seed is one of them. Raises ValueError for a value JSON does not have.
+    `settings` are all settings that change the result (no output folder, no verbosity), as JSON
+    values; the seed is one of them. Raises ValueError for values that JSON does not have.
     """
     try:
         settings = json.loads(json.dumps(settings, allow_nan=False))
@@ -39,12 +39,12 @@ def record(
 
 
 def fingerprint(record: Mapping[str, Any]) -> str:
-    """SHA-256 of what determines the result on a given machine: all but the environment."""
+    """SHA-256 of what determines the result on one machine: all of a record but the environment."""
     return hashlib.sha256(json.dumps(_fingerprinted(record), sort_keys=True).encode()).hexdigest()
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The settings in which two records differ, each as `name (OLD there, NEW now)`."""
+    """The settings in which two records differ, as `name (OLD there, NEW now)`."""
     old, new = (_flat(_fingerprinted(record)) for record in (old, new))
     absent = "absent"
     return [
@@ -61,7 +61,7 @@ def _fingerprinted(record: Mapping[str, Any]) -> dict[str, Any]:
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat = {}
     for name, value in tree.items():
-        # Settings keep the names a user knows them by.
+        # Settings go by the names that users know.
         path = prefix if name == "settings" and not prefix else f"{prefix}{name}"
         if isinstance(value, Mapping):
             flat |= _flat(value, path and f"{path}.")
@@ -94,17 +94,17 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """The commit of the checkout this file is tracked in, `+changes` if it was edited."""
-    here = Path(__file__).resolve()
+    source = Path(__file__).resolve()
 
     def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(here.parent), *arguments]
+        command = ["git", "-C", str(source.parent), *arguments]
         try:
-            done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
+            ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        return ran.stdout.strip() if ran.returncode == 0 else None
 
-    if git("ls-files", "--error-unmatch", here.name) is None:
+    if git("ls-files", "--error-unmatch", source.name) is None:
         return None
     commit = git("rev-parse", "HEAD")
     return commit and commit + ("+changes" if git("status", "--porcelain", "-uno") else "")

@@ -1,4 +1,4 @@
-"""The folder of a run: held by one process, and of one set of settings."""
+"""The folder of a run: locked by one process, and of one set of settings."""
 
 import contextlib
 import fcntl
@@ -17,12 +17,13 @@ from jaxnas.run.step_runner import Execution
 
 SETTINGS, LOCK = "settings.json", "run.lock"
 RESULTS = ("metrics.jsonl", "gates.jsonl", "checkpoints")
+MAX_DIFFERENCES = 5  # shown of settings that differ
 
 
 class Run(NamedTuple):
-    """Where a run is kept, what determines it, and how it is carried out."""
+    """Where a run is kept, what determines it, how its steps are run, and when it is saved."""
 
-    folder: Path  # held by `claim`
+    folder: Path  # locked by `claim`
     record: Mapping[str, Any]  # of `provenance.record`
     execution: Execution
     checkpoints: SavePolicy = EVERY_MINUTE
@@ -31,31 +32,31 @@ class Run(NamedTuple):
 
 @contextlib.contextmanager
 def claim(
-    folder: Path, record: Mapping[str, Any], note: Callable[[str], None] = print
+    folder: Path, record: Mapping[str, Any], log: Callable[[str], None] = print
 ) -> Iterator[Path]:
-    """Holds the run folder for this process and writes `settings.json` if it is new.
+    """Locks a run folder for this process, and writes `settings.json` if it is new.
 
-    `record` is what `describe` gave. In a folder of the same settings the run goes on; `note`
-    is told where the versions or the device are not those it began with. Raises RunError if a
-    live process holds the folder, if its settings are others, or if it cannot be written.
+    `record` is of `provenance.record`. A folder of the same settings is a run to go on with; `log`
+    reports versions or a device that are not those it began with. Raises RunError if a live
+    process has locked the folder, if its settings differ, or if it cannot be written.
     """
     folder = Path(folder).absolute()
     with files.as_run_error(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with files.open_unbuffered(folder / LOCK, "a+b") as lock:
-        _hold(lock, folder)
-        _settle(folder, dict(record), note)
+        _lock(lock, folder)
+        _check_record(folder, dict(record), log)
         yield folder
 
 
-def _hold(lock: IO[bytes], folder: Path) -> None:
-    # The kernel drops the lock with its process, so a killed run leaves nothing stale.
+def _lock(file: IO[bytes], folder: Path) -> None:
+    # The kernel releases the lock with its process, so that a killed run leaves none.
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.seek(0)
+        file.seek(0)
         raise RunError(
-            f"{folder} is in use by process {lock.read(20).decode() or 'unknown'}: wait for it, "
+            f"{folder} is in use by process {file.read(20).decode() or 'unknown'}: wait for it, "
             "stop it, or give this run another name."
         ) from None
     except OSError as error:
@@ -63,33 +64,35 @@ def _hold(lock: IO[bytes], folder: Path) -> None:
             f"Cannot lock {folder / LOCK}: {error.strerror}. Put the run on a local disk."
         ) from error
     with files.as_run_error(folder / LOCK):
-        lock.seek(0)
-        lock.truncate()
-        lock.write(str(os.getpid()).encode())
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()).encode())
 
 
-def _settle(folder: Path, record: dict[str, Any], note: Callable[[str], None]) -> None:
+def _check_record(folder: Path, record: dict[str, Any], log: Callable[[str], None]) -> None:
+    """Writes the record of a new run, or compares it with the one that is there."""
     path = folder / SETTINGS
     if not path.exists():
-        strangers = [name for name in RESULTS if (folder / name).exists()]
-        if strangers:
+        results = [name for name in RESULTS if (folder / name).exists()]
+        if results:
             raise RunError(
-                f"{folder} holds {strangers[0]} but no {SETTINGS}, so it is unknown what made "
+                f"{folder} holds {results[0]} but no {SETTINGS}, so it is unknown what made "
                 "it: give this run another name, or delete the folder."
             )
         files.write_text(path, _dump(record))
         return
     old = _load(path)
     if changed := provenance.differences(old, record):
-        shown = "; ".join(changed[:5]) + (f"; and {len(changed) - 5} more" * (len(changed) > 5))
+        more = len(changed) - MAX_DIFFERENCES
+        text = "; ".join(changed[:MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
         raise RunError(
-            f"{folder} is a run of other settings: {shown}. Use those of {path}, or give this "
+            f"{folder} is a run of other settings: {text}. Use those of {path}, or give this "
             "run another name."
         )
-    known = [old["environment"], *old.get("continued_in", [])]
-    if record["environment"] not in known:
-        files.write_text(path, _dump(old | {"continued_in": [*known[1:], record["environment"]]}))
-        note(
+    first, *later = [old["environment"], *old.get("continued_in", [])]
+    if record["environment"] not in (first, *later):
+        files.write_text(path, _dump(old | {"continued_in": [*later, record["environment"]]}))
+        log(
             "This run began with other versions or on another device (settings.json has both): "
             "it goes on, but its bytes are not those of an uninterrupted run."
         )

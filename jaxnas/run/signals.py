@@ -1,4 +1,4 @@
-"""How a run is asked to stop: once, and it saves; twice, and it is gone."""
+"""SIGINT and SIGTERM: the first lets a run save and stop, the second ends the process at once."""
 
 import contextlib
 import os
@@ -7,11 +7,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
-    """A run that was asked to stop, and saved; `signal` is 2 (SIGINT) or 15 (SIGTERM)."""
+    """A run was stopped by `signal`, 2 (SIGINT) or 15 (SIGTERM), after saving."""
 
     def __init__(self, message: str, signal: int):
         super().__init__(message)
@@ -19,42 +19,42 @@ class Interrupted(Exception):
 
 
 @contextlib.contextmanager
-def stop_requests(say: Callable[[str], None]) -> Iterator[Callable[[], int | None]]:
-    """A function that tells the signal by which this process was asked to stop, if it was.
+def stop_requests(log: Callable[[str], None]) -> Iterator[Callable[[], int | None]]:
+    """A function that gives the signal this process has received, or None.
 
     The second signal ends the process at once with code 128 + signal, even inside a compiled
-    program, where Python's own handlers do not get to run: a thread listens instead. Outside
-    the main thread no signal can be caught, and none is.
+    program, where Python's own handlers do not run: a thread listens instead. Outside the main
+    thread signals cannot be caught, and the function always gives None.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    asked: list[int] = []
-    ear, mouth = socket.socketpair()
-    mouth.setblocking(False)
+    received: list[int] = []
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
 
     def listen() -> None:
-        while heard := ear.recv(1):
-            number = heard[0]
-            if number not in STOPS:
+        while byte := reader.recv(1):
+            number = byte[0]
+            if number not in STOP_SIGNALS:
                 continue
-            asked.append(number)
-            if len(asked) > 1:
-                # 25h: the cursor, which a progress bar hides.
+            received.append(number)
+            if len(received) > 1:
+                # 25h shows the cursor, which a progress bar hides.
                 os.write(2, b"\x1b[?25h\n" if os.isatty(2) else b"\n")
                 os._exit(128 + number)
-            say("Stopping after this chunk, then saving; once more aborts at once.")
+            log("Stopping after this chunk, then saving; once more aborts at once.")
 
-    old = {number: signal.signal(number, lambda *_: None) for number in STOPS}
-    old_mouth = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    old_handlers = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
+    old_wakeup_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     listener = threading.Thread(target=listen, name="stop-requests", daemon=True)
     listener.start()
     try:
-        yield lambda: asked[0] if asked else None
+        yield lambda: received[0] if received else None
     finally:
-        signal.set_wakeup_fd(old_mouth)
-        for number, handler in old.items():
+        signal.set_wakeup_fd(old_wakeup_fd)
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)
-        mouth.close()  # the listener reads its end
+        writer.close()  # ends the listener's loop
         listener.join()
-        ear.close()
+        reader.close()

@@ -1,4 +1,4 @@
-"""A chunk of steps: one program on the device, or one program a step."""
+"""Runs of several steps: one program on the device, or one program a step."""
 
 import time
 from collections.abc import Callable
@@ -13,15 +13,16 @@ from jaxnas.run import process
 State = Any
 Update = Callable[..., tuple[State, dict[str, jax.Array]]]  # (state, *operands)
 
-MAX_CHUNK_S = 1.0  # after so long a stepped chunk gives the host its turn
-UNOPTIMISED_INIT = {"xla_backend_optimization_level": 0}  # random draws compile ten times faster so
+MAX_CHUNK_S = 1.0  # a chunk of single steps ends after so long
+# Random draws compile ten times faster so.
+UNOPTIMISED_INIT = {"xla_backend_optimization_level": 0}
 
 
 class Execution(NamedTuple):
     """How steps are run; the last digits of a result depend on it.
 
-    `scan` runs a chunk as one `lax.scan`. `step` calls one compiled step after another; on the
-    CPU convolution gradients are an order slower inside a loop (jax-ml/jax#12868).
+    Mode `scan` runs a chunk as one `lax.scan`, `step` calls one compiled step after another: on
+    the CPU convolution gradients are an order slower inside a loop (jax-ml/jax#12868).
     """
 
     mode: str
@@ -29,10 +30,10 @@ class Execution(NamedTuple):
 
 
 class StepRunner(NamedTuple):
-    """`run(state, steps, enough) -> (state, steps done, {name: f32[steps done]})`.
+    """`run(state, steps, should_stop) -> (state, steps done, {name: f32[steps done]})`.
 
-    `state` is donated. A stepped chunk ends early, after a step, where `enough()` says so.
-    `compile(state, steps)` makes the program that `run` takes for so many steps.
+    `state` is donated. In mode `step` a chunk ends early once `should_stop()` is true.
+    `compile(state, steps)` makes the program that `run` uses for so many steps.
     """
 
     run: Callable[[State, int, Callable[[], bool]], tuple[State, int, dict[str, np.ndarray]]]
@@ -43,10 +44,10 @@ class StepRunner(NamedTuple):
 def execution(
     steps_per_epoch: int, mode: str | None = None, chunk_steps: int | None = None
 ) -> Execution:
-    """The execution of this backend, or the one that is asked for.
+    """The execution that is given, or the default of this backend.
 
     By default `step` on the CPU and `scan` elsewhere, in chunks of at most 50 steps that divide
-    the epoch if they can, since each other length is one more compilation. Raises ValueError
+    the epoch if possible, since each other length is one more compilation. Raises ValueError
     for an unknown mode and for lengths below one.
     """
     mode = mode or ("step" if jax.default_backend() == "cpu" else "scan")
@@ -66,9 +67,9 @@ def execution(
 def compiler_options() -> dict[str, int]:
     """XLA's options for the program of a step on this backend.
 
-    On the CPU LLVM's first level, a quarter less compilation for steps that are no slower, and
-    vectors of 512 bits where there are any (figures: docs/performance.md). None where JAX is told
-    to leave most optimisations out, which they would bring back.
+    On the CPU LLVM's optimisation level 1, with a quarter less compilation for steps that are no
+    slower, and vectors of 512 bits where there are any (figures: docs/performance.md). None where
+    JAX's setting leaves most optimisations out, which these options would bring back.
     """
     if jax.default_backend() != "cpu" or jax.config.values[process.UNOPTIMISED]:
         return {}
@@ -76,81 +77,79 @@ def compiler_options() -> dict[str, int]:
 
 
 def init_compiled(init: Callable[..., Any], *arguments: Any) -> Any:
-    """`init(*arguments)`, compiled; on the CPU without optimisation."""
-    hasty = UNOPTIMISED_INIT if jax.default_backend() == "cpu" else None
-    return jax.jit(init).lower(*arguments).compile(hasty)(*arguments)
+    """`init(*arguments)`, compiled; on the CPU without optimisation, since it is run once."""
+    options = UNOPTIMISED_INIT if jax.default_backend() == "cpu" else None
+    return jax.jit(init).lower(*arguments).compile(options)(*arguments)
 
 
 def chunk_length(step: int, total_steps: int, steps_per_epoch: int, chunk_steps: int) -> int:
-    """Steps to the next boundary of the grid, which is laid anew from each epoch's start."""
-    within = step % steps_per_epoch
-    return min(chunk_steps - within % chunk_steps, steps_per_epoch - within, total_steps - step)
+    """Steps to the end of the chunk that holds `step`; chunks count from each epoch's start."""
+    in_epoch = step % steps_per_epoch
+    to_chunk_end = chunk_steps - in_epoch % chunk_steps
+    return min(to_chunk_end, steps_per_epoch - in_epoch, total_steps - step)
 
 
 def make_runner(update: Update, operands: tuple, mode: str) -> StepRunner:
-    """The chunks of `update(state, *operands) -> (state, metrics)`, compiled when first run.
+    """A runner of `update(state, *operands) -> (state, metrics)`, compiled when first run.
 
-    Raises ValueError if `update` gives back a state of other shapes or dtypes, or a metric
-    that is no scalar.
+    Data belong in `operands`: arrays that `update` closes over become constants of the program.
+    Raises ValueError, when compiling, if `update` returns a state of another structure, other
+    shapes or dtypes, or a metric that is no scalar.
     """
     programs: dict[int, jax.stages.Compiled] = {}
 
-    def one(state, *operands):
-        after, metrics = update(state, *operands)
-        _check(state, after, metrics)
-        return after, metrics
+    def one_step(state, *operands):
+        new_state, metrics = update(state, *operands)
+        _check_update(state, new_state, metrics)
+        return new_state, metrics
 
-    def many(length: int):
+    def many_steps(length: int):
         def program(state, *operands):
-            return jax.lax.scan(lambda s, _: one(s, *operands), state, length=length)
+            return jax.lax.scan(lambda s, _: one_step(s, *operands), state, length=length)
 
         return program
 
-    def length_of(steps: int) -> int:
+    def program_length(steps: int) -> int:
         return steps if mode == "scan" else 1
 
     def compiled(state: State, steps: int) -> jax.stages.Compiled:
-        length = length_of(steps)
+        length = program_length(steps)
         if length not in programs:
-            program = many(length) if mode == "scan" else one
-            # The state comes back as it was laid out, else the next call would not take it.
-            layouts = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
-            jitted = jax.jit(program, donate_argnums=0, out_shardings=layouts)
+            program = many_steps(length) if mode == "scan" else one_step
+            # With other shardings the next call would not accept the state.
+            shardings = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
+            jitted = jax.jit(program, donate_argnums=0, out_shardings=shardings)
             with process.no_garbage_collection():
                 programs[length] = jitted.lower(state, *operands).compile(compiler_options())
         return programs[length]
 
-    def scan(state, steps, enough):
-        state, measured = compiled(state, steps)(state, *operands)
-        _arrived(state)
-        return state, steps, jax.device_get(measured)
+    def scan(state, steps, should_stop):
+        state, metrics = compiled(state, steps)(state, *operands)
+        jax.block_until_ready(state.step)
+        return state, steps, jax.device_get(metrics)
 
-    def step_by_step(state, steps, enough):
-        program, rows, until = compiled(state, steps), [], time.monotonic() + MAX_CHUNK_S
+    def step_by_step(state, steps, should_stop):
+        program, rows, end_s = compiled(state, steps), [], time.monotonic() + MAX_CHUNK_S
         for _ in range(steps):
-            state, measured = program(state, *operands)
-            rows.append(measured)
+            state, metrics = program(state, *operands)
+            rows.append(metrics)
             if len(rows) > 1:
-                jax.block_until_ready(rows[-2])  # one step ahead of the device, no more
-            if enough() or time.monotonic() > until:
+                jax.block_until_ready(rows[-2])  # at most one step ahead of the device
+            if should_stop() or time.monotonic() > end_s:
                 break
-        _arrived(state)
-        host = jax.device_get(rows)
-        return state, len(rows), {name: np.stack([row[name] for row in host]) for name in host[0]}
+        jax.block_until_ready(state.step)
+        rows = jax.device_get(rows)
+        return state, len(rows), {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     return StepRunner(
         scan if mode == "scan" else step_by_step,
         compiled,
-        lambda steps: length_of(steps) in programs,
+        lambda steps: program_length(steps) in programs,
     )
 
 
-def _arrived(state: State) -> None:
-    jax.block_until_ready(state.step)
-
-
 def own_copy(state: State) -> State:
-    """A copy to donate: no buffer of it is shared, and no dtype of it is weak."""
+    """A copy to donate, which shares no buffer and has no weak dtype."""
     return jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype, copy=True), _arrays(state))
 
 
@@ -158,11 +157,13 @@ def _arrays(state: State) -> State:
     return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jnp.asarray(x), state)
 
 
-def _check(state: State, after: State, metrics: dict[str, jax.Array]) -> None:
-    before, after = (jax.tree_util.tree_flatten_with_path(tree) for tree in (state, after))
-    if before[1] != after[1]:
+def _check_update(state: State, new_state: State, metrics: dict[str, jax.Array]) -> None:
+    """Raises ValueError unless `update` kept the state's structure, and metrics are scalars."""
+    old_leaves, old_tree = jax.tree_util.tree_flatten_with_path(state)
+    new_leaves, new_tree = jax.tree_util.tree_flatten_with_path(new_state)
+    if old_tree != new_tree:
         raise ValueError("`update` gives back a state of another structure than it was given.")
-    for (path, old), (_, new) in zip(before[0], after[0], strict=True):
+    for (path, old), (_, new) in zip(old_leaves, new_leaves, strict=True):
         if (old.shape, old.dtype) != (new.shape, new.dtype):
             raise ValueError(
                 f"`update` turns {jax.tree_util.keystr(path)} from {old.dtype}{list(old.shape)} "

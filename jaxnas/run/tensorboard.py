@@ -1,4 +1,4 @@
-"""What was measured, as TensorBoard event files."""
+"""Metric lines as TensorBoard event files."""
 
 import contextlib
 import time
@@ -11,12 +11,13 @@ from jaxnas.run import files
 
 @contextlib.contextmanager
 def open_writer(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str, Any]]], None]]:
-    """A function that writes metric lines as scalars; a reader drops those beyond `step`.
+    """A function that writes metric lines as scalars; readers drop earlier ones beyond `step`.
 
-    We write through tensorboardX's event file and not its SummaryWriter, whose thread dies on
-    a full disk and then blocks the run. Raises RunError if the disk refuses.
+    It writes by tensorboardX's EventsWriter and not its SummaryWriter, whose thread dies on a full
+    disk and then blocks the run. Raises RunError, also from the function, if the files cannot be
+    written.
     """
-    # Imported where it is used: it imports torch too, where that is installed, for a second.
+    # Imported here since it takes a second where torch is installed, which it imports.
     from tensorboardX import event_file_writer
     from tensorboardX.proto import event_pb2, summary_pb2
 
@@ -26,7 +27,7 @@ def open_writer(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str,
     prefix = str(folder / "events")
     with files.as_run_error(folder):
         folder.mkdir(exist_ok=True)
-        # Files are named by the second: two starts within one must not share a file.
+        # File names have seconds: two starts within one second must not share a file.
         file = event_file_writer.EventsWriter(prefix, f".{time.time_ns()}")
         started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         file.write_event(event(step=step + 1, session_log=started))

@@ -177,3 +177,11 @@ def show(value: Any) -> str:
 
 def fail(cause: str) -> NoReturn:
     raise GenotypeError(f"Not a genotype: {cause}.") from None
+
+
+def skips(genotype: Genotype, name: str = "skip_connect") -> dict[str, int]:
+    """How many edges of each cell were selected as skip connections."""
+    return {
+        cell: sum(op == name for _, _, op in chosen.edges)
+        for cell, chosen in genotype.cells.items()
+    }

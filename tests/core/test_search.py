@@ -6,11 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas.core import hypergrad, search
+from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Term
-from jaxnas.methods import darts, single_level
+from jaxnas.methods import darts, entry, single_level
+from jaxnas.methods.optimisers import Optimisers
 from tests import toy
 
 NET = toy.supernet()
@@ -39,8 +40,9 @@ def weight_slope(*place):
 
 def sgd_search(**settings):
     """Steps of plain descent, so that a step is the gradient that made it."""
-    settings = {"arch_tx": optax.sgd(1.0), "weight_tx": optax.sgd(0.5)} | settings
-    return search.bilevel(NET, relax.softmax(), terms.cross_entropy(), **settings)
+    txs = search.Transforms(optax.sgd(1.0), optax.sgd(0.5))
+    txs = txs._replace(**{k: settings.pop(k) for k in txs._fields if k in settings})
+    return search.bilevel(NET, relax.softmax(), terms.cross_entropy(), txs, **settings)
 
 
 def start(method, seed=0):
@@ -73,7 +75,7 @@ def test_arch_moves_before_the_weights_by_default():
 
 
 def test_weights_move_before_the_arch_on_demand():
-    method = sgd_search(first="weights")
+    method = sgd_search(hypergrad=hypergrad.after_weights(hypergrad.first_order()))
     state = start(method)
     after, _ = step(method, state)
     weight_grad = weight_slope(state.arch, state.weights, toy.at(TRAIN, 0))
@@ -82,11 +84,6 @@ def test_weights_move_before_the_arch_on_demand():
     assert_close(after.weights, weights)
     assert_close(after.arch, optax.tree.sub(state.arch, arch_grad))
     assert differ(after.arch, step(sgd_search(), state)[0].arch)
-
-
-def test_refuses_an_unknown_order():
-    with pytest.raises(ValueError, match="'arch' or 'weights'"):
-        sgd_search(first="both")
 
 
 def test_clips_the_weight_step_and_not_the_look_ahead():
@@ -160,9 +157,8 @@ def test_terms_with_a_memory_remember_from_step_to_step():
         value=value,
         update=lambda memory, arch, weights, step: memory + 10.0 + step,
     )
-    method = search.bilevel(
-        NET, relax.softmax(), counter, arch_tx=optax.sgd(0.1), weight_tx=optax.sgd(0.1)
-    )
+    txs = search.Transforms(optax.sgd(0.1), optax.sgd(0.1))
+    method = search.bilevel(NET, relax.softmax(), counter, txs)
     state = start(method)
     for n in range(3):
         state, _ = step(method, state, n)
@@ -231,7 +227,11 @@ def test_a_resting_architecture_costs_nothing_and_stays_as_it_is():
 
 def test_adam_on_the_arch_adds_the_decay_to_the_gradient():
     decay, rate = 0.3, 0.01
-    method = darts.darts(NET, steps_per_epoch=2, arch_learning_rate=rate, arch_weight_decay=decay)
+    method = darts.darts(
+        NET,
+        steps_per_epoch=2,
+        optimisers=Optimisers(arch_learning_rate=rate, arch_weight_decay=decay),
+    )
     update = toy.jit(method.update)
     state = start(method)
     arch = jax.tree.map(np.float64, state.arch)
@@ -251,7 +251,7 @@ def test_adam_on_the_arch_adds_the_decay_to_the_gradient():
 
 
 def test_weight_step_of_darts_clips_at_five_then_decays_then_moves():
-    method = darts.darts(NET, steps_per_epoch=2, weight_decay=0.2)
+    method = darts.darts(NET, steps_per_epoch=2, optimisers=Optimisers(weight_decay=0.2))
     state = start(method)
     state = state._replace(weights=optax.tree.scale(30.0, state.weights))  # a steep place
     after, _ = step(method, state)
@@ -267,14 +267,15 @@ GOLDEN = {0: 0.025, 1: 0.024976321, 2: 0.024905376, 10: 0.022708204, 25: 0.013, 
 
 @pytest.mark.parametrize(("epoch", "expected"), GOLDEN.items())
 def test_learning_rate_follows_the_cosine_of_the_epoch(epoch, expected):
-    rate = search.cosine_by_epoch(0.025, 0.001, epochs=50, steps_per_epoch=391)
+    rate = schedules.cosine_by_epoch(0.025, 0.001, epochs=50, steps_per_epoch=391)
     for n in (391 * epoch, 391 * epoch + 390):
         assert rate(jnp.array(n)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("make", [darts.darts, single_level.single_level])
 def test_methods_move_their_weights_by_the_rate_of_the_epoch(make):
-    method = make(NET, steps_per_epoch=3, epochs=50, weight_decay=0.0, arch_learning_rate=0.0)
+    still = Optimisers(weight_decay=0.0, arch_learning_rate=0.0)
+    method = make(NET, steps_per_epoch=3, epochs=50, optimisers=still)
     update = toy.jit(method.update)
 
     def moved(epoch):
@@ -304,7 +305,7 @@ def test_methods_move_their_weights_by_the_rate_of_the_epoch(make):
 )
 def test_methods_refuse_impossible_schedules(make, settings):
     with pytest.raises(ValueError, match="learning rate|epoch"):
-        make(NET, **{"steps_per_epoch": 2} | settings)
+        make(NET, **entry.nest(make, {"steps_per_epoch": 2} | settings))
 
 
 # Single level.
@@ -323,7 +324,9 @@ def test_single_level_takes_both_gradients_at_the_same_place():
 
 
 def test_single_level_of_the_methods_gives_each_tree_its_own_optimiser():
-    method = single_level.single_level(NET, steps_per_epoch=2, arch_learning_rate=0.01)
+    method = single_level.single_level(
+        NET, steps_per_epoch=2, optimisers=Optimisers(arch_learning_rate=0.01)
+    )
     state = start(method)
     after, _ = step(method, state)
     grads = arch_slope(state.arch, state.weights, toy.at(TRAIN, 0))

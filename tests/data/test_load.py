@@ -73,8 +73,8 @@ def test_digits_are_the_same_every_time_and_need_no_network(monkeypatch):
 def test_digits_split_into_disjoint_parts_that_are_all_of_scikit_learns():
     from sklearn import datasets
 
-    found = data.load("digits")
-    ours = np.concatenate([part.inputs for part in (found.train, found.valid, found.test)])
+    dataset = data.load("digits")
+    ours = np.concatenate([part.inputs for part in (dataset.train, dataset.valid, dataset.test)])
     theirs = np.rint(datasets.load_digits().images * (255 / 16)).astype(np.uint8)
     assert sorted(map(bytes, ours[..., 0])) == sorted(map(bytes, theirs))
 
@@ -88,59 +88,59 @@ def test_digits_test_part_holds_every_class_in_proportion():
 
 
 def test_halves_are_by_index_as_in_the_paper_unless_seeded():
-    given = arrays()
-    found = data.from_arrays(**given, train_fraction=0.4)
-    np.testing.assert_array_equal(found.train.inputs, given["x_train"][:9])
-    np.testing.assert_array_equal(found.valid.inputs, given["x_train"][9:])
-    np.testing.assert_array_equal(found.test.labels, given["y_test"])
+    parts = arrays()
+    dataset = data.from_arrays(**parts, train_fraction=0.4)
+    np.testing.assert_array_equal(dataset.train.inputs, parts["x_train"][:9])
+    np.testing.assert_array_equal(dataset.valid.inputs, parts["x_train"][9:])
+    np.testing.assert_array_equal(dataset.test.labels, parts["y_test"])
 
 
 def test_seeded_halves_are_stratified_disjoint_and_differ_by_seed():
     labels = np.sort(np.arange(60) % 3)
-    first, second = splits.split_train(labels, 0.5, 7, "set")
+    first, second = splits.train_valid_split(labels, 0.5, 7, "set")
     assert np.bincount(labels[first]).tolist() == [10, 10, 10]
     assert sorted([*first, *second]) == list(range(60))
-    assert not np.array_equal(first, splits.split_train(labels, 0.5, 8, "set")[0])
-    np.testing.assert_array_equal(first, splits.split_train(labels, 0.5, 7, "set")[0])
+    assert not np.array_equal(first, splits.train_valid_split(labels, 0.5, 8, "set")[0])
+    np.testing.assert_array_equal(first, splits.train_valid_split(labels, 0.5, 7, "set")[0])
 
 
-def test_whole_is_the_training_set_in_its_order():
-    given = arrays()
-    whole = data.merge_train(data.from_arrays(**given))
-    np.testing.assert_array_equal(whole.inputs, given["x_train"])
-    np.testing.assert_array_equal(whole.labels, given["y_train"])
+def test_merge_train_is_the_training_set_in_its_order():
+    parts = arrays()
+    whole = data.merge_train(data.from_arrays(**parts))
+    np.testing.assert_array_equal(whole.inputs, parts["x_train"])
+    np.testing.assert_array_equal(whole.labels, parts["y_train"])
 
 
 def test_limit_takes_the_first_training_images_and_a_fifth_as_many_test_images():
-    given = arrays()
-    found = data.from_arrays(**given, limit=20)
-    np.testing.assert_array_equal(data.merge_train(found).inputs, given["x_train"][:20])
-    np.testing.assert_array_equal(found.test.inputs, given["x_test"][:4])
+    parts = arrays()
+    dataset = data.from_arrays(**parts, limit=20)
+    np.testing.assert_array_equal(data.merge_train(dataset).inputs, parts["x_train"][:20])
+    np.testing.assert_array_equal(dataset.test.inputs, parts["x_test"][:4])
 
 
 def test_constants_are_those_of_the_training_half_alone():
-    given = arrays()
-    given["x_train"][12:] = 7  # the validation half, which must not count
-    found = data.from_arrays(**given)
-    half = given["x_train"][:12].astype(np.float64) / 255
-    np.testing.assert_allclose(found.mean, half.mean((0, 1, 2)), rtol=1e-12)
-    np.testing.assert_allclose(found.std, half.std((0, 1, 2)), rtol=1e-12)
+    parts = arrays()
+    parts["x_train"][12:] = 7  # the validation half, which must not count
+    dataset = data.from_arrays(**parts)
+    half = parts["x_train"][:12].astype(np.float64) / 255
+    np.testing.assert_allclose(dataset.mean, half.mean((0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(dataset.std, half.std((0, 1, 2)), rtol=1e-12)
 
 
 def test_given_constants_are_taken():
-    found = data.from_arrays(**arrays(), mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
-    assert (found.mean, found.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    dataset = data.from_arrays(**arrays(), mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    assert (dataset.mean, dataset.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 
 
 def test_digest_tells_any_changed_pixel_label_or_name():
-    given = arrays()
-    digests = {data.from_arrays(**given).digest, data.from_arrays(**arrays()).digest}
+    parts = arrays()
+    digests = {data.from_arrays(**parts).digest, data.from_arrays(**arrays()).digest}
     assert len(digests) == 1
-    digests.add(data.from_arrays(**given, class_names=("a", "b", "c")).digest)
-    given["x_test"][0, 0, 0, 0] ^= 1
-    digests.add(data.from_arrays(**given).digest)
-    given["y_train"] = given["y_train"][::-1]
-    digests.add(data.from_arrays(**given).digest)
+    digests.add(data.from_arrays(**parts, class_names=("a", "b", "c")).digest)
+    parts["x_test"][0, 0, 0, 0] ^= 1
+    digests.add(data.from_arrays(**parts).digest)
+    parts["y_train"] = parts["y_train"][::-1]
+    digests.add(data.from_arrays(**parts).digest)
     assert len(digests) == 4
 
 
@@ -174,31 +174,31 @@ def test_impossible_settings_are_refused(options, message):
 
 
 def test_arrays_may_be_floats_grey_jax_or_columns_of_labels():
-    given = arrays(channels=1)
-    plain = data.from_arrays(**given)
+    parts = arrays(channels=1)
+    plain = data.from_arrays(**parts)
     other = data.from_arrays(
-        jnp.asarray(given["x_train"][..., 0] / 255, jnp.float32),
-        given["y_train"][:, None].tolist(),
-        given["x_test"][..., 0].astype(np.float64) / 255,
-        given["y_test"].astype(np.uint8),
+        jnp.asarray(parts["x_train"][..., 0] / 255, jnp.float32),
+        parts["y_train"][:, None].tolist(),
+        parts["x_test"][..., 0].astype(np.float64) / 255,
+        parts["y_test"].astype(np.uint8),
     )
     assert plain.digest == other.digest
 
 
 def test_arrays_without_a_test_part_give_up_a_stratified_sixth():
-    given = arrays()
-    found = data.from_arrays(given["x_train"], given["y_train"])
-    assert np.bincount(found.test.labels).tolist() in ([1, 1, 2], [1, 2, 1], [2, 1, 1])
-    held = set(map(bytes, found.test.inputs))
-    assert not held & set(map(bytes, data.merge_train(found).inputs))
-    assert len(data.merge_train(found).labels) == 20
+    parts = arrays()
+    dataset = data.from_arrays(parts["x_train"], parts["y_train"])
+    assert np.bincount(dataset.test.labels).tolist() in ([1, 1, 2], [1, 2, 1], [2, 1, 1])
+    held = set(map(bytes, dataset.test.inputs))
+    assert not held & set(map(bytes, data.merge_train(dataset).inputs))
+    assert len(data.merge_train(dataset).labels) == 20
 
 
 def test_pairs_from_iterators_equal_the_arrays_they_make():
-    given = arrays()
-    pairs = zip(given["x_train"], given["y_train"], strict=True)
-    tests = zip(given["x_test"], given["y_test"], strict=True)
-    assert data.from_pairs(pairs, tests).digest == data.from_arrays(**given).digest
+    parts = arrays()
+    pairs = zip(parts["x_train"], parts["y_train"], strict=True)
+    tests = zip(parts["x_test"], parts["y_test"], strict=True)
+    assert data.from_pairs(pairs, tests).digest == data.from_arrays(**parts).digest
 
 
 def test_pairs_from_an_endless_iterator_stop_at_the_limit():
@@ -208,8 +208,8 @@ def test_pairs_from_an_endless_iterator_stop_at_the_limit():
             yield np.full((4, 4, 3), step % 251, np.uint8), step % 2
             step += 1
 
-    found = data.from_pairs(forever(), forever(), limit=20)
-    assert len(data.merge_train(found).labels) == 20 and len(found.test.labels) == 4
+    dataset = data.from_pairs(forever(), forever(), limit=20)
+    assert len(data.merge_train(dataset).labels) == 20 and len(dataset.test.labels) == 4
 
 
 def test_pairs_of_nothing_or_of_several_sizes_are_refused():
@@ -262,18 +262,18 @@ def test_unusable_arrays_are_refused(changes, message):
 
 
 def test_sorted_labels_can_be_used_with_a_split_seed():
-    given = {**arrays(), "y_train": np.sort(np.arange(24) % 3)}
-    found = data.from_arrays(**given, split_seed=0)
-    assert np.bincount(found.train.labels).tolist() == [4, 4, 4]
+    parts = {**arrays(), "y_train": np.sort(np.arange(24) % 3)}
+    dataset = data.from_arrays(**parts, split_seed=0)
+    assert np.bincount(dataset.train.labels).tolist() == [4, 4, 4]
 
 
 # .npz files
 
 
 def test_npz_is_read_as_the_arrays_it_holds(tmp_path):
-    found = data.load(str(saved(tmp_path / "mine.npz", class_names=np.array(["a", "b", "c"]))))
-    assert found.name == "mine" and found.class_names == ("a", "b", "c")
-    assert found.digest == data.from_arrays(**arrays(), class_names=("a", "b", "c")).digest
+    dataset = data.load(str(saved(tmp_path / "mine.npz", class_names=np.array(["a", "b", "c"]))))
+    assert dataset.name == "mine" and dataset.class_names == ("a", "b", "c")
+    assert dataset.digest == data.from_arrays(**arrays(), class_names=("a", "b", "c")).digest
 
 
 @pytest.mark.parametrize(
@@ -334,18 +334,18 @@ def test_npz_that_claims_more_than_memory_is_refused(tmp_path):
 
 def test_folder_with_train_and_test_is_read_by_class(tmp_path):
     root = painted(tmp_path / "pets", classes("train/", 6) | classes("test/", 2))
-    found = data.load(str(root))
-    assert found.name == "pets" and found.class_names == ("cat", "dog")
-    assert data.merge_train(found).labels.tolist() == [0, 1] * 6
+    dataset = data.load(str(root))
+    assert dataset.name == "pets" and dataset.class_names == ("cat", "dog")
+    assert data.merge_train(dataset).labels.tolist() == [0, 1] * 6
     with PIL.Image.open(root / "train/dog/1.png") as image:
-        np.testing.assert_array_equal(data.merge_train(found).inputs[3], np.asarray(image))
-    assert found.test.labels.tolist() == [0, 1] * 2
+        np.testing.assert_array_equal(data.merge_train(dataset).inputs[3], np.asarray(image))
+    assert dataset.test.labels.tolist() == [0, 1] * 2
 
 
 def test_folder_of_classes_alone_holds_out_a_test_part(tmp_path):
-    found = data.load(str(painted(tmp_path, classes("", 9) | {".cache/x.png": ("L", (2, 2))})))
-    assert np.bincount(found.test.labels).tolist() in ([1, 2], [2, 1])
-    assert np.bincount(data.merge_train(found).labels).sum() == 15
+    dataset = data.load(str(painted(tmp_path, classes("", 9) | {".cache/x.png": ("L", (2, 2))})))
+    assert np.bincount(dataset.test.labels).tolist() in ([1, 2], [2, 1])
+    assert np.bincount(data.merge_train(dataset).labels).sum() == 15
 
 
 def test_folder_of_grey_pictures_stays_grey_and_one_colour_makes_all_colour(tmp_path):

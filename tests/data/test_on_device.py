@@ -20,13 +20,13 @@ def numbered(count: int = COUNT, size: int = 8, channels: int = 3) -> data.Devic
 
 
 def drawn(key: jax.Array, steps: range) -> np.ndarray:
-    draw = jax.jit(on_device.draw, static_argnums=3)
+    draw = jax.jit(on_device.draw_batch, static_argnums=3)
     return np.stack([np.asarray(draw(numbered(), key, step, BATCH)[1]) for step in steps])
 
 
 def test_draw_keeps_images_and_labels_together():
     inputs, labels = map(
-        np.asarray, jax.jit(on_device.draw, static_argnums=3)(numbered(), KEY, 4, BATCH)
+        np.asarray, jax.jit(on_device.draw_batch, static_argnums=3)(numbered(), KEY, 4, BATCH)
     )
     assert inputs.dtype == jnp.uint8 and inputs.shape == (BATCH, 8, 8, 3)
     np.testing.assert_array_equal(inputs[:, 0, 0, 0], labels)
@@ -52,7 +52,7 @@ def test_draw_reaches_every_image_although_the_last_batch_is_dropped():
 
 
 def test_draw_takes_the_whole_set_as_one_batch():
-    labels = on_device.draw(numbered(), KEY, 1, COUNT)[1]
+    labels = on_device.draw_batch(numbered(), KEY, 1, COUNT)[1]
     assert sorted(labels.tolist()) == list(range(COUNT))
 
 
@@ -157,7 +157,7 @@ def test_pad_crop_cuts_a_window_of_the_framed_image_at_every_place():
 
 
 def test_pad_crop_pads_with_black_as_the_paper_does():
-    dark = data.finish_batch(MEAN, STD, augment.pad_crop(3, augment.black(MEAN, STD)))
+    dark = data.preprocess(MEAN, STD, augment.pad_crop(3, augment.black(MEAN, STD)))
     blank = jnp.zeros((16, 8, 8, 3), jnp.uint8)
     batch = dark(KEY, blank, jnp.zeros(16, jnp.int32))
     np.testing.assert_allclose(

@@ -29,10 +29,10 @@ def source(request):
 
 
 def test_stream_never_repeats_an_image_within_an_epoch(source):
-    at = data.stream(source, seed=1, batch_size=BATCH)
+    batches = data.stream(source, seed=1, batch_size=BATCH)
     orders = []
     for epoch in range(4):
-        labels = np.concatenate([at(3 * epoch + step)[1] for step in range(3)])
+        labels = np.concatenate([batches(3 * epoch + step)[1] for step in range(3)])
         assert len(set(labels.tolist())) == 9
         orders.append(tuple(labels.tolist()))
     assert len(set(orders)) == 4
@@ -40,9 +40,9 @@ def test_stream_never_repeats_an_image_within_an_epoch(source):
 
 def test_stream_is_a_function_of_seed_and_step_alone(source):
     forward = [data.stream(source, seed=1, batch_size=BATCH)(step) for step in range(8)]
-    again = data.stream(source, seed=1, batch_size=BATCH)
+    backward = data.stream(source, seed=1, batch_size=BATCH)
     for step in reversed(range(8)):
-        for one, other in zip(again(step), forward[step], strict=True):
+        for one, other in zip(backward(step), forward[step], strict=True):
             np.testing.assert_array_equal(one, other)
     other = data.stream(source, seed=2, batch_size=BATCH)
     assert any(not np.array_equal(other(step)[1], forward[step][1]) for step in range(8))
@@ -55,13 +55,13 @@ def test_stream_keeps_images_and_labels_together(source):
     np.testing.assert_array_equal(inputs[:, 0, 0, 0], labels)
 
 
-def test_ahead_continues_at_any_step_with_the_batches_of_stream(source):
-    at = data.stream(source, seed=1, batch_size=BATCH)
+def test_prefetched_continues_at_any_step_with_the_batches_of_stream(source):
+    batches = data.stream(source, seed=1, batch_size=BATCH)
     for step, (inputs, labels) in enumerate(
-        itertools.islice(data.prefetched(source, 1, BATCH, start=4, ready=2), 6), start=4
+        itertools.islice(data.prefetched(source, 1, BATCH, start=4, buffer_size=2), 6), start=4
     ):
-        np.testing.assert_array_equal(inputs, at(step)[0])
-        np.testing.assert_array_equal(labels, at(step)[1])
+        np.testing.assert_array_equal(inputs, batches(step)[0])
+        np.testing.assert_array_equal(labels, batches(step)[1])
 
 
 def test_stream_reads_a_memory_map(tmp_path):
@@ -75,7 +75,7 @@ def test_stream_reads_a_memory_map(tmp_path):
 
 def test_stream_is_finished_on_the_device_like_a_resident_set():
     inputs, labels = data.stream(numbered(), seed=1, batch_size=BATCH)(0)
-    last = jax.jit(data.finish_batch((0.5,), (0.25,), augment.none()))
+    last = jax.jit(data.preprocess((0.5,), (0.25,), augment.none()))
     batch = last(jax.random.key(0), inputs, labels)
     np.testing.assert_allclose(batch.inputs, (inputs / 255 - 0.5) / 0.25, rtol=1e-6)
 

@@ -138,7 +138,7 @@ def test_images_of_several_sizes_need_image_size(tmp_path):
 
 def test_one_split_streams_without_being_read_into_memory(tmp_path):
     write(tmp_path, {"train": rows([0, 1] * 6, named=True)})
-    inputs, labels = data.stream(tfds.records("tiny", "train", tmp_path), 0, 5)(3)
+    inputs, labels = data.stream(tfds.open_split("tiny", "train", tmp_path), 0, 5)(3)
     np.testing.assert_array_equal(inputs[:, 0, 0, 0] % 2, labels)
 
 

@@ -11,6 +11,7 @@ from jaxnas.methods import (
     beta_darts,
     darts_minus,
     dr_nas,
+    entry,
     fair_darts,
     gdas,
     idarts,
@@ -20,6 +21,7 @@ from jaxnas.methods import (
     smooth_darts,
     snas,
 )
+from jaxnas.methods.optimisers import Optimisers
 from jaxnas.nets import ops
 from jaxnas.spaces import choices as spaces_choices
 from jaxnas.spaces import discretise
@@ -141,7 +143,10 @@ def test_smooth_darts_moves_gates_further_and_further(epoch, radius):
     # With labels 0 and 1 the loss is ln 2 at no gap and grows with the gap of the two logits.
     net = probe(("a", "b"), lambda g: 10 * g)
     method = smooth_darts.smooth_darts(
-        net, steps_per_epoch=1, attack="random", arch_learning_rate=0.0
+        net,
+        steps_per_epoch=1,
+        attack="random",
+        optimisers=Optimisers(arch_learning_rate=0.0),
     )
     losses = seen(method._replace(update=toy.jit(method.update)), epoch)
     loss_of = lambda gap: (np.log1p(np.exp(-gap)) + np.log1p(np.exp(gap))) / 2
@@ -153,7 +158,11 @@ def test_smooth_darts_moves_gates_further_and_further(epoch, radius):
 
 def test_sharp_darts_steps_at_the_annealed_rate():
     net = probe(("a", "b"), lambda g: jnp.array([1.0, 0.0]))
-    method = sharp_darts.sharp_darts(net, steps_per_epoch=1, weight_decay=0.0)
+    method = sharp_darts.sharp_darts(
+        net,
+        steps_per_epoch=1,
+        optimisers=Optimisers(min_learning_rate=1e-4, weight_decay=0.0),
+    )
     state = method.init(jax.random.key(0), BATCH.inputs)
     counted = optax.tree.set(state.weight_opt, count=jnp.array(29))
     batch = BATCH._replace(labels=jnp.zeros(2, int))
@@ -198,4 +207,4 @@ def test_sharp_darts_steps_at_the_annealed_rate():
 )
 def test_refuses_settings_without_effect_or_sense(make, settings, cause):
     with pytest.raises(ValueError, match=cause):
-        make(probe(("a", "b")), **{"steps_per_epoch": 1} | settings)
+        make(probe(("a", "b")), steps_per_epoch=1, **entry.nest(make, settings))

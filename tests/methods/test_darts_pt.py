@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.gates import masking, relax
+from jaxnas.core.gates import relax, samplers
 from jaxnas.core.stages import Selection, Stage, StageResult, one_stage
 from jaxnas.core.types import Choice, Supernet
 from jaxnas.methods import darts, darts_pt, pc_darts
+from jaxnas.methods.optimisers import Optimisers
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import discretise
 from tests import drive, toy
@@ -18,7 +19,7 @@ SPACE = {
     "reduce": spaces.uniform(spaces.dag(2, 1), ("skip_connect", "tanh")),
 }
 EDGES, CROWDED = 5, 1  # of the larger cell; nodes with more than two inputs
-TUNING = darts_pt.Tuning(interval=2, arch_learning_rate=0.03)
+TUNING = darts_pt.Tuning(2, darts_pt.Tuning().optimisers._replace(arch_learning_rate=0.03))
 
 
 def searched(space):
@@ -68,7 +69,9 @@ def test_argmax_picks_the_skip_and_perturbation_the_convolution(criterion):
     gates = {"cell": np.array([[0.9, 0.1]])}
     done = StageResult(state, gates, evaluate, net, None)
     inner = one_stage(net.space, 1, darts.darts)
-    program = darts_pt.perturbation(inner, tuning=None, criterion=criterion, keep=None, seed=0)
+    program = darts_pt.perturbation(
+        inner, tuning=None, criterion=criterion, edges_per_node=None, seed=0
+    )
     found = ended(program, done)
     assert discretise.argmax_per_edge(net.space, gates).cells["cell"].edges == (
         (0, 1, "skip_connect"),
@@ -120,7 +123,7 @@ def test_a_removal_closes_one_gate_and_leaves_the_others():
     log = []
     space = {"cell": spaces.uniform(spaces.dag(1, 3), spaces.NASBENCH201_CANDIDATES)}
     worth = {"cell": np.ones((6, 5))}
-    program = darts_pt.perturbation(searched(space), tuning=None, keep=None, seed=0)
+    program = darts_pt.perturbation(searched(space), tuning=None, edges_per_node=None, seed=0)
     ended(program, told(space, worth, log))
     assert len(log) == 6
     first = log[0]["cell"]
@@ -137,7 +140,9 @@ def test_the_order_of_decisions_is_the_seeds():
 
     def order(seed):
         log = []
-        program = darts_pt.perturbation(searched(space), tuning=None, keep=None, seed=seed)
+        program = darts_pt.perturbation(
+            searched(space), tuning=None, edges_per_node=None, seed=seed
+        )
         ended(program, told(space, {"cell": np.ones((6, 2))}, log))
         return tuple(tuple(np.asarray(g["cell"][0]).max(1) == 1) for g in log)
 
@@ -188,9 +193,9 @@ def test_blank_perturbation_trains_no_architecture():
     space = {"cell": spaces.uniform(spaces.dag(1, 2), ("skip_connect", "tanh", "wide"))}
     program = darts_pt.perturbation(
         one_stage(space, 2, darts_pt.blank),
-        relaxation=masking.uniform(space),
+        relaxation=samplers.uniform(space),
         tuning=darts_pt.Tuning(interval=1),
-        keep=1,
+        edges_per_node=1,
         seed=0,
     )
     ran = drive.run(program)
@@ -223,7 +228,7 @@ def test_perturbation_follows_a_method_with_another_relaxation():
     [
         (SPACE, {"criterion": "f1"}, "not by 'f1'"),
         (SPACE, {"tuning": darts_pt.Tuning(interval=0)}, "A tuning of 0 epochs"),
-        (SPACE, {"keep": 0}, "at least one input"),
+        (SPACE, {"edges_per_node": 0}, "at least one input"),
         (spaces.darts(), {}, "without it"),
     ],
 )
@@ -238,8 +243,8 @@ def test_an_architecture_learning_rate_without_architecture_is_refused():
     done = done._replace(state=done.state._replace(arch={}))
     program = darts_pt.perturbation(
         one_stage(space, 1, darts_pt.blank),
-        relaxation=masking.uniform(space),
-        tuning=darts_pt.Tuning(arch_learning_rate=1e-3),
+        relaxation=samplers.uniform(space),
+        tuning=darts_pt.Tuning(optimisers=Optimisers(arch_learning_rate=1e-3)),
         seed=0,
     )
     assert isinstance(next(program), Stage)

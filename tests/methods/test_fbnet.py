@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core import search
+from jaxnas.core import schedules
 from jaxnas.core.gates import relax
 from jaxnas.methods import fbnet
 from tests import drive, toy
@@ -20,14 +20,14 @@ SPACE = toy.supernet().space
     ("epoch", "temperature"), [(0, 5), (1, 4.78), (10, 3.18822), (45, 0.66005), (89, 0.091143)]
 )
 def test_the_temperature_cools_as_in_the_paper(epoch, temperature):
-    at = search.per_epoch(fbnet.exponential_decay(5.0, 0.956), 10)
+    at = schedules.per_epoch(schedules.exponential_decay(5.0, 0.956), 10)
     for step in (10 * epoch, 10 * epoch + 9):
         assert float(at(step)) == pytest.approx(temperature, abs=1e-5)
 
 
 def test_nothing_overflows_at_the_end_of_the_schedule():
     """Even where logits are 50 apart."""
-    relaxation = relax.gumbel_softmax(fbnet.exponential_decay(5.0, 0.956))
+    relaxation = relax.gumbel_softmax(schedules.exponential_decay(5.0, 0.956))
     logits = jnp.array([[0.0, 50.0, -50.0, 1.0]])
 
     def loss(logits, key):
@@ -56,7 +56,7 @@ def test_logits_wait_while_weights_learn_and_then_follow():
 
 def test_samples_are_drawn_by_their_chances():
     chances = {"a": np.array([[0.7, 0.3, 0.0], [0.2, 0.2, 0.6]], np.float32)}
-    drawn = np.asarray(fbnet.sampled(chances, 4000, seed=1)["a"])
+    drawn = np.asarray(fbnet.sample(chances, 4000, seed=1)["a"])
     assert drawn.shape == (4000, 2, 3) and np.all(drawn.sum(-1) == 1)
     np.testing.assert_allclose(drawn.mean(0), chances["a"], atol=0.03)
     assert np.all(drawn[:, 0, 2] == 0)
@@ -67,7 +67,7 @@ def test_the_best_of_the_samples_is_found():
     program = fbnet.best_of_samples(SPACE, epochs=2, samples=5, seed=3, **settings)
     ran = drive.run(program, make=lambda space: toy.supernet())
     (done,) = ran.finished
-    drawn = fbnet.sampled(done.gates, 5, 3)
+    drawn = fbnet.sample(done.gates, 5, 3)
     accuracy, _ = done.evaluate(drawn)
     best = int(np.argmax(accuracy))
     for name in SPACE:
@@ -77,8 +77,8 @@ def test_the_best_of_the_samples_is_found():
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: fbnet.exponential_decay(5.0, 1.0), "cannot cool"),
-        (lambda: fbnet.exponential_decay(0.0, 0.9), "cannot cool"),
+        (lambda: schedules.exponential_decay(5.0, 1.0), "cannot cool"),
+        (lambda: schedules.exponential_decay(0.0, 0.9), "cannot cool"),
         (lambda: fbnet.best_of_samples(SPACE, epochs=2, samples=0, seed=0), "samples >= 1"),
         (
             lambda: functools.partial(fbnet.fbnet, toy.supernet())(**LENGTH | {"warm_up": 4}),

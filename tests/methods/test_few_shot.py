@@ -12,6 +12,7 @@ import pytest
 from jaxnas.core.stages import StageResult
 from jaxnas.core.types import Batch, Choice, SearchState, Supernet
 from jaxnas.methods import few_shot
+from jaxnas.methods.optimisers import Optimisers
 from jaxnas.nets import edge_stacks
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces.darts import supernet as darts
@@ -27,7 +28,12 @@ SPACE = {
 
 def program(**settings):
     settings = {"epochs": 4, "splits": (1, 2), "batches": 2} | settings
-    return few_shot.few_shot(SPACE, own=drive.own, arch_learning_rate=0.03, **settings)
+    return few_shot.few_shot(
+        SPACE,
+        edge_mask=drive.own,
+        optimisers=Optimisers(arch_learning_rate=0.03),
+        **settings,
+    )
 
 
 def leaf_masks(ran):
@@ -96,12 +102,12 @@ def opposed_finished(net, labels):
 def test_distances_are_one_less_cosine_of_shared_gradients_alone():
     net = opposed()
     done = opposed_finished(net, jnp.ones(4, jnp.int32))
-    parting = few_shot.Parting(3, opposed_own, {})
+    matching = few_shot.Matching(3, opposed_own, {})
     # With one shared number the cosine is its sign: `own` would blur it.
-    found = few_shot.distances(net.space, "cell", 1, parting, done)
+    found = few_shot.distances(net.space, "cell", 1, matching, done)
     np.testing.assert_allclose(found, [[0, 2, 0], [2, 0, 2], [0, 2, 0]], atol=1e-5)
     assert few_shot.partition(found)[0] == ((0, 2), (1,))
-    everything = few_shot.Parting(3, lambda *_: {"shared": 0.0, "own": 0.0}, {})
+    everything = few_shot.Matching(3, lambda *_: {"shared": 0.0, "own": 0.0}, {})
     blurred = few_shot.distances(net.space, "cell", 1, everything, done)
     assert abs(blurred[0, 1] - 2) > 1e-3
 
@@ -109,11 +115,11 @@ def test_distances_are_one_less_cosine_of_shared_gradients_alone():
 def test_the_edge_whose_candidates_part_most_is_split():
     net = opposed()
     done = opposed_finished(net, jnp.ones(4, jnp.int32))
-    parting = few_shot.Parting(1, opposed_own, {})
-    edge, groups = few_shot._best_split(net.space, frozenset(), parting, done)
+    matching = few_shot.Matching(1, opposed_own, {})
+    edge, groups = few_shot._best_split(net.space, frozenset(), matching, done)
     assert edge == ("cell", 1)
     assert groups == ((0, 2), (1,))
-    edge, _ = few_shot._best_split(net.space, frozenset({("cell", 1)}), parting, done)
+    edge, _ = few_shot._best_split(net.space, frozenset({("cell", 1)}), matching, done)
     assert edge == ("cell", 0)
 
 
@@ -121,8 +127,8 @@ def test_a_gradient_of_zero_is_at_distance_one():
     net = opposed()
     done = opposed_finished(net, jnp.ones(4, jnp.int32))
     dead = done._replace(net=net._replace(apply=lambda w, s, g, x: (jnp.zeros((4, 3)), s)))
-    parting = few_shot.Parting(1, opposed_own, {})
-    found = few_shot.distances(net.space, "cell", 0, parting, dead)
+    matching = few_shot.Matching(1, opposed_own, {})
+    found = few_shot.distances(net.space, "cell", 0, matching, dead)
     np.testing.assert_array_equal(found, 1 - np.eye(3))
 
 

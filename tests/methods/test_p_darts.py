@@ -30,8 +30,9 @@ def run(**settings):
     program = p_darts.p_darts(
         SPACE,
         steps_per_epoch=drive.STEPS_PER_EPOCH,
-        dropped=lambda rate: rate,
-        **({"epochs": 3, "rest": 1, "keep": (3,), "arch_learning_rate": 0.05} | settings),
+        skip_dropout=lambda rate: rate,
+        optimisers=p_darts.OPTIMISERS._replace(arch_learning_rate=0.05),
+        **({"epochs": 3, "rest": 1, "keep": (3,)} | settings),
     )
     return drive.run(program, make), asked
 
@@ -76,7 +77,7 @@ def test_the_architecture_rests_at_first_and_its_gradient_is_clipped():
 
 
 def test_the_dropout_of_skips_is_the_papers():
-    rate = p_darts.skip_dropout(0.4, 25, 10, steps_per_epoch=3)
+    rate = p_darts.rate_of(0.4, 25, 10, steps_per_epoch=3)
     at = lambda epoch: float(rate(jnp.int32(3 * epoch + 1)))
     golden = {0: 0.4 * 24 / 25, 9: 0.4 * 15 / 25, 10: 0.4, 15: 0.4 * np.exp(-1), 24: 0.0243240251}
     assert {epoch: at(epoch) for epoch in golden} == pytest.approx(golden, rel=1e-5)
@@ -208,7 +209,13 @@ def test_progressive_dr_nas_goes_on_with_its_architecture():
         return new
 
     program = progressive_dr_nas.progressive_dr_nas(
-        SPACE, widen=widened, epochs=(2, 2), rest=1, keep=(3,), arch_learning_rate=0.05, seed=5
+        SPACE,
+        widen=widened,
+        epochs=(2, 2),
+        rest=1,
+        keep=(3,),
+        optimisers=progressive_dr_nas.OPTIMISERS._replace(arch_learning_rate=0.05),
+        seed=5,
     )
     ran = drive.run(program, make)
     assert asked == [6, 4, [5, 3]]
@@ -302,11 +309,11 @@ def test_a_wider_op_gives_copied_channels_for_copied_channels(name, stride):
     old = jax.tree.map(draw, shapes(few))
     kinds = ("params", "stats")
     parts = [[{name: tree[kind]} for kind in kinds] for tree in (old, shapes(many))]
-    new = dict(zip(kinds, net2wider._op(name, *parts, lead=0, seed=3), strict=True))
+    new = dict(zip(kinds, net2wider._widen_op(name, *parts, lead=0, seed=3), strict=True))
     chex.assert_trees_all_equal_shapes(new, shapes(many))
 
     x = images(few)
-    places = net2wider._places(name, 3, few, many)
+    places = net2wider._copied_channels(name, 3, few, many)
     assert sorted(set(places)) == list(range(few))
     narrow = np.asarray(toy.jit(make(few).apply)(old, x))
     wide = np.asarray(toy.jit(make(many).apply)(new, x[..., places]))
@@ -315,8 +322,10 @@ def test_a_wider_op_gives_copied_channels_for_copied_channels(name, stride):
     if name != "skip_connect":
         assert (distance.argmin(1) == places).all()
     else:
-        even = net2wider._places(name, 3, 3, 4)
-        assert (distance.argmin(1) == [*even, *(3 + net2wider._places(name, 3, 3, 5))]).all()
+        even = net2wider._copied_channels(name, 3, 3, 4)
+        assert (
+            distance.argmin(1) == [*even, *(3 + net2wider._copied_channels(name, 3, 3, 5))]
+        ).all()
 
 
 def test_a_widened_supernet_fits_and_does_not_shrink():

@@ -12,8 +12,8 @@ import pytest
 
 from jaxnas.core import reinforce
 from jaxnas.core.gates import binary, relax
-from jaxnas.core.objectives import constraints, cost_terms
-from jaxnas.core.types import Batch, Forward
+from jaxnas.core.objectives import cost_terms
+from jaxnas.core.types import Batch, Constraint, CostModel, Forward
 from jaxnas.methods import fbnet, proxyless
 from jaxnas.nets import mixed_layer
 from jaxnas.spaces.mobile import supernet as mobile_supernet
@@ -349,14 +349,14 @@ def test_settings_that_cannot_be_are_refused(settings, reason):
 
 
 @pytest.mark.parametrize("make", [proxyless.proxyless, fbnet.fbnet])
-def test_a_penalty_or_an_objective_moves_the_architecture(make):
+def test_a_constraint_or_an_objective_moves_the_architecture(make):
     """Candidates of larger column are slower: their chances fall against those without latency."""
     slow = lambda gates: 5.0 + sum(jnp.sum(g * jnp.arange(g.shape[1])) for g in gates.values())
-    limit = constraints.Limit("ms", 6.0, slow)
+    constraint = Constraint(CostModel("ms", None, slow, (0.0, 100.0)), 6.0)
     relaxed = binary.binary()
     ways = {
         "none": {},
-        "penalty": {"penalty": constraints.penalty([limit])},
+        "constraint": {"constraints": [constraint]},
         "objective": {"outer_objective": cost_terms.fbnet(slow, 5.0, 3.0, relaxation=relaxed)},
     }
     settings = LENGTH | {"arch_every": 1, "arch_learning_rate": 0.05}
@@ -370,9 +370,10 @@ def test_a_penalty_or_an_objective_moves_the_architecture(make):
         )
         for name, way in ways.items()
     }
-    assert times["penalty"] < times["none"] and times["objective"] < times["none"]
-    with pytest.raises(ValueError, match="takes no penalty"):
-        make(toy.supernet(), **ways["penalty"], **ways["objective"], **settings)
+    assert times["constraint"] < times["none"] and times["objective"] < times["none"]
+    both = make(toy.supernet(), **ways["constraint"], **ways["objective"], **settings)
+    memory = both.init(jax.random.key(0), TRAIN.inputs[0]).memory
+    assert set(memory) == {"inner", "outer"} and set(memory["outer"]["target"]) == {"ms"}
 
 
 def test_another_way_to_execute_is_refused():

@@ -10,7 +10,8 @@ import optax
 import pytest
 
 from jaxnas.core import diagnostics, early_stopping
-from jaxnas.methods import darts, r_darts
+from jaxnas.methods import darts, entry, r_darts
+from jaxnas.methods.optimisers import Optimisers
 from tests import toy
 
 STEPS, EPOCHS = 2, 8  # a toy's epoch, a toy's search
@@ -46,7 +47,7 @@ def test_the_rule_is_the_definition(rule):
         steps = random.normal(0.02, 0.12, 25)
         eigenvalues = np.exp(np.cumsum(steps)).astype(np.float32)
         hits = np.flatnonzero(asked(eigenvalues, np.arange(25)))
-        mine = (hits[0], hits[0] - rule.back) if len(hits) else None
+        mine = (hits[0], hits[0] - rule.lag) if len(hits) else None
         assert mine == defined(eigenvalues, rule)
         found.append(mine)
     assert None in found and len(set(found)) > 3
@@ -62,7 +63,7 @@ def test_the_papers_rule_first_asks_after_epoch_22_and_returns_epoch_10():
     rule, growing = early_stopping.Rule(), jnp.float32(1.5) ** jnp.arange(25)
     asked = [bool(early_stopping.is_triggered(rule, growing, record)) for record in range(25)]
     assert asked.index(True) * rule.every == 22
-    assert (asked.index(True) - rule.back) * rule.every == 10
+    assert (asked.index(True) - rule.lag) * rule.every == 10
     flat = jnp.ones(25).at[7:].set(1.3)
     assert not any(early_stopping.is_triggered(rule, flat, record) for record in range(25))
 
@@ -139,7 +140,7 @@ def test_the_last_epoch_has_no_say():
 def adaptive(monkeypatch, eigenvalues, **settings):
     """`r_darts_adaptive` that is told its eigenvalues, epoch by epoch."""
     monkeypatch.setattr(r_darts, "_eigenvalue", lambda *_: scripted(eigenvalues))
-    settings = {"epochs": EPOCHS, "steps_per_epoch": STEPS} | QUICK._asdict() | settings
+    settings = {"epochs": EPOCHS, "steps_per_epoch": STEPS, "rule": QUICK} | settings
     return r_darts.r_darts_adaptive(toy.supernet(), **settings)
 
 
@@ -195,9 +196,12 @@ RATIO = 1.1
 def sharp():
     """R-DARTS on the toy, at learning rates and a ratio by which it stops."""
     return r_darts.r_darts(
-        toy.supernet(), epochs=EPOCHS, steps_per_epoch=STEPS, learning_rate=0.1,
-        arch_learning_rate=0.01, **QUICK._replace(ratio=RATIO)._asdict(),
-    )  # fmt: skip
+        toy.supernet(),
+        epochs=EPOCHS,
+        steps_per_epoch=STEPS,
+        optimisers=Optimisers(learning_rate=0.1, arch_learning_rate=0.01),
+        rule=QUICK._replace(ratio=RATIO),
+    )
 
 
 @functools.cache
@@ -259,7 +263,8 @@ def test_a_scan_that_stops_equals_the_loop():
 def test_refuses_settings_that_are_impossible_or_without_effect(settings, message):
     with pytest.raises(ValueError, match=message):
         settings = {"epochs": EPOCHS, "steps_per_epoch": STEPS} | QUICK._asdict() | settings
-        r_darts.r_darts_adaptive(toy.supernet(), **settings)
+        nested = entry.nest(r_darts.r_darts_adaptive, settings)
+        r_darts.r_darts_adaptive(toy.supernet(), **nested)
 
 
 def test_a_rule_may_ask_in_the_last_epoch_but_one():

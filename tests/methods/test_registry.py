@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from jaxnas.core import hypergrad
-from jaxnas.methods import entry as methods_entry
-from jaxnas.methods import registry, selection
-from jaxnas.spaces import choices as spaces
-from jaxnas.spaces import discretise
-from jaxnas.spaces import registry as spaces_registry
+from jaxnas.methods import registry
+from jaxnas.methods.entry import Context
+from jaxnas.spaces import choices
+from jaxnas.spaces import registry as spaces
+from jaxnas.spaces.search_space import Edits
 from tests import drive
 
 # Programs as short as their settings allow.
@@ -21,71 +21,80 @@ SHORT = {
     "spos": ["samples=4"],
     "random": ["cells=2"],
     "idarts": ["series=1"],
+    "fair-darts": ["threshold=0.01"],
 }
 EPOCHS = {"p-darts": 2, "dr-nas-progressive": 2, "r-darts": 8, "r-darts-adaptive": 8, "random": 2}
 
 
-def entry():
-    """DARTS's own, with few candidates and nodes."""
-    space = spaces.darts(2, ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3"))
-    return spaces_registry.get("darts")._replace(space=space)
+def space():
+    """DARTS's own, with few candidates and nodes, and edits of the toy that programs run on."""
+    few = choices.darts(2, ("max_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3"))
+    edits = Edits({}, lambda rate: {}, lambda old_space, new_space, old, new, seed: new, drive.own)
+    return spaces.get("darts")._replace(choices=few, edits=edits)
 
 
-def run_of(order=None):
-    return methods_entry.Context(entry(), "darts", drive.STEPS_PER_EPOCH, 0, order)
-
-
-def own(space, weights, name, edge):
-    return drive.own(space, weights, name, edge)
+def context(**of_run):
+    return Context(space(), drive.STEPS_PER_EPOCH, seed=0, **of_run)
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in selection.names() if "darts" in selection.of(n).families]
+    "name", [n for n, method in registry.METHODS.items() if registry.fits(method, space())]
 )
-def test_runs_to_a_genotype(name, monkeypatch):
-    # The search network of these programs is a toy without stacks of weights.
-    monkeypatch.setattr(registry.edge_stacks, "own", own)
-    monkeypatch.setattr(
-        registry.net2wider, "widened", lambda old_space, new_space, old, new, seed: new
-    )
+def test_runs_to_a_genotype(name):
     flags = {"epochs": EPOCHS.get(name, 3)}
-    settings = selection.resolved(name, "quick", flags, SHORT.get(name, []))
-    program = selection.make(name, run_of(), settings)
+    settings = registry.resolve(name, "quick", flags, SHORT.get(name, []))
+    program = registry.program(name, context(), settings)
     ran = drive.run(program, lambda space, **net: drive.dense(space))
-    choose = selection.of(name).select or discretise.top_edges_per_node
-    found = choose(
-        ran.found.space,
-        ran.found.gates,
-        **({"threshold": 0.01} if choose is not discretise.top_edges_per_node else {}),
-    )
-    assert {len(cell.edges) for cell in found.cells.values()} == {4}
-    ops = {op for cell in found.cells.values() for _, _, op in cell.edges}
-    assert ops <= set(entry().space["normal"].candidates[0])
+    of_method = registry.get(name).discretise(space(), settings)
+    genotype = (of_method or space().discretise)(ran.found.space, ran.found.gates)
+    assert {len(cell.edges) for cell in genotype.cells.values()} == {4}
+    ops = {op for cell in genotype.cells.values() for _, _, op in cell.edges}
+    assert ops <= set(space().choices["normal"].candidates[0])
     assert sum(stage.epochs for stage in ran.stages) >= flags["epochs"]
 
 
+FITTING = {
+    "darts": 22,
+    "nasbench201": 24,
+    "mobile-proxyless": 20,
+    "hypercuboid": 1,
+}
+CELLS = {"pc-darts", "dr-nas-progressive", "p-darts", "fair-darts", "darts-minus", "few-shot"}
+ONE_PATH = {"proxyless-reinforce", "fbnet"}
+
+
+@pytest.mark.parametrize("name", FITTING)
+def test_methods_fit_the_spaces_that_support_what_they_need(name):
+    fitting = {
+        n for n, method in registry.METHODS.items() if registry.fits(method, spaces.get(name))
+    }
+    assert len(fitting) == FITTING[name]
+    assert (fitting >= CELLS) == (name in ("darts", "nasbench201"))
+    assert (fitting >= ONE_PATH) == (name in ("nasbench201", "mobile-proxyless"))
+    assert (fitting >= {"proxyless", "single-path"}) == (name == "mobile-proxyless")
+    assert ("hypercuboid" in fitting) == (name == "hypercuboid")
+
+
 def test_perturbation_follows_whoever_has_a_relaxation():
-    names = [name for name in selection.names() if selection.of(name).relaxation]
+    names = [name for name, method in registry.METHODS.items() if method.relaxation]
     assert {"darts", "pc-darts", "blank"} <= set(names)
-    settings = selection.resolved(
-        "darts", "quick", {"epochs": 1}, ["interval=1"], perturbation=True
-    )
+    settings = registry.resolve("darts", "quick", {"epochs": 1}, ["interval=1"], perturbation=True)
     assert settings["interval"] == 1
-    program = selection.make("darts", run_of(), settings, perturbation=True)
+    program = registry.program("darts", context(), settings, perturbation=True)
     ran = drive.run(program, lambda space, **net: drive.dense(space))
     for gates in ran.found.gates.values():
         assert set(np.unique(gates)) <= {0.0, 1.0}
     with pytest.raises(ValueError, match="does not follow the method gdas"):
-        gdas = selection.resolved("gdas", "quick", {}, [], perturbation=True)
-        selection.make("gdas", run_of(), gdas, perturbation=True)
+        gdas = registry.resolve("gdas", "quick", {}, [], perturbation=True)
+        registry.program("gdas", context(), gdas, perturbation=True)
 
 
 def test_presets_are_the_papers_and_the_quick_one():
-    paper = selection.resolved("pc-darts", "paper", {}, [])
+    paper = registry.resolve("pc-darts", "paper", {}, [])
     assert (paper["epochs"], paper["warm_up"], paper["learning_rate"]) == (50, 15, 0.1)
     assert paper["min_learning_rate"] == 0
-    assert selection.resolved("darts", "paper", {}, [])["min_learning_rate"] == pytest.approx(0.001)
-    quick = selection.resolved("darts", "quick", {"learning_rate": 0.1}, [])
+    assert registry.resolve("darts", "paper", {}, [])["min_learning_rate"] == pytest.approx(0.001)
+    quick = registry.resolve("darts", "quick", {"learning_rate": 0.1}, [])
     assert quick["min_learning_rate"] == pytest.approx(0.1 * 0.001 / 0.025)
 
 
@@ -104,20 +113,20 @@ def test_presets_are_the_papers_and_the_quick_one():
 )
 def test_settings_that_cannot_be_are_refused(name, words, cause):
     with pytest.raises(ValueError, match=cause):
-        selection.resolved(name, "quick", {}, words)
+        registry.resolve(name, "quick", {}, words)
 
 
 def test_what_has_no_effect_is_refused():
     with pytest.raises(ValueError, match="--arch-learning-rate has no effect on the method spos"):
-        selection.resolved("spos", "quick", {"arch_learning_rate": 0.1}, [])
+        registry.resolve("spos", "quick", {"arch_learning_rate": 0.1}, [])
     with pytest.raises(ValueError, match="--order has no effect on the method gdas"):
-        settings = selection.resolved("gdas", "quick", {}, [])
-        selection.make("gdas", run_of(hypergrad.unrolled()), settings)
-    rewarded = run_of()._replace(reward=lambda accuracy, gates: accuracy)
+        settings = registry.resolve("gdas", "quick", {}, [])
+        registry.program("gdas", context(hypergrad=hypergrad.unrolled()), settings)
+    rewarded = context(reward=lambda accuracy, gates: accuracy)
     with pytest.raises(ValueError, match="gdas learns from no reward.* proxyless-reinforce"):
-        selection.make("gdas", rewarded, selection.resolved("gdas", "quick", {}, []))
+        registry.program("gdas", rewarded, registry.resolve("gdas", "quick", {}, []))
     with pytest.raises(ValueError, match="No method is called 'dart'; there are darts, "):
-        selection.of("dart")
+        registry.get("dart")
 
 
 @pytest.mark.parametrize(
@@ -130,13 +139,15 @@ def test_what_has_no_effect_is_refused():
     ],
 )
 def test_impossible_settings_are_refused_by_the_method(name, words, cause):
-    settings = selection.resolved(name, "quick", {}, words)
+    settings = registry.resolve(name, "quick", {}, words)
     with pytest.raises(ValueError, match=cause):
-        drive.run(selection.make(name, run_of(), settings), lambda space, **net: drive.dense(space))
+        drive.run(
+            registry.program(name, context(), settings), lambda space, **net: drive.dense(space)
+        )
 
 
 def test_a_threshold_has_no_effect_where_every_edge_keeps_its_strongest():
-    settings = selection.resolved("fair-darts", "quick", {}, ["threshold=0.7"])
-    run = run_of()._replace(family="nasbench201")
+    settings = registry.resolve("fair-darts", "quick", {}, ["threshold=0.7"])
+    benchmark = Context(spaces.get("nasbench201"), drive.STEPS_PER_EPOCH, seed=0)
     with pytest.raises(ValueError, match="threshold has no effect on NAS-Bench-201"):
-        selection.make("fair-darts", run, settings)
+        registry.program("fair-darts", benchmark, settings)

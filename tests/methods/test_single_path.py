@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.objectives import constraints
-from jaxnas.core.types import Batch
+from jaxnas.core.objectives import cost_terms
+from jaxnas.core.types import Batch, Constraint, CostModel
 from jaxnas.methods import single_path as method
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, superkernel_gates, zoo
@@ -114,7 +114,7 @@ def test_the_polynomial_has_its_golden_values_and_is_linear_in_the_gates(found, 
         "layers": superkernel_gates.gates_of(NAMES, Indicators(*map(jnp.float32, found)))[None]
     }
     costs = latency.costs(space, {3: BLOCK_3})
-    assert float(latency.expected(gates, costs, 0.0)) == pytest.approx(expected, abs=1e-5)
+    assert float(cost_terms.network_ms(gates, costs, 0.0)) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_totals_are_those_of_the_published_table(pixel, names, total, table):
     found = chains.genotype(chain, names) if names else zoo.spnasnet()
     gates, space = chains.one_hot(chain, found), chains.space(chain)
     for costs, expected in ((latency.costs, total), (latency.measured, table)):
-        time = latency.expected(gates, costs(space, pixel), latency.PIXEL1_FIXED_MS)
+        time = cost_terms.network_ms(gates, costs(space, pixel), latency.PIXEL1_FIXED_MS)
         assert float(time) == pytest.approx(expected, abs=1e-4 if total != 30.79 else 5e-3)
 
 
@@ -231,10 +231,14 @@ BATCHES = Batch(
 )
 
 
+def single_path(**settings):
+    return method.single_path(NET, relaxation=superkernel_gates.relaxation, **settings)
+
+
 def make(**settings):
     costs = latency.costs(NET.space, TIMES)
     defaults = {"epochs": 2, "steps_per_epoch": 2, "warmup": 0.5}
-    return method.single_path(NET, costs=costs, fixed_ms=FIXED_MS, **(defaults | settings))
+    return single_path(costs=costs, fixed_ms=FIXED_MS, **(defaults | settings))
 
 
 @functools.cache
@@ -274,7 +278,7 @@ def test_latency_counts_after_the_warmup_alone():
     logits, _ = jit(NET.apply)(state.weights, state.stats, gates, batch.inputs)
     labels = 0.9 * np.eye(3)[batch.labels] + 0.1 / 3
     cross_entropy = -float((labels * jax.nn.log_softmax(logits)).sum(1).mean())
-    time = float(latency.expected(gates, latency.costs(NET.space, TIMES), FIXED_MS))
+    time = float(cost_terms.network_ms(gates, latency.costs(NET.space, TIMES), FIXED_MS))
     assert losses[2] == pytest.approx(cross_entropy + 20 * np.log(time), rel=1e-4)
 
 
@@ -309,7 +313,7 @@ def test_latency_pushes_every_threshold_up():
 
     def time(arch):
         gates = relax.gates(arch, weights, key=None, step=0)
-        return latency.expected(gates, costs, FIXED_MS)
+        return cost_terms.network_ms(gates, costs, FIXED_MS)
 
     slope = jit(jax.grad(time))(relax.init(None, net.space))
     assert np.all(slope["layers"] < 0)
@@ -352,8 +356,7 @@ def test_normalisation_does_not_decay_and_all_else_does():
 )
 def test_settings_that_cannot_be_are_refused(settings, reason):
     with pytest.raises(ValueError, match=reason):
-        method.single_path(
-            NET,
+        single_path(
             **{"costs": latency.costs(NET.space, TIMES), "fixed_ms": 1.0, "steps_per_epoch": 2}
             | settings,
         )
@@ -368,29 +371,29 @@ def test_thresholds_refuse_a_supernet_without_superkernels():
 
 
 # What a target makes of it.
-MOST = 7.0
+LIMIT = 7.0
 
 
-def towards(most=MOST, **settings):
+def towards(limit=LIMIT, **settings):
     """A search that is held to a target by its own term, not by the paper's latency."""
     costs = latency.costs(NET.space, TIMES)
-    expected = lambda gates: latency.expected(gates, costs, FIXED_MS)
-    penalty = constraints.penalty([constraints.Limit("ms", most, expected)])
+    expected = lambda gates: cost_terms.network_ms(gates, costs, FIXED_MS)
+    constraint = Constraint(CostModel("ms", None, expected, (0.0, 100.0)), limit)
     defaults = {"epochs": 20, "steps_per_epoch": 2, "warmup": 0.1, "learning_rate": 1e-3}
-    defaults |= {"arch_learning_rate": 0.05, "penalty": penalty}
-    return method.single_path(NET, **(defaults | settings)), expected
+    defaults |= {"arch_learning_rate": 0.05, "constraints": [constraint]}
+    return single_path(**(defaults | settings)), expected
 
 
-@pytest.mark.parametrize(("most", "holds"), [(MOST, True), (100.0, False)])
-def test_a_target_closes_a_layer_that_would_stay_open(most, holds):
-    search, expected = towards(most)
+@pytest.mark.parametrize(("limit", "holds"), [(LIMIT, True), (100.0, False)])
+def test_a_target_closes_a_layer_that_would_stay_open(limit, holds):
+    search, expected = towards(limit)
     batch = jax.tree.map(lambda x: x[0], BATCHES)
     step = lambda state, _: search.update(state, batch, batch)
     walk = jit(lambda state: jax.lax.scan(step, state, length=32)[0])
     start = jit(search.init)(jax.random.key(0), batch.inputs)
     before, after = (float(expected(search.gates(s))) for s in (start, walk(start)))
-    assert before > MOST
-    assert (after < MOST) == holds
+    assert before > LIMIT
+    assert (after < LIMIT) == holds
 
 
 def test_a_target_that_is_held_lets_its_weight_fall_though_gates_are_made_of_weights():
@@ -411,13 +414,13 @@ def test_a_target_that_is_held_lets_its_weight_fall_though_gates_are_made_of_wei
     ("settings", "reason"),
     [
         ({"costs": {}}, "give one"),
-        ({"penalty": None}, "give one"),
+        ({"constraints": ()}, "give one"),
         ({"fixed_ms": 3.0}, "belongs to `costs`"),
         ({"latency_weight": 0.1}, "no effect"),
-        ({"penalty": None, "costs": {}}, "costs are not whole"),
+        ({"constraints": (), "costs": {}}, "costs are not whole"),
     ],
 )
-def test_costs_or_a_penalty_are_asked_for(settings, reason):
+def test_costs_or_constraints_are_needed(settings, reason):
     with pytest.raises(ValueError, match=reason):
         towards(**settings)
 

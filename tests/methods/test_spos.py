@@ -19,7 +19,13 @@ def make(space, execute):
 
 def test_a_step_moves_only_the_weights_of_its_path():
     space = {"cell": spaces.uniform(spaces.dag(2, 2), ("sine", "tanh"))}
-    search = spos.spos(drive.dense(space), epochs=1, steps_per_epoch=2, keep=1, weight_decay=0.0)
+    search = spos.spos(
+        drive.dense(space),
+        epochs=1,
+        steps_per_epoch=2,
+        edges_per_node=1,
+        optimisers=spos.OPTIMISERS._replace(weight_decay=0.0),
+    )
     state = search.init(jax.random.key(0), drive.TRAIN.inputs[0])
     moved, metrics = toy.jit(search.update)(state, toy.at(drive.TRAIN, 0), toy.at(drive.VALID, 0))
     differs = lambda a, b: bool(jnp.any(a != b))
@@ -30,7 +36,9 @@ def test_a_step_moves_only_the_weights_of_its_path():
 
 
 def test_the_most_accurate_of_the_samples_is_found():
-    ran = drive.run(spos.best_of_samples(SPACE, epochs=3, samples=7, keep=1, seed=3), make)
+    ran = drive.run(
+        spos.best_of_samples(SPACE, epochs=3, samples=7, edges_per_node=1, seed=3), make
+    )
     (done,) = ran.finished
     found = ran.found.gates["cell"]
     assert found.shape == (5, 3)
@@ -38,7 +46,7 @@ def test_the_most_accurate_of_the_samples_is_found():
     assert not found[:, 0].any()
     accuracy, _ = done.evaluate({"cell": found[None]})
     asked = []
-    program = spos.best_of_samples(SPACE, epochs=3, samples=7, keep=1, seed=3)
+    program = spos.best_of_samples(SPACE, epochs=3, samples=7, edges_per_node=1, seed=3)
     next(program)
     spy = lambda gates: asked.append(gates) or done.evaluate(gates)
     with pytest.raises(StopIteration) as end:
@@ -53,8 +61,8 @@ def test_the_most_accurate_of_the_samples_is_found():
 
 def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match="2 edges enter a node, of which 3"):
-        spos.best_of_samples(SPACE, keep=3, seed=0)
+        spos.best_of_samples(SPACE, edges_per_node=3, seed=0)
     with pytest.raises(ValueError, match="samples >= 1"):
         spos.best_of_samples(SPACE, samples=0, seed=0)
     with pytest.raises(ValueError, match="2 edges enter a node, of which 4"):
-        spos.spos(drive.dense(SPACE), steps_per_epoch=2, keep=4)
+        spos.spos(drive.dense(SPACE), steps_per_epoch=2, edges_per_node=4)

@@ -1,10 +1,12 @@
 """Sizes are those of the papers' code, to the last parameter."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxnas.nets import count
+from jaxnas.core.types import Network
+from jaxnas.nets import count, ops
 from jaxnas.spaces import choices
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import network as darts_network
@@ -132,3 +134,51 @@ def test_the_count_is_that_of_real_weights():
     net = darts_network.cifar(published.PUBLISHED["DARTS_V2"], features=4, cells=3)
     weights, _ = net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     assert count.size(net, (8, 8, 1)).parameters == sum(w.size for w in jax.tree.leaves(weights))
+
+
+class Looped(nn.Module):
+    """Three 1x1 convolutions in a loop over stacked weights."""
+
+    @nn.compact
+    def __call__(self, x, gates):
+        loop = nn.scan(Body, variable_axes={"params": 0}, split_rngs={"params": True}, length=3)
+        return loop(name="body")(x, None)[0].mean((1, 2))
+
+
+class Counted(Looped):
+    @nn.nowrap
+    def macs(self, x, gates):
+        return 3 * count.module_macs(Body(parent=None), x, None)
+
+
+class Body(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        return ops.Pointwise(4, name="pointwise")(x), None
+
+
+class ByHand(nn.Module):
+    """The same loop by `jax.lax.scan` over stacked weights."""
+
+    @nn.compact
+    def __call__(self, x, gates):
+        op = ops.Pointwise(4, parent=None)
+        make = lambda key: jax.vmap(op.init, (0, None))(jax.random.split(key, 3), x)["params"]
+        step = lambda x, weights: (op.apply({"params": weights}, x), None)
+        return jax.lax.scan(step, x, self.param("stack", make))[0].mean((1, 2))
+
+
+def linen(module):
+    """A network of a module alone."""
+    init = lambda key, x: (module.init(key, x, None)["params"], {})
+    return Network(init, None, lambda weights, stats, x: module.apply({"params": weights}, x, None))
+
+
+def test_a_loop_counts_as_its_module_says():
+    assert count.macs(linen(Counted()), (2, 3, 4)) == 3 * 4 * 4 * 6
+
+
+@pytest.mark.parametrize("module", [Looped(), ByHand()])
+def test_a_loop_that_does_not_say_what_it_multiplies_is_refused(module):
+    with pytest.raises(ValueError, match="in a loop, which hides how often: give the module"):
+        count.macs(linen(module), (2, 3, 4))

@@ -2,36 +2,32 @@
 
 import dataclasses
 import json
-import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
 
 from experiments import targets as sweep
 from jaxnas import cli
-from jaxnas.core.gates import relax
-from jaxnas.core.objectives import constraints, cost_terms
 from jaxnas.core.stages import StageResult
-from jaxnas.core.types import Batch, Choice, Forward
-from jaxnas.evaluators.nasbench201 import cost, isomorphism
-from jaxnas.hardware import cost as hardware_cost
-from jaxnas.hardware import counts, programs
+from jaxnas.core.types import Choice, Constraint
+from jaxnas.evaluators import supernet
+from jaxnas.evaluators.nasbench201 import cost as published
+from jaxnas.hardware import cost, counts, programs
 from jaxnas.hardware.measure import campaign, campaign_file, dataset, recheck, sampling
 from jaxnas.hardware.predict import fit, predictor_file
 from jaxnas.hardware.predict.predictor import margin
-from jaxnas.methods import darts, dr_nas, gdas, pc_darts
-from jaxnas.pipelines import constraints as commands
+from jaxnas.pipelines import constraints, summary
 from jaxnas.pipelines.settings import Recipe, SearchSettings
-from jaxnas.spaces import genome, genotype, registry, search_space
-from jaxnas.spaces.genotype import Genotype
-from jaxnas.strategies import constrained_selection, pool
-from tests import toy
+from jaxnas.spaces import distribution, genome, genotype, registry, search_space
+from jaxnas.spaces import sampling as pools
+from jaxnas.spaces.genotype import Cell, Genotype
+from jaxnas.spaces.nasbench201 import notation
+from jaxnas.strategies import constrained_selection, selection_record
 
-ENTRY = registry.get("nasbench201")
-EVERY = every_cell().astype(int)
+SPACE = registry.get("nasbench201")
+ALL_CELLS = np.concatenate(list(genome.enumerate_all(SPACE.genome.space)))
 # Milliseconds of none, skip, 1x1, 3x3, pool on a live edge.
 OF_OP = np.array([0.0, 0.001, 0.02, 0.05, 0.01])
 FIXED = 0.05
@@ -39,13 +35,13 @@ DEVICE = {"platform": "cpu", "kind": "cpu", "host_cpu": "stand-in", "threads": 1
 
 
 def true_ms(networks):
-    return FIXED + OF_OP[ENTRY.genome.canonical(networks)].sum(1)
+    return FIXED + OF_OP[SPACE.genome.canonical(networks)].sum(1)
 
 
 def raw(count=25, space="nasbench201", noise=0.0, **settings):
     """A campaign of the reference and `count` networks, five rounds."""
-    networks = EVERY[np.random.default_rng(0).permutation(len(EVERY))[:count]]
-    found = [ENTRY.genome.decode(network) for network in networks]
+    networks = ALL_CELLS[np.random.default_rng(0).permutation(len(ALL_CELLS))[:count]]
+    found = [SPACE.genome.decode(network) for network in networks]
     labels = ("reference", *map(programs.label, found))
     texts = ("{}", *map(genotype.compact, found))
     ms = np.concatenate([[1.0], true_ms(networks)])
@@ -78,187 +74,33 @@ def model(measured):
     return dataset.fitted(measured)
 
 
+def in_ms(model, limit, risk=0.0, quantity="ms"):
+    return cost.check(Constraint(cost.predicted(SPACE, model, quantity), limit, risk))
+
+
+def counted(size, quantity, limit):
+    return Constraint(cost.counted(SPACE, size, quantity, limit), limit)
+
+
 def gates_of(seed=0):
     drawn = np.random.default_rng(seed).dirichlet(np.full(5, 0.7), 6)
     return {"cell": drawn.astype(np.float32)}
 
 
-# --- the term
-
-
-def limit(most=2.0, costs=(1.0, 4.0)):
-    costs = jnp.array(costs)
-    return constraints.Limit("ms", most, lambda gates: jnp.sum(costs * gates["a"]))
-
-
-def forward(arch):
-    nothing = jnp.zeros((1, 2))
-    return Forward(Batch(nothing, nothing), nothing, {}, {}, jnp.int32(0), arch)
-
-
-def test_the_penalty_is_its_formula():
-    term = constraints.lagrangian(limit(), relax.softmax(), width=0.1, start=3.0)
-    arch = {"a": jnp.array([[0.3, -0.2]])}
-    share = 1 / (1 + math.exp(-0.5))
-    excess = math.log((share + 4 * (1 - share)) / 2)
-    value = term.value(term.init(arch, {}), forward(arch))
-    assert float(value) == pytest.approx(3 * 0.1 * math.log1p(math.exp(excess / 0.1)), rel=1e-5)
-
-
-def test_the_slope_far_above_is_the_weight_and_far_below_nothing():
-    def slope(most):
-        term = constraints.lagrangian(limit(most), relax.softmax(), start=2.0)
-        value = lambda logit: term.value(
-            constraints.Multiplier(jnp.float32(2.0), {}), forward({"a": jnp.array([[0.0, logit]])})
-        )
-        expected = lambda logit: jnp.log(1 + 3 * jax.nn.sigmoid(logit))
-        return float(jax.grad(value)(0.4) / jax.grad(expected)(0.4))
-
-    assert slope(0.5) == pytest.approx(2.0, rel=1e-4)
-    assert slope(20.0) == pytest.approx(0.0, abs=1e-4)
-
-
-def test_the_weight_grows_above_the_target_falls_below_it_and_rests_with_the_architecture():
-    term = constraints.lagrangian(limit(), relax.softmax(), rate=0.1)
-    start, slow, fast = ({"a": jnp.array([[0.0, x]])} for x in (0.0, 5.0, -5.0))
-    memory = term.init(start, {})
-    assert term.update(memory, start, {}, 0).weight == 1.0
-    up = term.update(memory, slow, {}, 0)
-    expected = float(jnp.sum(jnp.array([1.0, 4.0]) * jax.nn.softmax(slow["a"])))
-    assert float(up.weight) == pytest.approx((expected / 2) ** 0.1, rel=1e-5)
-    assert term.update(up, fast, {}, 0).weight < up.weight
-    for _ in range(300):
-        memory = term.update(memory, slow, {}, 0)._replace(arch=start)
-    assert memory.weight == pytest.approx(1e3)
-
-
-def test_dual_ascent_ends_at_the_target():
-    """A loss that always wants the slow candidate more meets a weight that keeps growing."""
-    term = constraints.lagrangian(limit(), relax.softmax(), rate=0.2)
-    expected = lambda arch: limit().expected(jax.tree.map(jax.nn.softmax, arch))
-
-    def step(carry, _):
-        arch, memory = carry
-        loss = lambda arch: term.value(memory, forward(arch)) - 2 * arch["a"][0, 1]
-        arch = jax.tree.map(lambda a, g: a - 0.05 * g, arch, jax.grad(loss)(arch))
-        return (arch, term.update(memory, arch, {}, 0)), expected(arch)
-
-    arch = {"a": jnp.zeros((1, 2))}
-    _, seen = toy.jit(
-        lambda arch: jax.lax.scan(step, (arch, term.init(arch, {})), None, length=2000)
-    )(arch)
-    assert float(seen[0]) > 2.4
-    assert float(seen[-500:].mean()) == pytest.approx(2.0, rel=0.1)
-
-
-METHODS = [darts.darts, pc_darts.pc_darts, gdas.gdas, dr_nas.dr_nas]
-
-
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
-def test_a_method_with_a_penalty_moves_towards_the_target(method):
-    net = toy.supernet()
-    dear = jnp.array([0.0, 0.0, 1.0, 0.0])
-    cost = lambda gates: 1.0 + 100 * jnp.mean(gates["normal"] @ dear)
-    penalty = constraints.penalty([constraints.Limit("ms", 2.0, cost)])
-    rest = {"warm_up": 0} if method is pc_darts.pc_darts else {}
-    train = toy.batches(0, 1)
-    search = method(
-        net, epochs=4, steps_per_epoch=2, arch_learning_rate=0.1, penalty=penalty, **rest
-    )
-    state = search.init(jax.random.key(0), train.inputs[0])
-    expected = lambda: float(cost(constraints.normalised(search.gates(state))))
-    update, began = toy.jit(search.update), expected()
-    for _ in range(8):
-        state, metrics = update(state, toy.at(train, 0), toy.at(train, 0))
-        assert all(np.isfinite(value) for value in metrics.values())
-    # The loss alone moves it by a tenth of that, up or down.
-    assert expected() < 0.8 * began
-    assert state.memory["outer"]["target"]["ms"].weight > 1
-
-
-@pytest.mark.parametrize(
-    ("form", "expected"),
-    [
-        ("add-linear", lambda ms, loss: loss + 0.5 * (ms / 2 - 1)),
-        ("one-sided", lambda ms, loss: loss + 0.5 * max(0, ms / 2 - 1)),
-        ("absolute", lambda ms, loss: loss + 0.5 * abs(ms / 2 - 1)),
-        ("mul-log", lambda ms, loss: loss * 0.2 * (math.log(ms) / math.log(2)) ** 0.5),
-        ("fbnet", lambda ms, loss: loss * 0.2 * math.log(ms) ** 0.5),
-    ],
-)
-@pytest.mark.parametrize("logit", [-1.0, 1.0])
-def test_a_fixed_weight_enters_the_loss_in_its_published_form(form, expected, logit):
-    fixed = limit()._replace(fixed=constraints.FixedWeight(form, 0.5))
-    arch = {"a": jnp.array([[0.0, logit]])}
-    loss = constraints.terms.stateless(lambda f: 3.0)
-    objective = constraints.outer(loss, constraints.penalty([fixed]), relax.softmax())
-    value = objective.value(objective.init(arch, {}), forward(arch))
-    share = 1 / (1 + math.exp(-logit))
-    assert float(value) == pytest.approx(expected(1 + 3 * share, 3.0), rel=1e-5)
-
-
-@pytest.mark.parametrize("form", ["mul-log", "fbnet"])
-def test_a_logarithm_of_less_than_a_millisecond_is_refused(form):
-    fixed = limit()._replace(most=0.9, fixed=constraints.FixedWeight(form, 0.5))
-    loss = constraints.terms.stateless(lambda f: 3.0)
-    with pytest.raises(ValueError, match="above 1 ms"):
-        constraints.outer(loss, constraints.penalty([fixed]), relax.softmax())
-
-
-@pytest.mark.parametrize(
-    ("form", "expected"),
-    [
-        ("proxyless", cost_terms.proxyless_reward(lambda g: jnp.float32(6), 3, 0.5)),
-        ("mnasnet", cost_terms.mnasnet_reward(lambda g: jnp.float32(6), 3, -0.5)),
-        ("tunas", cost_terms.tunas_reward(lambda g: jnp.float32(6), 3, -0.5)),
-    ],
-)
-def test_a_reward_is_the_published_one(form, expected):
-    fixed = constraints.FixedWeight(form, 0.5)
-    twice = constraints.Limit("ms", 3.0, lambda gates: jnp.float32(6), fixed)
-    found = constraints.reward([twice])
-    assert float(found(0.8, {})) == float(expected(0.8, {})) != 0.8
-    assert constraints.reward([twice._replace(fixed=None)]) is None
-    with pytest.raises(ValueError, match="stands alone"):
-        constraints.reward([twice, twice._replace(fixed=None)])
-
-
-def test_a_fixed_form_stands_beside_a_limit_that_is_held():
-    both = [limit()._replace(fixed=constraints.FixedWeight("add-linear", 0.5)), limit()]
-    arch = {"a": jnp.array([[0.0, 1.0]])}
-    loss = constraints.terms.stateless(lambda f: 3.0)
-    parts = [
-        constraints.outer(loss, constraints.penalty(some), relax.softmax())
-        for some in (both, both[:1], both[1:])
-    ]
-    whole, fixed, held = (p.value(p.init(arch, {}), forward(arch)) for p in parts)
-    assert float(whole) == pytest.approx(float(fixed + held - 3.0), rel=1e-6)
-    with pytest.raises(ValueError, match="there are add-linear, one-sided"):
-        strange = limit()._replace(fixed=constraints.FixedWeight("linear", 0.5))
-        constraints.outer(loss, constraints.penalty([strange]), relax.softmax())
-
-
 def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, model):
-    network = EVERY[6111]
-    found = ENTRY.genome.decode(network)
+    network = ALL_CELLS[6111]
+    found = SPACE.genome.decode(network)
     timed = lambda networks, number: recheck.RecheckedTimes(true_ms(network[None]), 1.0, ())
-    record = constrained_selection.alone(ENTRY, found, model, timed)
+    record = selection_record.unconstrained(SPACE, found, model, timed)
     said = record["targets"]["ms"]
     assert said["measured"] == float(true_ms(network[None])[0])
     assert said["interval"][0] < said["predicted"] < said["interval"][1]
-    (line,) = constrained_selection.lines(record)
+    (line,) = summary.constraints(record)
     assert line.startswith("latency   predicted 0.") and "measured 0." in line
     assert (
         "not measured"
-        in constrained_selection.lines(constrained_selection.alone(ENTRY, found, model))[0]
+        in summary.constraints(selection_record.unconstrained(SPACE, found, model))[0]
     )
-
-
-def test_no_target_no_penalty():
-    with pytest.raises(ValueError, match="Without a target"):
-        constraints.penalty([])
-    with pytest.raises(ValueError, match="above 0"):
-        constraints.lagrangian(limit(0.0), relax.softmax())
 
 
 # --- what networks cost
@@ -266,35 +108,35 @@ def test_no_target_no_penalty():
 
 def test_counts_are_those_of_the_benchmark():
     size = search_space.NetworkSize(16, 5, 10, (32, 32, 3))
-    table = counts.counted(ENTRY, size)
-    some = isomorphism.sample(50, 0)
-    assert (table["macs"].of(some.astype(int)) == cost.macs(some, 10, 32)).all()
-    assert (table["parameters"].of(some.astype(int)) == cost.parameters(some, 10)).all()
+    table = counts.counted(SPACE, size)
+    some = ALL_CELLS[::311]
+    assert (table["macs"].of(some) == published.macs(some, 10, 32)).all()
+    assert (table["parameters"].of(some) == published.parameters(some, 10)).all()
 
 
 def test_macs_to_expect_are_the_mean_over_all_deployed_networks():
     size = search_space.NetworkSize(4, 1, 10, (8, 8, 1))
-    aim = hardware_cost.of_counts(ENTRY, size, "macs", 60_000)
+    model = counted(size, "macs", 60_000).cost
     gates = gates_of()
-    shares = np.prod([gates["cell"][p][EVERY[:, p]] for p in range(6)], 0)
-    mean = float(shares @ aim.cost(ENTRY.genome.canonical(EVERY)))
-    assert float(aim.expected(gates)) == pytest.approx(mean, rel=1e-5)
-    one = ENTRY.genome.encode(ENTRY.genome.decode(EVERY[6111]))
-    assert (one == EVERY[6111]).all()
-    exact = counts.exact(ENTRY, ENTRY.genome.decode(one), size)["macs"]
-    hot = genome.one_hot(ENTRY.space, one)
-    assert float(aim.expected(hot)) == pytest.approx(exact, rel=1e-6)
+    shares = np.prod([gates["cell"][p][ALL_CELLS[:, p]] for p in range(6)], 0)
+    mean = float(shares @ model.of_genomes(SPACE.genome.canonical(ALL_CELLS)))
+    assert float(model.of_gates(gates)) == pytest.approx(mean, rel=1e-5)
+    one = SPACE.genome.encode(SPACE.genome.decode(ALL_CELLS[6111]))
+    assert (one == ALL_CELLS[6111]).all()
+    exact = counts.exact(SPACE, SPACE.genome.decode(one), size)["macs"]
+    hot = genome.one_hot(SPACE.choices, one)
+    assert float(model.of_gates(hot)) == pytest.approx(exact, rel=1e-6)
 
 
 def test_milliseconds_of_a_pruned_network_are_those_of_the_graph(model):
-    held = EVERY[::37]
-    predicted = model.predict(ENTRY.genome.canonical(held))[0]
+    held = ALL_CELLS[::37]
+    predicted = model.predict(SPACE.genome.canonical(held))[0]
     assert np.mean(np.abs(predicted / true_ms(held) - 1) < 0.1) > 0.9
 
 
 def test_a_risk_puts_the_interval_below(model):
-    plain, careful = (hardware_cost.of_model(ENTRY, model, 0.15, risk) for risk in (0.0, 1.0))
-    assert plain.aim == plain.limit.most == 0.15
+    plain, careful = (in_ms(model, 0.15, risk) for risk in (0.0, 1.0))
+    assert plain.aim == plain.limit == 0.15
     assert careful.aim * (1 + margin(model)) == pytest.approx(0.15)
 
 
@@ -303,13 +145,13 @@ def test_a_risk_puts_the_interval_below(model):
     [(0.001, "cheapest network takes more"), (9.0, "every network takes less"), (-1.0, "above 0")],
 )
 def test_a_target_out_of_range_is_refused_with_the_range(model, ms, cause):
-    with pytest.raises(campaign_file.CampaignError, match=cause):
-        hardware_cost.of_model(ENTRY, model, ms)
+    with pytest.raises(cost.ConstraintError, match=cause):
+        in_ms(model, ms)
 
 
 def test_a_space_that_drops_edges_is_refused(model):
-    with pytest.raises(campaign_file.CampaignError, match="another space"):
-        hardware_cost.of_model(registry.get("mobile-fbnet"), model, 0.1)
+    with pytest.raises(cost.ConstraintError, match="another space"):
+        cost.predicted(registry.get("mobile-fbnet"), model)
 
 
 # --- chains
@@ -318,37 +160,42 @@ def test_a_space_that_drops_edges_is_refused(model):
 CHAIN = {"layers": Choice(tuple((i, i + 1) for i in range(4)), (("k3_e3", "k5_e6", "k3_e6"),) * 4)}
 
 
-def chain_entry():
-    def select(space, gates):
+def chain_space():
+    def discretise(space, gates):
         best = np.argmax(gates["layers"], -1)
         ops = zip(CHAIN["layers"].edges, CHAIN["layers"].candidates, best, strict=True)
         edges = tuple((s, t, names[int(o)]) for (s, t), names, o in ops)
-        return Genotype("chain", {"layers": registry.genotypes.Cell(edges, 1, (4,))})
+        return Genotype("chain", {"layers": Cell(edges, 1, (4,))})
 
-    return ENTRY._replace(space=CHAIN, select=select)
+    return SPACE._replace(
+        choices=CHAIN,
+        genome=genome.of_space(CHAIN, discretise),
+        distribution=distribution.factorised(CHAIN),
+        edges_per_node=None,
+    )
 
 
-def test_the_ends_of_a_chain_are_those_of_all_its_networks():
+def test_the_bounds_of_a_chain_are_those_of_all_its_networks():
     every = np.indices((3,) * 4).reshape(4, -1).T
     random = np.random.default_rng(0)
     own, pairs = random.random((4, 3)) + 0.5, 0.3 * random.random((3, 3))
     ms = 1 + own[np.arange(4), every].sum(1) + sum(
         pairs[every[:, i], every[:, i + 1]] for i in range(3)
     )  # fmt: skip
-    found = fit.fit(CHAIN, every, ms)
-    low, high = hardware_cost.ends(chain_entry(), found)
-    predicted = found.predict(every)[0]
+    predictor = fit.fit(CHAIN, every, ms)
+    low, high = cost.bounds(chain_space(), predictor)
+    predicted = predictor.predict(every)[0]
     assert low == pytest.approx(predicted.min(), rel=1e-4)
     assert high == pytest.approx(predicted.max(), rel=1e-4)
 
 
 def test_networks_of_a_large_space_are_drawn_and_gates_decide_which_are_likely():
     gates = {"layers": np.array([[0.8, 0.1, 0.1]] * 4)}
-    found = sampling.sample_pool(chain_entry(), gates)
-    assert len(found.networks) == 81
-    best = found.networks[np.argmax(found.log_probability)]
+    pool = pools.sample_pool(chain_space(), gates)
+    assert len(pool.genomes) == 81
+    best = pool.genomes[np.argmax(pool.log_probability)]
     assert (best == 0).all()
-    assert np.exp(found.log_probability).sum() == pytest.approx(1.0)
+    assert np.exp(pool.log_probability).sum() == pytest.approx(1.0)
 
 
 # --- which network
@@ -356,15 +203,15 @@ def test_networks_of_a_large_space_are_drawn_and_gates_decide_which_are_likely()
 
 def test_all_networks_are_in_the_pool_with_the_probability_of_what_they_deploy():
     gates = gates_of()
-    found = sampling.sample_pool(ENTRY, gates)
-    deployed = ENTRY.genome.canonical(EVERY)
-    shares = np.prod([gates["cell"][p][EVERY[:, p]] for p in range(6)], 0)
+    pool = pools.sample_pool(SPACE, gates)
+    deployed = SPACE.genome.canonical(ALL_CELLS)
+    shares = np.prod([gates["cell"][p][ALL_CELLS[:, p]] for p in range(6)], 0)
     dead = (deployed == 0).all(1)
-    total = float(np.exp(scipy.special.logsumexp(found.log_probability)))
+    total = float(np.exp(scipy.special.logsumexp(pool.log_probability)))
     assert total == pytest.approx(1 - shares[dead].sum(), rel=1e-5)
-    row = len(found.networks) // 2
-    same = (deployed == found.networks[row]).all(1)
-    assert np.exp(found.log_probability[row]) == pytest.approx(shares[same].sum(), rel=1e-5)
+    row = len(pool.genomes) // 2
+    same = (deployed == pool.genomes[row]).all(1)
+    assert np.exp(pool.log_probability[row]) == pytest.approx(shares[same].sum(), rel=1e-5)
 
 
 def finished(score):
@@ -377,154 +224,157 @@ def more_convolutions(networks):
     return (networks == 3).sum(1) / 6
 
 
-def settled(
-    measured, model, ms=0.15, scale=1.0, limits=(), score=more_convolutions, aim=None, slower=1.0,
-    **given,
-):  # fmt: skip
+def problem_of(measured, model, constraints, pool=None):
+    pool = pool or pools.sample_pool(SPACE, gates_of())
+    return selection_record.SelectionProblem(SPACE, constraints, pool, model, measured)
+
+
+def selected(
+    measured, model, constraints, score=more_convolutions, scale=1.0, slower=1.0, measuring=True
+):
     rounds = []
 
-    def timed(found, number):
-        rounds.append(len(found))
-        networks = np.array([ENTRY.genome.encode(each) for each in found])
+    def timed(genotypes, number):
+        rounds.append(len(genotypes))
+        networks = np.array([SPACE.genome.encode(genotype) for genotype in genotypes])
         return recheck.RecheckedTimes(scale * true_ms(networks), slower, ())
 
-    found = [aim or hardware_cost.of_model(ENTRY, model, ms), *limits]
-    verdict = constrained_selection.settle(
-        ENTRY, found, sampling.sample_pool(ENTRY, gates_of()), finished(score), model=model,
-        campaign=measured, **{"measure": timed} | given,
-    )  # fmt: skip
-    return verdict, rounds
+    result = constrained_selection.select(
+        problem_of(measured, model, constraints),
+        supernet.shared_weights(SPACE, finished(score).evaluate),
+        measure=timed if measuring else None,
+    )
+    return result, rounds
 
 
 def test_the_found_network_is_measured_and_holds(measured, model):
-    verdict, rounds = settled(measured, model)
-    said = verdict.record["targets"]["ms"]
-    network = ENTRY.genome.encode(verdict.genotype)
+    result, rounds = selected(measured, model, [in_ms(model, 0.15)])
+    said = result.record["targets"]["ms"]
+    network = SPACE.genome.encode(result.genotype)
     assert said["measured"] == pytest.approx(float(true_ms(network[None])[0]))
     assert said["holds"] and said["measured"] <= 0.15 * 1.05
     assert rounds == [constrained_selection.TIMED]
     assert said["interval"][0] <= said["fitted"] <= said["interval"][1]
-    (line,) = constrained_selection.lines(verdict.record)
+    (line,) = summary.constraints(result.record)
     assert line.startswith("target    0.15 ms; predicted 0.1") and line.endswith("holds within 5 %")
-    json.dumps(verdict.record, allow_nan=False)
+    json.dumps(result.record, allow_nan=False)
 
 
 def test_a_wrong_model_is_fitted_again_until_the_target_holds(measured, model):
-    verdict, rounds = settled(measured, model, ms=0.2, scale=1.12)
-    assert verdict.record["refits"] >= 1 and len(rounds) >= 2
-    assert verdict.record["targets"]["ms"]["holds"]
-    assert verdict.model.networks > model.networks
+    result, rounds = selected(measured, model, [in_ms(model, 0.2)], scale=1.12)
+    assert result.record["refits"] >= 1 and len(rounds) >= 2
+    assert result.record["targets"]["ms"]["holds"]
+    assert result.predictor.networks > model.networks
 
 
 def test_a_target_that_cannot_hold_is_said_not_to(measured, model, monkeypatch):
     monkeypatch.setattr(constrained_selection, "ROUNDS", 6)
-    verdict, rounds = settled(measured, model, ms=0.2, scale=3.0)
+    result, rounds = selected(measured, model, [in_ms(model, 0.2)], scale=3.0)
     assert rounds == [constrained_selection.TIMED] * 6
-    assert not verdict.record["targets"]["ms"]["holds"]
-    assert "DOES NOT HOLD" in constrained_selection.lines(verdict.record)[0]
+    assert not result.record["targets"]["ms"]["holds"]
+    assert "DOES NOT HOLD" in summary.constraints(result.record)[0]
 
 
 def test_measuring_ends_where_none_nearer_is_known(measured, model):
     """None of the pool comes near the target: the nearest are measured once."""
-    aim, notes = hardware_cost.of_model(ENTRY, model, 0.2), []
-    every = sampling.sample_pool(ENTRY, gates_of())
-    far = aim.cost(every.networks) < 0.7 * aim.aim
-    few = pool.Pool(every.networks[far], every.log_probability[far])
-    timed = lambda found, number: recheck.RecheckedTimes(
-        true_ms(np.array([ENTRY.genome.encode(each) for each in found])), 1.0, ()
+    constraint, lines = in_ms(model, 0.2), []
+    pool = pools.sample_pool(SPACE, gates_of())
+    far = constraint.cost.of_genomes(pool.genomes) < 0.7 * constraint.aim
+    few = pools.CandidatePool(pool.genomes[far], pool.log_probability[far])
+    timed = lambda genotypes, number: recheck.RecheckedTimes(
+        true_ms(np.array([SPACE.genome.encode(genotype) for genotype in genotypes])), 1.0, ()
     )
-    verdict = constrained_selection.settle(
-        ENTRY, [aim], few, finished(more_convolutions), model=model, campaign=measured,
-        measure=timed, note=notes.append,
-    )  # fmt: skip
-    assert len(verdict.record["rounds"]) == 1 < constrained_selection.ROUNDS
-    assert not verdict.record["targets"]["ms"]["holds"]
-    assert notes[-1] == "target: 4 networks were measured, and none nearer is known"
+    result = constrained_selection.select(
+        problem_of(measured, model, [constraint], few),
+        supernet.shared_weights(SPACE, finished(more_convolutions).evaluate),
+        measure=timed,
+        log=lines.append,
+    )
+    assert len(result.record["rounds"]) == 1 < constrained_selection.ROUNDS
+    assert not result.record["targets"]["ms"]["holds"]
+    assert lines[-1] == "target: 4 networks were measured, and none nearer is known"
 
 
 def test_a_risk_keeps_off_the_target_and_that_holds(measured, model):
     """An unsure model: its half-width of 40 % lies between what is aimed at and the target."""
     unsure = model._replace(errors=np.full_like(model.errors, 0.4))
-    aim = hardware_cost.of_model(ENTRY, unsure, 0.15, risk=1.0)
-    verdict, rounds = settled(measured, unsure, aim=aim)
-    said = verdict.record["targets"]["ms"]
+    result, rounds = selected(measured, unsure, [in_ms(unsure, 0.15, risk=1.0)])
+    said = result.record["targets"]["ms"]
     assert said["aim"] == pytest.approx(0.15 / 1.4)
     assert said["holds"] and 0.95 * said["aim"] <= said["measured"] <= 0.15
     assert len(rounds) == 1
-    (line,) = constrained_selection.lines(verdict.record)
+    (line,) = summary.constraints(result.record)
     assert line.endswith("it holds: --risk keeps off")
 
 
 def test_the_interval_is_of_the_prediction_and_the_clock_is_told(measured, model):
-    verdict, _ = settled(measured, model, ms=0.2, scale=1.12, slower=1.03)
-    said = verdict.record["targets"]["ms"]
-    assert verdict.record["refits"] >= 1
+    result, _ = selected(measured, model, [in_ms(model, 0.2)], scale=1.12, slower=1.03)
+    said = result.record["targets"]["ms"]
+    assert result.record["refits"] >= 1
     low, high = said["interval"]
     assert (said["predicted"] - low) == pytest.approx(high - said["predicted"], rel=1e-3)
     assert said["clock_ms"] == pytest.approx(1.03 * said["measured"])
-    assert (
-        f"the clock read {said['clock_ms']:.4g} ms"
-        in constrained_selection.lines(verdict.record)[1]
-    )
+    assert f"the clock read {said['clock_ms']:.4g} ms" in summary.constraints(result.record)[1]
 
 
 def test_what_the_campaign_measured_counts_more_than_a_prediction(measured, model):
     """A model that is half too high everywhere leaves none near; the campaign knows some."""
     wrong = model._replace(table=1.5 * model.table)
     target = float(np.sort(measured.latency_ms)[len(measured.latency_ms) // 2])
-    verdict, rounds = settled(measured, wrong, ms=1.001 * target)
-    assert verdict.record["targets"]["ms"]["holds"] and len(rounds) == 1
+    result, rounds = selected(measured, wrong, [in_ms(wrong, 1.001 * target)])
+    assert result.record["targets"]["ms"]["holds"] and len(rounds) == 1
 
 
 def test_without_measuring_the_prediction_is_said_to_be_one(measured, model):
-    verdict, _ = settled(measured, model, measure=None)
-    said = verdict.record["targets"]["ms"]
+    result, _ = selected(measured, model, [in_ms(model, 0.15)], measuring=False)
+    said = result.record["targets"]["ms"]
     assert said["measured"] is None and said["holds"] is None
     assert 0.95 * 0.15 <= said["predicted"] <= 0.15
-    assert "not measured" in constrained_selection.lines(verdict.record)[0]
+    assert "not measured" in summary.constraints(result.record)[0]
 
 
 def test_several_targets_hold_at_once_and_a_counted_one_exactly(measured, model):
     size = search_space.NetworkSize(4, 1, 10, (8, 8, 1))
-    macs = hardware_cost.of_counts(ENTRY, size, "macs", 60_000)
-    verdict, _ = settled(measured, model, limits=[macs])
-    said = verdict.record["targets"]
+    latency, macs = in_ms(model, 0.15), counted(size, "macs", 60_000)
+    result, _ = selected(measured, model, [latency, macs])
+    said = result.record["targets"]
     assert said["ms"]["holds"] and said["macs"]["holds"]
-    exact = counts.exact(ENTRY, verdict.genotype, size)["macs"]
+    exact = counts.exact(SPACE, result.genotype, size)["macs"]
     assert said["macs"]["predicted"] == exact <= 60_000
-    none = hardware_cost.of_counts(ENTRY, size, "parameters", 10_000)._replace(aim=1.0)
-    with pytest.raises(campaign_file.CampaignError, match="meets all targets at once"):
-        settled(measured, model, limits=[none])
+    none = counted(size, "parameters", 10_000)._replace(limit=1.0)
+    with pytest.raises(cost.ConstraintError, match="meets all targets at once"):
+        selected(measured, model, [latency, none])
 
 
 def test_networks_are_ranked_by_shared_weights_near_the_target(measured, model):
     small = lambda networks: (networks == 2).sum(1) / 6
-    fewer, _ = settled(measured, model, score=lambda networks: 1 - small(networks))
-    more, _ = settled(measured, model, score=small)
-    count = lambda verdict: ENTRY.genome.encode(verdict.genotype).tolist().count(2)
+    latency = in_ms(model, 0.15)
+    fewer, _ = selected(measured, model, [latency], score=lambda networks: 1 - small(networks))
+    more, _ = selected(measured, model, [latency], score=small)
+    count = lambda result: SPACE.genome.encode(result.genotype).tolist().count(2)
     assert count(fewer) < count(more)
 
 
 def test_another_quantity_is_a_target_of_its_own_model(measured, model):
     """Joules fall where milliseconds rise, so that both bind."""
-    networks = EVERY[np.random.default_rng(1).permutation(len(EVERY))[:120]]
-    energy = fit.fit(ENTRY.space, networks, 1 / true_ms(networks), quantity="energy_j")
-    least = float(np.quantile(1 / true_ms(EVERY), 0.2))
-    aim = hardware_cost.of_model(ENTRY, energy, least, name="energy")
-    verdict, _ = settled(measured, model, ms=0.2, limits=[aim])
-    said = verdict.record["targets"]
+    networks = ALL_CELLS[np.random.default_rng(1).permutation(len(ALL_CELLS))[:120]]
+    energy = fit.fit(SPACE.choices, networks, 1 / true_ms(networks), quantity="energy_j")
+    least = float(np.quantile(1 / true_ms(ALL_CELLS), 0.2))
+    constraints = [in_ms(model, 0.2), in_ms(energy, least, quantity="energy")]
+    result, _ = selected(measured, model, constraints)
+    said = result.record["targets"]
     assert said["ms"]["holds"] and said["energy"]["predicted"] <= least
     assert (
         said["energy"]["interval"][0]
         <= said["energy"]["predicted"]
         <= said["energy"]["interval"][1]
     )
-    line = constrained_selection.lines(verdict.record)[1]
+    line = summary.constraints(result.record)[1]
     assert line.startswith(f"target    {least:.4g} energy_j (energy); predicted ")
     with pytest.raises(
-        campaign_file.CampaignError, match="The target energy is 1e-06 energy_j and the che"
+        cost.ConstraintError, match="The target energy is 1e-06 energy_j and the che"
     ):
-        hardware_cost.of_model(ENTRY, energy, 1e-6, name="energy")
+        in_ms(energy, 1e-6, quantity="energy")
 
 
 # --- measured beside the campaign's own
@@ -538,13 +388,13 @@ def test_times_are_on_the_scale_of_the_campaign(measured, tmp_path):
         if program.label in ms:
             time = ms[program.label]
         else:
-            network = genome.encode(ENTRY.space, registry.genotypes.from_json(program.architecture))
+            network = genome.encode(SPACE.choices, genotype.from_json(program.architecture))
             time = float(true_ms(network[None])[0])
         facts = dict.fromkeys(sampling.FACTS, 1.0)
         return sampling.TimedProgram(program.label, lambda: 1.3 * time, None, 1, facts)
 
-    networks = EVERY[[6111, 1234]]
-    found = [ENTRY.genome.decode(network) for network in networks]
+    networks = ALL_CELLS[[6111, 1234]]
+    found = [SPACE.genome.decode(network) for network in networks]
     protocol = campaign.Protocol(4, 5, warm_up=False)
     times = recheck.recheck(
         measured, found, tmp_path / "round", prepare, device=DEVICE, protocol=protocol
@@ -572,11 +422,11 @@ def test_fit_predict_and_report(tmp_path, capsys):
     folder = written(tmp_path / "mine", 16, noise=0.001)
     assert cli.main(["latency", "fit", str(folder)]) == 0
     model = str(folder / "model.json")
-    arch = isomorphism.to_arch(EVERY[6111])
+    arch = notation.to_arch(ALL_CELLS[6111])
     assert cli.main(["latency", "predict", model, arch, "--json"]) == 0
     text = capsys.readouterr().out
     (row,) = json.loads(text[text.index("[\n") :])
-    assert row["latency_ms"] == pytest.approx(float(true_ms(EVERY[[6111]])[0]), rel=0.1)
+    assert row["latency_ms"] == pytest.approx(float(true_ms(ALL_CELLS[[6111]])[0]), rel=0.1)
     assert row["low_ms"] < row["latency_ms"] < row["high_ms"]
     assert cli.main(["latency", "report", str(folder)]) == 0
     said = json.loads((folder / "report.json").read_text())
@@ -587,18 +437,18 @@ def test_fit_predict_and_report(tmp_path, capsys):
 
 
 def test_models_of_other_devices_help_from_the_command_line(tmp_path, capsys):
-    some = EVERY[np.random.default_rng(5).permutation(len(EVERY))[:200]]
-    other = fit.fit(ENTRY.space, some, 3 * true_ms(some), device="other")
+    some = ALL_CELLS[np.random.default_rng(5).permutation(len(ALL_CELLS))[:200]]
+    other = fit.fit(SPACE.choices, some, 3 * true_ms(some), device="other")
     predictor_file.save(tmp_path / "other.json", other)
-    rows = EVERY[np.random.default_rng(6).permutation(len(EVERY))[:10]]
+    rows = ALL_CELLS[np.random.default_rng(6).permutation(len(ALL_CELLS))[:10]]
     lines = (f"{' '.join(map(str, n))},{ms},2" for n, ms in zip(rows, true_ms(rows), strict=True))
     (tmp_path / "ten.csv").write_text("network,latency_ms,watts\n" + "\n".join(lines) + "\n")
     words = ["latency", "fit", str(tmp_path / "ten.csv"), "--space", "nasbench201"]
     helped = [*words, "--sources", str(tmp_path / "other.json"), "--out"]
     assert cli.main([*helped, str(tmp_path / "new.json")]) == 0
     assert "100% of the model knows them" in capsys.readouterr().out
-    predicted = predictor_file.load(tmp_path / "new.json").predict(EVERY)[0]
-    assert np.median(np.abs(predicted / true_ms(EVERY) - 1)) < 0.03
+    predicted = predictor_file.load(tmp_path / "new.json").predict(ALL_CELLS)[0]
+    assert np.median(np.abs(predicted / true_ms(ALL_CELLS) - 1)) < 0.03
     assert "no effect beside --column" in refused(
         capsys, *helped, str(tmp_path / "x.json"), "--column", "watts"
     )
@@ -639,26 +489,26 @@ def test_a_campaign_without_networks_or_rounds_is_refused(tmp_path):
 def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
     of = raw(40)
     rows = [genotype.from_json(text) for text in of.architectures[1:]]
-    bytes_ = 1e6 * true_ms(np.array([ENTRY.genome.encode(each) for each in rows]))
+    bytes_ = 1e6 * true_ms(np.array([SPACE.genome.encode(each) for each in rows]))
     facts = np.full_like(of.facts, np.nan)
     facts[1:, sampling.FACTS.index("temp_bytes")] = bytes_
     (tmp_path / "mine").mkdir()
     campaign_file.write(tmp_path / "mine" / campaign_file.RAW, of._replace(facts=facts))
     assert cli.main(["latency", "fit", str(tmp_path / "mine"), "--column", "temp_bytes"]) == 0
     path = tmp_path / "mine" / "temp_bytes.json"
-    assert cli.main(["latency", "predict", str(path), isomorphism.to_arch(EVERY[6111])]) == 0
+    assert cli.main(["latency", "predict", str(path), notation.to_arch(ALL_CELLS[6111])]) == 0
     assert "temp_bytes  (90 %:" in capsys.readouterr().out
-    asked = SearchSettings(space="nasbench201", method="gdas", target_models=(f"{path}=1.2e5",))
-    goal = commands.open_goal(asked)
-    (aim,) = commands.found_aims(goal, asked, ENTRY, (8, 8, 1), 10)
-    assert (aim.name, aim.most) == ("temp_bytes", 1.2e5)
-    ((most, sha),) = commands.fingerprinted(asked, goal)["target_models"].values()
+    settings = SearchSettings(space="nasbench201", method="gdas", target_models=(f"{path}=1.2e5",))
+    predictors = constraints.load_predictors(settings)
+    (constraint,) = constraints.of_settings(predictors, settings, SPACE, (8, 8, 1), 10)
+    assert (constraint.cost.quantity, constraint.limit) == ("temp_bytes", 1.2e5)
+    ((most, sha),) = constraints.fingerprinted(settings, predictors)["target_models"].values()
     assert most == 1.2e5 and len(sha) == 64
 
     for name, cause in (("flops", "does not say flops"), ("watts", "no column 'watts'")):
         assert cause in refused(capsys, "latency", "fit", str(tmp_path / "mine"), "--column", name)
     table = tmp_path / "phone.csv"
-    lines = (f"{' '.join(map(str, row))},{i + 1}.5" for i, row in enumerate(EVERY[4000:4012]))
+    lines = (f"{' '.join(map(str, row))},{i + 1}.5" for i, row in enumerate(ALL_CELLS[4000:4012]))
     table.write_text("\n".join(["network,energy_mj", *lines]))
     words = ["latency", "fit", str(table), "--space", "nasbench201", "--column"]
     assert cli.main([*words, "energy_mj"]) == 0
@@ -720,24 +570,24 @@ def test_a_sweep_refuses_a_target_before_its_first_row(tmp_path, capsys):
 
 
 def test_the_recipe_is_of_the_size_that_was_timed(measured, model):
-    goal = commands.Goal(measured, model)
-    assert commands.recipe(goal, Recipe()).features == 4
+    predictors = constraints.Predictors(measured, model)
+    assert constraints.recipe(predictors, Recipe()).features == 4
     with pytest.raises(ValueError, match="--retrain.features is 8"):
-        commands.recipe(goal, Recipe(features=8))
+        constraints.recipe(predictors, Recipe(features=8))
     settings = SearchSettings(
         space="nasbench201", target_ms=0.15, retrain=Recipe(features=4, cells=1)
     )
-    (aim,) = commands.found_aims(goal, settings, ENTRY, (8, 8, 1), 10)
-    assert aim.name == "ms"
+    (constraint,) = constraints.of_settings(predictors, settings, SPACE, (8, 8, 1), 10)
+    assert constraint.cost.quantity == "ms"
     with pytest.raises(ValueError, match="measure with --image 32 32 3"):
-        commands.found_aims(goal, settings, ENTRY, (32, 32, 3), 10)
+        constraints.of_settings(predictors, settings, SPACE, (32, 32, 3), 10)
 
 
 def test_a_mobile_search_takes_over_the_features_and_names_other_layers(tmp_path):
-    entry = registry.get("mobile-proxyless", 2)
+    space = registry.get("mobile-proxyless", 2)
     random = np.random.default_rng(0)
-    rows = np.stack([random.integers(0, n, 25) for n in genome.cardinalities(entry.space)], 1)
-    found = [entry.genome.decode(row) for row in rows]
+    rows = np.stack([random.integers(0, n, 25) for n in genome.cardinalities(space.choices)], 1)
+    found = [space.genome.decode(row) for row in rows]
     of = raw(space="mobile-proxyless", cells=2, image=[32, 32, 3], features=8)
     of = of._replace(
         labels=("reference", *map(programs.label, found)),
@@ -745,16 +595,18 @@ def test_a_mobile_search_takes_over_the_features_and_names_other_layers(tmp_path
     )
     (tmp_path / "mine").mkdir()
     campaign_file.write(tmp_path / "mine" / campaign_file.RAW, of)
-    goal = commands.Goal(dataset.load(tmp_path / "mine"), None)
-    assert np.array_equal(goal.campaign.networks, rows)
-    recipe = commands.recipe(goal, Recipe())
+    predictors = constraints.Predictors(dataset.load(tmp_path / "mine"), None)
+    assert np.array_equal(predictors.campaign.networks, rows)
+    recipe = constraints.recipe(predictors, Recipe())
     assert (recipe.features, recipe.cells) == (8, None)
-    asked = dict(target_ms=0.2, latency=str(tmp_path / "mine"), any_device=True, method="gdas")
-    asked = SearchSettings(space="mobile-proxyless", **asked, cells=2)
-    assert commands.open_goal(asked).model.space == entry.space
+    settings = SearchSettings(
+        space="mobile-proxyless", cells=2, method="gdas", target_ms=0.2,
+        latency=str(tmp_path / "mine"), any_device=True,
+    )  # fmt: skip
+    assert constraints.load_predictors(settings).latency.space == space.choices
     with pytest.raises(ValueError, match="give --cells 2"):
-        commands.open_goal(dataclasses.replace(asked, cells=1))
+        constraints.load_predictors(dataclasses.replace(settings, cells=1))
 
 
 def test_a_run_without_a_target_is_recorded_as_before():
-    assert commands.fingerprinted(SearchSettings(), None) == {}
+    assert constraints.fingerprinted(SearchSettings(), None) == {}

@@ -6,11 +6,16 @@ import json
 import numpy as np
 import pytest
 
+from jaxnas.cli import commands
 from jaxnas.evaluators import nasbench201 as benchmark
-from jaxnas.evaluators.nasbench201 import isomorphism, table
-from jaxnas.pipelines import oracle as command
-from jaxnas.spaces import genotype
+from jaxnas.evaluators.nasbench201 import table
+from jaxnas.pipelines import oracle
+from jaxnas.pipelines.settings.oracle import QuerySettings
+from jaxnas.spaces import genome, genotype, registry
 from jaxnas.spaces.darts import genotypes as published
+
+SPACE = registry.get("nasbench201")
+ALL_CELLS = np.concatenate(list(genome.enumerate_all(SPACE.choices)))
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +25,15 @@ def folder(tmp_path_factory):
     with (folder / "export.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("index", "arch", "n_seeds", *table.ACCURACIES))
-        for index, arch in enumerate(isomorphism.to_archs(every_cell())):
-            accuracies = index / isomorphism.COUNT + np.arange(len(table.ACCURACIES))
+        for index, arch in enumerate(table.to_archs(ALL_CELLS)):
+            accuracies = index / len(ALL_CELLS) + np.arange(len(table.ACCURACIES))
             writer.writerow((index, arch, 3, *accuracies))
     benchmark.build(folder / "export.csv", folder / "nb201.npz")
     return folder
 
 
 def answered(capsys, *words):
-    assert command.run([str(word) for word in words]) == 0
+    assert commands.run(["oracle", *map(str, words)]) == 0
     return capsys.readouterr().out
 
 
@@ -40,9 +45,9 @@ def test_builds_a_table_and_tells_its_best(folder, capsys):
 
 def test_finds_a_cell_by_index_text_file_and_run_folder(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("JAXNAS_NASBENCH201", str(folder / "nb201.npz"))
-    code = every_cell()[7812]
-    (tmp_path / "genotype.json").write_text(genotype.to_json(isomorphism.to_genotype(code)))
-    names = ("7812", isomorphism.to_arch(code), tmp_path / "genotype.json", tmp_path)
+    cell = SPACE.genome.decode(ALL_CELLS[7812])
+    (tmp_path / "genotype.json").write_text(genotype.to_json(cell))
+    names = ("7812", table.to_archs(ALL_CELLS[[7812]])[0], tmp_path / "genotype.json", tmp_path)
     found = [json.loads(answered(capsys, "query", name, "--json")) for name in names]
     assert found == [found[0]] * 4
     assert (found[0]["index"], found[0]["code"]) == (7812, "222222")
@@ -91,7 +96,7 @@ def test_refuses_in_one_sentence(folder, monkeypatch, words, cause):
     assert "DARTS_V2" in published.PUBLISHED
     monkeypatch.setenv("JAXNAS_NASBENCH201", str(folder / "nb201.npz"))
     with pytest.raises(ValueError, match=cause) as refusal:
-        command.run(words.split())
+        commands.run(["oracle", *words.split()])
     assert "\n" not in str(refusal.value)
 
 
@@ -100,6 +105,6 @@ def test_asks_for_the_table_where_there_is_none(monkeypatch, tmp_path):
     with pytest.raises(
         benchmark.BenchmarkError, match="Give --table FILE or set JAXNAS_NASBENCH201"
     ):
-        command.run(["query", "1"])
+        oracle.query(QuerySettings("1"))
     with pytest.raises(benchmark.BenchmarkError, match="No table .*none.npz"):
-        command.run(["query", "1", "--table", str(tmp_path / "none.npz")])
+        oracle.query(QuerySettings("1", table=str(tmp_path / "none.npz")))

@@ -16,7 +16,7 @@ from jaxnas.spaces.genotype import Cell
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def cell(text: str, concat: tuple[int, ...]) -> Cell:
+def parse(text: str, concat: tuple[int, ...]) -> Cell:
     """A two-input cell from pairs op,source, two a node, as papers print them."""
     names = {
         "s3": "sep_conv_3x3", "s5": "sep_conv_5x5", "s7": "sep_conv_7x7", "d3": "dil_conv_3x3",
@@ -28,11 +28,11 @@ def cell(text: str, concat: tuple[int, ...]) -> Cell:
 
 
 CELLS = {
-    "DARTS_V2 normal": cell("s3,0 s3,1 s3,0 s3,1 s3,1 sk,0 sk,0 d3,2", (2, 3, 4, 5)),
-    "DARTS_V2 reduce": cell("mp,0 mp,1 sk,2 mp,1 mp,0 sk,2 sk,2 mp,1", (2, 3, 4, 5)),
-    "PC-DARTS ImageNet": cell("sk,1 s3,0 s3,0 sk,1 s3,1 s3,3 s3,1 d5,4", (2, 3, 4, 5)),
-    "NASNet normal": cell("s5,1 s3,0 s5,0 s3,0 ap,1 sk,0 ap,0 ap,0 s3,1 sk,1", (2, 3, 4, 5, 6)),
-    "NASNet reduce": cell("s5,1 s7,0 mp,1 s7,0 ap,1 s5,0 sk,3 ap,2 s3,2 mp,1", (4, 5, 6)),
+    "DARTS_V2 normal": parse("s3,0 s3,1 s3,0 s3,1 s3,1 sk,0 sk,0 d3,2", (2, 3, 4, 5)),
+    "DARTS_V2 reduce": parse("mp,0 mp,1 sk,2 mp,1 mp,0 sk,2 sk,2 mp,1", (2, 3, 4, 5)),
+    "PC-DARTS ImageNet": parse("sk,1 s3,0 s3,0 sk,1 s3,1 s3,3 s3,1 d5,4", (2, 3, 4, 5)),
+    "NASNet normal": parse("s5,1 s3,0 s5,0 s3,0 ap,1 sk,0 ap,0 ap,0 s3,1 sk,1", (2, 3, 4, 5, 6)),
+    "NASNet reduce": parse("s5,1 s7,0 mp,1 s7,0 ap,1 s5,0 sk,3 ap,2 s3,2 mp,1", (4, 5, 6)),
     "NAS-Bench-201": Cell(
         (
             (0, 1, "nor_conv_3x3"), (0, 2, "nor_conv_1x1"), (1, 2, "avg_pool_3x3"),
@@ -45,22 +45,22 @@ CELLS = {
 
 
 @pytest.fixture(params=CELLS, ids=lambda name: name.replace(" ", "_"))
-def known(request):
+def cell(request):
     return CELLS[request.param]
 
 
 def boxes(placed: cell_layout.Layout) -> list[tuple[float, float, float, float]]:
     """(left, right, low, high) of everything but curves."""
     half = cell_layout.NODE / 2
-    found = [(x - half, x + half, y - half, y + half) for x, y in placed.nodes.values()]
+    rectangles = [(x - half, x + half, y - half, y + half) for x, y in placed.nodes.values()]
     if placed.output:
         x, y = placed.output
-        found.append((x - half, x + half, y - half, y + half))
+        rectangles.append((x - half, x + half, y - half, y + half))
     for op in placed.operations:
         x, y = op.centre
         wide, high = op.width / 2, cell_layout.PILL / 2
-        found.append((x - wide, x + wide, y - high, y + high))
-    return found
+        rectangles.append((x - wide, x + wide, y - high, y + high))
+    return rectangles
 
 
 def assert_nothing_overlaps(placed: cell_layout.Layout) -> None:
@@ -74,20 +74,20 @@ def assert_nothing_overlaps(placed: cell_layout.Layout) -> None:
             assert right <= start or end <= left or not low < y < high, (link, left)
 
 
-def place(given: Cell) -> cell_layout.Layout:
-    return cell_layout.place(given, {op: 12.0 * len(op) for _, _, op in given.edges}, 46)
+def place(any_cell: Cell) -> cell_layout.Layout:
+    return cell_layout.lay_out(any_cell, {op: 12.0 * len(op) for _, _, op in any_cell.edges}, 46)
 
 
-def test_everything_is_placed_and_nothing_overlaps(known):
-    placed = place(known)
-    assert sorted(op.edge for op in placed.operations) == sorted(known.edges)
-    assert set(placed.nodes) == set(range(1 + max(target for _, target, _ in known.edges)))
-    assert (placed.output is None) == (len(known.concat) == 1)
+def test_everything_is_placed_and_nothing_overlaps(cell):
+    placed = place(cell)
+    assert sorted(op.edge for op in placed.operations) == sorted(cell.edges)
+    assert set(placed.nodes) == set(range(1 + max(target for _, target, _ in cell.edges)))
+    assert (placed.output is None) == (len(cell.concat) == 1)
     assert_nothing_overlaps(placed)
 
 
-def test_curves_run_only_between_columns(known):
-    placed = place(known)
+def test_curves_run_only_between_columns(cell):
+    placed = place(cell)
     for link in placed.links:
         low, high = link.start[0], link.end[0]
         assert high - low == pytest.approx(cell_layout.CURVES)
@@ -95,8 +95,8 @@ def test_curves_run_only_between_columns(known):
             assert right <= low + 1e-6 or high <= left + 1e-6
 
 
-def test_sources_stand_left_of_what_they_feed(known):
-    placed = place(known)
+def test_sources_stand_left_of_what_they_feed(cell):
+    placed = place(cell)
     for op in placed.operations:
         source, target, _ = op.edge
         assert placed.nodes[source][0] < op.centre[0] < placed.nodes[target][0]
@@ -117,10 +117,10 @@ def random_cells(draw_from):
 
 @hypothesis.settings(max_examples=40, deadline=None)
 @hypothesis.given(random_cells())
-def test_any_cell_is_placed_without_overlap(given):
-    cell_layout.check(given)
-    placed = place(given)
-    assert sorted(op.edge for op in placed.operations) == sorted(given.edges)
+def test_any_cell_is_placed_without_overlap(any_cell):
+    cell_layout.check(any_cell)
+    placed = place(any_cell)
+    assert sorted(op.edge for op in placed.operations) == sorted(any_cell.edges)
     assert_nothing_overlaps(placed)
 
 
@@ -130,31 +130,31 @@ def test_spread_is_the_closest_arrangement_with_room():
     assert cell_layout.spread([0, 0, 50], [10, 10, 10]) == [-5, 5, 50]
 
 
-def test_svg_is_well_formed_named_and_the_same_each_time(known):
-    picture = draw_cell.cell_svg(known, "normal cell")
+def test_svg_is_well_formed_named_and_the_same_each_time(cell):
+    picture = draw_cell.cell_svg(cell, "normal cell")
     root = ElementTree.fromstring(picture)
     assert root.tag.endswith("svg")
     assert root.attrib["role"] == "img"
     label = root.attrib["aria-label"]
-    for source, target, op in known.edges:
+    for source, target, op in cell.edges:
         assert f"{draw_cell.label(op)} from {source} to {target}" in label
-    assert picture == draw_cell.cell_svg(known, "normal cell")
+    assert picture == draw_cell.cell_svg(cell, "normal cell")
 
 
-def test_labels_fit_their_pills(known):
+def test_labels_fit_their_pills(cell):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.patches import FancyBboxPatch
 
-    placed = draw_cell._placed(known)
+    placed = draw_cell._laid_out(cell)
     with figures.figure(*draw_cell._size(placed, "")) as fig:
         FigureCanvasAgg(fig)
-        draw_cell._paint(fig, known, placed, "")
+        draw_cell._paint(fig, cell, placed, "")
         (axes,) = fig.axes
         fig.canvas.draw()
         shapes = [p for p in axes.patches if isinstance(p, FancyBboxPatch)]
         for text in axes.texts:
             extent = text.get_window_extent()
-            if text.get_text() in {draw_cell.label(op) for _, _, op in known.edges}:
+            if text.get_text() in {draw_cell.label(op) for _, _, op in cell.edges}:
                 holders = [
                     shape.get_window_extent()
                     for shape in shapes
@@ -258,9 +258,9 @@ def test_every_colour_has_a_name_of_its_own_in_both_schemes():
 
 @pytest.mark.parametrize("name", published.PUBLISHED)
 def test_every_published_cell_is_drawn(name):
-    for found in published.PUBLISHED[name].cells.values():
-        cell_layout.check(found)
-        assert_nothing_overlaps(place(found))
+    for published_cell in published.PUBLISHED[name].cells.values():
+        cell_layout.check(published_cell)
+        assert_nothing_overlaps(place(published_cell))
 
 
 def test_a_cell_too_large_to_read_is_refused():

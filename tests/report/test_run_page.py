@@ -130,7 +130,7 @@ def read(path) -> tuple[str, Reader]:
     return source, reader
 
 
-def said(reader: Reader) -> str:
+def visible_text(reader: Reader) -> str:
     text = " ".join(" ".join(reader.text).split())
     return text.replace("\u202f", " ").replace("\u00a0", " ")
 
@@ -159,7 +159,7 @@ def test_page_needs_nothing_but_itself(report):
 
 
 def test_page_gives_the_numbers(report):
-    text = said(read(report)[1])
+    text = visible_text(read(report)[1])
     # 360 test images: one digit. Errors 2.78 % against a mean of 4.6 %: 39.6 % fewer.
     for number in ("97.2 %", "95.4 ± 0.7 %", "−40 %", "99.7 %", "2.1 %", "0.0912 nats",
                    "87.6 k", "87 610", "1.23 M", "1 234 567", "3.21 ms"):  # fmt: skip
@@ -173,7 +173,7 @@ def test_page_gives_the_numbers(report):
 def test_settings_cannot_become_markup(report):
     source, reader = read(report)
     assert EVIL not in source
-    assert said(reader).count("<script>alert('x')</script>") == 2
+    assert visible_text(reader).count("<script>alert('x')</script>") == 2
     assert "img" not in reader.tags
 
 
@@ -216,7 +216,7 @@ FILES = {
 def test_a_missing_file_is_named_and_the_rest_is_shown(run, name):
     (run / name).unlink()
     _, reader = read(run_page.write(run))
-    assert f"{name} is not there" in said(reader)
+    assert f"{name} is not there" in visible_text(reader)
     assert FILES[name] not in reader.ids
     assert len([key for key in SECTIONS if key in reader.ids]) >= 4
 
@@ -229,7 +229,7 @@ def test_a_missing_file_is_named_and_the_rest_is_shown(run, name):
 )
 def test_a_damaged_file_never_stops_the_page(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    text = said(read(run_page.write(tmp_path))[1])
+    text = visible_text(read(run_page.write(tmp_path))[1])
     assert name in text
     assert f"{name} is not there" not in text
 
@@ -237,13 +237,13 @@ def test_a_damaged_file_never_stops_the_page(tmp_path, name, content):
 @pytest.mark.parametrize("name", [name for name in FILES if name != "settings.json"])
 def test_a_mistyped_file_never_stops_the_page(run, name):
     (run / name).write_text('{"gates": 3, "found": 7, "random": 7, "normal": [1e999]}')
-    assert name in said(read(run_page.write(run))[1])
+    assert name in visible_text(read(run_page.write(run))[1])
 
 
 def test_an_empty_folder_gives_a_page_that_says_so(tmp_path):
     _, reader = read(run_page.write(tmp_path))
     for name in FILES:
-        assert f"{name} is not there" in said(reader)
+        assert f"{name} is not there" in visible_text(reader)
 
 
 def test_no_folder_is_refused(tmp_path):
@@ -259,7 +259,7 @@ def test_numbers_that_are_none_are_left_out(run):
     metrics = [{"step": 1, "loss/train": float("inf"), "loss/valid": 1e300},
                {"step": "x", "loss/train": 1.0}, {"step": 2, "loss/valid": True}]  # fmt: skip
     (run / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in metrics))
-    text = said(read(run_page.write(run))[1])
+    text = visible_text(read(run_page.write(run))[1])
     assert "9720" not in text and "many" not in text and "nan" not in text.lower()
     assert "no test accuracy" in text
     assert "reliability table of summary.json is damaged" in text
@@ -280,7 +280,7 @@ def test_worse_than_random_is_said_plainly(run):
     summary = json.loads((run / "summary.json").read_text())
     summary["found"]["top1"] = 0.9
     (run / "summary.json").write_text(json.dumps(summary))
-    text = said(read(run_page.write(run))[1])
+    text = visible_text(read(run_page.write(run))[1])
     assert "+117 %" in text and "more errors" in text
     assert "below every random cell" in text
 

@@ -42,18 +42,18 @@ def state(step: int = 3, features: int = 400, dtype=jnp.float32) -> State:
 
 
 def save(folder, *steps, fingerprint="a", keep=checkpoint.LATEST, notes=None):
-    with checkpoint.open_store(folder, fingerprint, keep, _note(notes)) as store:
+    with checkpoint.open_store(folder, fingerprint, keep, _log(notes)) as store:
         for step in steps:
             store.save(step, state(step))
         return store.steps()
 
 
 def restore(folder, like, fingerprint="a", notes=None):
-    with checkpoint.open_store(folder, fingerprint, note=_note(notes)) as store:
+    with checkpoint.open_store(folder, fingerprint, log=_log(notes)) as store:
         return store.restore(like)
 
 
-def _note(notes):
+def _log(notes):
     return pytest.fail if notes is None else notes.append
 
 
@@ -128,15 +128,15 @@ def tear(folder):
         path.write_bytes(path.read_bytes()[:20])
 
 
-def lose_the_note(folder):
+def lose_the_manifest(folder):
     (folder / "jaxnas.json").unlink()
 
 
-def garble_the_note(folder):
+def garble_the_manifest(folder):
     (folder / "jaxnas.json").write_text('{"format": 1, "fing')
 
 
-@pytest.mark.parametrize("damage", [flip_a_byte, tear, lose_the_note, garble_the_note])
+@pytest.mark.parametrize("damage", [flip_a_byte, tear, lose_the_manifest, garble_the_manifest])
 def test_passes_over_a_damaged_checkpoint_and_says_so(tmp_path, damage):
     save(tmp_path, 3, 5)
     damage(tmp_path / "5")

@@ -38,7 +38,7 @@ def test_one_process_at_a_time(tmp_path):
             pytest.fail("two hold one folder")
         with run.claim(tmp_path / "b", record()):
             pass
-    with run.claim(tmp_path / "a", record(), note=pytest.fail) as folder:
+    with run.claim(tmp_path / "a", record(), log=pytest.fail) as folder:
         assert folder == tmp_path / "a"
 
 

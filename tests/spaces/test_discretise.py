@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import choices as spaces_choices
-from jaxnas.spaces import discretise
+from jaxnas.spaces import discretise, genome
 from jaxnas.spaces.darts import genotypes as published
-from jaxnas.spaces.genotype import Cell
+from jaxnas.spaces.genotype import Cell, Genotype
+from tests import toy
 
 TINY = {
     "normal": spaces_choices.uniform(
@@ -157,3 +158,23 @@ def test_equal_paths_take_the_candidates_listed_first():
 def test_no_path_is_worth_nothing_at_all():
     shut = [np.full((2, 2), -np.inf)]
     assert discretise.best_path([np.zeros(2)] * 2, shut)[0] == -np.inf
+
+
+def test_gates_of_a_genotype_are_one_where_it_chose_and_zero_elsewhere():
+    space = toy.supernet().space
+    cells = {
+        "normal": Cell(((0, 1, "tanh"), (1, 2, "identity")), 1, (2,)),
+        "reduce": Cell(((0, 1, "identity"),), 1, (1,)),
+    }
+    gates = genome.one_hot(space, genome.encode(space, Genotype("toy", cells)))
+    np.testing.assert_array_equal(gates["normal"], [[0, 0, 1, 0], [0] * 4, [0, 1, 0, 0]])
+    np.testing.assert_array_equal(gates["reduce"], [[1, 0]])
+
+
+def test_selecting_from_gates_of_a_genotype_gives_it_back():
+    space = toy.supernet().space
+    random = np.random.default_rng(0)
+    gates = {name: random.random(choice.shape) for name, choice in space.items()}
+    found = discretise.argmax_per_edge(space, gates)
+    one_hot = genome.one_hot(space, genome.encode(space, found))
+    assert discretise.argmax_per_edge(space, one_hot) == found

@@ -238,3 +238,9 @@ def test_thirteen_published_genotypes_are_sound():
     for found in published.PUBLISHED.values():
         assert genotype.from_json(genotype.to_json(found)) == found
     assert published.PUBLISHED["NASNet"].cells["reduce"].concat == (4, 5, 6)
+
+
+def test_counts_the_skips_of_each_cell():
+    skip, other = (0, 2, "skip_connect"), (1, 2, "sep_conv_3x3")
+    cells = {"normal": Cell((skip, other), 2, (2,)), "reduce": Cell((skip, skip), 2, (2,))}
+    assert genotype.skips(Genotype("darts", cells)) == {"normal": 1, "reduce": 2}

@@ -1,1 +1,1 @@
-"""Architecture parameters to gates: relaxations, draws, masks, samplers."""
+"""Architecture parameters to gates: relaxations, masks, samplers, perturbations."""

@@ -1,4 +1,4 @@
-"""Gates that are draws: one candidate is open, and the gradient is that of its probability.
+"""Binary gates: one sampled candidate is open, and the gradient is that of its probability.
 
 ProxylessNAS, https://arxiv.org/abs/1812.00332, mit-han-lab/proxylessnas search/modules/mix_op.py.
 """
@@ -12,74 +12,78 @@ import optax
 from jaxnas.core.gates import relax
 from jaxnas.core.types import Arch, Gates, Key, Relaxation, Weights
 
-# The gate of the candidate that `two_path` drew beside the open one.
+# The gate of the candidate that `two_path` sampled beside the open one.
 COMPANION = 1e-9
 
 
 def binary(scale: float = 1e-3) -> Relaxation:
-    """Gates are a one-hot draw by the softmax of the logits, whose gradient they pass on.
+    """Gates are a one-hot sample of the softmax of the logits, whose gradient they pass on.
 
     d loss/d logit_i = sum_j d loss/d gate_j p_j (delta_ij - p_i). Expected gates are the softmax.
     ProxylessNAS, eqs. 3 and 4, https://arxiv.org/abs/1812.00332
     """
 
-    def draw(logits: jax.Array, noise: jax.Array) -> jax.Array:
+    def sample(logits: jax.Array, noise: jax.Array) -> jax.Array:
         probabilities = jax.nn.softmax(logits)
-        return _passing(_first(logits, noise), probabilities)
+        return _with_gradient(_argmax(logits, noise), probabilities)
 
-    return _drawn(draw, scale)
+    return _sampled(sample, scale)
 
 
 def two_path(scale: float = 1e-3, *, unbiased: bool = False) -> Relaxation:
-    """Two candidates are drawn, without replacement; by the softmax over the two one is open.
+    """Two candidates are sampled, without replacement; one is open, by the softmax over the two.
 
-    The other one's gate is `COMPANION`, which is as good as closed and tells a supernet that a
-    gradient is wanted for it. Only the two logits get a gradient, that of the softmax over the two.
-    Averaged over pairs this is a multiple of `binary`'s where all probabilities are equal, N / (2 N
-    - 2) of it for N candidates, and a distorted one elsewhere. With `unbiased` (ours) a pair's
-    gradient is divided by its chance, so that the average is `binary`'s for every loss linear in
-    the gates. ProxylessNAS, section 3.2; mit-han-lab/proxylessnas search/modules/mix_op.py.
+    The other one's gate is `COMPANION`, which is as good as closed and tells a supernet that it
+    needs a gradient. Only the two logits get a gradient, that of the softmax over the two. Averaged
+    over pairs this is a multiple of `binary`'s where all probabilities are equal, N / (2 N - 2) of
+    it for N candidates, and biased elsewhere. With `unbiased` (ours) a pair's gradient is divided
+    by its probability, so that the average is `binary`'s for every loss linear in the gates.
+    ProxylessNAS, section 3.2; mit-han-lab/proxylessnas search/modules/mix_op.py.
     """
 
-    def draw(logits: jax.Array, noise: jax.Array) -> jax.Array:
-        ranked = jax.nn.log_softmax(logits) + noise[..., 0]
-        # The two largest of perturbed logits are a draw without replacement.
-        _, pair = jax.lax.top_k(ranked, 2)
-        among = jax.nn.one_hot(pair, logits.shape[-1], dtype=logits.dtype).sum(-2)
-        within = jnp.where(among > 0, logits, -jnp.inf)
-        shares = jax.nn.softmax(within)
-        hard = _first(within, noise[..., 1])
-        closed = COMPANION * (among - hard)
-        scale = _inverse_chance(logits, pair)[..., None] if unbiased else 1.0
-        return _passing(hard + closed, jax.lax.stop_gradient(scale) * shares)
+    def sample(logits: jax.Array, noise: jax.Array) -> jax.Array:
+        perturbed = jax.nn.log_softmax(logits) + noise[..., 0]
+        # The two largest of perturbed logits are a sample without replacement.
+        _, pair = jax.lax.top_k(perturbed, 2)
+        is_sampled = jax.nn.one_hot(pair, logits.shape[-1], dtype=logits.dtype).sum(-2)
+        masked = jnp.where(is_sampled > 0, logits, -jnp.inf)
+        probabilities = jax.nn.softmax(masked)
+        hard = _argmax(masked, noise[..., 1])
+        companion = COMPANION * (is_sampled - hard)
+        scale = _inverse_probability(logits, pair)[..., None] if unbiased else 1.0
+        return _with_gradient(hard + companion, jax.lax.stop_gradient(scale) * probabilities)
 
-    return _drawn(draw, scale, 2)
+    return _sampled(sample, scale, 2)
 
 
-def _inverse_chance(logits: jax.Array, pair: jax.Array) -> jax.Array:
-    """What makes the mean over pairs that of all: p_i p_j / (chance of the pair * q_i q_j)."""
+def _inverse_probability(logits: jax.Array, pair: jax.Array) -> jax.Array:
+    """The weight that makes the mean over pairs unbiased: p_i p_j / (P(pair) * q_i q_j)."""
     log_p = jax.nn.log_softmax(logits)
     first, second = (jnp.take_along_axis(log_p, pair[..., n : n + 1], -1)[..., 0] for n in (0, 1))
     p, q = jnp.exp(first), jnp.exp(second)
     return (p + q) ** 2 / (p * q * (1 / -jnp.expm1(first) + 1 / -jnp.expm1(second)))
 
 
-def _first(logits: jax.Array, noise: jax.Array) -> jax.Array:
+def _argmax(logits: jax.Array, noise: jax.Array) -> jax.Array:
     best = jnp.argmax(logits + noise, -1)
     return jax.nn.one_hot(best, logits.shape[-1], dtype=logits.dtype)
 
 
-def _passing(value: jax.Array, slope: jax.Array) -> jax.Array:
-    """`value`, with the derivative of `slope`."""
-    return jax.lax.stop_gradient(value) + (slope - jax.lax.stop_gradient(slope))
+def _with_gradient(value: jax.Array, surrogate: jax.Array) -> jax.Array:
+    """`value`, with the gradient of `surrogate`."""
+    return jax.lax.stop_gradient(value) + (surrogate - jax.lax.stop_gradient(surrogate))
 
 
-def _drawn(draw: Callable[..., jax.Array], scale: float, draws: int | None = None) -> Relaxation:
+def _sampled(
+    sample: Callable[..., jax.Array], scale: float, noises: int | None = None
+) -> Relaxation:
+    """Gates are `sample(logits, Gumbel noise)`, with `noises` numbers a logit."""
+
     def gates(arch: Arch, weights: Weights, *, key: Key, step) -> Gates:
-        last = () if draws is None else (draws,)
+        last = () if noises is None else (noises,)
         keys = jax.random.split(key, len(arch))
         return {
-            name: draw(arch[name], jax.random.gumbel(k, (*arch[name].shape, *last)))
+            name: sample(arch[name], jax.random.gumbel(k, (*arch[name].shape, *last)))
             for k, name in zip(keys, sorted(arch), strict=True)
         }
 
@@ -88,20 +92,20 @@ def _drawn(draw: Callable[..., jax.Array], scale: float, draws: int | None = Non
 
 
 def rescale_unsampled() -> optax.GradientTransformation:
-    """Logits that move keep the sum of their exponentials: the others keep their probabilities.
+    """Logits that change keep the sum of their exponentials: the others keep their probabilities.
 
-    To be chained after an optimiser that leaves a logit without gradient where it is, such as Adam
-    without momentum. Of a row the logits that move are shifted together. ProxylessNAS's code after
-    a step of its two paths.
+    To be chained after an optimiser that does not change a logit without gradient, such as Adam
+    without momentum. Of a row the logits that change are shifted together. ProxylessNAS's code
+    after a step of its two paths.
     """
 
     def shifted(logits: jax.Array, updates: jax.Array) -> jax.Array:
-        moving = updates != 0
-        total = lambda x: jax.nn.logsumexp(x, axis=-1, keepdims=True, where=moving)
-        change = jnp.where(
-            moving.any(-1, keepdims=True), total(logits + updates) - total(logits), 0
+        changes = updates != 0
+        total = lambda x: jax.nn.logsumexp(x, axis=-1, keepdims=True, where=changes)
+        growth = jnp.where(
+            changes.any(-1, keepdims=True), total(logits + updates) - total(logits), 0
         )
-        return jnp.where(moving, updates - change, updates)
+        return jnp.where(changes, updates - growth, updates)
 
     def update(updates, state, arch=None):
         return jax.tree.map(shifted, arch, updates), state

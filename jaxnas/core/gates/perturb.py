@@ -1,7 +1,7 @@
-"""How the gates are shaken under the weight step: (loss, gates) -> gates nearby.
+"""Perturbations of the gates for the weight step: (loss, gates) -> nearby gates.
 
-For gates whose rows sum to one. SmoothDARTS, https://arxiv.org/abs/2002.05283, perturbs what the
-softmax gives and not the logits, and only where the weights learn. Constants as in
+For gates whose rows sum to one. SmoothDARTS, https://arxiv.org/abs/2002.05283, perturbs the
+softmax and not its logits, and only where the weights learn. Constants as in
 xiangning-chen/SmoothDARTS attacker/perturb.py.
 """
 
@@ -27,11 +27,11 @@ def random(radius: optax.Schedule) -> Perturb:
 
 
 def adversarial(radius: optax.Schedule, steps: int = 7) -> Perturb:
-    """Climbs the training loss within `radius(step)` of the gates. SmoothDARTS-ADV, eq. 4.
+    """Maximises the training loss within `radius(step)` of the gates. SmoothDARTS-ADV, eq. 4.
 
     `steps` signed gradient steps of 2 radius / steps from a random start; the gates stay as they
     were where the loss did not rise. The loss is that of the weight step, by statistics of the
-    batch, where the paper's code takes running ones; ours are not moved by the attack either.
+    batch, where the paper's code takes running ones; the attack updates none of them.
     Each step costs one gradient. Raises ValueError unless steps >= 1.
     """
     if steps < 1:
@@ -40,25 +40,25 @@ def adversarial(radius: optax.Schedule, steps: int = 7) -> Perturb:
     def perturb(loss: Loss, gates: Gates, *, key: Key, step: Scalar) -> Gates:
         reach = radius(step)
 
-        def within(moved: Gates) -> Gates:
-            hold = lambda m, g: jnp.clip(m, g - reach, g + reach)
-            return project(jax.tree.map(hold, moved, gates))
+        def within(candidate: Gates) -> Gates:
+            clip = lambda c, g: jnp.clip(c, g - reach, g + reach)
+            return project(jax.tree.map(clip, candidate, gates))
 
-        def climb(_, at: Gates) -> Gates:
-            slope = jax.grad(loss)(at)
+        def ascend(_, point: Gates) -> Gates:
+            gradient = jax.grad(loss)(point)
             stride = 2 * reach / steps
-            return within(jax.tree.map(lambda a, s: a + stride * jnp.sign(s), at, slope))
+            return within(jax.tree.map(lambda p, g: p + stride * jnp.sign(g), point, gradient))
 
         start = project(_with_noise(gates, key, reach))
-        found = jax.lax.fori_loop(0, steps, climb, start)
-        rose = loss(found) > loss(gates)
-        return jax.tree.map(lambda f, g: jnp.where(rose, f, g), found, gates)
+        end = jax.lax.fori_loop(0, steps, ascend, start)
+        has_risen = loss(end) > loss(gates)
+        return jax.tree.map(lambda e, g: jnp.where(has_risen, e, g), end, gates)
 
     return perturb
 
 
 def project(gates: Gates) -> Gates:
-    """Rows back into the simplex: clipped to [0, 1], divided by their sums.
+    """Rows into the simplex: clipped to [0, 1], divided by their sums.
 
     A row without a positive entry becomes one-hot at its largest.
     """

@@ -1,4 +1,4 @@
-"""How preferences open candidates: arch -> gates."""
+"""Relaxations: architecture parameters -> gates between 0 and 1."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,14 @@ import numpy as np
 import optax
 
 from jaxnas.core.types import Arch, Gates, Key, Relaxation, Space, Weights
+
+
+def deterministic(init: Callable[[Key, Space], Arch], gates: Callable[..., Gates]) -> Relaxation:
+    """A relaxation without sampling: the gates of a step are the expected ones.
+
+    `gates(arch, weights, **_)` takes `step` too and, in a step, a `key`.
+    """
+    return Relaxation(init, gates, gates)
 
 
 def softmax(scale: float = 1e-3) -> Relaxation:
@@ -24,18 +32,15 @@ def softmax(scale: float = 1e-3) -> Relaxation:
             for k, (name, choice) in zip(keys, space.items(), strict=True)
         }
 
-    def gates(arch: Arch, weights: Weights, **_) -> Gates:
-        return jax.tree.map(jax.nn.softmax, arch)
-
-    return Relaxation(init, gates)
+    return deterministic(init, _softmax_of)
 
 
 def edge_normalised(space: Space, relaxation: Relaxation) -> Relaxation:
-    """Gates times the share of their edge among those that enter the same node.
+    """Gates times the weight of their edge among the edges into the same node.
 
     The architecture is `{"candidates": that of relaxation, "edges": {name: f32[edges]}}`, the
-    latter starting as 1e-3 times a standard normal; an edge's share is a softmax over its node's
-    edges. PC-DARTS, eq. 4, https://arxiv.org/abs/1907.05737
+    latter starting as 1e-3 times a standard normal; the weights of the edges into a node are a
+    softmax. PC-DARTS, eq. 4, https://arxiv.org/abs/1907.05737
     """
 
     def init(key: Key, space: Space) -> Arch:
@@ -46,14 +51,14 @@ def edge_normalised(space: Space, relaxation: Relaxation) -> Relaxation:
         }
         return {"candidates": relaxation.init(k_inner, space), "edges": edges}
 
-    def share(name: str, logits: jax.Array) -> jax.Array:
+    def edge_weights(name: str, logits: jax.Array) -> jax.Array:
         targets = np.array([target for _, target in space[name].edges])
-        together = targets[:, None] == targets
-        of_node = jnp.where(together, logits, -jnp.inf)
+        same_target = targets[:, None] == targets
+        of_node = jnp.where(same_target, logits, -jnp.inf)
         return jnp.exp(logits - jax.nn.logsumexp(of_node, axis=1))
 
     def scaled(gates: Gates, arch: Arch) -> Gates:
-        return {n: share(n, arch["edges"][n])[:, None] * gate for n, gate in gates.items()}
+        return {n: edge_weights(n, arch["edges"][n])[:, None] * gate for n, gate in gates.items()}
 
     def gates(arch: Arch, weights: Weights, **at) -> Gates:
         return scaled(relaxation.gates(arch["candidates"], weights, **at), arch)
@@ -61,16 +66,16 @@ def edge_normalised(space: Space, relaxation: Relaxation) -> Relaxation:
     def expected(arch: Arch, weights: Weights, **at) -> Gates:
         return scaled(relaxation.expected(arch["candidates"], weights, **at), arch)
 
-    return Relaxation(init, gates, relaxation.expected and expected)
+    return Relaxation(init, gates, expected)
 
 
 def gumbel_softmax(
     temperature: float | optax.Schedule, *, mean: float = 0.0, scale: float = 1e-3
 ) -> Relaxation:
-    """Gates are a relaxed one-hot draw: softmax((log softmax(logits) + gumbel) / temperature).
+    """Gates are a relaxed one-hot sample: softmax((log softmax(logits) + gumbel) / temperature).
 
     Logits start with that mean and deviation; `temperature` is a number or a function of the step.
-    Expected gates are the softmax of the logits. SNAS, eq. 6, https://arxiv.org/abs/1812.09926
+    Expected gates are the softmax of the logits. SNAS, eq. 6, https://arxiv.org/abs/1812.09926.
     Raises ValueError for a number that is not positive.
     """
     temperature_at = _positive_at(temperature)
@@ -82,12 +87,12 @@ def gumbel_softmax(
 
 
 def gumbel_hard(temperature: float | optax.Schedule, scale: float = 1e-3) -> Relaxation:
-    """Gates are a one-hot draw, with the gradient of its relaxation `gumbel_softmax`.
+    """Gates are a one-hot sample with the gradient of its relaxation: straight-through Gumbel.
 
-    The value is exactly 0 or 1 (one draw a choice, shared by its cells). Expected gates are the
-    softmax of the logits. GDAS, eqs. 3 to 5, https://arxiv.org/abs/1910.04465; which candidates
-    are computed, and thus which get a gradient, is the supernet's `execute`. Raises ValueError
-    for a temperature, given as a number, that is not positive.
+    The value is exactly 0 or 1 (one sample a choice, shared by its cells), the gradient that of
+    `gumbel_softmax`. Expected gates are the softmax of the logits. GDAS, eqs. 3 to 5,
+    https://arxiv.org/abs/1910.04465; which candidates are computed, and thus which get a gradient,
+    is the supernet's `execute`. Raises ValueError for a number as temperature that is not positive.
     """
     temperature_at = _positive_at(temperature)
 
@@ -102,7 +107,7 @@ def gumbel_hard(temperature: float | optax.Schedule, scale: float = 1e-3) -> Rel
 
 
 def concentration(logits: jax.Array) -> jax.Array:
-    """Dirichlet's parameters: ELU(logits) + 1, kept above 1e-3, where sampling underflows.
+    """Dirichlet parameters: ELU(logits) + 1, but at least 1e-3, below which samples underflow.
 
     DrNAS, xiangning-chen/DrNAS DARTS-space/model_search.py; the bound is ours.
     """
@@ -110,9 +115,9 @@ def concentration(logits: jax.Array) -> jax.Array:
 
 
 def dirichlet(scale: float = 1e-3) -> Relaxation:
-    """Gates of an edge are drawn from Dirichlet(`concentration(logits)`), differentiably.
+    """Gates of an edge are a differentiable sample of Dirichlet(`concentration(logits)`).
 
-    One draw a choice, shared by its cells; the gradient is the implicit one of the gamma
+    One sample a choice, shared by its cells; the gradient is the implicit one of the gamma
     distribution. Expected gates are the distribution's mean. DrNAS, section 3,
     https://arxiv.org/abs/2006.10355
     """
@@ -124,14 +129,14 @@ def dirichlet(scale: float = 1e-3) -> Relaxation:
         return jax.tree.map(jax.nn.softmax, logs)
 
     def expected(arch: Arch, weights: Weights, **_) -> Gates:
-        share = lambda c: c / c.sum(-1, keepdims=True)
-        return jax.tree.map(lambda logits: share(concentration(logits)), arch)
+        mean = lambda c: c / c.sum(-1, keepdims=True)
+        return jax.tree.map(lambda logits: mean(concentration(logits)), arch)
 
     return Relaxation(_normal(0.0, scale), gates, expected)
 
 
 def sigmoid() -> Relaxation:
-    """Every gate is the sigmoid of its own logit, which starts at 0: no candidate competes.
+    """Every gate is the sigmoid of its own logit, which starts at 0: candidates do not compete.
 
     FairDARTS, eq. 4, https://arxiv.org/abs/1911.12126
     """
@@ -139,26 +144,26 @@ def sigmoid() -> Relaxation:
     def gates(arch: Arch, weights: Weights, **_) -> Gates:
         return jax.tree.map(jax.nn.sigmoid, arch)
 
-    return Relaxation(_normal(0.0, 0.0), gates)
+    return deterministic(_normal(0.0, 0.0), gates)
 
 
 def max_weighted(scale: float = 1e-3) -> Relaxation:
-    """Gates are 1 - max(w) + w with w the softmax: an edge's strongest gate is always 1.
+    """Gates are 1 - max(w) + w with w the softmax: the largest gate of an edge is always 1.
 
-    Expected gates are w itself, as strongest gates of 1 would rank no edges; what is judged is
-    then not what was trained. sharpDARTS's Max-W, https://arxiv.org/abs/1903.09900, in whose code
+    Expected gates are w itself, as largest gates of 1 would rank no edges: what is evaluated is
+    not what was trained. sharpDARTS's Max-W, https://arxiv.org/abs/1903.09900, in whose code
     (ahundt/sharpDARTS cnn/model_search.py) the maximum has a gradient, too.
     """
 
     def gates(arch: Arch, weights: Weights, **_) -> Gates:
-        raised = lambda w: 1 - w.max(-1, keepdims=True) + w
-        return jax.tree.map(lambda logits: raised(jax.nn.softmax(logits)), arch)
+        shifted = lambda w: 1 - w.max(-1, keepdims=True) + w
+        return jax.tree.map(lambda logits: shifted(jax.nn.softmax(logits)), arch)
 
     return Relaxation(_normal(0.0, scale), gates, _softmax_of)
 
 
 def joint_softmax(scale: float = 1e-3) -> Relaxation:
-    """Gates of a whole choice, all its edges together, are one softmax.
+    """Gates of a choice are one softmax over all its edges and candidates.
 
     sharpDARTS's hypercuboid weighs all edges of a layer against each other,
     https://arxiv.org/abs/1903.09900.
@@ -167,13 +172,13 @@ def joint_softmax(scale: float = 1e-3) -> Relaxation:
     def gates(arch: Arch, weights: Weights, **_) -> Gates:
         return jax.tree.map(lambda logits: jax.nn.softmax(logits, axis=(0, 1)), arch)
 
-    return Relaxation(_normal(0.0, scale), gates)
+    return deterministic(_normal(0.0, scale), gates)
 
 
-def with_auxiliary(relaxation: Relaxation, help_at: optax.Schedule) -> Relaxation:
-    """`relaxation` of all candidates but the last, whose gate is `help_at(step)`.
+def with_auxiliary(relaxation: Relaxation, gate_at: optax.Schedule) -> Relaxation:
+    """`relaxation` of all candidates but the last, whose gate is `gate_at(step)`.
 
-    The last candidate has no logit; it is expected to be closed. DARTS-, eq. 7,
+    The last candidate has no logit, and its expected gate is 0. DARTS-, eq. 7,
     https://arxiv.org/abs/2009.01027, for a space as `choices.with_auxiliary_skip` makes it.
     """
 
@@ -186,11 +191,9 @@ def with_auxiliary(relaxation: Relaxation, help_at: optax.Schedule) -> Relaxatio
         return jax.tree.map(lambda g: jnp.concatenate([g, column(g)], -1), gates)
 
     def gates(arch: Arch, weights: Weights, *, key: Key, step) -> Gates:
-        return append(relaxation.gates(arch, weights, key=key, step=step), help_at(step))
+        return append(relaxation.gates(arch, weights, key=key, step=step), gate_at(step))
 
     def expected(arch: Arch, weights: Weights, *, step) -> Gates:
-        if relaxation.expected is None:
-            return append(relaxation.gates(arch, weights, key=None, step=step), 0.0)
         return append(relaxation.expected(arch, weights, step=step), 0.0)
 
     return Relaxation(init, gates, expected)
@@ -207,12 +210,12 @@ def _softmax_of(arch: Arch, weights: Weights, **_) -> Gates:
     return jax.tree.map(jax.nn.softmax, arch)
 
 
-def _noise(draw: Callable[[Key, tuple], jax.Array], key: Key, arch: Arch) -> Gates:
-    """One draw for the whole architecture, cut into its choices: fewer random bits to compile."""
+def _noise(sample: Callable[[Key, tuple], jax.Array], key: Key, arch: Arch) -> Gates:
+    """One sample for the whole architecture, cut into its choices: fewer random bits to compile."""
     leaves, tree = jax.tree.flatten(arch)
     ends = np.cumsum([leaf.size for leaf in leaves])
-    drawn = jnp.split(draw(key, (int(ends[-1]),)), ends[:-1])
-    shaped = [d.reshape(leaf.shape) for d, leaf in zip(drawn, leaves, strict=True)]
+    parts = jnp.split(sample(key, (int(ends[-1]),)), ends[:-1])
+    shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(tree, shaped)
 
 

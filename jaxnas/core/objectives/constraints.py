@@ -1,22 +1,20 @@
-"""A target as a term: what gates are expected to cost stays at or below it.
+"""Constraints as terms: what gates are expected to cost is kept at or below a limit.
 
-The weight of the term adapts: it grows while the expectation is above the target and falls while
-it is below (dual ascent), so that no weight has to be found for a device or a unit.
+The weight of a term adapts: it grows while the expected cost is above the limit and falls while it
+is below (dual ascent), so that no weight has to be found for a device or a unit.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxnas.core.objectives import cost_terms, terms
-from jaxnas.core.types import Arch, Forward, Gates, Relaxation, Scalar, Term, Weights
+from jaxnas.core.types import Arch, Constraint, Forward, Relaxation, Scalar, Term, Weights
 
-# (loss, the relaxation whose gates are judged, start=) -> what is minimised in the place of the
-# loss; `start` is what weights that adapt begin with
-Penalty = Callable[..., Term]
+# Published forms by name, for constraints whose weight is fixed.
 ADDED = {
     "add-linear": cost_terms.add_linear,
     "one-sided": cost_terms.one_sided,
@@ -26,34 +24,12 @@ MULTIPLIED = ("mul-log", "fbnet")
 # For methods that learn from rewards. The weight is the first one's exponent, minus the others'.
 REWARDED = {
     "proxyless": cost_terms.proxyless_reward,
-    "mnasnet": lambda model, most, weight: cost_terms.mnasnet_reward(model, most, -weight),
-    "tunas": lambda model, most, weight: cost_terms.tunas_reward(model, most, -weight),
+    "mnasnet": lambda model, limit, weight: cost_terms.mnasnet_reward(model, limit, -weight),
+    "tunas": lambda model, limit, weight: cost_terms.tunas_reward(model, limit, -weight),
 }
 # Our own choices; docs/target.md.
 WIDTH, RATE, START = 0.05, 0.05, 1.0
 RANGE = 1e-3, 1e3  # of the weight
-
-
-class FixedWeight(NamedTuple):
-    """A published form of a term, and its weight, which stays what it is."""
-
-    form: str  # of ADDED, MULTIPLIED or REWARDED
-    weight: float
-
-
-def normalised(gates: Gates) -> Gates:
-    """Gates whose every edge sums to one (those of PC-DARTS sum to the edge's own share)."""
-    return {name: gate / gate.sum(-1, keepdims=True) for name, gate in gates.items()}
-
-
-class Limit(NamedTuple):
-    """What networks drawn from gates may cost on average."""
-
-    name: str  # with its unit: "ms", "macs", "parameters"
-    most: float
-    expected: Callable[[Gates], Scalar]  # above 0; gates are probabilities
-    fixed: FixedWeight | None = None  # None: held by a weight that adapts
-    shares: Callable[[Gates], Gates] = normalised  # gates as the probabilities that it expects
 
 
 class Multiplier(NamedTuple):
@@ -64,33 +40,33 @@ class Multiplier(NamedTuple):
 
 
 def lagrangian(
-    limit: Limit,
+    constraint: Constraint,
     relaxation: Relaxation,
     *,
     width: float = WIDTH,
     rate: float = RATE,
     start: float = START,
 ) -> Term:
-    """`weight * width * softplus(log(E / most) / width)`: 0 well below, a line in log E above.
+    """`weight * width * softplus(log(E / aim) / width)`: 0 well below, a line in log E above.
 
-    E is expected of the relaxation's expected gates, an edge's shares of its sum. After each step
-    that moved the architecture, `weight *= exp(rate * log(E / most))`, the logarithm held within
-    one and the weight within 1e-3 and 1e3; while the architecture rests, the weight does too. Ours,
+    E is the cost of the relaxation's expected gates, `aim` that of the constraint. After each step
+    that moved the architecture, `weight *= exp(rate * log(E / aim))`, with the logarithm clipped to
+    one and the weight to 1e-3 and 1e3; while the architecture rests, the weight does too. Ours,
     after the one-sided scale-free form in docs/target.md; the factor `width` makes the slope above
-    the target the weight itself.
+    the aim the weight itself.
 
     Raises ValueError unless limit, width, rate and start are positive.
     """
+    aim, of_gates = constraint.aim, constraint.cost.of_gates
     for name, value in {
-        f"The target {limit.name}": limit.most, "width": width, "rate": rate, "start": start,
+        f"The target {constraint.cost.quantity}": aim, "width": width, "rate": rate, "start": start,
     }.items():  # fmt: skip
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} is {value}: give a number above 0.")
 
     def excess(arch: Arch, weights: Weights, step) -> Scalar:
-        """log(E / most)"""
-        gates = limit.shares(expected(relaxation, arch, weights, step))
-        return jnp.log(limit.expected(gates) / limit.most)
+        """log(E / aim)"""
+        return jnp.log(of_gates(relaxation.expected(arch, weights, step=step)) / aim)
 
     def init(arch: Arch, weights: Weights) -> Multiplier:
         return Multiplier(jnp.float32(start), arch)
@@ -101,76 +77,70 @@ def lagrangian(
 
     def update(memory: Multiplier, arch: Arch, weights: Weights, step) -> Multiplier:
         pairs = zip(jax.tree.leaves(memory.arch), jax.tree.leaves(arch), strict=True)
-        moved = jnp.any(jnp.stack([jnp.any(old != new) for old, new in pairs]))
+        has_moved = jnp.any(jnp.stack([jnp.any(old != new) for old, new in pairs]))
         grown = memory.weight * jnp.exp(rate * jnp.clip(excess(arch, weights, step), -1, 1))
-        return Multiplier(jnp.where(moved, jnp.clip(grown, *RANGE), memory.weight), arch)
+        weight = jnp.where(has_moved, jnp.clip(grown, *RANGE), memory.weight)
+        return Multiplier(weight, arch)
 
     return Term(init, value, update)
 
 
-def penalty(limits: Sequence[Limit]) -> Penalty:
-    """The loss in the fixed forms, then the sum of `lagrangian` terms, a weight each.
+def constrained(
+    objective: Term,
+    constraints: Sequence[Constraint],
+    relaxation: Relaxation,
+    *,
+    start: float = START,
+) -> Term:
+    """`objective` in the forms of constraints with a fixed weight, then the sum of `lagrangian`s.
 
-    Raises ValueError without limits.
+    Each of these has a weight of its own, which begins as `start`. Without constraints the
+    objective itself. Raises ValueError for an unknown form and impossible limits or weights.
     """
-    if not limits:
-        raise ValueError("Without a target there is no penalty: give one.")
-
-    def objective(loss: Term, relaxation: Relaxation, *, start: float = START) -> Term:
-        for limit in (limit for limit in limits if limit.fixed):
-            loss = _fixed(limit, loss, relaxation)
-        held = {
-            each.name: lagrangian(each, relaxation, start=start)
-            for each in limits
-            if not each.fixed
-        }
-        return terms.total(loss=loss, target=terms.total(**held)) if held else loss
-
-    return objective
+    for constraint in constraints:
+        if constraint.form is not None:
+            objective = _with_fixed_weight(objective, constraint, relaxation)
+    adaptive = {
+        constraint.cost.quantity: lagrangian(constraint, relaxation, start=start)
+        for constraint in constraints
+        if constraint.form is None
+    }
+    if not adaptive:
+        return objective
+    return terms.total(loss=objective, target=terms.total(**adaptive))
 
 
-def reward(limits: Sequence[Limit]) -> cost_terms.Reward | None:
-    """What a method that draws networks is rewarded by; None where no limit has such a form.
+def reward(constraints: Sequence[Constraint]) -> cost_terms.Reward | None:
+    """The reward of methods that sample networks; None where no constraint has such a form.
 
-    Raises ValueError where there are other limits beside it.
+    Raises ValueError where there are other constraints beside it.
     """
-    forms = [limit.fixed.form for limit in limits if limit.fixed]
+    forms = [constraint.form.form for constraint in constraints if constraint.form]
     rewarded = [form for form in forms if form in REWARDED]
-    if rewarded and len(limits) > 1:
+    if rewarded and len(constraints) > 1:
         raise ValueError(f"The reward {rewarded[0]!r} stands alone: leave out other targets.")
     if not rewarded:
         return None
-    (limit,) = limits
-    return REWARDED[limit.fixed.form](limit.expected, limit.most, limit.fixed.weight)
+    (constraint,) = constraints
+    form, weight = constraint.form
+    return REWARDED[form](constraint.cost.of_gates, constraint.aim, weight)
 
 
-def _fixed(limit: Limit, loss: Term, relaxation: Relaxation) -> Term:
-    """`latency_terms`, the limit as reference; a weight is the exponent of what multiplies."""
-    (form, weight), most = limit.fixed, limit.most
-    model = lambda gates: limit.expected(limit.shares(gates))
+def _with_fixed_weight(objective: Term, constraint: Constraint, relaxation: Relaxation) -> Term:
+    """`cost_terms`, the aim as reference; a weight is the exponent of what multiplies."""
+    (form, weight), aim = constraint.form, constraint.aim
+    of_gates = constraint.cost.of_gates
     if form in ADDED:
-        term = ADDED[form](model, most, weight, relaxation=relaxation)
-        return terms.total(loss=loss, latency=term)
+        term = ADDED[form](of_gates, aim, weight, relaxation=relaxation)
+        return terms.total(loss=objective, latency=term)
     if form not in MULTIPLIED:
-        known = ", ".join((*ADDED, *MULTIPLIED))
-        raise ValueError(f"No latency enters the loss as {form!r}; there are {known}.")
+        forms = ", ".join((*ADDED, *MULTIPLIED))
+        raise ValueError(f"No latency enters the loss as {form!r}; there are {forms}.")
     if form == "mul-log":
-        return cost_terms.mul_log(model, most, b=weight, loss=loss, relaxation=relaxation)
-    if not most > 1:
+        return cost_terms.mul_log(of_gates, aim, b=weight, loss=objective, relaxation=relaxation)
+    if not aim > 1:
         raise ValueError(
-            f"FBNet's form takes the logarithm of milliseconds, which is below 0 at {most:.4g} ms: "
+            f"FBNet's form takes the logarithm of milliseconds, which is below 0 at {aim:.4g} ms: "
             "give a target above 1 ms, or use add-linear."
         )
-    return cost_terms.fbnet(model, b=weight, loss=loss, relaxation=relaxation)
-
-
-def outer(loss: Term, penalty: Penalty | None, relaxation: Relaxation) -> Term | None:
-    """What judges validation batches: what the penalty makes of `loss`; None without one."""
-    return None if penalty is None else penalty(loss, relaxation)
-
-
-def expected(relaxation: Relaxation, arch: Arch, weights: Weights, step) -> Gates:
-    """The gates that a step's own are drawn from, where they are drawn."""
-    if relaxation.expected is None:
-        return relaxation.gates(arch, weights, key=None, step=step)
-    return relaxation.expected(arch, weights, step=step)
+    return cost_terms.fbnet(of_gates, b=weight, loss=objective, relaxation=relaxation)

@@ -1,22 +1,25 @@
-"""How milliseconds enter what is optimised: the published forms as terms, and as rewards.
+"""Latency in objectives: the published forms, as terms of a loss and as rewards.
 
-A model gives the milliseconds to expect of gates, `Callable[[Gates], ms]`. Formulas as listed side
-by side in ProxylessNAS's and FBNet's code; logarithms are natural.
+`model(gates)` are the expected milliseconds of gates. Logarithms are natural.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import jax
 import jax.numpy as jnp
 
 from jaxnas.core.objectives import terms
-from jaxnas.core.types import Forward, Gates, Relaxation, Scalar, Term
+from jaxnas.core.types import Forward, Gates, Relaxation, Scalar, Space, Term
 
 Model = Callable[[Gates], Scalar]
 # (accuracy, gates of the one architecture that reached it) -> what is maximised
 Reward = Callable[[Scalar, Gates], Scalar]
-# ln of less is as good as 0, and a power of it has no slope there. Ours.
-LEAST_MS = 1.001
+Costs = Mapping[str, jax.Array]  # f32[edges, candidates] a choice: milliseconds of candidates
+# Of less the logarithm is nearly 0, where its powers have no slope. Ours.
+MIN_MS = 1.001
+# Single-Path NAS's code multiplies the logarithm by it and says "to sec"; the paper does not.
+LOG_SCALE = 1e3
 
 
 def mul_log(
@@ -32,11 +35,11 @@ def mul_log(
 
     A whole objective: `loss` is in it (cross-entropy by default). The milliseconds are those of the
     gates of the pass, or with `relaxation` of its expected gates. Times below 1.001 ms count as
-    1.001 ms (ours: their logarithm is no basis of a power), so do not use it where networks are as
-    fast. https://arxiv.org/abs/1812.00332, mit-han-lab/proxylessnas search/nas_manager.py. Raises
-    ValueError for a reference of 1 ms or less and unless a, b > 0.
+    1.001 ms (ours: powers of a smaller logarithm are undefined), so do not use it where networks
+    are that fast. https://arxiv.org/abs/1812.00332, mit-han-lab/proxylessnas
+    search/nas_manager.py. Raises ValueError for a reference of 1 ms or less and unless a, b > 0.
     """
-    _positive(a=a, b=b)
+    _check_positive(a=a, b=b)
     if not (math.isfinite(reference_ms) and reference_ms > 1):
         raise ValueError(
             f"ProxylessNAS's mul#log divides by ln({reference_ms} ms): give a reference above "
@@ -44,7 +47,7 @@ def mul_log(
         )
     scale = math.log(reference_ms)
     factor = lambda ms: a * (_logarithm(ms) / scale) ** b
-    return _times(loss, _milliseconds(model, relaxation), factor)
+    return _multiplied(loss, _milliseconds(model, relaxation), factor)
 
 
 def add_linear(
@@ -58,7 +61,7 @@ def add_linear(
 
     See `mul_log`. Raises ValueError unless reference and weight are positive.
     """
-    _positive(reference_ms=reference_ms, weight=weight)
+    _check_positive(reference_ms=reference_ms, weight=weight)
     milliseconds = _milliseconds(model, relaxation)
     return terms.stateless(lambda f: weight * (milliseconds(f) - reference_ms) / reference_ms)
 
@@ -75,20 +78,20 @@ def fbnet(
 
     A whole objective, as `mul_log`. Raises ValueError unless a, b > 0.
     """
-    _positive(a=a, b=b)
+    _check_positive(a=a, b=b)
     factor = lambda ms: a * _logarithm(ms) ** b
-    return _times(loss, _milliseconds(model, relaxation), factor)
+    return _multiplied(loss, _milliseconds(model, relaxation), factor)
 
 
 def one_sided(
     model: Model, target_ms: float, weight: float = 1.0, *, relaxation: Relaxation | None = None
 ) -> Term:
-    """`weight * max(0, ms / target_ms - 1)`, to be added: free below the target.
+    """`weight * max(0, ms / target_ms - 1)`, to be added: zero below the target.
 
     Ours: scale-free, so that a weight means the same on every device. Raises ValueError unless
     target and weight are positive.
     """
-    _positive(target_ms=target_ms, weight=weight)
+    _check_positive(target_ms=target_ms, weight=weight)
     milliseconds = _milliseconds(model, relaxation)
     return terms.stateless(lambda f: weight * jnp.maximum(0, milliseconds(f) / target_ms - 1))
 
@@ -101,7 +104,7 @@ def absolute(
     https://arxiv.org/abs/2008.06120, whose weight is from memory. Raises ValueError unless target
     and weight are positive.
     """
-    _positive(target_ms=target_ms, weight=weight)
+    _check_positive(target_ms=target_ms, weight=weight)
     milliseconds = _milliseconds(model, relaxation)
     return terms.stateless(lambda f: weight * jnp.abs(milliseconds(f) / target_ms - 1))
 
@@ -111,7 +114,7 @@ def proxyless_reward(model: Model, reference_ms: float, exponent: float = 0.1) -
 
     mit-han-lab/proxylessnas search/nas_manager.py. Raises ValueError unless both are positive.
     """
-    _positive(reference_ms=reference_ms, exponent=exponent)
+    _check_positive(reference_ms=reference_ms, exponent=exponent)
     return lambda accuracy, gates: accuracy * (reference_ms / model(gates)) ** exponent
 
 
@@ -121,7 +124,7 @@ def mnasnet_reward(model: Model, target_ms: float, exponent: float = -0.07) -> R
     https://arxiv.org/abs/1807.11626; the exponent is from memory. Raises ValueError unless the
     target is positive and the exponent negative.
     """
-    _positive(target_ms=target_ms)
+    _check_positive(target_ms=target_ms)
     if not (math.isfinite(exponent) and exponent < 0):
         raise ValueError(f"MnasNet's exponent is negative, not {exponent}: slow is bad.")
     return lambda accuracy, gates: accuracy * (model(gates) / target_ms) ** exponent
@@ -133,21 +136,50 @@ def tunas_reward(model: Model, target_ms: float, weight: float = -0.07) -> Rewar
     https://arxiv.org/abs/2008.06120; the weight is from memory. Raises ValueError unless the target
     is positive and the weight negative.
     """
-    _positive(target_ms=target_ms)
+    _check_positive(target_ms=target_ms)
     if not (math.isfinite(weight) and weight < 0):
         raise ValueError(f"TuNAS's weight is negative, not {weight}: to miss the target is bad.")
     return lambda accuracy, gates: accuracy + weight * jnp.abs(model(gates) / target_ms - 1)
 
 
+def network_ms(gates: Gates, costs: Costs, fixed_ms: float) -> Scalar:
+    """Milliseconds of the network that gates open: `fixed_ms` and those of the searched layers."""
+    return fixed_ms + sum(jnp.sum(gates[name] * costs[name]) for name in costs)
+
+
+def log_latency(costs: Costs, fixed_ms: float) -> Term:
+    """`1000 * ln(network_ms)`, to be added: Single-Path NAS, https://arxiv.org/abs/1904.02877.
+
+    Raises ValueError unless `fixed_ms` is positive and finite.
+    """
+    if not (math.isfinite(fixed_ms) and fixed_ms > 0):
+        raise ValueError(f"The rest of the network takes {fixed_ms} ms: give a time above 0.")
+
+    def value(forward: Forward) -> Scalar:
+        # Gates that dropout multiplies could lead below zero, were a wider layer much faster.
+        ms = jnp.maximum(network_ms(forward.gates, costs, fixed_ms), fixed_ms)
+        return LOG_SCALE * jnp.log(ms)
+
+    return terms.stateless(value)
+
+
+def check_costs(costs: Costs, space: Space) -> None:
+    """Raises ValueError for costs of another space."""
+    shapes = lambda trees: {name: tuple(leaf.shape) for name, leaf in sorted(trees.items())}
+    if shapes(costs) != shapes(space):
+        raise ValueError(
+            f"The costs are of {shapes(costs)}, the space of {shapes(space)}: make them for this "
+            "space with `costs`."
+        )
+
+
 def _milliseconds(model: Model, relaxation: Relaxation | None) -> Callable[[Forward], Scalar]:
     if relaxation is None:
         return lambda forward: model(forward.gates)
-    if relaxation.expected is None:
-        return lambda f: model(relaxation.gates(f.arch, f.weights, key=None, step=f.step))
     return lambda f: model(relaxation.expected(f.arch, f.weights, step=f.step))
 
 
-def _times(loss: Term | None, milliseconds, factor) -> Term:
+def _multiplied(loss: Term | None, milliseconds, factor) -> Term:
     loss = terms.cross_entropy() if loss is None else loss
     return loss._replace(
         value=lambda memory, f: loss.value(memory, f) * factor(milliseconds(f)),
@@ -155,10 +187,10 @@ def _times(loss: Term | None, milliseconds, factor) -> Term:
 
 
 def _logarithm(ms: Scalar) -> Scalar:
-    return jnp.log(jnp.maximum(ms, LEAST_MS))
+    return jnp.log(jnp.maximum(ms, MIN_MS))
 
 
-def _positive(**numbers: float) -> None:
+def _check_positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if not (math.isfinite(value) and value > 0):
             raise ValueError(

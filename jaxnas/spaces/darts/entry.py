@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from jaxnas.core.types import Space
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops
 from jaxnas.spaces import choices as darts_choices
-from jaxnas.spaces import dataflow, discretise, genome, layers, pruning
+from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning
 from jaxnas.spaces.darts import distribution, genotypes, supernet
 from jaxnas.spaces.darts import network as networks
 from jaxnas.spaces.darts.notation import from_pairs
@@ -63,6 +63,7 @@ def entry(
         supports=SUPPORTS,
         blocks=functools.partial(_blocks, derived),
         prunable=functools.partial(pruning.of_cells, network, _widths) if digest is None else None,
+        edits=edits.of_cells(candidates),
         edges_per_node=EDGES_PER_NODE,
         parse=_parse if name == genotype_space == NAME else None,
         check=_check,
@@ -80,7 +81,7 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
         stride = 2 if cell_name == "reduce" else 1
         features = size.features * stride
         image = (height, width, size.features * len(cell.concat))
-        module = networks.DerivedCell(cell, known, features, stride, False, norm)
+        module = networks.DARTSCell(cell, known, features, stride, False, norm)
         shape = {"cell": cell_name, "features": features, "height": height, "width": width}
         yield BlockSpec(
             f"{cell_name} {features}x{height}x{width}", module, (image, image), (None,), shape
@@ -89,11 +90,11 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
 
 def _widths(
     genotype: Genotype, features: int, cells: int, reductions: Sequence[int] | None
-) -> pruning.Named:
+) -> pruning.NamedWidths:
     """The widths of stem and cells, which are pruned one by one."""
     halved = functional.default_reductions(cells) if reductions is None else reductions
     widths = networks.widths_of(features, cells, halved)
-    return pruning.Named(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
+    return pruning.NamedWidths(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
 
 
 def _check(genotype: Genotype) -> None:

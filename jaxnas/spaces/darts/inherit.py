@@ -1,4 +1,4 @@
-"""The weights of a discrete network, cut out of the supernet that it is a part of."""
+"""Inherited weights: those of a discrete DARTS network, cut out of its supernet."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from jaxnas.core.types import NONE, Choice, Space, Stats, Weights
 from jaxnas.nets import edge_stacks
 from jaxnas.spaces.genotype import Genotype
 
-# What only an affine normalisation has, and the value at which it does nothing.
-AFFINE = {"scale": jnp.ones, "bias": jnp.zeros}
+# The parameters of an affine normalisation, and their values at which it does nothing.
+NEUTRAL = {"scale": jnp.ones, "bias": jnp.zeros}
 
 
 def from_darts(
@@ -23,7 +23,7 @@ def from_darts(
 ) -> tuple[Weights, Stats]:
     """(weights, statistics) of `network.cifar(genotype, ...)`, with the supernet's values.
 
-    `network` says the shapes: `jax.eval_shape(network.init, key, images)`. Both have the same
+    `network` are its shapes: `jax.eval_shape(network.init, key, images)`. Both have the same
     cells, features, classes and stem; each edge of the genotype is one of the space's. Affine
     normalisations, which the supernet's cells do without, get scale 1 and bias 0: so the network
     computes what the supernet does with one-hot gates, if it was built with the supernet's own
@@ -31,42 +31,43 @@ def from_darts(
     pools). Raises ValueError where an edge or a candidate is not the supernet's, and where the
     two trees do not match.
     """
-    cut = tuple(_cut(space, genotype, reductions, supernet[0], tree) for tree in supernet)
-    return tuple(_overlay(old, new, ()) for old, new in zip(network, cut, strict=True))
+    inherited = (_cut(space, genotype, reductions, supernet[0], tree) for tree in supernet)
+    pairs = zip(network, inherited, strict=True)
+    return tuple(_fill(shapes, values, ()) for shapes, values in pairs)
 
 
 def _cut(
     space: Space, genotype: Genotype, reductions: Sequence[int], weights: Weights, tree: Any
 ) -> dict[str, Any]:
     """The tree with `edge_<i>` instead of stacks of edges."""
-    found = {}
+    network = {}
     for name, part in tree.items():
         if name.startswith("cell_"):
             reduces = int(name.removeprefix("cell_")) in reductions
             part = _cut_cell(space, genotype, reduces, weights[name], part)
-        found[name] = part
-    return found
+        network[name] = part
+    return network
 
 
 def _cut_cell(
     space: Space, genotype: Genotype, reduces: bool, weights: Mapping, tree: Mapping
 ) -> dict[str, Any]:
     kind = "reduce" if reduces else "normal"
-    loops = edge_stacks.plans(space[kind], reduces)
-    found = {name: part for name, part in tree.items() if name not in loops}
+    loops = edge_stacks.loops_of_cell(space[kind], reduces)
+    cell = {name: part for name, part in tree.items() if name not in loops}
     for i, (source, target, op) in enumerate(genotype.cells[kind].edges):
-        edge = _row(space[kind], kind, source, target, op)
+        edge = _row_of_choice(space[kind], kind, source, target, op)
         if op == NONE:
             continue
-        loop = next(name for name, plan in loops.items() if edge in plan.edges)
+        loop = next(name for name, loop in loops.items() if edge in loop.edges)
         stack = tree.get(loop, {}).get(op)
         if stack is not None:
             row = edge_stacks.row_of_edge(loops[loop], op, edge, op in weights.get(loop, {}))
-            found[f"edge_{i}"] = jax.tree.map(lambda leaf, row=row: leaf[row], stack)
-    return found
+            cell[f"edge_{i}"] = jax.tree.map(lambda leaf, row=row: leaf[row], stack)
+    return cell
 
 
-def _row(choice: Choice, kind: str, source: int, target: int, op: str) -> int:
+def _row_of_choice(choice: Choice, kind: str, source: int, target: int, op: str) -> int:
     if (source, target) not in choice.edges:
         raise ValueError(f"The space has no edge from {source} to {target} in the cell {kind!r}.")
     edge = choice.edges.index((source, target))
@@ -78,26 +79,27 @@ def _row(choice: Choice, kind: str, source: int, target: int, op: str) -> int:
     return edge
 
 
-def _overlay(old: Any, new: Any, path: tuple[str, ...]) -> Any:
+def _fill(shapes: Any, values: Any, path: tuple[str, ...]) -> Any:
+    """A tree of these shapes: `values`, and what does nothing where there are none."""
     where = "/".join(path)
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        lost = sorted(new.keys() - old.keys())
-        if lost:
-            raise ValueError(f"The network has no place for the supernet's {where}/{lost[0]}.")
+    if isinstance(shapes, Mapping) and isinstance(values, Mapping):
+        unknown = sorted(values.keys() - shapes.keys())
+        if unknown:
+            raise ValueError(f"The network has no place for the supernet's {where}/{unknown[0]}.")
         return {
-            name: _overlay(part, new[name], (*path, name))
-            if name in new
+            name: _fill(part, values[name], (*path, name))
+            if name in values
             else _neutral(part, (*path, name))
-            for name, part in old.items()
+            for name, part in shapes.items()
         }
-    if isinstance(old, Mapping) or isinstance(new, Mapping) or old.shape != new.shape:
+    if isinstance(shapes, Mapping) or isinstance(values, Mapping) or shapes.shape != values.shape:
         raise ValueError(f"{where} has another shape in the supernet than in the network.")
-    return new
+    return values
 
 
-def _neutral(part: Any, path: tuple[str, ...]) -> Any:
-    if isinstance(part, Mapping):
-        return {name: _neutral(child, (*path, name)) for name, child in part.items()}
-    if path[-1] not in AFFINE:
+def _neutral(shapes: Any, path: tuple[str, ...]) -> Any:
+    if isinstance(shapes, Mapping):
+        return {name: _neutral(part, (*path, name)) for name, part in shapes.items()}
+    if path[-1] not in NEUTRAL:
         raise ValueError(f"The supernet has no {'/'.join(path)}, which the network needs.")
-    return AFFINE[path[-1]](part.shape, part.dtype)
+    return NEUTRAL[path[-1]](shapes.shape, shapes.dtype)

@@ -1,4 +1,4 @@
-"""The network that a DARTS genotype says, with its auxiliary classifier.
+"""The networks of DARTS genotypes, with the auxiliary classifier.
 
 https://arxiv.org/abs/1806.09055, quark0/darts cnn/model.py.
 """
@@ -13,14 +13,14 @@ import jax.numpy as jnp
 from jaxnas.core.types import NONE, Network
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops, stems
 from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.darts.supernet import INPUTS
 from jaxnas.spaces.genotype import Cell, Genotype
 
-INPUTS = 2  # of a cell: the outputs of the two cells before it
-Rate = jax.Array | None  # probability that a path is dropped; None: paths are left alone
+Rate = jax.Array | None  # probability that a path is dropped; None: none is
 
 
-class DerivedCell(nn.Module):
-    """Nodes are sums of operations, the output concatenates some of them."""
+class DARTSCell(nn.Module):
+    """A cell: nodes are sums of operations, the output concatenates some of them."""
 
     cell: Cell
     candidates: tuple[tuple[str, ops.OpFactory], ...]
@@ -31,14 +31,14 @@ class DerivedCell(nn.Module):
 
     @nn.compact
     def __call__(self, before_last: jax.Array, last: jax.Array, drop_path: Rate) -> jax.Array:
-        entry = ops.FactorizedReduce if self.halve_first else ops.ReluConvBN
+        input_op = ops.FactorizedReduce if self.halve_first else ops.ReluConvBN
         nodes = {
-            0: entry(self.features, self.norm, name="input_0")(before_last),
+            0: input_op(self.features, self.norm, name="input_0")(before_last),
             1: ops.ReluConvBN(self.features, self.norm, name="input_1")(last),
         }
         make = dict(self.candidates)
         size = [-(-n // self.stride) for n in last.shape[1:3]]
-        # A genotype may list edges in any order; nodes are made in theirs.
+        # A genotype may list edges in any order; nodes are computed in theirs.
         for i, (source, target, name) in sorted(
             enumerate(self.cell.edges), key=lambda item: item[1][1]
         ):
@@ -54,13 +54,13 @@ class DerivedCell(nn.Module):
         return jnp.concatenate([nodes[node] for node in self.cell.concat], -1)
 
     def _mask(self, drop_path: jax.Array, y: jax.Array) -> jax.Array:
-        """0 or 1 / keep a sample."""
+        """f32[B, 1, 1, 1]: 0 or 1 / keep for each image."""
         keep = 1 - jnp.asarray(drop_path, y.dtype)
-        kept = jax.random.bernoulli(self.make_rng("drop_path"), keep, (y.shape[0], 1, 1, 1))
-        return kept / keep
+        mask = jax.random.bernoulli(self.make_rng("drop_path"), keep, (y.shape[0], 1, 1, 1))
+        return mask / keep
 
 
-class Auxiliary(nn.Module):
+class AuxiliaryHead(nn.Module):
     """A second classifier in the middle of the network, for training alone."""
 
     classes: int
@@ -71,10 +71,10 @@ class Auxiliary(nn.Module):
     @nn.compact
     def __call__(self, x):
         # Five pixels pooled, then two by two: the paper's heads see 8 and 7 pixels a side.
-        least = 5 + self.stride
-        if min(x.shape[1:3]) < least:
+        min_side = 5 + self.stride
+        if min(x.shape[1:3]) < min_side:
             raise ValueError(
-                f"The auxiliary head sees {x.shape[1]}x{x.shape[2]} pixels and needs {least} a "
+                f"The auxiliary head sees {x.shape[1]}x{x.shape[2]} pixels and needs {min_side} a "
                 "side: give larger images, fewer `reductions`, or no auxiliary head."
             )
         x = nn.avg_pool(nn.relu(x), (5, 5), (self.stride, self.stride), "VALID")
@@ -85,10 +85,13 @@ class Auxiliary(nn.Module):
         return ops.classifier(self.classes, nn.relu(x))
 
 
-class DerivedNetwork(nn.Module):
-    """Stem, cells, global mean, linear classifier, and the auxiliary head if there is one."""
+class DARTSNetwork(nn.Module):
+    """Stem, cells, global mean, linear classifier, and an auxiliary head in training.
 
-    cells_of: tuple[tuple[str, Cell], ...]
+    Calls take (images, drop_path) and give logits, in training (logits, auxiliary logits or None).
+    """
+
+    genotype_cells: tuple[tuple[str, Cell], ...]
     candidates: tuple[tuple[str, ops.OpFactory], ...]
     widths: tuple[int, ...]  # channels of the stem, then of each cell
     classes: int
@@ -106,11 +109,11 @@ class DerivedNetwork(nn.Module):
             last = stems.SecondStem(stem, norm, name="stem_1")(before_last)
         else:
             before_last = last = stems.Stem(stem, norm, name="stem")(x)
-        extra, halve_first = None, self.imagenet
+        auxiliary, halve_first = None, self.imagenet
         for i, features in enumerate(widths):
             reduces = i in self.reductions
-            cell = DerivedCell(
-                dict(self.cells_of)["reduce" if reduces else "normal"],
+            cell = DARTSCell(
+                dict(self.genotype_cells)["reduce" if reduces else "normal"],
                 self.candidates,
                 features,
                 2 if reduces else 1,
@@ -122,10 +125,12 @@ class DerivedNetwork(nn.Module):
             halve_first = reduces
             if self.auxiliary and self.training and i == 2 * len(widths) // 3:
                 stride = 2 if self.imagenet else 3
-                head = Auxiliary(self.classes, stride, norm, not self.imagenet, name="auxiliary")
-                extra = head(last)
+                head = AuxiliaryHead(
+                    self.classes, stride, norm, not self.imagenet, name="auxiliary"
+                )
+                auxiliary = head(last)
         logits = ops.classifier(self.classes, last)
-        return (logits, extra) if self.training else logits
+        return (logits, auxiliary) if self.training else logits
 
 
 def cifar(
@@ -136,7 +141,6 @@ def cifar(
     classes: int = 10,
     auxiliary: bool = False,
     reductions: Sequence[int] | None = None,
-    stem_multiplier: int = 3,
     widths: Sequence[int] | None = None,
     candidates: ops.Ops = ops.DARTS_DERIVED,
 ) -> Network:
@@ -144,17 +148,15 @@ def cifar(
 
     Cells in `reductions` (default: `cells // 3` and `2 * cells // 3`) halve the size and double
     the features. `auxiliary` adds a second classifier after cell `2 * cells // 3`; only `apply`
-    runs it. The default candidates normalise no pools; every normalisation is affine. `widths`,
-    channels of the stem and of each cell, stand in the place of `features` and its doubling.
+    runs it. The default candidates normalise no pools; every normalisation is affine. `widths` are
+    channels of the stem and of each cell, in place of `widths_of(features, cells, reductions)`.
     Raises ValueError for a genotype whose cells or operations are not known, impossible sizes,
     and at `init` for images too small.
     """
-    if stem_multiplier < 1:
-        raise ValueError(f"The stem multiplies the features by {stem_multiplier}: make it >= 1.")
     functional.check_sizes(cells, features, classes)
     reductions = functional.default_reductions(cells) if reductions is None else tuple(reductions)
     if widths is None:
-        widths = widths_of(features, cells, reductions, stem_multiplier)
+        widths = widths_of(features, cells, reductions)
     if len(widths) != cells + 1 or min(widths) < 2:
         raise ValueError(
             f"Widths are of the stem and {cells} cells, 2 channels or more each, not {widths}."
@@ -165,7 +167,12 @@ def cifar(
 def widths_of(
     features: int, cells: int, reductions: Sequence[int], stem_multiplier: int = 3
 ) -> tuple[int, ...]:
-    """Channels of the stem and of each cell: doubled by every reduction."""
+    """Channels of the stem and of each cell: doubled by every reduction.
+
+    Raises ValueError for a `stem_multiplier` below 1.
+    """
+    if stem_multiplier < 1:
+        raise ValueError(f"The stem multiplies the features by {stem_multiplier}: make it >= 1.")
     doubled = [sum(r <= i for r in set(reductions)) for i in range(cells)]
     return stem_multiplier * features, *(features * 2**times for times in doubled)
 
@@ -202,7 +209,7 @@ def _network(
     _check_genotype(genotype, len(widths) - 1, reductions)
     names = dict.fromkeys(op for cell in genotype.cells.values() for _, _, op in cell.edges)
     make = functools.partial(
-        DerivedNetwork,
+        DARTSNetwork,
         tuple(genotype.cells.items()),
         mixed_edges.op_factories(names, candidates),
         widths,
@@ -228,7 +235,7 @@ def _check_genotype(genotype: Genotype, cells: int, reductions: Sequence[int]) -
     for name in sorted(kinds):
         cell = genotype.cells.get(name)
         if cell is None or cell.inputs != INPUTS:
-            found = "missing" if cell is None else f"one of {cell.inputs} inputs"
+            state = "missing" if cell is None else f"one of {cell.inputs} inputs"
             raise genotypes.GenotypeError(
-                f"A DARTS network needs the cell {name!r} with {INPUTS} inputs; it is {found}."
+                f"A DARTS network needs the cell {name!r} with {INPUTS} inputs; it is {state}."
             )

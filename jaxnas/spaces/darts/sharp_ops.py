@@ -1,7 +1,7 @@
-"""sharpDARTS's operations: a separable convolution of two pairs with a middle of its own width.
+"""sharpDARTS's operations: separable convolutions whose middle has another width.
 
 https://arxiv.org/abs/1903.09900, ahundt/sharpDARTS cnn/operations.py, whose names they keep; its
-names `dil_conv_*` stand for other operations than DARTS's.
+`dil_conv_*` are other operations than DARTS's.
 """
 
 import functools
@@ -11,13 +11,13 @@ import flax.linen as nn
 from jaxnas.nets import ops
 from jaxnas.nets.batch_norm import Norm
 
-CHOKED = 32  # channels in the middle of a choked convolution
+CHOKED = 32  # channels in the middle of `choke_conv_*`
 
 
 class SharpConv(nn.Module):
     """Twice: ReLU, depthwise, pointwise, normalisation; the first may stride and dilate.
 
-    Between the two there are `widen` times the features, or `middle` where that is given.
+    Between the two there are `middle` features, by default `widen` times `features`.
     """
 
     features: int
@@ -26,7 +26,7 @@ class SharpConv(nn.Module):
     size: int
     dilation: int = 1
     widen: int = 1
-    middle: int | None = None
+    middle: int | None = None  # None: by `widen`
 
     @nn.compact
     def __call__(self, x):
@@ -41,6 +41,7 @@ class SharpConv(nn.Module):
 
 
 def sharp(size: int, **settings: int) -> ops.OpFactory:
+    """Makes `SharpConv`s of k x k kernels with these settings."""
     return functools.partial(SharpConv, size=size, **settings)
 
 

@@ -1,4 +1,4 @@
-"""Candidates of the hypercuboid, which may change the width.
+"""Candidate operations of the hypercuboid, which may change the width.
 
 https://arxiv.org/abs/1903.09900, ahundt/sharpDARTS cnn/model_search.py (MultiChannelNetwork).
 """
@@ -13,7 +13,7 @@ from jaxnas.spaces.darts import sharp_ops
 
 
 class ResizingPool(nn.Module):
-    """3x3 pooling, and where the width changes a 1x1 convolution with normalisation."""
+    """3x3 pooling, followed by a 1x1 convolution and normalisation where the width changes."""
 
     features: int
     stride: int
@@ -29,6 +29,7 @@ class ResizingPool(nn.Module):
 
 
 def resizing(pool: Callable[..., nn.Module]) -> ops.OpFactory:
+    """Makes `ResizingPool`s of a pool of `nets.ops`."""
     return functools.partial(ResizingPool, pool=pool)
 
 

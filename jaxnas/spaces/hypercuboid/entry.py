@@ -110,21 +110,21 @@ def _network(
     if cells not in (None, layer_count):
         raise ValueError(f"The path has {layer_count} layers, not {cells}: it says so.")
     if widths is not None:
-        genotype, features = networks.rewidened(genotype, widths), 1
+        genotype, features = networks.with_widths(genotype, widths), 1
     halved = functional.default_reductions(layer_count) if reductions is None else reductions
     return networks.network(genotype, features=features, classes=classes, reductions=halved)
 
 
 def _widths(
     genotype: Genotype, features: int, cells: int | None, reductions: Sequence[int] | None
-) -> pruning.Named:
+) -> pruning.NamedWidths:
     """A pool passes its channels on where the width stays, and has a convolution where not."""
     widths, names, unequal = networks.widths_of(genotype, features), ["stem"], []
     for i, (_, _, op) in enumerate(genotype.cells["grid"].edges):
         pools, stays = "pool" in op, widths[i] == widths[i + 1]
         names.append(names[-1] if pools and stays else f"layer_{i}")
         unequal += [(i, i + 1)] if pools and not stays else []
-    return pruning.Named(widths, tuple(names), tuple(unequal))
+    return pruning.NamedWidths(widths, tuple(names), tuple(unequal))
 
 
 def _layer_count(genotype: Genotype) -> int:
@@ -145,7 +145,7 @@ def _layers(size: NetworkSize) -> Iterator[list[LayerSpec]]:
         stride = 2 if layer in halved else 1
         specs = []
         for op in names:
-            name, inputs, features = networks.parsed(op, size.features)
+            name, inputs, features = networks.parse_transition(op, size.features)
             module = blocks.OPS[name](features, stride, norm)
             specs.append(layers.of_chain(NAME, op, module, height, width, inputs, features, stride))
         yield specs

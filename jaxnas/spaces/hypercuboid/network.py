@@ -1,4 +1,4 @@
-"""The network of a path through the hypercuboid.
+"""The networks of paths through the hypercuboid: each layer has one operation and one width.
 
 https://arxiv.org/abs/1903.09900, ahundt/sharpDARTS cnn/model_search.py (MultiChannelNetwork).
 """
@@ -18,8 +18,8 @@ from jaxnas.spaces.hypercuboid import blocks
 WIDTH = re.compile("[1-9][0-9]{0,5}")
 
 
-class Path(nn.Module):
-    """One width after the other, as a genotype says."""
+class PathNetwork(nn.Module):
+    """A stem, the layers of a path, global mean, linear classifier."""
 
     steps: tuple[tuple[ops.OpFactory, int], ...]  # (operation, width after it)
     width: int  # of the stem
@@ -45,19 +45,19 @@ def network(
     reductions: Sequence[int] = (),
     candidates: ops.Ops = blocks.OPS,
 ) -> Network:
-    """The network of a path that `discretise.strongest_path` found; it drops no paths.
+    """The network of a genotype as `discretise.strongest_path` gives it; it drops no paths.
 
-    A width of the genotype stands for `features` times as many channels. Raises GenotypeError for
-    a genotype that is no such path, and ValueError as `supernet`.
+    The channels are `features` times the widths of the genotype. Raises GenotypeError for a
+    genotype that is no path, and ValueError as `supernet`.
     """
-    steps = [parsed(op, features) for _, _, op in _path(genotype)]
+    steps = [parse_transition(op, features) for _, _, op in _edges_of_path(genotype)]
     functional.check_sizes(len(steps), min((min(w) for _, *w in steps), default=0), classes)
     if any(before[2] != after[1] for before, after in zip(steps, steps[1:], strict=False)):
         raise GenotypeError("Not a path: a layer begins with another width than the last gave.")
     functional.check_reductions(reductions, len(steps))
     make = dict(mixed_edges.op_factories([op for op, _, _ in steps], candidates))
     build = functools.partial(
-        Path,
+        PathNetwork,
         tuple((make[op], width) for op, _, width in steps),
         steps[0][1],
         classes,
@@ -70,13 +70,13 @@ def network(
 
 
 def widths_of(genotype: Genotype, features: int = 1) -> tuple[int, ...]:
-    """Channels of the stem and after each layer of a path. Raises GenotypeError for none."""
-    steps = [parsed(op, features) for _, _, op in _path(genotype)]
+    """Channels of the stem and after each layer. Raises GenotypeError unless it is a path."""
+    steps = [parse_transition(op, features) for _, _, op in _edges_of_path(genotype)]
     return tuple(before for _, before, _ in steps[:1]) + tuple(after for _, _, after in steps)
 
 
-def rewidened(genotype: Genotype, widths: Sequence[int]) -> Genotype:
-    """The path with other widths, those of the stem and after each layer.
+def with_widths(genotype: Genotype, widths: Sequence[int]) -> Genotype:
+    """The path with other widths: those of the stem and after each layer.
 
     Raises GenotypeError for another number of them.
     """
@@ -85,15 +85,15 @@ def rewidened(genotype: Genotype, widths: Sequence[int]) -> Genotype:
         raise GenotypeError(
             f"A path of {len(cell.edges)} layers has one width more than that, not {len(widths)}."
         )
-    spell = lambda i, op: f"{op.partition(':')[0]}:{widths[i]}-{widths[i + 1]}"
-    edges = tuple((a, b, spell(i, op)) for i, (a, b, op) in enumerate(cell.edges))
+    transition = lambda i, op: f"{op.partition(':')[0]}:{widths[i]}-{widths[i + 1]}"
+    edges = tuple((a, b, transition(i, op)) for i, (a, b, op) in enumerate(cell.edges))
     return genotype._replace(cells={"grid": cell._replace(edges=edges)})
 
 
-def parsed(op: str, features: int = 1) -> tuple[str, int, int]:
-    """(operation, channels before, channels after) of a step `op:16-32` of a path.
+def parse_transition(op: str, features: int = 1) -> tuple[str, int, int]:
+    """(operation, channels before, channels after) of an edge's `op:16-32`.
 
-    Raises GenotypeError for anything else.
+    Raises GenotypeError for another text.
     """
     name, _, widths = op.partition(":")
     before, _, after = widths.partition("-")
@@ -102,7 +102,7 @@ def parsed(op: str, features: int = 1) -> tuple[str, int, int]:
     return name, features * int(before), features * int(after)
 
 
-def _path(genotype: Genotype):
+def _edges_of_path(genotype: Genotype) -> tuple[tuple[int, int, str], ...]:
     cell = genotype.cells.get("grid")
     if cell is None or [e[:2] for e in cell.edges] != [(n, n + 1) for n in range(len(cell.edges))]:
         raise GenotypeError("Not a path: expected one cell, 'grid', whose edges follow each other.")

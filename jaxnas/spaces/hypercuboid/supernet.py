@@ -1,7 +1,7 @@
-"""The supernet of the hypercuboid: a network whose widths are searched.
+"""The supernet of the hypercuboid, in which operations and widths of layers are searched.
 
 https://arxiv.org/abs/1903.09900, ahundt/sharpDARTS cnn/model_search.py (MultiChannelNetwork).
-Which layers halve the size is given here, where the paper searches it as well.
+Which layers halve the size is a setting here; the paper searches it as well.
 """
 
 import functools
@@ -15,8 +15,11 @@ from jaxnas.nets import batch_norm, functional, mixed_edges, ops, stems
 from jaxnas.spaces.hypercuboid import blocks
 
 
-class Grid(nn.Module):
-    """A stem of every width, layers from all widths to all, a classifier of the last width."""
+class GridSearchNetwork(nn.Module):
+    """A stem of every width, layers from all widths to all, a classifier of the last width.
+
+    Calls take (images, gates).
+    """
 
     space: tuple[tuple[str, tuple], ...]
     candidates: tuple[tuple[str, ops.OpFactory], ...]
@@ -32,21 +35,21 @@ class Grid(nn.Module):
         nodes = [
             stems.Stem(width, self.norms.outside, name=f"stem_{width}")(x) for width in self.widths
         ]
-        last = len(self.space) - 1
+        last_layer = len(self.space) - 1
         run = lambda op, x: op(x)
         run = nn.remat(run) if self.remat else run
         for layer, (key, choice) in enumerate(self.space):
             stride = 2 if layer in self.reductions else 1
-            following = [0.0] * count
+            next_nodes = [0.0] * count
             for e, ((i, j), names) in enumerate(zip(choice.edges, choice.candidates, strict=True)):
                 j -= count
                 # Of the last layer only the last width is read.
-                for o, name in enumerate(names if layer < last or j == count - 1 else ()):
+                for o, name in enumerate(names if layer < last_layer or j == count - 1 else ()):
                     if name != NONE:
                         op = make[name](self.widths[j], stride, self.norms.inside)
                         y = run(op.copy(name=f"{key}_{i}_{j}_{name}"), nodes[i])
-                        following[j] = following[j] + gates[key][e, o] * y
-            nodes = following
+                        next_nodes[j] = next_nodes[j] + gates[key][e, o] * y
+            nodes = next_nodes
         return ops.classifier(self.classes, nodes[-1])
 
 
@@ -61,7 +64,7 @@ def supernet(
 ) -> Supernet:
     """The search network of `choices.hypercuboid(layers, len(widths))`, for images of any size.
 
-    Layers in `reductions` halve the size; with `remat` the backward pass recomputes each candidate.
+    Layers in `reductions` halve the size; `remat`: recompute each candidate in the backward pass.
     Raises ValueError for a space of another number of widths, unknown candidates, impossible sizes,
     a reduction that is no layer, and at `init` for images that the reductions would shrink below
     one pixel.
@@ -76,7 +79,7 @@ def supernet(
             )
     names = dict.fromkeys(n for c in space.values() for row in c.candidates for n in row)
     make = functools.partial(
-        Grid,
+        GridSearchNetwork,
         tuple(space.items()),
         mixed_edges.op_factories(names, candidates),
         tuple(widths),

@@ -1,6 +1,6 @@
-"""The weights of a found mobile network, cut out of the supernet that it is a part of."""
+"""Inherited weights: those of a mobile network, cut out of its supernet."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxnas.core.types import Stats, Weights
@@ -13,7 +13,7 @@ from jaxnas.spaces.mobile.chain import Block, Chain, Layer
 def from_mixed(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """(weights, statistics) of `network.network` out of `supernet.mixed`'s.
+    """(weights, statistics) of `network.network` out of those of `supernet.mixed`.
 
     The network then computes what the supernet does with `chain.one_hot` gates. Raises
     GenotypeError for a genotype that is not the chain's.
@@ -24,7 +24,7 @@ def from_mixed(
 def from_single_path(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """The same out of `supernet.single_path`'s; equal where that closes features."""
+    """As `from_mixed`, out of those of `supernet.single_path`; equal where it closes features."""
 
     def centre(layer: Layer, name: str, tree: Mapping[str, Any]) -> dict[str, Any]:
         return _centre(layer, chains.block(name), tree)
@@ -32,30 +32,38 @@ def from_single_path(
     return _cut(chain, genotype, weights, stats, centre)
 
 
-def _cut(chain, genotype, weights, stats, choose) -> tuple[Weights, Stats]:
-    chosen, everything = chains.operations(chain, genotype), chains.layers(chain)
-    found = []
+def _cut(
+    chain: Chain,
+    genotype: Genotype,
+    weights: Weights,
+    stats: Stats,
+    choose: Callable[[Layer, str, Any], Any],
+) -> tuple[Weights, Stats]:
+    """`choose(layer, candidate, tree)` cuts a candidate out of the tree of a searched layer."""
+    pairs = list(zip(chains.operations(chain, genotype), chains.layers(chain), strict=True))
+    network = []
     for tree in (weights, stats):
-        kept = {part: tree[part] for part in ("front", "back")}
-        for i, (name, layer) in enumerate(zip(chosen, everything, strict=True)):
+        parts = {part: tree[part] for part in ("front", "back")}
+        for i, (name, layer) in enumerate(pairs):
             if name != chains.SKIP:
                 part = tree[f"layer_{i}"]
-                fixed = len(layer.candidates) == 1
-                kept[f"layer_{i}"] = part if fixed else choose(layer, name, part)
-        found.append(kept)
-    return tuple(found)
+                is_fixed = len(layer.candidates) == 1
+                parts[f"layer_{i}"] = part if is_fixed else choose(layer, name, part)
+        network.append(parts)
+    return tuple(network)
 
 
-def _centre(layer: Layer, what: Block, tree: Mapping[str, Any]) -> dict[str, Any]:
-    hidden = chains.hidden(layer, what)
+def _centre(layer: Layer, block: Block, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a superkernel's tree that is the tree of `block`."""
+    hidden = chains.hidden(layer, block)
     largest = superkernel.masks(layer)[0].shape[1]
-    inside = slice((largest - what.kernel) // 2, (largest + what.kernel) // 2)
-    found = dict(tree)
+    centre = slice((largest - block.kernel) // 2, (largest + block.kernel) // 2)
+    part = dict(tree)
     for norm in ("widen_norm", "look_norm"):
         if norm in tree:
-            found[norm] = {name: value[:hidden] for name, value in tree[norm].items()}
+            part[norm] = {name: value[:hidden] for name, value in tree[norm].items()}
     if "look" in tree:
-        found["widen"] = {"kernel": tree["widen"]["kernel"][:, :hidden]}
-        found["look"] = {"kernel": tree["look"]["kernel"][inside, inside, :hidden]}
-        found["narrow"] = {"kernel": tree["narrow"]["kernel"][:hidden]}
-    return found
+        part["widen"] = {"kernel": tree["widen"]["kernel"][:, :hidden]}
+        part["look"] = {"kernel": tree["look"]["kernel"][centre, centre, :hidden]}
+        part["narrow"] = {"kernel": tree["narrow"]["kernel"][:hidden]}
+    return part

@@ -1,4 +1,4 @@
-"""The networks of mobile genotypes.
+"""The networks of mobile genotypes: one inverted bottleneck a layer.
 
 MobileNetV2, https://arxiv.org/abs/1801.04381
 """
@@ -17,10 +17,10 @@ from jaxnas.spaces.mobile.chain import Chain
 
 
 class MobileNetwork(nn.Module):
-    """Front, the chosen blocks, back."""
+    """Stem, the chosen blocks, head."""
 
     chain: Chain
-    chosen: tuple[str, ...]
+    operations: tuple[str, ...]  # one a layer
     classes: int
     training: bool
 
@@ -28,23 +28,25 @@ class MobileNetwork(nn.Module):
     def __call__(self, x):
         norm = blocks.chain_norm(self.chain, batch_norm.norms(True, self.training).outside)
         x = blocks.MobileStem(self.chain, norm, name="front")(x)
-        for i, (layer, name) in enumerate(zip(chains.layers(self.chain), self.chosen, strict=True)):
+        for i, (layer, name) in enumerate(
+            zip(chains.layers(self.chain), self.operations, strict=True)
+        ):
             if name != chains.SKIP:
                 x = blocks.bottleneck(layer, name, self.chain, norm, name=f"layer_{i}")(x)
         return blocks.MobileHead(self.chain, self.classes, norm, self.training, name="back")(x)
 
 
 def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network:
-    """The network of a mobile genotype: `chain.genotype(chain)` where the chain is fixed.
+    """The network of a mobile genotype; of `chain.genotype(chain)` where the chain is fixed.
 
     `apply` drops features before the classifier with the chain's `dropout` and the key it is
     given. It has neither an auxiliary head nor dropped paths: `apply` refuses a `drop_path` other
     than None and the number 0. Raises GenotypeError for a genotype that is not the chain's,
     ValueError for a chain that cannot be, and at `init` for images too small for its halvings.
     """
-    chosen = chains.operations(chain, genotype)
+    operations = chains.operations(chain, genotype)
     check_classes(classes)
-    make = functools.partial(MobileNetwork, chain, chosen, classes)
+    make = functools.partial(MobileNetwork, chain, operations, classes)
     return functional.network(
         make,
         check_image=functools.partial(chains.check_image, chain),
@@ -60,6 +62,6 @@ def _with_dropout(inputs, key, drop_path):
 
 
 def check_classes(classes: int) -> None:
-    """Raises ValueError below two classes."""
+    """Raises ValueError unless classes >= 2."""
     if classes < 2:
         raise ValueError(f"A network tells at least 2 classes apart, not {classes}.")

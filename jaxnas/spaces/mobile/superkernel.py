@@ -1,4 +1,4 @@
-"""One bottleneck that holds all candidates of a layer: they are cut out of its kernel.
+"""The superkernel: one inverted bottleneck of which all candidates of a layer are parts.
 
 Single-Path NAS, https://arxiv.org/abs/1904.02877, dstamoulis/single-path-nas
 nas-search/superkernel.py: the depthwise kernel is as large and as wide as the largest candidate's;
@@ -17,33 +17,33 @@ from jaxnas.nets.batch_norm import Norm
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile.chain import Chain, Layer
 
-# What a closed gate closes: the kernel alone, as in the paper's code, or what comes of it as well.
+# What a gate of 0 masks: the kernel alone, as in the paper's code, or the features it makes, too.
 Closing = Literal["kernel", "features"]
 
 
 class SuperKernel(nn.Module):
-    """Depthwise convolution with `sum_c gate_c mask_c * kernel`."""
+    """Depthwise convolution with the kernel `sum_c gate_c mask_c * kernel`."""
 
     layer: Layer
     chain: Chain
 
     @nn.compact
     def __call__(self, x, gates):
-        centres, wide = masks(self.layer)
-        size = centres.shape[1]
+        spatial, channels = masks(self.layer)
+        size = spatial.shape[1]
         shape = (size, size, x.shape[-1])
         kernel = self.param("kernel", ops.he_normal(size**2, size**2), shape, x.dtype)
-        opened = jnp.einsum("c,cij,ch->ijh", gates, centres, wide).astype(x.dtype)
-        return lowering.depthwise(x, kernel * opened, self.layer.stride, 1, self.chain.padding)
+        mask = jnp.einsum("c,cij,ch->ijh", gates, spatial, channels).astype(x.dtype)
+        return lowering.depthwise(x, kernel * mask, self.layer.stride, 1, self.chain.padding)
 
 
 class SuperBottleneck(nn.Module):
-    """The bottleneck of the largest candidate, open as far as the gates, f32[candidates], say.
+    """The bottleneck of the largest candidate, masked by the gates, f32[candidates].
 
-    The paper's code masks the kernel alone, so that a closed half still reaches the next layer as
-    what normalisation makes of zeros, and a skipped layer adds such a constant. `closing`
-    "features" puts zeros there: with one-hot gates the layer is then the stand-alone block. Either
-    way gradients pass as if nothing but the kernel were masked, so that the closed may open again.
+    The paper's code masks the kernel alone: masked features still reach the next layer as what
+    normalisation makes of zeros, and a skipped layer adds such a constant. `closing` "features"
+    puts zeros there: with one-hot gates the layer is then the stand-alone block. Either way
+    gradients pass as if the kernel alone were masked, so that closed gates may open again.
     """
 
     layer: Layer
@@ -55,45 +55,50 @@ class SuperBottleneck(nn.Module):
     def __call__(self, x, gates):
         layer, chain = self.layer, self.chain
         activation = inverted_bottleneck.ACTIVATIONS[chain.activation]
-        _, wide = masks(layer)
-        y = inverted_bottleneck.pointwise(wide.shape[1], name="widen")(x)
+        _, channels = masks(layer)
+        y = inverted_bottleneck.pointwise(channels.shape[1], name="widen")(x)
         y = activation(self.norm(name="widen_norm")(y))
         y = SuperKernel(layer, chain, name="look")(y, gates)
-        y = self._closed(activation(self.norm(name="look_norm")(y)), gates @ wide != 0)
+        y = self._mask(activation(self.norm(name="look_norm")(y)), gates @ channels != 0)
         y = inverted_bottleneck.pointwise(layer.features, name="narrow")(y)
-        y = self._closed(self.norm(name="narrow_norm")(y), gates @ wide[:, 0] != 0)
+        y = self._mask(self.norm(name="narrow_norm")(y), gates @ channels[:, 0] != 0)
         return x + y if layer.residual else y
 
-    def _closed(self, y: jax.Array, is_open: jax.Array) -> jax.Array:
-        """Zeros where closed; the gradient passes as if all were open."""
+    def _mask(self, y: jax.Array, is_open: jax.Array) -> jax.Array:
+        """Zeros where it is not open; the gradient passes as if all were."""
         if self.closing == "kernel":
             return y
         return y + jax.lax.stop_gradient(jnp.where(is_open, y, 0) - y)
 
 
 def masks(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """f32[candidates, k, k] and f32[candidates, hidden]: what of the kernel each candidate is."""
-    sizes = [None if n == chains.SKIP else chains.block(n) for n in layer.candidates]
-    largest = max(what.kernel for what in sizes if what)
-    widest = max(chains.hidden(layer, what) for what in sizes if what)
-    centres = np.zeros((len(sizes), largest, largest), np.float32)
-    wide = np.zeros((len(sizes), widest), np.float32)
-    for i, what in enumerate(sizes):
-        if what:
-            inside = slice((largest - what.kernel) // 2, (largest + what.kernel) // 2)
-            centres[i, inside, inside] = 1
-            wide[i, : chains.hidden(layer, what)] = 1
-    return centres, wide
+    """The part of the kernel that each candidate is, as masks over its pixels and its channels.
+
+    f32[candidates, k, k] and f32[candidates, hidden].
+    """
+    blocks = [None if n == chains.SKIP else chains.block(n) for n in layer.candidates]
+    largest = max(block.kernel for block in blocks if block)
+    widest = max(chains.hidden(layer, block) for block in blocks if block)
+    spatial = np.zeros((len(blocks), largest, largest), np.float32)
+    channels = np.zeros((len(blocks), widest), np.float32)
+    for i, block in enumerate(blocks):
+        if block:
+            centre = slice((largest - block.kernel) // 2, (largest + block.kernel) // 2)
+            spatial[i, centre, centre] = 1
+            channels[i, : chains.hidden(layer, block)] = 1
+    return spatial, channels
 
 
-def refuse(chain: Chain) -> None:
+def check_chain(chain: Chain) -> None:
     """Raises ValueError where the candidates of a layer are not parts of one kernel."""
     for i, layer in enumerate(chains.layers(chain)):
         if len(layer.candidates) == 1:
             continue
         for name in layer.candidates:
-            what = None if name == chains.SKIP else chains.block(name)
-            if what and (what.groups > 1 or what.squeeze or what.activation or what.expansion <= 1):
+            block = None if name == chains.SKIP else chains.block(name)
+            if block and (
+                block.groups > 1 or block.squeeze or block.activation or block.expansion <= 1
+            ):
                 raise ValueError(
                     f"Layer {i} of {chain.name} cannot cut {name!r} out of one kernel: candidates "
                     "there differ in kernel and expansion alone, and expansions are above 1."

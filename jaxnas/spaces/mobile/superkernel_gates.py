@@ -143,7 +143,7 @@ def relaxation(space: Space, *, warmup_steps: int = 0, keep: float | None = None
     def expected(arch: Arch, weights: Weights, *, step: jax.Array) -> Gates:
         return {name: _rows(space[name], arch[name], weights, None) for name in space}
 
-    return Relaxation(init, gates, expected if warmup_steps else None)
+    return Relaxation(init, gates, expected)
 
 
 def shares(space: Space, arch: Arch, weights: Weights) -> Gates:
@@ -176,7 +176,7 @@ def _kernel_of(weights: Weights, layer: int) -> jax.Array:
     if found is None:
         raise ValueError(
             f"Layer {layer} has no superkernel for thresholds to look at: search a supernet of "
-            "`nets.mobile_supernet.single_path`."
+            "`spaces.mobile.supernet.single_path`."
         )
     return found["kernel"]
 

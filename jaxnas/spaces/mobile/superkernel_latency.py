@@ -9,19 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from jaxnas.core.objectives import terms
-from jaxnas.core.types import Gates, Scalar, Space, Term
+from jaxnas.core.objectives.cost_terms import Costs
+from jaxnas.core.types import Scalar, Space
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile.superkernel_gates import Indicators, sizes_of
 
 # Milliseconds of a Pixel 1 outside the searched layers: stem, head, first and last block.
 PIXEL1_FIXED_MS = 19.5999
 COLUMNS = ["layer", "choice", "latency_ms"]
-# The paper's code multiplies the logarithm by it and says "to sec"; the paper does not.
-SCALE = 1e3
 OUTSIDE = 2  # layers of the published table that are not searched: the first and the last
 SLOWER = 1.1  # times: above, what does less is not slower by noise
 
@@ -36,7 +33,6 @@ class Times(NamedTuple):
 
 
 Table = Mapping[int, Times]  # by layer
-Costs = Mapping[str, jax.Array]  # f32[edges, candidates] a choice, in milliseconds
 
 
 class TableError(ValueError):
@@ -118,34 +114,6 @@ def costs(space: Space, table: Table) -> Costs:
 def measured(space: Space, table: Table) -> Costs:
     """The table's own entries. Raises as `costs` does."""
     return _each(space, table, lambda times, large, wide: times[2 * large + wide])
-
-
-def expected(gates: Gates, costs: Costs, fixed_ms: float) -> Scalar:
-    """Milliseconds of a network of these gates: `fixed_ms` and the searched layers."""
-    return fixed_ms + sum(jnp.sum(gates[name] * costs[name]) for name in costs)
-
-
-def logarithm(costs: Costs, fixed_ms: float) -> Term:
-    """`1000 * ln(milliseconds)`. Raises ValueError unless `fixed_ms` is positive and finite."""
-    if not (math.isfinite(fixed_ms) and fixed_ms > 0):
-        raise ValueError(f"The rest of the network takes {fixed_ms} ms: give a time above 0.")
-
-    def value(forward):
-        # Gates that dropout multiplies could lead below zero, were a wider layer much faster.
-        time = jnp.maximum(expected(forward.gates, costs, fixed_ms), fixed_ms)
-        return SCALE * jnp.log(time)
-
-    return terms.stateless(value)
-
-
-def refuse_others(costs: Costs, space: Space) -> None:
-    """Raises ValueError where the costs are not of these choices and shapes."""
-    shapes = lambda table: {name: tuple(entry.shape) for name, entry in sorted(table.items())}
-    if shapes(costs) != shapes(space):
-        raise ValueError(
-            f"The costs are of {shapes(costs)}, the space of {shapes(space)}: make them for this "
-            "space with `costs`."
-        )
 
 
 def _as_polynomial(times: Times, large: bool, wide: bool) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_edges, ops
 from jaxnas.spaces import choices as nasbench201_choices
-from jaxnas.spaces import dataflow, discretise, distribution, genome, layers, pruning
+from jaxnas.spaces import dataflow, discretise, distribution, edits, genome, layers, pruning
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.nasbench201 import network as networks
 from jaxnas.spaces.nasbench201 import supernet as supernets
@@ -47,6 +47,7 @@ def entry(cells: int | None = None) -> SearchSpace:
             "retrain": frozenset({"drop_path", "auxiliary", "reductions"}),
         },
         supports=SUPPORTS,
+        edits=edits.of_cells(ops.nasbench201(affine=False)),
         blocks=functools.partial(_blocks, derived),
         prunable=functools.partial(pruning.of_cells, _network, _widths),
         label=to_arch,
@@ -79,10 +80,10 @@ def _network(
 
 def _widths(
     genotype: Genotype, features: int, cells: int, reductions: Sequence[int] | None
-) -> pruning.Named:
+) -> pruning.NamedWidths:
     """The widths of the stages, which are pruned one by one."""
     widths = networks.widths_of(features)
-    return pruning.Named(widths, tuple(f"stage_{i}" for i in range(len(widths))))
+    return pruning.NamedWidths(widths, tuple(f"stage_{i}" for i in range(len(widths))))
 
 
 def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator[BlockSpec]:

@@ -1,4 +1,4 @@
-"""The network that a NAS-Bench-201 genotype says.
+"""The networks of NAS-Bench-201 genotypes.
 
 https://arxiv.org/abs/2001.00326, D-X-Y/AutoDL-Projects xautodl/models/cell_infers.
 """
@@ -19,7 +19,7 @@ STAGES = 3  # of equal cells; between them the size halves and the features doub
 
 
 class NASBench201Cell(nn.Module):
-    """Nodes are sums of operations; the last one is the output."""
+    """A cell: nodes are sums of operations, the last one is the output."""
 
     cell: Cell
     candidates: tuple[tuple[str, ops.OpFactory], ...]
@@ -77,8 +77,8 @@ def nasbench201(
     """The network that the benchmark trains: 3 stages of `cells` cells, all norms affine.
 
     It has neither an auxiliary head nor dropped paths; `apply` refuses a `drop_path` that is
-    not the number 0. Image sides must be multiples of 4, as two reductions halve them. `widths`,
-    channels of the three stages, stand in the place of `features` and its doubling.
+    not the number 0. Image sides must be multiples of 4, as two reductions halve them. `widths` are
+    channels of the three stages, in place of `widths_of(features)`.
     Raises ValueError for a genotype that is not one cell with one input and one output, unknown
     operations, impossible sizes, and at `init` for images of other sides.
     """
@@ -93,10 +93,9 @@ def nasbench201(
             "A NAS-Bench-201 network needs one cell, 'cell', with one input and one output node."
         )
     names = dict.fromkeys(op for _, _, op in cell.edges)
-    known = mixed_edges.op_factories(
-        names, ops.nasbench201(affine=True) if candidates is None else candidates
-    )
-    make = functools.partial(NASBench201Network, cell, known, widths, cells, classes)
+    table = ops.nasbench201(affine=True) if candidates is None else candidates
+    factories = mixed_edges.op_factories(names, table)
+    make = functools.partial(NASBench201Network, cell, factories, widths, cells, classes)
     return functional.network(make, check_image=check_image, call=_without_paths)
 
 

@@ -4,21 +4,20 @@ https://arxiv.org/abs/2001.00326, D-X-Y/AutoDL-Projects xautodl/models/cell_sear
 """
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import Choice, Space, Supernet
-from jaxnas.nets import batch_norm, functional, mixed_edges, ops
+from jaxnas.nets import batch_norm, count, edge_stacks, functional, mixed_edges, ops
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces.nasbench201 import network
 
-STAGES = 3  # of equal cells; between them the size halves and the features double
-
 
 class NASBench201SearchCell(nn.Module):
-    """Node 0 is the input; the others are sums over mixed edges; the last is the output."""
+    """A cell: node 0 is the input, the others are sums over mixed edges, the last is the output."""
 
     choice: Choice
     candidates: tuple[tuple[str, ops.OpFactory], ...]
@@ -28,16 +27,16 @@ class NASBench201SearchCell(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, gates: jax.Array) -> tuple[jax.Array, None]:
-        later = max(target for _, target in self.choice.edges)
-        nodes = jnp.concatenate([x[None], jnp.zeros((later, *x.shape), x.dtype)])
-        plan = mixed_edges.edge_loop(self.choice, tuple(range(len(self.choice.edges))))
+        output = max(target for _, target in self.choice.edges)
+        nodes = jnp.concatenate([x[None], jnp.zeros((output, *x.shape), x.dtype)])
+        loop = edge_stacks.edge_loop(self.choice, tuple(range(len(self.choice.edges))))
         settings = (self.candidates, self.features, 1, self.norm, self.mixture)
-        nodes = mixed_edges.MixedEdges(plan, *settings, name="edges")(gates, nodes, None)
-        return nodes[later], None
+        nodes = mixed_edges.MixedEdges(loop, *settings, name="edges")(gates, nodes, None)
+        return nodes[output], None
 
 
 class CellStage(nn.Module):
-    """`cells` equal cells, one after the other, looped: XLA compiles one body for all."""
+    """`cells` equal cells, one after the other, as a loop: XLA compiles one body for all."""
 
     cells: int
     settings: tuple  # of each cell
@@ -52,6 +51,12 @@ class CellStage(nn.Module):
             length=self.cells,
         )
         return looped(*self.settings, name="cells")(x, gates)[0]
+
+    @nn.nowrap
+    def macs(self, x: jax.Array, gates: jax.Array) -> int:
+        """Multiply-accumulates of all cells for one image."""
+        cell = NASBench201SearchCell(*self.settings, parent=None)
+        return self.cells * count.module_macs(cell, x, gates)
 
 
 class NASBench201SearchNetwork(nn.Module):
@@ -70,7 +75,7 @@ class NASBench201SearchNetwork(nn.Module):
         norm, affine = self.norms.inside, self.norms.outside
         x = ops.Convolution(self.features, 3, name="stem_convolution")(x)
         x = affine(name="stem_norm")(x)
-        for stage in range(STAGES):
+        for stage in range(network.STAGES):
             features = self.features * 2**stage
             if stage:
                 x = ops.ResidualReduction(features, affine, name=f"reduction_{stage}")(x)
@@ -87,22 +92,20 @@ def supernet(
     classes: int = 10,
     affine: bool = False,
     candidates: ops.Ops | None = None,
-    partial: int = 1,
-    execute: mixed_edges.Execute = "all",
-    remat: bool = True,
+    **mixture: Any,
 ) -> Supernet:
     """The search network of the benchmark: 3 stages of `cells` cells.
 
     Normalisation inside cells is affine if `affine`; otherwise convolutions there have biases, as
-    in the benchmark's code. `partial` and `execute`: see `mixed_edges.Mixture`. `remat` recomputes
-    an edge in its backward pass instead of keeping what is inside. Raises ValueError for unknown
-    candidates, impossible sizes, a `partial` that does not divide `features`, a space that is not
-    one cell with one input, and at `init` for images whose sides are not multiples of 4.
+    in the benchmark's code. `mixture`: `partial`, `execute` and `remat`, the fields of
+    `mixed_edges.Mixture`. Raises ValueError for unknown candidates, impossible sizes, a `partial`
+    that does not divide `features`, a space that is not one cell with one input, and at `init` for
+    images whose sides are not multiples of 4.
     """
     space = spaces.nasbench201() if space is None else space
     functional.check_sizes(cells, features, classes)
-    mixture = mixed_edges.Mixture(partial, execute, remat)
-    mixed_edges.check_mixture(mixture, features)
+    how = mixed_edges.Mixture(**mixture)
+    mixed_edges.check_mixture(how, features)
     if set(space) != {"cell"} or min(s for s, _ in space["cell"].edges) != 0:
         raise ValueError("A NAS-Bench-201 space is one cell, 'cell', whose input is node 0.")
     choice = space["cell"]
@@ -115,6 +118,6 @@ def supernet(
         features,
         cells,
         classes,
-        mixture=mixture,
+        mixture=how,
     )
     return functional.supernet(space, make, affine=affine, check_image=network.check_image)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxnas.core.gates import relax
-from jaxnas.core.objectives import terms
+from jaxnas.core.objectives import distillation, terms
 from jaxnas.core.types import Forward
-from jaxnas.methods import sd_darts
+from jaxnas.methods import darts, sd_darts
 from tests import toy
 
 NET = toy.supernet()
@@ -17,7 +17,7 @@ SETTINGS = {"every": 1, "weight": 0.5, "temperature": 2.0, "teachers": 3}
 
 
 def term(net=NET, **settings):
-    return terms.self_distillation(net, relax.softmax(), **SETTINGS | settings)
+    return distillation.self_distillation(net, relax.softmax(), **SETTINGS | settings)
 
 
 def point(seed):
@@ -129,7 +129,7 @@ def by_operation(method, count):
 
 
 def test_without_teachers_or_before_its_start_it_is_darts_to_the_last_bit():
-    plain = by_operation(dict(toy.METHODS)["darts first order"](NET), 4)
+    plain = by_operation(darts.darts(NET, steps_per_epoch=2, epochs=4), 4)
     make = lambda **settings: sd_darts.sd_darts(NET, steps_per_epoch=2, epochs=4, **settings)
     for settings in ({"warm_up": 3}, {"epochs_between_teachers": 3, "warm_up": 0}):
         jax.tree.map(np.testing.assert_array_equal, by_operation(make(**settings), 4), plain)

@@ -26,7 +26,7 @@ from jaxnas.hardware.predict import (
     transfer,
 )
 from jaxnas.hardware.tables import benchmarks
-from jaxnas.report import latency_plot
+from jaxnas.report import figures
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome
 from jaxnas.spaces.mobile import chain as chains
@@ -518,7 +518,7 @@ def test_compares_with_a_baseline_on_networks_left_out(tmp_path, monkeypatch):
     assert found["ours"].within10 > found["table"].within10
     crossed, measured, predicted = cross_validation.cross_validate(CELL, networks[:30], ms[:30])
     assert crossed["ours"].spearman > 0.9
-    latency_plot.predicted_against_measured(tmp_path / "plot.svg", measured, predicted, "made up")
+    figures.predicted_against_measured(tmp_path / "plot.svg", measured, predicted, "made up")
     assert "</svg>" in (tmp_path / "plot.svg").read_text()
     assert [p.name for p in tmp_path.iterdir()] == ["plot.svg"]
     with pytest.raises(fit.FitError, match="too few"):
@@ -553,8 +553,8 @@ def test_bench_prints_every_figure(tmp_path, monkeypatch, capsys):
     found = json.loads(capsys.readouterr().out)
     assert list(found["devices"]) == ["two"]
     assert set(found["means"]["k20"]) == set(bench_latency.MODELS)
-    for figures in found["devices"]["two"]["k20"].values():
-        assert set(figures) == set(metrics.Quality._fields)
+    for quality in found["devices"]["two"]["k20"].values():
+        assert set(quality) == set(metrics.Quality._fields)
     assert found["means"]["k20"]["ours"]["spearman"] > 0.9
 
 

@@ -224,7 +224,7 @@ def test_a_supernet_of_uneven_edges_is_its_discrete_networks():
 
 def test_a_slice_of_the_wrong_edge_is_noticed(monkeypatch):
     right = edge_stacks.row_of_edge
-    wrong = lambda plan, op, edge, own: max(right(plan, op, edge, own) - 1, 0)
+    wrong = lambda loop, op, edge, weights: max(right(loop, op, edge, weights) - 1, 0)
     monkeypatch.setattr(edge_stacks, "row_of_edge", wrong)
     with pytest.raises(ClaimFailed, match="logits differ"):
         supernet_claims.one_hot_gates_are_the_discrete_network(uneven())

@@ -69,7 +69,7 @@ def test_a_dropped_path_is_zero_and_a_kept_one_grows():
     """One pooling path a node: a sample's node is 0 or 1 / keep times what it was."""
     cell = Cell(((0, 2, "avg_pool_3x3"),), 2, (2,))
     module = functools.partial(
-        darts_network.DerivedCell, cell, tuple(ops.DARTS_DERIVED.items()), 4, 1, False,
+        darts_network.DARTSCell, cell, tuple(ops.DARTS_DERIVED.items()), 4, 1, False,
         functools.partial(batch_norm.BatchNorm, affine=True, training=True),
     )  # fmt: skip
     x = images(64, 4, 4, 4)
@@ -130,12 +130,16 @@ def test_refuses_reductions_below_one_pixel_and_outside_the_cells():
         ({"cells": 0}, "cells >= 1"),
         ({"features": 1}, "features >= 2"),
         ({"classes": 1}, "classes >= 2"),
-        ({"stem_multiplier": 0}, ">= 1"),
     ],
 )
 def test_refuses_impossible_sizes(settings, cause):
     with pytest.raises(ValueError, match=cause):
         darts_network.cifar(DARTS_V2, **settings)
+
+
+def test_refuses_a_stem_without_channels():
+    with pytest.raises(ValueError, match=">= 1"):
+        darts_network.widths_of(16, 8, (), stem_multiplier=0)
 
 
 def test_refuses_genotypes_of_other_networks():
