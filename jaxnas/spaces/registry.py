@@ -2,8 +2,10 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from jaxnas.core.types import Network
 from jaxnas.nets import ops
@@ -13,7 +15,7 @@ from jaxnas.spaces.darts import sharp_ops
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.hypercuboid import entry as hypercuboid
 from jaxnas.spaces.mobile import entry as mobile
-from jaxnas.spaces.mobile import zoo
+from jaxnas.spaces.mobile import workload, zoo
 from jaxnas.spaces.nasbench201 import entry as nasbench201
 from jaxnas.spaces.search_space import SearchSpace
 
@@ -98,6 +100,11 @@ def of_genotype(genotype: Genotype) -> SearchSpace:
 def network_of(genotype: Genotype) -> Callable[..., Network]:
     """`SearchSpace.network` of a genotype's space. Raises as `of_genotype`."""
     return of_genotype(genotype).network
+
+
+def table_workload(candidates: Sequence[str], layers: int) -> np.ndarray | None:
+    """f64[layers, candidates, quantities] of a public table of chains; None: of unknown sizes."""
+    return workload.of_table(candidates, layers)
 
 
 @functools.cache
