@@ -1,5 +1,7 @@
 """Gates choose as the papers' code does."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,6 +135,39 @@ def test_refuses_an_edge_with_nothing_to_keep():
             gates([[1], [1]]),
             name="tiny",
         )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4], ids=["all steps", "some steps"])
+def test_the_best_path_is_the_best_of_all_paths(share):
+    random, sizes = np.random.default_rng(0), (3, 4, 1, 4, 2)
+    for _ in range(30):
+        scores = [random.normal(size=size) for size in sizes]
+        steps = [random.normal(size=pair) for pair in itertools.pairwise(sizes)]
+        steps = [np.where(random.random(step.shape) < share, -np.inf, step) for step in steps]
+        totals = {}
+        for path in itertools.product(*map(range, sizes)):
+            joined = sum(
+                step[pair] for step, pair in zip(steps, itertools.pairwise(path), strict=True)
+            )
+            totals[path] = joined + sum(row[o] for row, o in zip(scores, path, strict=True))
+        total, path = discretise.best_path(scores, steps)
+        assert total == pytest.approx(max(totals.values()))
+        if np.isfinite(total):
+            assert tuple(path) == max(totals, key=totals.get)
+
+
+def test_equal_paths_take_the_candidates_listed_first():
+    scores = [np.zeros(3), np.zeros(2), np.array([0.0, 1.0, 1.0])]
+    steps = [np.zeros((3, 2)), np.zeros((2, 3))]
+    assert discretise.best_path(scores, steps) == (1.0, [0, 0, 1])
+    steps[1][0] = -np.inf
+    assert discretise.best_path(scores, steps) == (1.0, [0, 1, 1])
+    assert discretise.best_path([np.array([2.0, 5.0, 5.0])], []) == (5.0, [1])
+
+
+def test_no_path_is_worth_nothing_at_all():
+    shut = [np.full((2, 2), -np.inf)]
+    assert discretise.best_path([np.zeros(2)] * 2, shut)[0] == -np.inf
 
 
 def test_gates_of_a_genotype_are_one_where_it_chose_and_zero_elsewhere():

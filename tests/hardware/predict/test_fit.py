@@ -159,11 +159,12 @@ def test_ten_networks_are_enough_to_drop_sources_that_say_nothing():
     assert np.mean(gaps) < 0.03, gaps
 
 
-@pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-single-path", "mobile-fbnet"])
+@pytest.mark.parametrize("make", [zoo.proxyless, zoo.single_path, zoo.fbnet])
 @pytest.mark.parametrize("repeats", [1, 2])
-def test_sizes_of_mobile_chains_leave_expectations_exact(name, repeats):
+def test_sizes_of_mobile_chains_leave_expectations_exact(make, repeats):
     """With a layer a stage nothing is skipped, and every network has as many blocks."""
-    chain = sizing.for_image(sizing.sized(name, features=16, repeats=repeats), 32, 32)
+    chain = sizing.sized(make(), "mobile", features=16, repeats=repeats)
+    chain = sizing.for_image(chain, 32, 32)
     space, known = chains.space(chain), workload.of_chain(chain, 32, 32)
     networks = genome.sample_uniform(space, 40, 1)
     macs = known[np.arange(networks.shape[1]), networks, :2].sum((1, 2))

@@ -131,8 +131,8 @@ def test_reads_one_device_of_several(tmp_path):
         ("network,latency_ms\n1 1 1 1 1 1,2\n\n1 1 1 1 1 1,fast\n", "line 4: 'fast'.*no number"),
         ("network,latency_ms\n1 1 1 1 1 1,\n", "line 2: latency_ms is empty: measure it again"),
         ("network,latency_ms\n1 1 1 1 1 1\n", "line 2: the row has more or fewer"),
-        ("network,latency_ms\n|none~0|+|none~0|none~1|,2\n", "line 2: .*other edges"),
-        ("network,latency_ms\n|none~0|+|none~0|,2\n", "line 2: no network"),
+        ("network,latency_ms\n|none~0|+|none~0|none~1|,2\n", "line 2: .*not all edges"),
+        ("network,latency_ms\n|none~0|+|none~0|,2\n", "line 2: Not a genotype: node 2"),
         ("network,kind,latency_ms\nconv,operator,2\n", "no whole networks"),
         ("layer,op,latency_ms\n0,k3_e3,1\n", "a fbnet look-up table of layers.*latency check"),
     ],
@@ -176,7 +176,7 @@ def campaigns(tmp_path, rows):
 
 
 def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
-    chain = sizing.sized("mobile-single-path", repeats=2)
+    chain = sizing.sized(zoo.single_path(), "mobile-single-path", repeats=2)
     space = chains.space(chain)
     names = ["k3_e3", "k5_e6"] * 5
     found = genotype.to_json(chains.genotype(chain, names))
@@ -193,9 +193,9 @@ def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
         genome.positions(space), table.networks[0], strict=True
     )}  # fmt: skip
     assert [at[edge] for edge in sorted(at)] == names
-    shorter = chains.space(sizing.sized("mobile-single-path", repeats=1))
+    shorter = chains.space(sizing.sized(zoo.single_path(), "mobile-single-path", repeats=1))
     for other in (shorter, CELL):
-        with pytest.raises(csv_table.TableError, match="line 3: the network has other edges"):
+        with pytest.raises(csv_table.TableError, match="line 3: The genotype has other edges"):
             measured(path, other)
 
 
