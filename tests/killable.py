@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jaxnas import run
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.search import bilevel
+from jaxnas.core.search import Transforms, bilevel
 from jaxnas.core.types import Batch, Choice, Search, Supernet
 from jaxnas.run import checkpoint, step_runner
 
@@ -56,8 +56,10 @@ def toy_search() -> Search:
         Supernet(space, init, apply, infer),
         relax.softmax(),
         terms.cross_entropy(),
-        arch_tx=optax.adam(3e-3, b1=0.5),
-        weight_tx=optax.sgd(optax.cosine_decay_schedule(0.1, TOTAL_STEPS), momentum=0.9),
+        Transforms(
+            arch_tx=optax.adam(3e-3, b1=0.5),
+            weight_tx=optax.sgd(optax.cosine_decay_schedule(0.1, TOTAL_STEPS), momentum=0.9),
+        ),
     )
 
 

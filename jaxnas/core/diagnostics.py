@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas.core import curvature
+from jaxnas.core import curvature, metrics
 from jaxnas.core.types import (
     Arch,
     Batch,
@@ -57,7 +57,7 @@ def loss(net: Supernet, search: Search, state: SearchState) -> Callable[..., Sca
     def value(arch: Arch, weights: Weights, batch: Batch) -> Scalar:
         gates = search.gates(state._replace(arch=arch, weights=weights))
         logits, _ = net.apply(weights, state.stats, gates, batch.inputs)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
+        return metrics.cross_entropy(logits, batch.labels)
 
     return value
 
@@ -133,7 +133,7 @@ def discretisation_gap(
     def accuracy(gates: Gates) -> Scalar:
         def one(batch: Batch) -> Scalar:
             logits, _ = net.apply(state.weights, state.stats, gates, batch.inputs)
-            return jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
+            return metrics.accuracy(logits, batch.labels)
 
         return jax.lax.map(one, batches).mean()
 

@@ -116,6 +116,11 @@ def every(period: int, hypergrad: Hypergradient) -> Hypergradient:
     return _when(lambda step: step % period == 0, hypergrad)
 
 
+def after_weights(hypergrad: Hypergradient) -> Hypergradient:
+    """`hypergrad`, but in each step the architecture moves after the weights."""
+    return hypergrad._replace(weights_first=True)
+
+
 def _when(condition: Callable[[Scalar], jax.Array], hypergrad: Hypergradient) -> Hypergradient:
     before = hypergrad.active or (lambda step: jnp.array(True))
     return hypergrad._replace(active=lambda step: condition(step) & before(step))

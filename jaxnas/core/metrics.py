@@ -7,6 +7,17 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
+
+
+def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """f32[]: the fraction of labels i32[N] that have the highest of logits f32[N, classes]."""
+    return jnp.mean(jnp.argmax(logits, -1) == labels, dtype=jnp.float32)
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """f[]: the mean cross entropy, in nats, of logits f[N, classes] and labels i32[N]."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 class Reliability(NamedTuple):

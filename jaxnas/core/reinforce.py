@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxnas.core import metrics as scores
 from jaxnas.core.objectives.cost_terms import Reward
 from jaxnas.core.types import (
     Arch,
@@ -62,8 +63,7 @@ def reinforce(
         gates = relaxation.gates(state.arch, state.weights, key=key, step=state.step)
         gates = jax.lax.stop_gradient(gates)
         logits, _ = net.apply(state.weights, state.stats, gates, valid.inputs)
-        accuracy = jnp.mean(jnp.argmax(logits, -1) == valid.labels, dtype=jnp.float32)
-        return reward(accuracy, gates), gates
+        return reward(scores.accuracy(logits, valid.labels), gates), gates
 
     def step_arch(state: SearchState, valid: Batch):
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)

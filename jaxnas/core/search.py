@@ -1,13 +1,14 @@
 """Searches put together: relaxation, objective, hypergradient and optimisers -> `Search`."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxnas.core import hypergrad as hypergradients
+from jaxnas.core import metrics as scores
 from jaxnas.core.objectives.constraints import constrained
 from jaxnas.core.types import (
     Arch,
@@ -28,51 +29,59 @@ from jaxnas.core.types import (
 )
 
 
-def bilevel(
-    net: Supernet,
-    relaxation: Relaxation,
-    objective: Term,
-    *,
-    arch_tx: optax.GradientTransformation,
-    weight_tx: optax.GradientTransformation,
-    clip_tx: optax.GradientTransformation | None = None,
-    outer_objective: Term | None = None,
-    constraints: Sequence[Constraint] = (),
-    hypergrad: Hypergradient | None = None,
-    perturb: Callable[..., Gates] | None = None,
-    first: Literal["arch", "weights"] = "arch",
-) -> Search:
-    """Alternates an architecture step on validation data with a weight step on training data.
+class Transforms(NamedTuple):
+    """The optimisers of a bilevel search.
 
     `weight_tx` is also the look-ahead of the hypergradient; `clip_tx` treats the true weight
     gradient only, as the DARTS code clips there and not in its look-ahead
     (quark0/darts cnn/architect.py:20-29 against cnn/train_search.py:153-155).
-    The validation loss is `outer_objective`, or `objective` where there is none, with the terms
-    of `constraints`. Running statistics are moved by the weight step alone.
-    `perturb(loss, gates, *, key, step)` gives the gates that the weight step learns with, and it
-    alone; `loss(gates)` is its loss on the training batch.
+    """
+
+    arch_tx: optax.GradientTransformation
+    weight_tx: optax.GradientTransformation
+    clip_tx: optax.GradientTransformation | None = None
+
+    @property
+    def clipped(self) -> optax.GradientTransformation:
+        """The optimiser of the true weight gradient."""
+        return self.weight_tx if self.clip_tx is None else optax.chain(self.clip_tx, self.weight_tx)
+
+
+def bilevel(
+    net: Supernet,
+    relaxation: Relaxation,
+    objective: Term,
+    txs: Transforms,
+    *,
+    outer_objective: Term | None = None,
+    constraints: Sequence[Constraint] = (),
+    hypergrad: Hypergradient | None = None,
+    perturb: Callable[..., Gates] | None = None,
+) -> Search:
+    """Alternates an architecture step on validation data with a weight step on training data.
+
+    First order unless `hypergrad` is given. The validation loss is `outer_objective`, or
+    `objective` where there is none, with the terms of `constraints`. Running statistics are
+    updated by the weight step alone. `perturb(loss, gates, *, key, step)` gives the gates that the
+    weight step learns with, and it alone; `loss(gates)` is its loss on the training batch.
 
     Metrics: `loss/train`, `accuracy/train`, `loss/valid`, `accuracy/valid`, `arch/active`
     (1 where the architecture moved; else the two `valid` values are 0 and mean nothing).
     The memory is that of the objectives, `inner` and, where it is another one, `outer`.
-    Raises ValueError if `first` is neither "arch" nor "weights".
     """
-    if first not in ("arch", "weights"):
-        raise ValueError(f"First comes 'arch' or 'weights', not {first!r}.")
-    clipped_tx = weight_tx if clip_tx is None else optax.chain(clip_tx, weight_tx)
     terms = {"inner": objective}
     if outer_objective is not None or constraints:
         valid_objective = objective if outer_objective is None else outer_objective
         terms["outer"] = constrained(valid_objective, constraints, relaxation)
     outer_name = "outer" if "outer" in terms else "inner"
     hypergrad = hypergrad or hypergradients.first_order()
-    move_arch = _arch_step(hypergrad, arch_tx, weight_tx, is_clipped=clip_tx is not None)
-    move_weights = _weight_step(net, relaxation, objective, clipped_tx, perturb)
+    move_arch = _arch_step(hypergrad, txs)
+    move_weights = _weight_step(net, relaxation, objective, txs.clipped, perturb)
 
     def init(key: Key, inputs: jax.Array) -> SearchState:
         state = _start(net, relaxation, terms, key, inputs)
         return state._replace(
-            arch_opt=arch_tx.init(state.arch), weight_opt=clipped_tx.init(state.weights)
+            arch_opt=txs.arch_tx.init(state.arch), weight_opt=txs.clipped.init(state.weights)
         )
 
     def update(state: SearchState, train: Batch, valid: Batch):
@@ -85,7 +94,7 @@ def bilevel(
             lambda state: move_arch(state, inner, outer),
             lambda state: move_weights(state, inner, train, k_train),
         ]
-        if first == "weights":
+        if hypergrad.weights_first:
             moves.reverse()
         state, metrics = moves[0](state)
         state, more_metrics = moves[1](state)
@@ -95,26 +104,22 @@ def bilevel(
 
 
 def _arch_step(
-    hypergrad: Hypergradient,
-    arch_tx: optax.GradientTransformation,
-    weight_tx: optax.GradientTransformation,
-    *,
-    is_clipped: bool,
+    hypergrad: Hypergradient, txs: Transforms
 ) -> Callable[..., tuple[SearchState, dict[str, Scalar]]]:
     """(state, inner loss, outer loss) -> (state, metrics), by the hypergradient where active."""
 
     def move_arch(state: SearchState, inner: Callable, outer: Callable):
         def step(state: SearchState):
             # The look-ahead does without the clipping.
-            weight_opt = state.weight_opt[1] if is_clipped else state.weight_opt
+            weight_opt = state.weight_opt if txs.clip_tx is None else state.weight_opt[1]
 
             def descend(grads, weights):
-                updates, _ = weight_tx.update(grads, weight_opt, weights)
+                updates, _ = txs.weight_tx.update(grads, weight_opt, weights)
                 return optax.apply_updates(weights, updates)
 
             gradient = hypergrad.rule(Problem(outer, inner, descend, state.step))
             (loss, (_, accuracy)), grads = gradient(state.arch, state.weights)
-            updates, arch_opt = arch_tx.update(grads, state.arch_opt, state.arch)
+            updates, arch_opt = txs.arch_tx.update(grads, state.arch_opt, state.arch)
             metrics = {"loss/valid": loss, "accuracy/valid": accuracy}
             return optax.apply_updates(state.arch, updates), arch_opt, metrics
 
@@ -168,7 +173,7 @@ def single_level(
 ) -> Search:
     """One pass and one optimiser over `{"arch": ..., "weights": ...}`, on training data alone.
 
-    The validation batch given to `update` is not looked at. Metrics: `loss/train`,
+    The validation batch given to `update` is not used. Metrics: `loss/train`,
     `accuracy/train`. The optimiser's state is `weight_opt`; `arch_opt` stays empty.
     """
     terms = {"inner": objective}
@@ -237,8 +242,7 @@ def _loss_at_gates(
         logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
         forward = Forward(batch, logits, gates, state.stats, state.step, arch, weights)
         value = term.value(memory, forward)
-        accuracy = jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
-        return value, (stats, accuracy)
+        return value, (stats, scores.accuracy(logits, batch.labels))
 
     return loss
 

@@ -126,13 +126,14 @@ OuterGradient = tuple[tuple[Scalar, Any], Arch]
 
 
 class Hypergradient(NamedTuple):
-    """A rule for d outer / d arch, and the steps at which it is applied.
+    """A rule for d outer / d arch, and when it is applied.
 
     At a step that is not active neither the rule nor the architecture's optimiser runs.
     """
 
     rule: Callable[[Problem], Callable[[Arch, Weights], OuterGradient]]
     active: Callable[[Scalar], jax.Array] | None = None  # None: at every step
+    weights_first: bool = False  # in a step the architecture moves after the weights
 
 
 class SearchState(NamedTuple):

@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.stats
 
+from jaxnas.core import metrics
 from jaxnas.core.types import Batch, Gates, SearchState, Supernet
 
 Statistics = Literal["batch", "running"]
@@ -54,9 +54,8 @@ def evaluator(
             logits, _ = net.apply(weights, stats, gates, batch.inputs)
         else:
             logits = net.infer(weights, stats, gates, batch.inputs)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-        right = jnp.argmax(logits, -1) == batch.labels
-        return jnp.stack([right.mean(dtype=jnp.float32), losses.mean(dtype=jnp.float32)])
+        loss = metrics.cross_entropy(logits, batch.labels)
+        return jnp.stack([metrics.accuracy(logits, batch.labels), loss.astype(jnp.float32)])
 
     @jax.jit
     def add(totals, weights, stats, gates: Gates, rounds, images, step):

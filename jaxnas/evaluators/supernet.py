@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core import metrics
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Stats, Supernet
 from jaxnas.evaluators.evaluator import Evaluator
 from jaxnas.spaces.search_space import SearchSpace
@@ -40,7 +41,7 @@ def accuracy(
             logits, _ = net.apply(state.weights, stats, gates, batch.inputs)
         else:
             logits = net.infer(state.weights, stats, gates, batch.inputs)
-        return jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
+        return metrics.accuracy(logits, batch.labels)
 
     @jax.jit
     def passed(state: SearchState, stats: Stats, gates: Gates, images, step) -> Stats:

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from jaxnas import data
-from jaxnas.core import schedules
+from jaxnas.core import metrics, schedules
 from jaxnas.core.types import Batch, Key, Network, Scalar, Stats, Weights
 
 TEST_BATCH = 500
@@ -74,24 +74,22 @@ def trainer(net: Network, settings: Hyperparameters, steps_per_epoch: int) -> Tr
             drop_path = settings.drop_path * (state.step // steps_per_epoch) / settings.epochs
         key = jax.random.fold_in(state.key, state.step)
         (logits, extra), stats = net.apply(weights, state.stats, batch.inputs, key, drop_path)
-        entropy = lambda logits: jnp.mean(
-            optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-        )
-        own = entropy(logits)
-        total = own if extra is None else own + settings.auxiliary * entropy(extra)
-        accuracy = jnp.mean(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.float32)
-        return total, (stats, {"loss/train": own, "accuracy/train": accuracy})
+        main = total = metrics.cross_entropy(logits, batch.labels)
+        if extra is not None:
+            total = main + settings.auxiliary * metrics.cross_entropy(extra, batch.labels)
+        accuracy = metrics.accuracy(logits, batch.labels)
+        return total, (stats, {"loss/train": main, "accuracy/train": accuracy})
 
     def update(state: TrainState, batch: Batch):
         evaluate = jax.grad(loss, has_aux=True)
-        grads, (stats, metrics) = evaluate(state.weights, state, batch)
+        grads, (stats, figures) = evaluate(state.weights, state, batch)
         updates, opt = tx.update(grads, state.opt, state.weights)
         weights = optax.apply_updates(state.weights, updates)
         average = state.average
         if settings.ema:
             average = optax.tree.update_moment(weights, average, settings.ema, 1)
         step = state.step + 1
-        return TrainState(step, state.key, weights, stats, opt, average), metrics
+        return TrainState(step, state.key, weights, stats, opt, average), figures
 
     def tested(state: TrainState) -> Weights:
         if not settings.ema:

@@ -48,10 +48,10 @@ def measured(subject: PrunableNetwork, image: tuple[int, int, int], multiple: in
         sampling.one_round(ready, random.permutation(len(ready)), row, np.empty(0))
     ms = round_statistics.summarise(calls).latency_ms
     whole = float(np.median(ms[[0, *range(len(tried) + 1, len(ready))]]))
-    found = {name: [] for name in subject.parts}
+    found = {name: [] for name in subject.groups}
     for (name, width, _), narrower in zip(tried, ms[1:], strict=False):
         found[name].append((width, whole - narrower))
-    return table(whole, {name: part.width for name, part in subject.parts.items()}, found)
+    return table(whole, {name: part.width for name, part in subject.groups.items()}, found)
 
 
 def table(
@@ -92,14 +92,14 @@ def budget(table: WidthTable, share: float) -> float:
 
 def _tried(subject: PrunableNetwork, multiple: int) -> list[tuple[str, int, object]]:
     """(part, width, what is left) wherever a part alone can be so narrow."""
-    count = int(np.clip(PROGRAMS // max(len(subject.parts), 1), FEWEST, MOST))
+    count = int(np.clip(PROGRAMS // max(len(subject.groups), 1), FEWEST, MOST))
     found = []
-    for name, part in subject.parts.items():
+    for name, part in subject.groups.items():
         shares = np.arange(1, count + 1) / (count + 1)
         widths = {max(1, round(share * part.width / multiple)) * multiple for share in shares}
         for width in sorted(widths):
             kept = {n: np.arange(p.width) < (width if n == name else p.width)
-                    for n, p in subject.parts.items()}  # fmt: skip
-            if width < part.width and (left := subject.left(kept)) is not None:
+                    for n, p in subject.groups.items()}  # fmt: skip
+            if width < part.width and (left := subject.remaining(kept)) is not None:
                 found.append((name, width, left))
     return found

@@ -32,8 +32,8 @@ def beta_darts(
         net,
         relax.softmax(),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch),
         outer_objective=terms.total(loss=terms.cross_entropy(), decay=decayed),
-        **transforms(optimisers, epochs, steps_per_epoch),
     )
 
 

@@ -28,9 +28,9 @@ def darts(
         net,
         relax.softmax(),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch),
         constraints=constraints,
         hypergrad=hypergrad,
-        **transforms(optimisers, epochs, steps_per_epoch),
     )
 
 

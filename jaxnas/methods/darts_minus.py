@@ -37,7 +37,7 @@ def darts_minus(
         net,
         relax.with_auxiliary(relax.softmax(), fading),
         terms.cross_entropy(),
-        **transforms(optimisers, epochs, steps_per_epoch),
+        transforms(optimisers, epochs, steps_per_epoch),
     )
 
 

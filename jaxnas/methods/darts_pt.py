@@ -237,8 +237,8 @@ def _tuned(relaxation: Relaxation, tuning: Tuning, rounds: int, moves_arch: bool
         rate = optimisers.arch_learning_rate
         rate = ARCH_LEARNING_RATE if rate is None else rate
         txs = transforms(optimisers._replace(arch_learning_rate=rate), epochs, steps_per_epoch)
-        txs["arch_tx"] = masking.only_free(txs["arch_tx"])
-        return search.bilevel(net, relaxation, terms.cross_entropy(), **txs)
+        txs = txs._replace(arch_tx=masking.only_free(txs.arch_tx))
+        return search.bilevel(net, relaxation, terms.cross_entropy(), txs)
 
     return both if moves_arch else weights_alone
 

@@ -44,9 +44,9 @@ def dr_nas(
         net,
         relax.dirichlet(),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch),
         outer_objective=with_kl if by_kl else None,
         constraints=constraints,
-        **transforms(optimisers, epochs, steps_per_epoch),
     )
 
 

@@ -51,7 +51,7 @@ class Method(NamedTuple):
         lambda space, settings: None
     )
     # Of hard gates: how likely each candidate is.
-    probabilities: Callable[[Space, SearchState], Gates] | None = None
+    probabilities: Callable[[SearchSpace, SearchState], Gates] | None = None
 
 
 def single_stage(

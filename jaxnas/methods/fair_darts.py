@@ -38,8 +38,8 @@ def fair_darts(
         net,
         relax.sigmoid(),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch, arch_momentum=0.9),
         outer_objective=terms.total(loss=terms.cross_entropy(), zero_one=zero_one),
-        **transforms(optimisers, epochs, steps_per_epoch, arch_momentum=0.9),
     )
 
 

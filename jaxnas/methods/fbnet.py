@@ -54,20 +54,20 @@ def fbnet(
         learning_rate, 0, epochs=epochs, steps_per_epoch=steps_per_epoch
     )
     temperatures = schedules.exponential_decay(temperature, cooling)
+    decayed = optax.add_decayed_weights
+    txs = search.Transforms(
+        arch_tx=optax.chain(decayed(arch_weight_decay), optax.adam(arch_learning_rate)),
+        weight_tx=optax.chain(decayed(weight_decay), optax.sgd(rate, momentum=0.9)),
+    )
+    rule = hypergrad.first_order()._replace(active=active)
     return search.bilevel(
         net,
         relax.gumbel_softmax(schedules.per_epoch(temperatures, steps_per_epoch)),
         terms.cross_entropy(),
+        txs,
         outer_objective=outer_objective,
         constraints=constraints,
-        arch_tx=optax.chain(
-            optax.add_decayed_weights(arch_weight_decay), optax.adam(arch_learning_rate)
-        ),
-        weight_tx=optax.chain(
-            optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=0.9)
-        ),
-        hypergrad=hypergrad.first_order()._replace(active=active),
-        first="weights",
+        hypergrad=hypergrad.after_weights(rule),
     )
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core import search
+from jaxnas.core import metrics, search
 from jaxnas.core.gates import masking, relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.stages import Program, Selection, Stage, StageResult
@@ -55,8 +55,8 @@ def masked_darts(
 ) -> Search:
     """First-order DARTS over the candidates of a mask, `masking.masked`."""
     txs = transforms(optimisers, epochs, steps_per_epoch)
-    txs["arch_tx"] = masking.only_free(txs["arch_tx"])
-    return search.bilevel(net, masking.masked(relax.softmax()), terms.cross_entropy(), **txs)
+    txs = txs._replace(arch_tx=masking.only_free(txs.arch_tx))
+    return search.bilevel(net, masking.masked(relax.softmax()), terms.cross_entropy(), txs)
 
 
 def few_shot(
@@ -191,7 +191,7 @@ def _gradient(
 ) -> Weights:
     def loss(weights):
         logits, _ = net.apply(weights, stats, gates, batch.inputs)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
+        return metrics.cross_entropy(logits, batch.labels)
 
     return jax.tree.map(jnp.multiply, jax.grad(loss)(weights), shared)
 

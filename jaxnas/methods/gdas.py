@@ -33,8 +33,8 @@ def gdas(
         net,
         relax.gumbel_hard(schedules.per_epoch(cooling, steps_per_epoch)),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch, nesterov=True),
         constraints=constraints,
-        **transforms(optimisers, epochs, steps_per_epoch, nesterov=True),
     )
 
 

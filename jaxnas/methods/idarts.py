@@ -33,8 +33,8 @@ def idarts(
         net,
         relax.softmax(),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch, rate=rate),
         hypergrad=hypergrad.neumann(series, rate),
-        **transforms(optimisers, epochs, steps_per_epoch, rate=rate),
     )
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import optax
 
 from jaxnas.core import schedules
+from jaxnas.core.search import Transforms
 
 
 class Optimisers(NamedTuple):
@@ -44,24 +45,24 @@ def transforms(
     rate: optax.Schedule | None = None,
     arch_momentum: float = 0.5,
     nesterov: bool = False,
-) -> dict[str, optax.GradientTransformation]:
-    """`arch_tx`, `weight_tx` and `clip_tx` for `search.bilevel`.
+) -> Transforms:
+    """The optimisers for `search.bilevel`.
 
     `rate` stands in the place of `learning_rate`. Raises ValueError for an impossible learning
     rate or length.
     """
     rate = rate or learning_rate(optimisers, epochs, steps_per_epoch)
-    return {
-        "arch_tx": optax.chain(
+    return Transforms(
+        arch_tx=optax.chain(
             optax.add_decayed_weights(optimisers.arch_weight_decay),
             optax.adam(optimisers.arch_learning_rate, b1=arch_momentum),
         ),
-        "weight_tx": optax.chain(
+        weight_tx=optax.chain(
             optax.add_decayed_weights(optimisers.weight_decay),
             optax.sgd(rate, momentum=0.9, nesterov=nesterov),
         ),
-        "clip_tx": optax.clip_by_global_norm(optimisers.clip_norm),
-    }
+        clip_tx=optax.clip_by_global_norm(optimisers.clip_norm),
+    )
 
 
 def clipped_sgd(

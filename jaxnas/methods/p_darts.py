@@ -43,9 +43,10 @@ def stage_search(
     schedules.check_warm_up(rest, epochs, "rest")
     rule = hypergrad.first_order()
     txs = transforms(optimisers, epochs, steps_per_epoch)
-    txs["arch_tx"] = optax.chain(optax.clip_by_global_norm(arch_clip_norm), txs["arch_tx"])
+    arch_tx = optax.chain(optax.clip_by_global_norm(arch_clip_norm), txs.arch_tx)
+    txs = txs._replace(arch_tx=arch_tx)
     rule = hypergrad.after(rest * steps_per_epoch, rule) if rest else rule
-    return search.bilevel(net, relax.softmax(), terms.cross_entropy(), hypergrad=rule, **txs)
+    return search.bilevel(net, relax.softmax(), terms.cross_entropy(), txs, hypergrad=rule)
 
 
 def p_darts(

@@ -37,9 +37,9 @@ def pc_darts(
         net,
         edge_normalised(net.space),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch),
         constraints=constraints,
         hypergrad=hypergradients.after(warm_up * steps_per_epoch, rule) if warm_up else rule,
-        **transforms(optimisers, epochs, steps_per_epoch),
     )
 
 

@@ -40,8 +40,8 @@ def stage_search(
         net,
         relaxation(net.space),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch),
         hypergrad=hypergrad.after(rest * steps_per_epoch, rule) if rest else rule,
-        **transforms(optimisers, epochs, steps_per_epoch),
     )
 
 

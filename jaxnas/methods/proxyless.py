@@ -55,14 +55,17 @@ def proxyless(
     adam = optax.adam(arch_learning_rate, b1=0.0, b2=0.999)
     two = EXECUTES.get(mode) == "two"
     rate = _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch)
+    txs = search.Transforms(
+        arch_tx=optax.chain(adam, binary.rescale_unsampled()) if two else adam,
+        weight_tx=_sgd(rate, weight_decay),
+    )
     return search.bilevel(
         net,
         relaxation(mode),
         terms.cross_entropy(smoothing),
+        txs,
         outer_objective=outer_objective,
         constraints=constraints,
-        arch_tx=optax.chain(adam, binary.rescale_unsampled()) if two else adam,
-        weight_tx=_sgd(rate, weight_decay),
         hypergrad=hypergrad.first_order()._replace(active=active),
     )
 

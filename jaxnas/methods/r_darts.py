@@ -74,8 +74,8 @@ def r_darts_adaptive(
     # Its weight decay is a part of the state, which can be changed.
     decay_tx = optax.inject_hyperparams(optax.add_decayed_weights)(weight_decay=weight_decay)
     sgd = optax.sgd(learning_rate(optimisers, **length), momentum=0.9)
-    txs = transforms(optimisers, **length) | {"weight_tx": optax.chain(decay_tx, sgd)}
-    base = search.bilevel(net, relax.softmax(), terms.cross_entropy(), hypergrad=hypergrad, **txs)
+    txs = transforms(optimisers, **length)._replace(weight_tx=optax.chain(decay_tx, sgd))
+    base = search.bilevel(net, relax.softmax(), terms.cross_entropy(), txs, hypergrad=hypergrad)
 
     def regularise(state: SearchState, returns: Scalar) -> SearchState:
         old = optax.tree.get(state.weight_opt, "weight_decay")

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxnas.core import metrics as scores
 from jaxnas.core.gates import relax
 from jaxnas.core.types import Arch, Batch, Key, Problem, Search, SearchState, Supernet, Weights
 from jaxnas.methods import entry
@@ -82,7 +83,7 @@ def rarts(
             f"not {training_weight} and {pull}."
         )
     txs = transforms(optimisers, epochs, steps_per_epoch)
-    arch_tx, weight_tx = txs["arch_tx"], optax.chain(txs["clip_tx"], txs["weight_tx"])
+    arch_tx, weight_tx = txs.arch_tx, txs.clipped
     relaxation = relax.softmax()
 
     def init(key: Key, inputs: jax.Array) -> SearchState:
@@ -98,9 +99,8 @@ def rarts(
             def loss(arch, weights):
                 gates = relaxation.gates(arch, weights)
                 logits, stats = net.apply(weights, state.stats, gates, batch.inputs)
-                losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-                right = jnp.argmax(logits, -1) == batch.labels
-                return losses.mean(), (stats, jnp.mean(right, dtype=jnp.float32))
+                accuracy = scores.accuracy(logits, batch.labels)
+                return scores.cross_entropy(logits, batch.labels), (stats, accuracy)
 
             return loss
 

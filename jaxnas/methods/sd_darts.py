@@ -54,8 +54,8 @@ def sd_darts(
         net,
         relax.softmax(),
         terms.total(loss=terms.cross_entropy(), lessons=lessons),
+        transforms(optimisers, epochs, steps_per_epoch),
         outer_objective=terms.cross_entropy() if taught == "weights" else None,
-        **transforms(optimisers, epochs, steps_per_epoch),
     )
 
 

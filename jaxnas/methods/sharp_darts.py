@@ -48,8 +48,8 @@ def sharp_darts(
         net,
         gates[weighting](),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch, rate=rate),
         constraints=constraints,
-        **transforms(optimisers, epochs, steps_per_epoch, rate=rate),
     )
 
 

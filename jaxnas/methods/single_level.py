@@ -22,7 +22,7 @@ def single_level(
 
     Raises ValueError for an impossible learning rate or length.
     """
-    arch_tx = transforms(optimisers, epochs, steps_per_epoch)["arch_tx"]
+    arch_tx = transforms(optimisers, epochs, steps_per_epoch).arch_tx
     weight_tx = clipped_sgd(optimisers, epochs, steps_per_epoch)
     tx = search.joint_tx(arch_tx, weight_tx)
     return search.single_level(net, relax.softmax(), terms.cross_entropy(), tx=tx)

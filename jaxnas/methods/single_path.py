@@ -7,7 +7,7 @@ used, and dropout before the classifier.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,10 +17,10 @@ from jaxnas.core import search, stages
 from jaxnas.core.objectives import cost_terms, terms
 from jaxnas.core.objectives.constraints import constrained
 from jaxnas.core.stages import Program
-from jaxnas.core.types import Constraint, Gates, Search, SearchState, Space, Supernet
+from jaxnas.core.types import Constraint, Gates, Relaxation, Search, SearchState, Supernet
 from jaxnas.methods import entry
 from jaxnas.methods.entry import Context, Settings
-from jaxnas.spaces.mobile import superkernel_gates, superkernel_latency
+from jaxnas.spaces.search_space import SearchSpace
 
 LATENCY_WEIGHT = 0.02  # of the paper's code
 
@@ -28,6 +28,7 @@ LATENCY_WEIGHT = 0.02  # of the paper's code
 def single_path(
     net: Supernet,
     *,
+    relaxation: Callable[..., Relaxation],
     costs: cost_terms.Costs | None = None,
     fixed_ms: float | None = None,
     constraints: Sequence[Constraint] = (),
@@ -43,7 +44,7 @@ def single_path(
 ) -> Search:
     """Cross-entropy and `latency_weight * 1000 * ln(milliseconds)`, on training data alone.
 
-    `costs` and `fixed_ms` as in `cost_terms.log_latency`; the weight is 0.02 unless given.
+    `relaxation` is that of the net's superkernels; `costs` and `fixed_ms` as in `cost_terms.log_latency`; the weight is 0.02 unless given.
     During the first `warmup` of all steps latency does not count and indicators are dropped with
     probability 1 - `keep`. `constraints` stand in the place of the paper's latency and count from
     the first step on, as their weights adapt to thresholds, which learn from then on (ours).
@@ -68,7 +69,7 @@ def single_path(
             "have no effect, without `fixed_ms` costs are not whole."
         )
     warmup_steps = max(1, round(warmup * epochs * steps_per_epoch))
-    relaxation = superkernel_gates.relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
+    gates = relaxation(net.space, warmup_steps=warmup_steps, keep=keep)
     objective = terms.cross_entropy(smoothing)
     if costs is not None:
         cost_terms.check_costs(costs, net.space)
@@ -82,8 +83,8 @@ def single_path(
     descend = lambda rate: descent(rate, steps_per_epoch, weight_decay)
     return search.single_level(
         net,
-        relaxation,
-        constrained(objective, constraints, relaxation, start=start),
+        gates,
+        constrained(objective, constraints, gates, start=start),
         tx=search.joint_tx(descend(arch_rate), descend(learning_rate)),
     )
 
@@ -116,23 +117,25 @@ def _program(context: Context, settings: Settings) -> Program:
                 raise ValueError(f"The setting {name} has no effect beside a target: leave it.")
     else:
         rest |= _of_table(context, settings)
+    rest["relaxation"] = context.space.superkernel.relaxation
     method = entry.bind(single_path, context, rest)
     choices, epochs = context.space.choices, settings["epochs"]
     return stages.one_stage(choices, epochs, method, {"superkernel": True})
 
 
 def _of_table(context: Context, settings: Settings) -> dict[str, Any]:
-    costs = context.space.layer_costs(settings["table"])
+    superkernel = context.space.superkernel
+    costs = superkernel.layer_costs(settings["table"])
     if not settings["fixed_ms"]:
         raise ValueError(
             "A table has the searched layers alone: give the milliseconds of the rest of "
-            f"the network, fixed_ms={superkernel_latency.PIXEL1_FIXED_MS} for the paper's."
+            f"the network, fixed_ms={superkernel.fixed_ms} for the paper's."
         )
     return {"costs": costs} | {name: settings[name] for name in ("fixed_ms", "latency_weight")}
 
 
-def _probabilities(space: Space, state: SearchState) -> Gates:
-    return superkernel_gates.shares(space, state.arch, state.weights)
+def _probabilities(space: SearchSpace, state: SearchState) -> Gates:
+    return space.superkernel.probabilities(space.choices, state.arch, state.weights)
 
 
 METHOD = entry.Method(

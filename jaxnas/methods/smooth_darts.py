@@ -49,8 +49,8 @@ def smooth_darts(
         net,
         relax.softmax(),
         terms.cross_entropy(),
+        transforms(optimisers, epochs, steps_per_epoch),
         perturb=perturbation,
-        **transforms(optimisers, epochs, steps_per_epoch),
     )
 
 

@@ -1,7 +1,5 @@
 """SNAS: sampled, relaxed gates on a single level. https://arxiv.org/abs/1812.09926"""
 
-import optax
-
 from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
@@ -32,7 +30,7 @@ def snas(
         net,
         relax.gumbel_softmax(schedules.per_epoch(cooling, steps_per_epoch), mean=1.0, scale=0.01),
         terms.cross_entropy(),
-        tx=search.joint_tx(txs["arch_tx"], optax.chain(txs["clip_tx"], txs["weight_tx"])),
+        tx=search.joint_tx(txs.arch_tx, txs.clipped),
     )
 
 

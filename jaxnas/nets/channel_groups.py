@@ -1,6 +1,6 @@
-"""Narrower networks: which channels may go, the weights that go with them, what is left.
+"""Groups of channels that are pruned together, and what pruning leaves of a network's weights.
 
-Channels that go are zeros first, in a network of the old shape, which computes what the network
+Pruned channels are zeros at first, in a network of the old shape, which computes what the network
 without them does: one compiled program serves all widths.
 """
 
@@ -14,89 +14,89 @@ import numpy as np
 
 from jaxnas.core.types import Network, Stats, Weights
 
-ChannelMasks = Mapping[str, np.ndarray]  # bool[channels] a part
+ChannelMasks = Mapping[str, np.ndarray]  # bool[channels] a group: the channels that remain
 # Two convolutions that make the first and the second half of the channels: FactorizedReduce.
 HALVES: Mapping[str, Literal[0, 1]] = {"even": 0, "odd": 1}
-TRIED = 2, 3, 5, 7
+FACTORS = 2, 3, 5, 7  # by which widths are multiplied to see which axes grow
 _NOT_ALONE = "Channels of {} do not go one by one with those of {}: this network is not narrowed."
 
 
 class ChannelSlice(NamedTuple):
-    """Where channels lie: along an axis of all leaves below a path.
+    """Where channels of a group lie: along an axis of all leaves below a path.
 
-    There they stand `times` one after the other (a concatenation), or one half of them does.
+    There they lie `repeats` times one after the other (a concatenation), or one half of them does.
     """
 
     path: tuple[str, ...]
     axis: int
-    times: int = 1
+    repeats: int = 1
     half: Literal[0, 1] | None = None
 
 
 class ChannelGroup(NamedTuple):
-    """Channels that go together: all that an addition joins.
+    """Channels that are pruned together: all that an addition joins.
 
-    `filters` are the kernels that make them (their norm ranks channels). Where halves are made
-    apart as many channels stay in one as in the other.
+    `filters` are the kernels that make them (their norm ranks channels). Where halves come of two
+    convolutions, as many channels remain in one as in the other.
     """
 
     width: int
     filters: tuple[ChannelSlice, ...]
-    places: tuple[ChannelSlice, ...]
+    slices: tuple[ChannelSlice, ...]
 
     @property
     def halved(self) -> bool:
-        return any(place.half is not None for place in self.places)
+        return any(part.half is not None for part in self.slices)
 
 
 class PrunableNetwork(NamedTuple):
-    """A network that can be narrowed.
+    """A network with its groups of channels.
 
-    `left(kept)` says what the channels that are kept leave, None where that cannot be;
-    `network(left)` is the network of it.
+    `remaining(masks)` is a description of what remains, None where that is no network;
+    `network(remaining)` is the network of a description.
     """
 
     net: Network
-    parts: Mapping[str, ChannelGroup]
-    left: Callable[[ChannelMasks], Any | None]
+    groups: Mapping[str, ChannelGroup]
+    remaining: Callable[[ChannelMasks], Any | None]
     network: Callable[[Any], Network]
 
 
 def groups_by_shape(
     shapes: Callable[[Mapping[str, int]], tuple[Any, Any]], widths: Mapping[str, int]
 ) -> dict[str, ChannelGroup]:
-    """The parts of a network whose widths are given by name, from the shapes of its leaves.
+    """The groups of a network whose widths have names, from the shapes of its leaves.
 
-    `shapes(widths)` are (weights, statistics) of a network. A part lies wherever an axis grows as
-    its width does. Raises ValueError where an axis grows otherwise: then channels do not go one by
-    one.
+    `shapes(widths)` are (weights, statistics) of a network. A group lies wherever an axis grows as
+    its width does. Raises ValueError where an axis grows otherwise: then channels are not pruned
+    one by one.
     """
     before = _shapes(shapes(widths))
-    found = {}
+    groups = {}
     for name, width in widths.items():
-        # Widths that are equal by chance may have operations vanish: look for others.
-        for times in TRIED:
-            after = _shapes(shapes({**widths, name: times * width}))
+        # Widths that are equal by chance may make operations vanish: try others.
+        for factor in FACTORS:
+            after = _shapes(shapes({**widths, name: factor * width}))
             if set(after) == set(before):
                 break
         else:
             raise ValueError(f"With other widths of {name} the network has other weights.")
-        places, filters = [], []
+        slices, filters = [], []
         for path, shape in before.items():
             for axis, (old, new) in enumerate(zip(shape, after[path], strict=True)):
                 if old == new:
                     continue
-                if new != times * old:
+                if new != factor * old:
                     raise ValueError(_NOT_ALONE.format("/".join(path), name))
-                place = _place(name, path, axis, old, width)
-                places.append(place)
-                made = path[-1] == "kernel" and len(shape) in (2, 4) and axis == len(shape) - 1
-                filters += [place] if made and place.times == 1 else []
-        found[name] = ChannelGroup(width, tuple(filters), tuple(places))
-    return found
+                part = _slice(name, path, axis, old, width)
+                slices.append(part)
+                is_filter = path[-1] == "kernel" and len(shape) in (2, 4) and axis == len(shape) - 1
+                filters += [part] if is_filter and part.repeats == 1 else []
+        groups[name] = ChannelGroup(width, tuple(filters), tuple(slices))
+    return groups
 
 
-def _place(name: str, path: tuple[str, ...], axis: int, size: int, width: int) -> ChannelSlice:
+def _slice(name: str, path: tuple[str, ...], axis: int, size: int, width: int) -> ChannelSlice:
     if size % width == 0:
         return ChannelSlice(path, axis, size // width)
     half = next((HALVES[module] for module in path if module in HALVES), None)
@@ -105,28 +105,28 @@ def _place(name: str, path: tuple[str, ...], axis: int, size: int, width: int) -
     raise ValueError(_NOT_ALONE.format("/".join(path), name))
 
 
-def all_channels(known: Mapping[str, ChannelGroup]) -> dict[str, np.ndarray]:
-    """All channels of all parts."""
-    return {name: np.ones(part.width, bool) for name, part in known.items()}
+def all_channels(groups: Mapping[str, ChannelGroup]) -> dict[str, np.ndarray]:
+    """The masks of an unpruned network."""
+    return {name: np.ones(group.width, bool) for name, group in groups.items()}
 
 
 def largest_filters(
-    part: ChannelGroup, kept: np.ndarray, weights: Weights, width: int
+    group: ChannelGroup, mask: np.ndarray, weights: Weights, width: int
 ) -> np.ndarray | None:
-    """bool[channels]: those `width` of the kept ones whose filters have the largest L2 norms.
+    """bool[channels]: the `width` channels of the mask whose filters have the largest L2 norms.
 
     NetAdapt, https://arxiv.org/abs/1804.03230. Ties go to the first. None for an odd width of
-    channels whose halves are made apart.
+    channels that come in halves.
     """
-    squares = np.zeros(part.width)
-    for place in part.filters:
-        kernel = np.asarray(leaf_at(weights, place.path), np.float64)
+    squares = np.zeros(group.width)
+    for part in group.filters:
+        kernel = np.asarray(leaf_at(weights, part.path), np.float64)
         norms = np.square(kernel).reshape(-1, kernel.shape[-1]).sum(0)
-        middle = part.width // 2
-        ours = {None: slice(None), 0: slice(None, middle), 1: slice(middle, None)}[place.half]
-        squares[ours] += norms
-    ranks = np.where(kept, -squares, np.inf)
-    if not part.halved:
+        middle = group.width // 2
+        channels = {None: slice(None), 0: slice(None, middle), 1: slice(middle, None)}[part.half]
+        squares[channels] += norms
+    ranks = np.where(mask, -squares, np.inf)
+    if not group.halved:
         return _first(ranks, width)
     if width % 2:
         return None
@@ -134,55 +134,55 @@ def largest_filters(
 
 
 def _first(ranks: np.ndarray, count: int) -> np.ndarray:
-    found = np.zeros(len(ranks), bool)
-    found[np.argsort(ranks, kind="stable")[:count]] = True
-    return found
+    chosen = np.zeros(len(ranks), bool)
+    chosen[np.argsort(ranks, kind="stable")[:count]] = True
+    return chosen
 
 
 def weight_masks(
-    known: Mapping[str, ChannelGroup], kept: ChannelMasks, weights: Weights
+    groups: Mapping[str, ChannelGroup], masks: ChannelMasks, weights: Weights
 ) -> Weights:
-    """1 at the weights that are left, else 0; of the shapes of `weights`."""
+    """1 at the weights that remain, else 0; of the shapes of `weights`."""
 
-    def of(path, leaf):
-        found = np.ones(leaf.shape, np.float32)
-        for part, place in groups_of_leaf(known, _names(path)):
+    def of_leaf(path, leaf):
+        mask = np.ones(leaf.shape, np.float32)
+        for name, part in groups_of_leaf(groups, _names(path)):
             shape = [1] * leaf.ndim
-            shape[place.axis] = -1
-            found = found * _along(kept[part], place).reshape(shape)
-        return jnp.asarray(found, leaf.dtype)
+            shape[part.axis] = -1
+            mask = mask * _along_axis(masks[name], part).reshape(shape)
+        return jnp.asarray(mask, leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(of, weights)
+    return jax.tree_util.tree_map_with_path(of_leaf, weights)
 
 
 def cut(
-    known: Mapping[str, ChannelGroup], kept: ChannelMasks, weights: Weights, stats: Stats
+    groups: Mapping[str, ChannelGroup], masks: ChannelMasks, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """The weights and statistics of the network without the channels that go."""
+    """The weights and statistics of the network without the pruned channels."""
 
-    def of(path, leaf):
+    def of_leaf(path, leaf):
         # On the host: every shape would be a program of its own.
-        left = np.asarray(leaf)
-        for part, place in groups_of_leaf(known, _names(path)):
-            left = np.compress(_along(kept[part], place), left, axis=place.axis)
-        return jnp.asarray(left)
+        remaining = np.asarray(leaf)
+        for name, part in groups_of_leaf(groups, _names(path)):
+            remaining = np.compress(_along_axis(masks[name], part), remaining, axis=part.axis)
+        return jnp.asarray(remaining)
 
-    return tuple(jax.tree_util.tree_map_with_path(of, tree) for tree in (weights, stats))
+    return tuple(jax.tree_util.tree_map_with_path(of_leaf, tree) for tree in (weights, stats))
 
 
-def _along(kept: np.ndarray, place: ChannelSlice) -> np.ndarray:
-    return np.tile(kept, place.times) if place.half is None else np.split(kept, 2)[place.half]
+def _along_axis(mask: np.ndarray, part: ChannelSlice) -> np.ndarray:
+    return np.tile(mask, part.repeats) if part.half is None else np.split(mask, 2)[part.half]
 
 
 def groups_of_leaf(
-    known: Mapping[str, ChannelGroup], path: tuple[str, ...]
+    groups: Mapping[str, ChannelGroup], path: tuple[str, ...]
 ) -> list[tuple[str, ChannelSlice]]:
-    """The parts that a leaf has channels of, and where."""
+    """The groups of whose channels a leaf has some, and where."""
     return [
-        (name, place)
-        for name, part in known.items()
-        for place in part.places
-        if path[: len(place.path)] == place.path
+        (name, part)
+        for name, group in groups.items()
+        for part in group.slices
+        if path[: len(part.path)] == part.path
     ]
 
 
@@ -196,7 +196,7 @@ def _names(path) -> tuple[str, ...]:
 
 
 def leaf_at(tree: Any, path: tuple[str, ...]) -> Any:
-    """What lies at a path."""
+    """The leaf, or subtree, at a path."""
     for name in path:
         tree = tree[name]
     return tree

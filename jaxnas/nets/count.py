@@ -26,7 +26,7 @@ class Size(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """One of a module; a depthwise one has three axes, and one of channels."""
+    """A kernel of a module; a depthwise one has three axes, the last of them its channels."""
 
     shape: tuple[int, ...]  # the channels that leave are last
     pixels: int  # at which one image is multiplied with it
@@ -68,26 +68,26 @@ def parameters(net: Supernet | Network, image: tuple[int, int, int]) -> int:
 
 
 def pixels(net: Network, image: tuple[int, int, int]) -> dict[tuple[str, ...], int]:
-    """How often one image multiplies each kernel: by its path in the weights of `net.infer`."""
-    found = {}
+    """The pixels at which one image is multiplied with each kernel, by its path in the weights."""
+    uses = {}
 
     def listen(call, arguments, keywords, context):
         y, module = call(*arguments, **keywords), context.module
         kernel = module.variables.get("params", {}).get("kernel")
         if hasattr(kernel, "size") and context.method_name == "__call__":
-            found[(*module.path, "kernel")] = y.size // (y.shape[0] * y.shape[-1])
+            uses[(*module.path, "kernel")] = y.size // (y.shape[0] * y.shape[-1])
         return y
 
     with nn.intercept_methods(listen):
         jax.eval_shape(lambda *a: net.infer(*a), *_variables(net, image), _images(image))
-    return found
+    return uses
 
 
 def kernels(module: nn.Module, image: tuple[int, int, int]) -> tuple[list[Kernel], int]:
-    """(each kernel of a Linen module alone, all its parameters), for an image that enters it."""
-    parts = lambda variables: (variables.get("params", {}), variables.get("stats", {}))
+    """(kernels, number of all parameters) of a Linen module, for an image that enters it."""
+    trees = lambda variables: (variables.get("params", {}), variables.get("stats", {}))
     net = Network(
-        lambda key, x: parts(module.init(key, x)),
+        lambda key, x: trees(module.init(key, x)),
         None,
         lambda weights, stats, x: module.apply({"params": weights, "stats": stats}, x),
     )

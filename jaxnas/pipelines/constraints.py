@@ -42,7 +42,7 @@ FLAGS = (
 
 
 class Predictors(NamedTuple):
-    """What the flags name to predict costs by."""
+    """The predictors that the flags name, of latency and of other quantities."""
 
     campaign: CampaignDataset | None
     latency: Predictor | None  # fitted to the campaign
@@ -66,23 +66,24 @@ def has_constraints(settings: SearchSettings) -> bool:
             if getattr(settings, flag):
                 refuse(f"{_flag(flag)} has no effect without --target-ms: give that, or leave it.")
     elif settings.latency is None:
-        given = "--latency-weight" if settings.target_ms is None else "--target-ms"
+        flag = "--latency-weight" if settings.target_ms is None else "--target-ms"
         refuse(
-            f"{given} needs --latency: the folder of a campaign, which `jaxnas latency measure` "
+            f"{flag} needs --latency: the folder of a campaign, which `jaxnas latency measure` "
             "makes."
         )
-    some = by_ms or bool(settings.target_models)
-    some = some or any(getattr(settings, flag) for flag in COUNTED)
-    if some and settings.select != "strongest":
+    constrained = by_ms or bool(settings.target_models)
+    constrained = constrained or any(getattr(settings, flag) for flag in COUNTED)
+    if constrained and settings.select != "strongest":
         refuse("--select has no effect beside a target, which decides what is taken: leave it out.")
-    return some
+    return constrained
 
 
 def load_predictors(settings: SearchSettings) -> Predictors | None:
-    """What the flags name, checked; None without a target.
+    """The predictors of the flags, checked; None without a target.
 
-    Call it before JAX opens its devices: a campaign of few threads keeps this process to as many.
-    Raises ValueError for a campaign that cannot serve, on another device without --any-device too.
+    Call it before JAX opens its devices: the process is limited to the campaign's threads. Raises
+    ValueError for a campaign of another space, of other cells, and, without --any-device, of
+    another device.
     """
     if not has_constraints(settings):
         return None
@@ -91,37 +92,37 @@ def load_predictors(settings: SearchSettings) -> Predictors | None:
     others = _others(settings.target_models)
     if settings.latency is None:
         return Predictors(None, None, others)
-    found = dataset.load(Path(settings.latency))
-    same_file = space.digest is not None and space.digest == found.space.digest
-    if found.settings["space"] != settings.space and not same_file:
+    campaign = dataset.load(Path(settings.latency))
+    same_file = space.digest is not None and space.digest == campaign.space.digest
+    if campaign.settings["space"] != settings.space and not same_file:
         refuse(
-            f"{found.path} is of the space {found.settings['space']}, not {settings.space}: "
+            f"{campaign.path} is of the space {campaign.settings['space']}, not {settings.space}: "
             "measure this one."
         )
-    layers = found.settings["cells"]
+    layers = campaign.settings["cells"]
     if space.shaped_by_cells and settings.cells != layers:
         refuse(
-            f"{found.path} is of {settings.space} with --cells {layers}, this search has "
+            f"{campaign.path} is of {settings.space} with --cells {layers}, this search has "
             f"{settings.cells}: give --cells {layers}, or measure such networks."
         )
-    if found.settings.get("threads") is not None and not settings.any_device:
-        device.pin(found.settings["threads"])
+    if campaign.settings.get("threads") is not None and not settings.any_device:
+        device.pin(campaign.settings["threads"])
     if not settings.any_device:
-        changed = device.differences(found.raw.header["device"], _here(found))
+        changed = device.differences(campaign.raw.header["device"], _device(campaign))
         if changed:
             refuse(
-                f"{found.path} was measured elsewhere: {'; '.join(changed)}. Measure on this "
+                f"{campaign.path} was measured elsewhere: {'; '.join(changed)}. Measure on this "
                 "device, or add --any-device to search by the model alone."
             )
-    return Predictors(found, dataset.fitted(found), others)
+    return Predictors(campaign, dataset.fitted(campaign), others)
 
 
 def _check_reductions(settings: SearchSettings, space: SearchSpace) -> None:
-    """What is counted and timed halves the image where its space does."""
-    given = {"--retrain.reductions": settings.retrain.reductions}
+    """Networks that are counted and timed halve the image where their space does."""
+    reductions = {"--retrain.reductions": settings.retrain.reductions}
     if "search_reductions" in space.supports:
-        given["--reductions"] = settings.reductions
-    for flag, value in given.items():
+        reductions["--reductions"] = settings.reductions
+    for flag, value in reductions.items():
         if value is not None:
             refuse(
                 f"{flag} cannot stand beside a target, which is of networks that halve the image "
@@ -131,41 +132,41 @@ def _check_reductions(settings: SearchSettings, space: SearchSpace) -> None:
 
 def _others(words: Sequence[str]) -> dict[str, tuple[Predictor, float, str]]:
     """The models of --target-models by the names of their files."""
-    found = {}
-    for word in words:
-        file, _, most = word.rpartition("=")
+    predictors = {}
+    for text in words:
+        file, _, limit = text.rpartition("=")
         path = Path(file).expanduser()
         try:
-            value = float(most)
+            value = float(limit)
         except ValueError:
             value = math.nan
         if not file or not (math.isfinite(value) and value > 0):
-            refuse(f"--target-models: {word!r} is no FILE=MOST, the most a number above 0.")
-        if path.stem in (*found, "ms", *COUNTED.values()):
+            refuse(f"--target-models: {text!r} is no FILE=MOST, the most a number above 0.")
+        if path.stem in (*predictors, "ms", *COUNTED.values()):
             refuse(f"--target-models: two targets are called {path.stem!r}; rename the file.")
         model = predictor_file.load(path)
-        found[path.stem] = model, value, hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+        predictors[path.stem] = model, value, hashlib.sha256(path.read_bytes()).hexdigest()
+    return predictors
 
 
-def recipe(predictors: Predictors | None, given: Recipe) -> Recipe:
+def recipe(predictors: Predictors | None, retraining: Recipe) -> Recipe:
     """The recipe with the size of the network that the campaign timed.
 
     Raises ValueError where another size was given.
     """
     if predictors is None or predictors.campaign is None:
-        return given
-    of = predictors.campaign
+        return retraining
+    campaign = predictors.campaign
     # A genotype of a space that its cells shape says them by itself.
-    names = ("features",) if of.space.shaped_by_cells else ("features", "cells")
+    names = ("features",) if campaign.space.shaped_by_cells else ("features", "cells")
     for name in names:
-        value, timed = getattr(given, name), getattr(of.size, name)
+        value, timed = getattr(retraining, name), getattr(campaign.size, name)
         if value is not None and value != timed:
             refuse(
-                f"--retrain.{name} is {value}, but {of.path} timed networks of {timed}: leave it "
-                "out, or measure such networks."
+                f"--retrain.{name} is {value}, but {campaign.path} timed networks of {timed}: "
+                "leave it out, or measure such networks."
             )
-    return dataclasses.replace(given, **{name: getattr(of.size, name) for name in names})
+    return dataclasses.replace(retraining, **{name: getattr(campaign.size, name) for name in names})
 
 
 def of_settings(
@@ -183,14 +184,14 @@ def of_settings(
         return []
     size = NetworkSize(settings.retrain.features, settings.retrain.cells, classes, tuple(image), 1)
     constraints = []
-    if (of := predictors.campaign) is not None:
-        for name, here in (("image", tuple(image)), ("classes", classes)):
-            timed = getattr(of.size, name)
-            if timed != here:
-                words = " ".join(map(str, here)) if name == "image" else here
+    if (campaign := predictors.campaign) is not None:
+        for name, actual in (("image", tuple(image)), ("classes", classes)):
+            timed = getattr(campaign.size, name)
+            if timed != actual:
+                words = " ".join(map(str, actual)) if name == "image" else actual
                 refuse(
-                    f"{of.path} timed networks of {name} {timed}, these data have {here}: measure "
-                    f"with --{name} {words}."
+                    f"{campaign.path} timed networks of {name} {timed}, these data have {actual}: "
+                    f"measure with --{name} {words}."
                 )
         constraints.append(_latency(predictors, settings, space))
     for quantity, (predictor, limit, _) in predictors.others.items():
@@ -221,9 +222,9 @@ def select(
     result: search_stages.SearchResult,
     job: run.Run,
 ) -> Genotype:
-    """The network for the constraints; writes `target.json` and the refitted model into the folder.
+    """The network that meets the constraints; writes `target.json` and the refitted predictor.
 
-    Where there is none, but a weight, the method's own network, measured.
+    With a weight and no limit it is the method's own network, measured.
     """
     settings, space, folder, campaign = task.settings, task.space, job.folder, predictors.campaign
     measure = None
@@ -241,7 +242,7 @@ def select(
     of_state = methods.get(settings.method).probabilities
     gates = result.finished.gates
     if of_state is not None:
-        gates = of_state(space.choices, result.finished.state)
+        gates = of_state(space, result.finished.state)
     selected = constrained_selection.select(
         selection_record.SelectionProblem(
             space,
@@ -261,9 +262,9 @@ def select(
 
 
 def placeholders(settings: SearchSettings) -> list[Constraint]:
-    """What stands for the constraints of a search that is over, of the settings that it recorded.
+    """Constraints of constant cost, for the state of a search that is over, by its settings.
 
-    Its state remembers a multiplier for each; what gates cost is not asked again, and is constant.
+    Such a state has a multiplier for each constraint; costs are not computed again.
     """
     form = None
     if settings.latency_weight is not None:
@@ -281,7 +282,7 @@ def placeholders(settings: SearchSettings) -> list[Constraint]:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The record of a run that was settled. Raises ValueError for a broken file."""
+    """The record of a selection. Raises ValueError for a broken file."""
     path = folder / RECORD
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -290,7 +291,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def fingerprinted(settings: SearchSettings, predictors: Predictors | None) -> dict[str, Any]:
-    """What a target adds to the settings of a run: nothing where there is none."""
+    """What constraints add to the recorded settings of a run."""
     named = {flag: getattr(settings, flag) for flag in FLAGS if getattr(settings, flag)}
     if predictors is not None and predictors.campaign is not None:
         named["latency"] = predictors.campaign.digest
@@ -302,8 +303,8 @@ def fingerprinted(settings: SearchSettings, predictors: Predictors | None) -> di
 
 
 def timed(
-    old: CampaignDataset,
-    found: Sequence[Genotype],
+    measured: CampaignDataset,
+    genotypes: Sequence[Genotype],
     folder: Path,
     console: rich.console.Console,
     *,
@@ -311,9 +312,9 @@ def timed(
     size: NetworkSize | None = None,
 ) -> recheck.RecheckedTimes:
     """Genotypes timed by the campaign's protocol, on its scale: see `recheck.recheck`."""
-    words = old.settings.get("command")
+    words = measured.settings.get("command")
     if words is None:
-        sample_ms = old.settings.get("sample_ms") or latency.LOCAL_MS
+        sample_ms = measured.settings.get("sample_ms") or latency.LOCAL_MS
         prepare = functools.partial(sampling.local, sample_ms=sample_ms)
         rounds = latency.LOCAL_ROUNDS
     else:
@@ -322,24 +323,24 @@ def timed(
             words=remote.command(words),
             where=folder / "exported",
             timeout_s=latency.REMOTE_S,
-            platform=old.settings.get("platform") or "cpu",
+            platform=measured.settings.get("platform") or "cpu",
         )
         rounds = latency.REMOTE_ROUNDS
     protocol = campaign.Protocol(*rounds, seed=seed, warm_up=words is None)
     return recheck.recheck(
-        old, found, folder, prepare, device=_here(old), protocol=protocol, console=console,
-        size=size,
+        measured, genotypes, folder, prepare, device=_device(measured), protocol=protocol,
+        console=console, size=size,
     )  # fmt: skip
 
 
-def _here(old: CampaignDataset) -> Mapping[str, Any]:
-    """The device as a campaign of the same settings would record it now."""
-    here = device.this_device()
-    command = old.settings.get("command")
+def _device(campaign: CampaignDataset) -> Mapping[str, Any]:
+    """This device, as a campaign of the same settings would record it."""
+    this_device = device.this_device()
+    command = campaign.settings.get("command")
     if command is None:
-        return here
-    kept = {key: here[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
-    return kept | {"platform": "remote", "kind": command}
+        return this_device
+    versions = {key: this_device[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
+    return versions | {"platform": "remote", "kind": command}
 
 
 def _flag(name: str) -> str:

@@ -1,9 +1,10 @@
-"""Genotypes as a command is given them, and their pictures."""
+"""Genotypes by the words of a command line, and their pictures."""
 
 from pathlib import Path
 
 from jaxnas.report import draw_cell, run_reader
-from jaxnas.spaces import genotype, registry
+from jaxnas.spaces import genotype as genotype_text
+from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 
 
@@ -38,14 +39,14 @@ def read(path: Path) -> Genotype:
         ) from error
 
 
-def pictures(found: Genotype, target: Path) -> list[Path]:
+def pictures(genotype: Genotype, target: Path) -> list[Path]:
     """Draws each cell as SVG and PNG into a folder; gives the SVG files.
 
     Raises ValueError for a cell that no picture can tell, and OSError.
     """
-    genotype.check(found)
+    genotype_text.check(genotype)
     paths = []
-    for name, stem in draw_cell.stems(found.cells).items():
-        draw_cell.save(found.cells[name], target, stem, f"{draw_cell.label(name)} cell")
+    for name, stem in draw_cell.stems(genotype.cells).items():
+        draw_cell.save(genotype.cells[name], target, stem, f"{draw_cell.label(name)} cell")
         paths.append(target / f"{stem}.svg")
     return paths

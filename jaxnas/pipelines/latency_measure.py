@@ -1,4 +1,4 @@
-"""`jaxnas latency measure`, done: settings to programs, programs to a campaign."""
+"""`jaxnas latency measure`: settings to programs, programs to a campaign."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ NOT_FINGERPRINTED = ("out", "name", "rounds", "budget_minutes", "timeout_s")
 
 
 def main(settings: latency.MeasureSettings, console: rich.console.Console | None = None) -> Path:
-    """Measures what the settings ask for, or goes on with it; gives the campaign's folder.
+    """Measures a campaign, or goes on with it; gives its folder.
 
     Raises ValueError for settings that are impossible or have no effect, and what
     `campaign.measure_all` raises.
@@ -37,21 +37,21 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
     if settings.threads is not None:
         device.pin(settings.threads)
     space = registry.get(settings.space, settings.cells)
-    given = [genotypes.named(text)[0] for text in settings.genotypes]
-    found = chosen(settings, space, given)
+    architectures = [genotypes.named(text)[0] for text in settings.genotypes]
+    measured = programs_of(settings, space, architectures)
     compilation_cache.enable()
-    here = device.this_device()
-    if words is None and settings.threads is not None and here["platform"] != "cpu":
-        refuse(f"--threads has no effect on {here['platform']}: leave it out.")
+    this_device = device.this_device()
+    if words is None and settings.threads is not None and this_device["platform"] != "cpu":
+        refuse(f"--threads has no effect on {this_device['platform']}: leave it out.")
     folder = Path(settings.out).expanduser() / (settings.name or name(settings))
     if words is None:
         sample_ms = latency.LOCAL_MS if settings.sample_ms is None else settings.sample_ms
         prepare = functools.partial(sampling.local, sample_ms=sample_ms, chain=settings.slope)
-        least, most = latency.LOCAL_ROUNDS
+        min_rounds, max_rounds = latency.LOCAL_ROUNDS
     else:
         # The time is another device's; our versions still decide what it is given.
-        here = {key: here[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
-        here |= {"platform": "remote", "kind": settings.command}
+        this_device = {key: this_device[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
+        this_device |= {"platform": "remote", "kind": settings.command}
         prepare = functools.partial(
             remote.ready,
             words=words,
@@ -59,24 +59,33 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
             timeout_s=latency.REMOTE_S if settings.timeout_s is None else settings.timeout_s,
             platform=settings.platform or "cpu",
         )
-        least, most = latency.REMOTE_ROUNDS
-    most = most if settings.rounds is None else settings.rounds
+        min_rounds, max_rounds = latency.REMOTE_ROUNDS
+    max_rounds = max_rounds if settings.rounds is None else settings.rounds
     protocol = campaign.Protocol(
-        min(least, most), most, settings.budget_minutes, settings.seed, warm_up=words is None
+        min(min_rounds, max_rounds),
+        max_rounds,
+        settings.budget_minutes,
+        settings.seed,
+        warm_up=words is None,
     )
-    progress.print_line(console, f"measure: {len(found)} programs; everything goes to {folder}")
+    progress.print_line(console, f"measure: {len(measured)} programs; everything goes to {folder}")
     result = campaign.measure_all(
-        found, folder, prepare, device=here, settings=fingerprinted(settings, space, given),
-        protocol=protocol, console=console,
-    )  # fmt: skip
+        measured,
+        folder,
+        prepare,
+        device=this_device,
+        settings=fingerprinted(settings, space, architectures),
+        protocol=protocol,
+        console=console,
+    )
     for line in summary.lines(result):
         progress.print_line(console, line)
     progress.print_line(console, f"table     {folder / 'latency.csv'}")
     return folder
 
 
-def chosen(
-    settings: latency.MeasureSettings, space: SearchSpace, given: list[Genotype]
+def programs_of(
+    settings: latency.MeasureSettings, space: SearchSpace, architectures: list[Genotype]
 ) -> list[Program]:
     """The reference, networks with their twins, then their cells, then operations.
 
@@ -85,29 +94,31 @@ def chosen(
     size = NetworkSize(
         settings.features, settings.cells, settings.classes, settings.image, settings.batch
     )
-    found = [programs.reference()]
+    chosen = [programs.reference()]
     count = settings.networks or (latency.MOST if settings.budget_minutes else latency.NETWORKS)
-    networks = given
-    if not given and settings.kinds != (OPERATOR,):
+    networks = architectures
+    if not architectures and settings.kinds != (OPERATOR,):
         networks = design.networks(space.genome, count, settings.seed)
     if NETWORK in settings.kinds:
-        for choice in design.with_replicates(networks, None if given else space.genome.space):
+        for choice in design.with_replicates(
+            networks, None if architectures else space.genome.space
+        ):
             if choice.again:
                 # Its twin is the program before it.
-                found.append(programs.again(found[-1]))
+                chosen.append(programs.again(chosen[-1]))
                 continue
             twin_of = choice.twin_of and programs.label(choice.twin_of)
-            found.append(programs.of_genotype(choice.genotype, space, size, twin_of))
+            chosen.append(programs.of_genotype(choice.genotype, space, size, twin_of))
     if BLOCK in settings.kinds:
-        found += programs.blocks(networks, space, size)
+        chosen += programs.blocks(networks, space, size)
     if OPERATOR in settings.kinds:
-        found += programs.operators(space, size)
+        chosen += programs.operators(space, size)
     if NETWORK not in settings.kinds:
         # The noise is measured here too, and early, since a budget may cut.
-        pairs = max(2, min(design.REPLICATES, len(found) // 5))
-        twins = [each for p in found[1 : 1 + pairs] for each in (p, programs.again(p))]
-        found = [found[0], *twins, *found[1 + pairs :]]
-    return found
+        pairs = max(2, min(design.REPLICATES, len(chosen) // 5))
+        twins = [program for p in chosen[1 : 1 + pairs] for program in (p, programs.again(p))]
+        chosen = [chosen[0], *twins, *chosen[1 + pairs :]]
+    return chosen
 
 
 def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
@@ -125,8 +136,8 @@ def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
 def check(settings: latency.MeasureSettings) -> None:
     """Raises ValueError for settings that are impossible or have no effect."""
     space = registry.get(settings.space)
-    for flag, least in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
-        require(f"--{flag}", getattr(settings, flag), least=least)
+    for flag, minimum in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
+        require(f"--{flag}", getattr(settings, flag), least=minimum)
     require("--seed", settings.seed, least=0)
     for flag in ("budget_minutes", "sample_ms", "timeout_s"):
         require(f"--{flag.replace('_', '-')}", getattr(settings, flag), above=0)
@@ -181,13 +192,13 @@ def name(settings: latency.MeasureSettings) -> str:
 
 
 def fingerprinted(
-    settings: latency.MeasureSettings, space: SearchSpace, given: list[Genotype]
+    settings: latency.MeasureSettings, space: SearchSpace, architectures: list[Genotype]
 ) -> dict[str, Any]:
     """All settings that decide what is measured, by the names of their flags."""
     table = {name: value for name, value in flat(settings).items() if name not in NOT_FINGERPRINTED}
-    texts = "\n".join(map(compact, given))
-    digest = hashlib.sha256(texts.encode()).hexdigest() if given else None
-    plain = {f.name: f.default for f in dataclasses.fields(settings)}
+    texts = "\n".join(map(compact, architectures))
+    digest = hashlib.sha256(texts.encode()).hexdigest() if architectures else None
+    defaults = {f.name: f.default for f in dataclasses.fields(settings)}
     minutes = settings.budget_minutes is not None
-    networks = None if minutes or given else settings.networks or plain["networks"]
+    networks = None if minutes or architectures else settings.networks or defaults["networks"]
     return table | {"networks": networks, "genotypes": digest, "space_sha256": space.digest}

@@ -151,7 +151,7 @@ def without_valid(dataset: data.DataSet) -> data.DataSet:
 
 def check_multiple(multiple: int, prunable: Prunable) -> None:
     """Raises ValueError for an odd multiple of channels that come in halves."""
-    groups = prunable.groups(prunable.whole).parts.values()
+    groups = prunable.groups(prunable.whole).groups.values()
     if multiple % 2 and any(group.halved for group in groups):
         refuse(
             f"--multiple is {multiple}: this network makes channels in two halves, so give an even "

@@ -85,8 +85,8 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     log(f"everything goes to {folder}")
     result = train(task, folder, title="retrain", place=settings.place, console=console)
     run.write_text(folder / GENOTYPE, genotype_text.to_json(genotype))
-    again = command("jaxnas retrain", settings, RetrainSettings(""))
-    record = {"found": result, "command": again, "resume": f"{again} --resume"}
+    command_text = command("jaxnas retrain", settings, RetrainSettings(""))
+    record = {"found": result, "command": command_text, "resume": f"{command_text} --resume"}
     run.write_text(folder / SUMMARY, json.dumps(record, indent=2) + "\n")
     report = run_page.write(folder)
     for line in summary.comparison(result, [], len(dataset.test.labels)):
@@ -214,8 +214,8 @@ def trained(task: TrainingTask, folder: Path, mode: str | None = None) -> tuple[
     """The weights that `train` tested in the end, and the statistics. Raises CheckpointError."""
     trainer, record = plan(task, mode).trainer, plan(task, mode).record
     image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
-    like = run.init_compiled(trainer.init, jax.random.key(0), image)
-    state, _ = checkpoint.read(folder / "checkpoints", like, run.fingerprint(record))
+    template = run.init_compiled(trainer.init, jax.random.key(0), image)
+    state, _ = checkpoint.read(folder / "checkpoints", template, run.fingerprint(record))
     return trainer.tested(state), state.stats
 
 

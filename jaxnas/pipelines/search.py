@@ -76,12 +76,12 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
     return folder
 
 
-def resolve(asked: SearchSettings, console: rich.console.Console) -> SearchRun:
+def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchRun:
     """All that the settings come to. Raises ValueError for what cannot be; nothing is written."""
-    settings = searches.resolved(asked, registry.get(asked.space))
+    settings = searches.resolved(requested, registry.get(requested.space))
     predictors = constraints.load_predictors(settings)
-    chosen = search_stages.method_settings(settings)
-    flags = {name: chosen.get(name) for name in overrides.FLAGS}
+    of_method = search_stages.method_settings(settings)
+    flags = {name: of_method.get(name) for name in overrides.FLAGS}
     settings = dataclasses.replace(
         settings, **{k: v for k, v in flags.items() if not isinstance(v, tuple)}
     )
@@ -103,14 +103,14 @@ def resolve(asked: SearchSettings, console: rich.console.Console) -> SearchRun:
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)
     recorded = fingerprinted(settings) | {
-        f"set.{k}": v for k, v in chosen.items() if k not in flags
+        f"set.{k}": v for k, v in of_method.items() if k not in flags
     }
     recorded |= {"space_sha256": space.digest}
     recorded |= constraints.fingerprinted(settings, predictors)
     record = run.record(recorded, execution, dataset.digest)
     job = run.Run(folder, record, execution, setup.checkpoints(settings.place), console)
-    again = command("jaxnas search", asked, SearchSettings())
-    return SearchRun(search, predictors, job, _truth(settings, space), again)
+    command_text = command("jaxnas search", requested, SearchSettings())
+    return SearchRun(search, predictors, job, _truth(settings, space), command_text)
 
 
 def fingerprinted(settings: SearchSettings) -> dict[str, Any]:

@@ -99,11 +99,11 @@ def plan(task: SearchTask) -> SearchPlan:
         task.constraints if reward is None else (),
         reward,
     )
-    chosen = method_settings(settings)
+    of_method = method_settings(settings)
     perturbation = settings.select == "perturbation"
-    program = methods.program(settings.method, context, chosen, perturbation)
-    of_method = methods.get(settings.method).discretise(space, chosen)
-    return SearchPlan(program, of_method or space.discretise)
+    program = methods.program(settings.method, context, of_method, perturbation)
+    discretise = methods.get(settings.method).discretise(space, of_method)
+    return SearchPlan(program, discretise or space.discretise)
 
 
 def method_settings(settings: SearchSettings) -> dict[str, Any]:

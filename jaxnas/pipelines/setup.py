@@ -1,4 +1,4 @@
-"""What every run begins with: its images, its folder, its policy of saving."""
+"""The images, the folder and the checkpoint policy of a run."""
 
 import re
 from pathlib import Path
@@ -21,14 +21,14 @@ def load(
     )
 
 
-def images(found: data.DataSet) -> str:
+def images(dataset: data.DataSet) -> str:
     """How many images of what size and how many classes, in words."""
-    height, width, channels = found.train.inputs.shape[1:]
-    count = len(found.train.labels) + len(found.valid.labels)
+    height, width, channels = dataset.train.inputs.shape[1:]
+    count = len(dataset.train.labels) + len(dataset.valid.labels)
     kind = {1: "grey ", 3: "colour "}.get(channels, "")
     return (
-        f"{count:,} {kind}images of {height}x{width} to learn from, {len(found.test.labels):,} "
-        f"to test on, {len(found.class_names)} classes"
+        f"{count:,} {kind}images of {height}x{width} to learn from, {len(dataset.test.labels):,} "
+        f"to test on, {len(dataset.class_names)} classes"
     )
 
 
@@ -40,13 +40,13 @@ def label(name: str) -> str:
 
 def folder(place: RunSettings, name: str) -> Path:
     """The run's folder. Raises RunError where `--resume` finds nothing to go on with."""
-    chosen = Path(place.out).expanduser() / (place.name or name)
-    if place.resume and not (chosen / "settings.json").exists():
+    path = Path(place.out).expanduser() / (place.name or name)
+    if place.resume and not (path / "settings.json").exists():
         raise run.RunError(
-            f"There is no run in {chosen} to go on with: leave --resume out, or give the --name "
+            f"There is no run in {path} to go on with: leave --resume out, or give the --name "
             "and --out it was started with."
         )
-    return chosen
+    return path
 
 
 def checkpoints(place: RunSettings) -> run.SavePolicy:

@@ -93,27 +93,27 @@ def pairs(
     those that its rows took before.
     """
     all_pairs = [(name, seed) for seed in seeds for name in methods]
-    taken: dict[str, list[float]] = {name: list(seconds(name)) for name in methods}
+    durations: dict[str, list[float]] = {name: list(seconds(name)) for name in methods}
     for number, (name, seed) in enumerate(all_pairs, 1):
         label = f"row {number} of {len(all_pairs)}: {name}, seed {seed}"
         if is_done(name, seed):
             progress.print_line(console, f"{label}: done before")
             continue
         remaining = [other for other, s in all_pairs[number - 1 :] if not is_done(other, s)]
-        progress.print_line(console, f"{label}; {_eta(remaining, taken)}")
+        progress.print_line(console, f"{label}; {_eta(remaining, durations)}")
         began = time.monotonic()
         yield name, seed
-        taken[name].append(time.monotonic() - began)
+        durations[name].append(time.monotonic() - began)
         # A study compiles dozens of programs that no other row uses.
         jax.clear_caches()
 
 
-def _eta(names: Sequence[str], taken: Mapping[str, Sequence[float]]) -> str:
+def _eta(names: Sequence[str], durations: Mapping[str, Sequence[float]]) -> str:
     """The time that rows will take, by rows of the same method or, where none ran, by all."""
-    all_seconds = [s for of_method in taken.values() for s in of_method]
+    all_seconds = [s for of_method in durations.values() for s in of_method]
     if not all_seconds:
         return "ETA unknown before the first row is done"
-    seconds = sum(statistics.mean(taken[name] or all_seconds) for name in names)
+    seconds = sum(statistics.mean(durations[name] or all_seconds) for name in names)
     return f"ETA {progress.duration(seconds)}"
 
 
@@ -144,8 +144,8 @@ def steps_s(folder: Path) -> float:
 
 def spread(values: Sequence[float | None], digits: int) -> str:
     """`mean ± standard deviation`, of those that are known; a dash where none is."""
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return "–"
-    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.{digits}f}{deviation}"
+    deviation = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
+    return f"{statistics.mean(numbers):.{digits}f}{deviation}"

@@ -1,4 +1,4 @@
-"""Narrower networks of cells and of paths through a grid, each cell with a width of its own."""
+"""Pruned networks of cells, or of layers of several widths, each with a width of its own."""
 
 import functools
 import math
@@ -19,10 +19,10 @@ from jaxnas.spaces.search_space import Prunable
 Widths = tuple[int, ...]
 
 
-class Named(NamedTuple):
-    """Widths of a network with the names of their parts: those of one name are the same channels.
+class NamedWidths(NamedTuple):
+    """Widths of a network with the names of their groups: those of one name are the same channels.
 
-    Widths in `unequal`, pairs of places, must stay so: an operation would vanish.
+    Widths in `unequal`, pairs of indices, must stay unequal: else an operation would vanish.
     """
 
     widths: Widths
@@ -30,52 +30,52 @@ class Named(NamedTuple):
     unequal: tuple[tuple[int, int], ...] = ()
 
 
-def subject(
-    network: Callable[[Widths], Network], named: Named, image: jax.Array
+def prunable_network(
+    network: Callable[[Widths], Network], named: NamedWidths, image: jax.Array
 ) -> PrunableNetwork:
-    """`network(widths)` with the parts of `named`; `image` is a batch, of which shapes are taken.
+    """`network(widths)` with the groups of `named`; `image` is a batch, or its shape.
 
-    Parts are found from shapes, so that they hold for a user's operations, too. Raises ValueError
+    Groups are found by shapes, so that they hold for a user's operations, too. Raises ValueError
     as `channel_groups.groups_by_shape`.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     widths_of = lambda by_name: tuple(by_name[name] for name in named.names)
     shapes = lambda by_name: jax.eval_shape(network(widths_of(by_name)).init, key, image)
 
-    def left(kept: ChannelMasks) -> Widths | None:
-        widths = widths_of({name: int(channels.sum()) for name, channels in kept.items()})
+    def remaining(masks: ChannelMasks) -> Widths | None:
+        widths = widths_of({name: int(mask.sum()) for name, mask in masks.items()})
         vanishes = any(widths[i] == widths[j] for i, j in named.unequal)
         return None if vanishes or min(widths) < 2 else widths
 
-    known = channel_groups.groups_by_shape(
-        shapes, dict(zip(named.names, named.widths, strict=True))
-    )
-    return PrunableNetwork(network(named.widths), known, left, network)
+    by_name = dict(zip(named.names, named.widths, strict=True))
+    groups = channel_groups.groups_by_shape(shapes, by_name)
+    return PrunableNetwork(network(named.widths), groups, remaining, network)
 
 
-def counter(
-    subject: PrunableNetwork, named: Named, image: tuple[int, int, int]
+def macs_counter(
+    prunable: PrunableNetwork, named: NamedWidths, image: tuple[int, int, int]
 ) -> Callable[[Widths], int]:
     """Widths -> multiply-accumulates, without tracing a network for each.
 
-    A kernel's are its size times the pixels that it makes, and its axes shrink as its parts do.
+    Those of a kernel are its size times the pixels that it makes; its axes shrink as its groups do.
     """
-    pixels = count.pixels(subject.net, image)
+    pixels = count.pixels(prunable.net, image)
     key = jax.eval_shape(lambda: jax.random.key(0))
     images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
-    weights, _ = jax.eval_shape(subject.net.init, key, images)
+    weights, _ = jax.eval_shape(prunable.net.init, key, images)
     kernels = [
-        (path, channel_groups.leaf_at(weights, path).shape, times) for path, times in pixels.items()
+        (path, channel_groups.leaf_at(weights, path).shape, uses) for path, uses in pixels.items()
     ]
-    touching = {path: channel_groups.groups_of_leaf(subject.parts, path) for path in pixels}
+    groups = {path: channel_groups.groups_of_leaf(prunable.groups, path) for path in pixels}
 
     def macs(widths: Widths) -> int:
-        left, total = dict(zip(named.names, widths, strict=True)), 0
-        for path, shape, times in kernels:
+        new_widths, total = dict(zip(named.names, widths, strict=True)), 0
+        for path, shape, uses in kernels:
             size = list(shape)
-            for name, place in touching[path]:
-                size[place.axis] = shape[place.axis] * left[name] // subject.parts[name].width
-            total += times * math.prod(size)
+            for name, part in groups[path]:
+                old_width = prunable.groups[name].width
+                size[part.axis] = shape[part.axis] * new_widths[name] // old_width
+            total += uses * math.prod(size)
         return total
 
     return macs
@@ -83,7 +83,7 @@ def counter(
 
 def of_cells(
     network: Callable[..., Network],
-    named: Callable[..., Named],
+    named: Callable[..., NamedWidths],
     genotype: Genotype,
     recipe: Any,
     image: tuple[int, int, int],
@@ -106,19 +106,19 @@ def of_cells(
     @functools.cache
     def groups(widths: Widths) -> PrunableNetwork:
         images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
-        return subject(of_widths, whole._replace(widths=widths), images)
+        return prunable_network(of_widths, whole._replace(widths=widths), images)
 
     def narrowest(multiple: int) -> Widths | None:
-        parts = groups(whole.widths).parts
-        kept = {name: np.arange(part.width) < multiple for name, part in parts.items()}
-        return groups(whole.widths).left(kept)
+        prunable = groups(whole.widths)
+        masks = {name: np.arange(g.width) < multiple for name, g in prunable.groups.items()}
+        return prunable.remaining(masks)
 
     record = pruned_file.PrunedNetwork(genotype, whole.widths, recipe.cells, recipe.reductions)
     return Prunable(
         whole.widths,
         of_widths,
         groups,
-        counter(groups(whole.widths), whole, image),
+        macs_counter(groups(whole.widths), whole, image),
         narrowest,
         lambda widths: dict(zip(whole.names, widths, strict=True)),
         "narrowed.json",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.core.types import Gates, Network, Space, Supernet
+from jaxnas.core.types import Arch, Gates, Network, Relaxation, Space, Supernet, Weights
 from jaxnas.spaces.distribution import ArchDistribution
 from jaxnas.spaces.genome import Genome
 from jaxnas.spaces.genotype import Genotype
@@ -83,6 +83,16 @@ class Edits(NamedTuple):
     edge_mask: Callable[..., Any]  # (space, weights, choice, edge) -> 1 at the edge's weights
 
 
+class Superkernel(NamedTuple):
+    """The gates of supernets with one kernel a layer: Single-Path NAS."""
+
+    relaxation: Callable[..., Relaxation]  # (choices, *, warmup_steps, keep)
+    # (choices, arch, weights) -> how likely each candidate is, as the gates are 0 or 1
+    probabilities: Callable[[Space, Arch, Weights], Gates]
+    layer_costs: Callable[[str], Mapping[str, Any]]  # file -> milliseconds of each candidate
+    fixed_ms: float  # of the paper's device outside the searched layers
+
+
 class SearchSpace(NamedTuple):
     """A search space under the name that `--space` has for it."""
 
@@ -110,8 +120,7 @@ class SearchSpace(NamedTuple):
     # (genotype, recipe, image, classes); None: its networks are not narrowed by the command
     prunable: Callable[..., Prunable] | None = None
     edits: Edits | None = None
-    # Milliseconds of each candidate, of a file: Single-Path NAS's table of layers.
-    layer_costs: Callable[[str], Mapping[str, Any]] | None = None
+    superkernel: Superkernel | None = None
     edges_per_node: int | None = None  # that a node keeps; None: all
     shaped_by_cells: bool = False  # whether another number of cells is another space
     cells: int | None = None  # that shaped it; None: as in the paper

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.core.types import Batch, Scalar, Stats, Weights
+from jaxnas.core import metrics
+from jaxnas.core.types import Batch, Stats, Weights
 from jaxnas.nets import channel_groups
 from jaxnas.nets.channel_groups import ChannelMasks, PrunableNetwork
 
@@ -126,7 +127,7 @@ def _proposals(net: Any, how: Narrowing, limit: float, multiple: int) -> list[tu
 class Pretrained(NamedTuple):
     """A network that can be narrowed, with trained weights."""
 
-    groups: PrunableNetwork
+    prunable: PrunableNetwork
     weights: Weights
     stats: Stats
 
@@ -142,7 +143,7 @@ class Schedule(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What remains, as `PrunableNetwork.left` names it, with the weights of its network."""
+    """What remains, as `PrunableNetwork.remaining` names it, with the weights of its network."""
 
     remaining: Any
     weights: Weights
@@ -182,20 +183,20 @@ def network(
             f"A short tuning has steps >= 1 at a rate above 0, not {schedule.steps} at "
             f"{schedule.learning_rate}."
         )
-    groups, weights, stats = pretrained
-    start = Masked(channel_groups.all_channels(groups.parts), weights, stats)
+    prunable, weights, stats = pretrained
+    start = Masked(channel_groups.all_channels(prunable.groups), weights, stats)
     # Before hours are spent on it: with two channels less wherever that can be.
     narrower = start
-    for name, part in groups.parts.items():
-        less = _narrowed(groups, narrower, name, part.width - 2) if part.width >= 4 else None
+    for name, part in prunable.groups.items():
+        less = _narrowed(prunable, narrower, name, part.width - 2) if part.width >= 4 else None
         narrower = less or narrower
-    _cut(groups, _zeroed(groups, narrower)[0], valid)
+    _cut(prunable, _zeroed(prunable, narrower)[0], valid)
     how = Narrowing(
         widths=lambda state: {name: int(mask.sum()) for name, mask in state.masks.items()},
-        narrowed=lambda state, part, width: _narrowed(groups, state, part, width),
-        cost=lambda state: float(cost(groups.left(state.masks))),
-        tuned=_tuning(groups, train, schedule),
-        score=_scoring(groups, valid),
+        narrowed=lambda state, part, width: _narrowed(prunable, state, part, width),
+        cost=lambda state: float(cost(prunable.remaining(state.masks))),
+        tuned=_tuning(prunable, train, schedule),
+        score=_scoring(prunable, valid),
     )
     accuracy = lambda step: step._replace(score=step.score[0])
     state, steps = adapt(
@@ -207,34 +208,34 @@ def network(
         multiple=schedule.multiple,
         on_step=lambda step: on_step(accuracy(step)),
     )
-    weights, stats = _cut(groups, state, valid)
-    return Fitted(groups.left(state.masks), weights, stats, list(map(accuracy, steps)))
+    weights, stats = _cut(prunable, state, valid)
+    return Fitted(prunable.remaining(state.masks), weights, stats, list(map(accuracy, steps)))
 
 
-def _zeroed(groups: PrunableNetwork, state: Masked) -> tuple[Masked, Weights]:
+def _zeroed(prunable: PrunableNetwork, state: Masked) -> tuple[Masked, Weights]:
     """(the network with zeros where channels went, 1 where weights remain)."""
-    remaining = channel_groups.weight_masks(groups.parts, state.masks, state.weights)
+    remaining = channel_groups.weight_masks(prunable.groups, state.masks, state.weights)
     return state._replace(weights=jax.tree.map(jnp.multiply, state.weights, remaining)), remaining
 
 
-def _narrowed(groups: PrunableNetwork, state: Masked, part: str, width: int) -> Masked | None:
+def _narrowed(prunable: PrunableNetwork, state: Masked, part: str, width: int) -> Masked | None:
     mask = channel_groups.largest_filters(
-        groups.parts[part], state.masks[part], state.weights, width
+        prunable.groups[part], state.masks[part], state.weights, width
     )
     if mask is None:
         return None
     masks = {**state.masks, part: mask}
-    return None if groups.left(masks) is None else state._replace(masks=masks)
+    return None if prunable.remaining(masks) is None else state._replace(masks=masks)
 
 
 def _tuning(
-    groups: PrunableNetwork, train: Callable[[int], Batch], schedule: Schedule
+    prunable: PrunableNetwork, train: Callable[[int], Batch], schedule: Schedule
 ) -> Callable[[Masked], Masked]:
-    net, tx = groups.net, optax.sgd(schedule.learning_rate, momentum=0.9)
+    net, tx = prunable.net, optax.sgd(schedule.learning_rate, momentum=0.9)
 
     def loss(weights, stats, batch: Batch, key):
         (logits, _), stats = net.apply(weights, stats, batch.inputs, key, None)
-        return _cross_entropy(logits, batch), stats
+        return metrics.cross_entropy(logits, batch), stats
 
     @jax.jit
     def step(weights, stats, opt, remaining, batch: Batch, key):
@@ -243,7 +244,7 @@ def _tuning(
         return optax.apply_updates(weights, updates), stats, opt
 
     def tuned(state: Masked) -> Masked:
-        (masks, weights, stats), remaining = _zeroed(groups, state)
+        (masks, weights, stats), remaining = _zeroed(prunable, state)
         opt, key = tx.init(weights), jax.random.key(0)
         for i in range(schedule.steps):
             weights, stats, opt = step(
@@ -254,12 +255,12 @@ def _tuning(
     return tuned
 
 
-def _scoring(groups: PrunableNetwork, valid: Batch) -> Callable[[Masked], tuple[float, float]]:
+def _scoring(prunable: PrunableNetwork, valid: Batch) -> Callable[[Masked], tuple[float, float]]:
     @jax.jit
     def evaluate(weights, stats, batch: Batch):
-        logits = groups.net.infer(weights, stats, batch.inputs)
-        right = jnp.mean(jnp.argmax(logits, -1) == batch.labels)
-        return right, _cross_entropy(logits, batch)
+        logits = prunable.net.infer(weights, stats, batch.inputs)
+        labels = batch.labels
+        return metrics.accuracy(logits, labels), metrics.cross_entropy(logits, labels)
 
     def score(state: Masked) -> tuple[float, float]:
         right, entropy = map(float, evaluate(state.weights, state.stats, valid))
@@ -270,11 +271,11 @@ def _scoring(groups: PrunableNetwork, valid: Batch) -> Callable[[Masked], tuple[
     return score
 
 
-def _cut(groups: PrunableNetwork, state: Masked, valid: Batch) -> tuple[Weights, Stats]:
+def _cut(prunable: PrunableNetwork, state: Masked, valid: Batch) -> tuple[Weights, Stats]:
     """The weights and statistics of what remains. Raises ValueError for another network."""
-    slim = channel_groups.cut(groups.parts, state.masks, state.weights, state.stats)
-    narrower = groups.network(groups.left(state.masks))
-    pairs = ((groups.net, state[1:]), (narrower, slim))
+    slim = channel_groups.cut(prunable.groups, state.masks, state.weights, state.stats)
+    narrower = prunable.network(prunable.remaining(state.masks))
+    pairs = ((prunable.net, state[1:]), (narrower, slim))
     # Both are to be the same up to rounding, which accelerators do coarsely unless told.
     with jax.default_matmul_precision("highest"):
         whole, cut = (np.asarray(jax.jit(net.infer)(*trees, valid.inputs)) for net, trees in pairs)
@@ -294,7 +295,3 @@ def _cut(groups: PrunableNetwork, state: Masked, valid: Batch) -> tuple[Weights,
 
 def _finite(weights: Weights) -> bool:
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(weights))
-
-
-def _cross_entropy(logits: jax.Array, batch: Batch) -> Scalar:
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels))

@@ -40,8 +40,9 @@ def weight_slope(*place):
 
 def sgd_search(**settings):
     """Steps of plain descent, so that a step is the gradient that made it."""
-    settings = {"arch_tx": optax.sgd(1.0), "weight_tx": optax.sgd(0.5)} | settings
-    return search.bilevel(NET, relax.softmax(), terms.cross_entropy(), **settings)
+    txs = search.Transforms(optax.sgd(1.0), optax.sgd(0.5))
+    txs = txs._replace(**{k: settings.pop(k) for k in txs._fields if k in settings})
+    return search.bilevel(NET, relax.softmax(), terms.cross_entropy(), txs, **settings)
 
 
 def start(method, seed=0):
@@ -74,7 +75,7 @@ def test_arch_moves_before_the_weights_by_default():
 
 
 def test_weights_move_before_the_arch_on_demand():
-    method = sgd_search(first="weights")
+    method = sgd_search(hypergrad=hypergrad.after_weights(hypergrad.first_order()))
     state = start(method)
     after, _ = step(method, state)
     weight_grad = weight_slope(state.arch, state.weights, toy.at(TRAIN, 0))
@@ -83,11 +84,6 @@ def test_weights_move_before_the_arch_on_demand():
     assert_close(after.weights, weights)
     assert_close(after.arch, optax.tree.sub(state.arch, arch_grad))
     assert differ(after.arch, step(sgd_search(), state)[0].arch)
-
-
-def test_refuses_an_unknown_order():
-    with pytest.raises(ValueError, match="'arch' or 'weights'"):
-        sgd_search(first="both")
 
 
 def test_clips_the_weight_step_and_not_the_look_ahead():
@@ -161,9 +157,8 @@ def test_terms_with_a_memory_remember_from_step_to_step():
         value=value,
         update=lambda memory, arch, weights, step: memory + 10.0 + step,
     )
-    method = search.bilevel(
-        NET, relax.softmax(), counter, arch_tx=optax.sgd(0.1), weight_tx=optax.sgd(0.1)
-    )
+    txs = search.Transforms(optax.sgd(0.1), optax.sgd(0.1))
+    method = search.bilevel(NET, relax.softmax(), counter, txs)
     state = start(method)
     for n in range(3):
         state, _ = step(method, state, n)

@@ -98,7 +98,9 @@ def space() -> SearchSpace:
             widen=lambda old_space, new_space, old, new, seed: new,
             edge_mask=lambda space, weights, name, edge: jax.tree.map(jnp.zeros_like, weights),
         ),
-        layer_costs=lambda file: costs,
+        superkernel=spaces.get("mobile-single-path").superkernel._replace(
+            layer_costs=lambda file: costs
+        ),
     )
 
 

@@ -231,10 +231,14 @@ BATCHES = Batch(
 )
 
 
+def single_path(**settings):
+    return method.single_path(NET, relaxation=superkernel_gates.relaxation, **settings)
+
+
 def make(**settings):
     costs = latency.costs(NET.space, TIMES)
     defaults = {"epochs": 2, "steps_per_epoch": 2, "warmup": 0.5}
-    return method.single_path(NET, costs=costs, fixed_ms=FIXED_MS, **(defaults | settings))
+    return single_path(costs=costs, fixed_ms=FIXED_MS, **(defaults | settings))
 
 
 @functools.cache
@@ -352,8 +356,7 @@ def test_normalisation_does_not_decay_and_all_else_does():
 )
 def test_settings_that_cannot_be_are_refused(settings, reason):
     with pytest.raises(ValueError, match=reason):
-        method.single_path(
-            NET,
+        single_path(
             **{"costs": latency.costs(NET.space, TIMES), "fixed_ms": 1.0, "steps_per_epoch": 2}
             | settings,
         )
@@ -378,7 +381,7 @@ def towards(limit=LIMIT, **settings):
     constraint = Constraint(CostModel("ms", None, expected, (0.0, 100.0)), limit)
     defaults = {"epochs": 20, "steps_per_epoch": 2, "warmup": 0.1, "learning_rate": 1e-3}
     defaults |= {"arch_learning_rate": 0.05, "constraints": [constraint]}
-    return method.single_path(NET, **(defaults | settings)), expected
+    return single_path(**(defaults | settings)), expected
 
 
 @pytest.mark.parametrize(("limit", "holds"), [(LIMIT, True), (100.0, False)])

@@ -153,10 +153,10 @@ def test_a_target_in_milliseconds_is_gone_to_by_tables(cell, tmp_path, capsys, m
     takes = lambda net: 0.1 + count.macs(net, (8, 8, 1)) / 1e5
 
     def measured(subject, image, multiple):
-        saved = {name: [] for name in subject.parts}
+        saved = {name: [] for name in subject.groups}
         for name, width, left in width_table._tried(subject, multiple):
             saved[name].append((width, takes(subject.net) - takes(subject.network(left))))
-        of = {name: part.width for name, part in subject.parts.items()}
+        of = {name: part.width for name, part in subject.groups.items()}
         return width_table.table(takes(subject.net), of, saved)
 
     monkeypatch.setattr(width_table, "PROGRAMS", 6)

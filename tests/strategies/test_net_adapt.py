@@ -12,17 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxnas.core.types import Batch
-from jaxnas.evaluators.nasbench201 import isomorphism as oracle
 from jaxnas.hardware import width_table
 from jaxnas.nets import channel_groups, count
 from jaxnas.spaces import genotype, pruned_file, pruning, registry
+from jaxnas.spaces.darts import entry as darts_entry
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.genotype import Cell
+from jaxnas.spaces.hypercuboid import entry as hypercuboid_entry
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile import pruning as mobile_pruning
 from jaxnas.spaces.mobile import zoo
 from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage
+from jaxnas.spaces.nasbench201 import entry as nasbench201_entry
+from jaxnas.spaces.nasbench201 import notation
 from jaxnas.strategies import net_adapt
 from tests.mobile_toys import jit
 from tests.toy import begun
@@ -41,8 +44,8 @@ CHAIN = Chain(
     24,
 )
 GENOTYPE = chains.genotype(CHAIN, ["k3_e3", "k5_e3", SKIP, "k3_e3"])
-WHOLE = mobile_pruning.fixed(CHAIN, GENOTYPE)
-KNOWN = mobile_pruning.parts(WHOLE)
+WHOLE = mobile_pruning.fixed_chain(CHAIN, GENOTYPE)
+GROUPS = mobile_pruning.groups(WHOLE)
 CLASSES = 3
 MACS = lambda chain: mobile_pruning.macs(chain, IMAGE, CLASSES)
 
@@ -77,10 +80,12 @@ def trained():
     "chain",
     [
         WHOLE,
-        mobile_pruning.fixed(zoo.single_path(), zoo.spnasnet()),
-        mobile_pruning.fixed(*zoo.proxyless_mobile()),
-        mobile_pruning.fixed(*zoo.fbnet_a()),
-        mobile_pruning.fixed(zoo.mobilenet_v3_small(), chains.genotype(zoo.mobilenet_v3_small())),
+        mobile_pruning.fixed_chain(zoo.single_path(), zoo.spnasnet()),
+        mobile_pruning.fixed_chain(*zoo.proxyless_mobile()),
+        mobile_pruning.fixed_chain(*zoo.fbnet_a()),
+        mobile_pruning.fixed_chain(
+            zoo.mobilenet_v3_small(), chains.genotype(zoo.mobilenet_v3_small())
+        ),
     ],
     ids=["small", "spnasnet", "proxyless", "fbnet", "v3"],
 )
@@ -92,13 +97,15 @@ def test_a_fixed_chain_counts_as_its_network_does(chain):
 
 def test_zeros_compute_what_the_narrower_network_does():
     weights, stats = trained()
-    kept = channel_groups.all_channels(KNOWN)
-    for part, width in (("hidden_1", 7), ("features_2", 5), ("head", 20), ("features_0", 6)):
-        kept[part] = channel_groups.largest_filters(KNOWN[part], kept[part], weights, width)
-    chain = mobile_pruning.chain_of(WHOLE, kept)
-    masked = jax.tree.map(jnp.multiply, weights, channel_groups.weight_masks(KNOWN, kept, weights))
+    masks = channel_groups.all_channels(GROUPS)
+    for group, width in (("hidden_1", 7), ("features_2", 5), ("head", 20), ("features_0", 6)):
+        masks[group] = channel_groups.largest_filters(GROUPS[group], masks[group], weights, width)
+    chain = mobile_pruning.remaining_chain(WHOLE, masks)
+    masked = jax.tree.map(
+        jnp.multiply, weights, channel_groups.weight_masks(GROUPS, masks, weights)
+    )
     expected = jit(network(WHOLE).infer)(masked, stats, batch(0).inputs)
-    less, fewer = channel_groups.cut(KNOWN, kept, masked, stats)
+    less, fewer = channel_groups.cut(GROUPS, masks, masked, stats)
     net = network(chain)
     shapes = jax.eval_shape(net.init, jax.random.key(0), batch(0).inputs)
     chex.assert_trees_all_equal_shapes((less, fewer), shapes)
@@ -109,54 +116,54 @@ def test_zeros_compute_what_the_narrower_network_does():
 
 
 def test_the_weakest_channels_go():
-    part = channel_groups.ChannelGroup(
+    group = channel_groups.ChannelGroup(
         4, (channel_groups.ChannelSlice(("a",), -1), channel_groups.ChannelSlice(("b",), -1)), ()
     )
     weights = {"a": np.array([[1.0, 5.0, 2.0, 0.1]]), "b": np.array([[3.0, 0.0, 0.0, 0.1]])}
-    left = channel_groups.largest_filters(part, np.ones(4, bool), weights, 2)
-    assert left.tolist() == [True, True, False, False]
-    left = channel_groups.largest_filters(part, np.array([False, True, True, True]), weights, 2)
-    assert left.tolist() == [False, True, True, False]
+    mask = channel_groups.largest_filters(group, np.ones(4, bool), weights, 2)
+    assert mask.tolist() == [True, True, False, False]
+    mask = channel_groups.largest_filters(group, np.array([False, True, True, True]), weights, 2)
+    assert mask.tolist() == [False, True, True, False]
 
 
 def test_widths_that_would_change_the_network_are_not_proposed():
     """As many channels inside as enter would have no first convolution; two stages of equal
     features would be added."""
-    kept = channel_groups.all_channels(KNOWN)
-    entering = int(kept["features_1"].sum())
-    kept["hidden_1"] = np.arange(len(kept["hidden_1"])) < entering
-    assert mobile_pruning.chain_of(WHOLE, kept) is None
-    kept = channel_groups.all_channels(KNOWN)
-    last = sorted((p for p in kept if p.startswith("features")), key=lambda p: len(kept[p]))[-1]
+    masks = channel_groups.all_channels(GROUPS)
+    entering = int(masks["features_1"].sum())
+    masks["hidden_1"] = np.arange(len(masks["hidden_1"])) < entering
+    assert mobile_pruning.remaining_chain(WHOLE, masks) is None
+    masks = channel_groups.all_channels(GROUPS)
+    last = sorted((p for p in masks if p.startswith("features")), key=lambda p: len(masks[p]))[-1]
     before = chains.layers(WHOLE)[-1].inputs
-    kept[last] = np.arange(len(kept[last])) < before
-    assert mobile_pruning.chain_of(WHOLE, kept) is None
+    masks[last] = np.arange(len(masks[last])) < before
+    assert mobile_pruning.remaining_chain(WHOLE, masks) is None
 
 
 @pytest.mark.parametrize("multiple", [1, 4, 8])
 def test_no_narrowing_is_cheaper_than_the_least(multiple):
-    """Every part at its narrowest, one width after the other where that is a chain at all."""
-    kept = channel_groups.all_channels(KNOWN)
-    for name, part in KNOWN.items():
-        widths = range(multiple, part.width, multiple)
-        tried = ({**kept, name: np.arange(part.width) < width} for width in widths)
-        kept = next((k for k in tried if mobile_pruning.chain_of(WHOLE, k)), kept)
-    least = MACS(mobile_pruning.least(WHOLE, multiple))
-    assert least <= MACS(mobile_pruning.chain_of(WHOLE, kept)) < 2.5 * least
+    """Every group at its narrowest, one width after the other where that is a chain at all."""
+    masks = channel_groups.all_channels(GROUPS)
+    for name, group in GROUPS.items():
+        widths = range(multiple, group.width, multiple)
+        tried = ({**masks, name: np.arange(group.width) < width} for width in widths)
+        masks = next((k for k in tried if mobile_pruning.remaining_chain(WHOLE, k)), masks)
+    least = MACS(mobile_pruning.narrowest(WHOLE, multiple))
+    assert least <= MACS(mobile_pruning.remaining_chain(WHOLE, masks)) < 2.5 * least
 
 
 def test_a_network_is_narrowed_into_its_budget_and_every_step_is_cheaper():
     budget = 0.85 * MACS(WHOLE)
-    subject = mobile_pruning.subject(WHOLE, CLASSES)
+    prunable = mobile_pruning.prunable_network(WHOLE, CLASSES)
     fitted = net_adapt.network(
-        subject, *trained(), cost=MACS, budget=budget,
-        train=batch, valid=batch(0), steps=1, first=0.08,
+        net_adapt.Pretrained(prunable, *trained()), cost=MACS, budget=budget,
+        train=batch, valid=batch(0), schedule=net_adapt.Schedule(steps=1, first=0.08),
     )  # fmt: skip
     costs = [MACS(WHOLE), *(step.cost for step in fitted.steps)]
     assert all(after < before for before, after in zip(costs, costs[1:], strict=False))
     assert costs[-1] <= budget < costs[-2]
-    assert MACS(fitted.left) == costs[-1] == count.macs(network(fitted.left), IMAGE)
-    logits = jit(network(fitted.left).infer)(fitted.weights, fitted.stats, batch(0).inputs)
+    assert MACS(fitted.remaining) == costs[-1] == count.macs(network(fitted.remaining), IMAGE)
+    logits = jit(network(fitted.remaining).infer)(fitted.weights, fitted.stats, batch(0).inputs)
     right = np.mean(np.argmax(logits, -1) == batch(0).labels)
     assert right == pytest.approx(fitted.steps[-1].score)
 
@@ -199,28 +206,28 @@ def test_budgets_that_cannot_be_are_refused(budget, settings, reason):
 
 def test_a_chain_that_is_not_chosen_yet_is_refused():
     with pytest.raises(ValueError, match="not chosen yet"):
-        mobile_pruning.parts(zoo.single_path())
+        mobile_pruning.groups(zoo.single_path())
 
 
 def test_channels_in_groups_and_those_that_are_squeezed_stay():
     stages = [("k3_e1", 4), ("k3_e2", 8), ("k3_e2_g2", 12), ("k3_e3", 6), ("k3_e2_se", 10)]
     chain = WHOLE._replace(stages=tuple(ChainStage((op,), width, 1, 1) for op, width in stages))
-    subject = mobile_pruning.subject(chain, CLASSES)
+    prunable = mobile_pruning.prunable_network(chain, CLASSES)
     # features_2 enter the groups, 3 leave them, 4 are squeezed; hidden_2 and hidden_4 are theirs.
-    assert sorted(subject.parts) == [
+    assert sorted(prunable.groups) == [
         "features_0", "features_1", "features_5", "head", "hidden_1", "hidden_3"
     ]  # fmt: skip
-    weights, stats = noisy(subject.net, batch(0).inputs)
-    kept = channel_groups.all_channels(subject.parts)
-    for name, part in subject.parts.items():
-        kept[name] = channel_groups.largest_filters(part, kept[name], weights, part.width - 1)
+    weights, stats = noisy(prunable.net, batch(0).inputs)
+    masks = channel_groups.all_channels(prunable.groups)
+    for name, group in prunable.groups.items():
+        masks[name] = channel_groups.largest_filters(group, masks[name], weights, group.width - 1)
     masked = jax.tree.map(
-        jnp.multiply, weights, channel_groups.weight_masks(subject.parts, kept, weights)
+        jnp.multiply, weights, channel_groups.weight_masks(prunable.groups, masks, weights)
     )
-    expected = jit(subject.net.infer)(masked, stats, batch(0).inputs)
-    less = subject.network(subject.left(kept))
+    expected = jit(prunable.net.infer)(masked, stats, batch(0).inputs)
+    less = prunable.network(prunable.remaining(masks))
     found = jit(less.infer)(
-        *channel_groups.cut(subject.parts, kept, masked, stats), batch(0).inputs
+        *channel_groups.cut(prunable.groups, masks, masked, stats), batch(0).inputs
     )
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     assert np.ptp(found) > 0.01
@@ -245,10 +252,12 @@ AMOEBA = genotype.Genotype("darts", {
                 (2, 3, "sep_conv_3x3")), 2, (3, 2))
     for name in ("normal", "reduce")
 })  # fmt: skip
-BENCHMARK = oracle.to_genotype(
-    oracle.from_arch(
-        "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
-    )
+ENTRIES = {
+    "darts": (darts_entry, 3), "darts-sharp": (darts_entry, 3),
+    "nasbench201": (nasbench201_entry, 1), "hypercuboid": (hypercuboid_entry, None),
+}  # fmt: skip
+BENCHMARK = notation.from_arch(
+    "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|skip_connect~2|"
 )
 STEPS = ("sep_conv_3x3:1-2", "max_pool_3x3:2-2", "max_pool_3x3:2-4", "flood_conv_3x3:4-1")
 PATH = genotype.Genotype("hypercuboid", {
@@ -257,19 +266,20 @@ PATH = genotype.Genotype("hypercuboid", {
 
 
 def narrowable(found, auxiliary=False):
-    family, entry = registry.family_of(found), registry.of_genotype(found)
-    cells = {"darts": 3, "nasbench201": 1, "grid": None}[family]
-    named = pruning.named(family, found, 4, cells, None)
+    """(its widths by `features` alone, the network with its groups)"""
+    entry, cells = ENTRIES[found.space]
+    space = registry.of_genotype(found)
+    named = entry._widths(found, 4, cells, None)
 
     def network(widths):
-        return entry.network(
+        return space.network(
             found, features=4, cells=cells, classes=CLASSES, reductions=None,
             auxiliary=auxiliary, widths=widths,
         )  # fmt: skip
 
     side = 32 if auxiliary else 16
     images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
-    return named, pruning.subject(network, named, images)
+    return named, pruning.prunable_network(network, named, images)
 
 
 def noisy(net, images):
@@ -281,53 +291,54 @@ def noisy(net, images):
 
 @pytest.mark.parametrize("found", [SHARP, AMOEBA, BENCHMARK, PATH], ids=lambda g: g.space)
 def test_cells_and_paths_without_channels_that_are_zero_compute_the_same(found):
-    named, subject = narrowable(found)
+    named, prunable = narrowable(found)
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), jnp.float32)
-    weights, stats = noisy(subject.net, images)
-    kept = channel_groups.all_channels(subject.parts)
-    for name, part in subject.parts.items():
-        kept[name] = channel_groups.largest_filters(part, kept[name], weights, part.width - 2)
-    widths = subject.left(kept)
+    weights, stats = noisy(prunable.net, images)
+    masks = channel_groups.all_channels(prunable.groups)
+    for name, group in prunable.groups.items():
+        masks[name] = channel_groups.largest_filters(group, masks[name], weights, group.width - 2)
+    widths = prunable.remaining(masks)
     assert widths == tuple(width - 2 for width in named.widths)
-    macs = pruning.counter(subject, named, (16, 16, 3))
+    macs = pruning.macs_counter(prunable, named, (16, 16, 3))
     for each in (named.widths, widths):
-        assert macs(each) == count.macs(subject.network(each), (16, 16, 3))
+        assert macs(each) == count.macs(prunable.network(each), (16, 16, 3))
     masked = jax.tree.map(
-        jnp.multiply, weights, channel_groups.weight_masks(subject.parts, kept, weights)
+        jnp.multiply, weights, channel_groups.weight_masks(prunable.groups, masks, weights)
     )
-    expected = jit(subject.net.infer)(masked, stats, images)
-    cut = channel_groups.cut(subject.parts, kept, masked, stats)
-    less = subject.network(widths)
+    expected = jit(prunable.net.infer)(masked, stats, images)
+    cut = channel_groups.cut(prunable.groups, masks, masked, stats)
+    less = prunable.network(widths)
     shapes = jax.eval_shape(less.init, jax.random.key(0), images)
     chex.assert_trees_all_equal_shapes(cut, shapes)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(jit(less.infer)(*cut, images), expected, atol=1e-4 * scale)
     assert np.ptp(expected) > 1e-3 * scale
-    # What is left is found to have the same parts.
+    # What remains has the same groups.
     about = named._replace(widths=widths)
     shape = jax.ShapeDtypeStruct(images.shape, images.dtype)
-    assert sorted(pruning.subject(subject.network, about, shape).parts) == sorted(subject.parts)
+    again = pruning.prunable_network(prunable.network, about, shape)
+    assert sorted(again.groups) == sorted(prunable.groups)
 
 
 def test_a_pool_that_keeps_its_width_passes_the_same_channels_on():
-    named, subject = narrowable(PATH)
+    named, prunable = narrowable(PATH)
     assert named.names == ("stem", "layer_0", "layer_0", "layer_2", "layer_3")
     assert named.unequal == ((2, 3),)
-    kept = channel_groups.all_channels(subject.parts)
-    kept["layer_2"] = np.arange(16) < 8
-    assert subject.left(kept) is None  # its convolution would vanish
-    kept["layer_2"] = np.arange(16) < 7
-    assert subject.left(kept) == (4, 8, 8, 7, 4)
+    masks = channel_groups.all_channels(prunable.groups)
+    masks["layer_2"] = np.arange(16) < 8
+    assert prunable.remaining(masks) is None  # its convolution would vanish
+    masks["layer_2"] = np.arange(16) < 7
+    assert prunable.remaining(masks) == (4, 8, 8, 7, 4)
 
 
 def test_channels_that_are_made_in_halves_stay_in_halves():
-    _, subject = narrowable(AMOEBA, auxiliary=True)
-    assert {name for name, part in subject.parts.items() if part.halved} >= {"cell_1", "cell_2"}
-    part = subject.parts["cell_1"]
-    weights, _ = noisy(subject.net, jnp.zeros((2, 32, 32, 3)))
-    assert channel_groups.largest_filters(part, np.ones(8, bool), weights, 5) is None
-    left = channel_groups.largest_filters(part, np.ones(8, bool), weights, 4)
-    assert left[:4].sum() == left[4:].sum() == 2
+    _, prunable = narrowable(AMOEBA, auxiliary=True)
+    assert {name for name, group in prunable.groups.items() if group.halved} >= {"cell_1", "cell_2"}
+    group = prunable.groups["cell_1"]
+    weights, _ = noisy(prunable.net, jnp.zeros((2, 32, 32, 3)))
+    assert channel_groups.largest_filters(group, np.ones(8, bool), weights, 5) is None
+    mask = channel_groups.largest_filters(group, np.ones(8, bool), weights, 4)
+    assert mask[:4].sum() == mask[4:].sum() == 2
 
 
 class Reversed(nn.Module):
@@ -339,12 +350,12 @@ class Reversed(nn.Module):
 
 
 def test_a_tuning_that_diverges_is_said_to_be_one():
-    subject = mobile_pruning.subject(WHOLE, CLASSES)
+    prunable = mobile_pruning.prunable_network(WHOLE, CLASSES)
     wrong = lambda i: batch(i)._replace(inputs=jnp.full_like(batch(i).inputs, jnp.nan))
     with pytest.raises(ValueError, match="diverged"):
         net_adapt.network(
-            subject, *trained(), cost=MACS, budget=0.9 * MACS(WHOLE), train=wrong, valid=batch(0),
-            steps=1, first=0.1,
+            net_adapt.Pretrained(prunable, *trained()), cost=MACS, budget=0.9 * MACS(WHOLE),
+            train=wrong, valid=batch(0), schedule=net_adapt.Schedule(steps=1, first=0.1),
         )  # fmt: skip
 
 
@@ -359,20 +370,22 @@ def test_a_network_that_mixes_channels_unseen_is_refused():
         )
 
     images = jax.ShapeDtypeStruct((2, *IMAGE), jnp.float32)
-    subject = pruning.subject(network, pruning.Named((2, 8), ("stem", "cell_0")), images)
+    prunable = pruning.prunable_network(
+        network, pruning.NamedWidths((2, 8), ("stem", "cell_0")), images
+    )
     cost = lambda widths: count.macs(network(widths), IMAGE)
-    state = noisy(subject.net, batch(0).inputs)
+    state = noisy(prunable.net, batch(0).inputs)
     with pytest.raises(ValueError, match="computes something else"):
         net_adapt.network(
-            subject, *state, cost=cost, budget=0.8 * cost((2, 8)), train=batch, valid=batch(0),
-            steps=1, first=0.2,
+            net_adapt.Pretrained(prunable, *state), cost=cost, budget=0.8 * cost((2, 8)),
+            train=batch, valid=batch(0), schedule=net_adapt.Schedule(steps=1, first=0.2),
         )  # fmt: skip
 
 
 def test_a_narrowed_network_is_read_as_it_was_written():
     found = pruned_file.PrunedNetwork(AMOEBA, (8, 6, 10, 12), 3, None)
-    assert pruned_file.from_json(pruned_file.to_json(found)) == found
-    net = pruned_file.network(found, CLASSES)
+    assert pruned_file.from_json(pruned_file.to_json(found), registry.network_of) == found
+    net = pruned_file.network(found, registry.network_of, CLASSES)
     weights, _ = jax.eval_shape(net.init, jax.random.key(0), batch(0).inputs)
     assert weights["stem"]["convolution"]["kernel"].shape == (3, 3, 3, 8)
     good = pruned_file.to_json(found)
@@ -381,7 +394,7 @@ def test_a_narrowed_network_is_read_as_it_was_written():
                   good.replace("12", "1"), good.replace("12", "true"),
                   good.replace("max_pool_3x3", "mystery")):  # fmt: skip
         with pytest.raises(pruned_file.PrunedFileError) as caught:
-            pruned_file.from_json(wrong)
+            pruned_file.from_json(wrong, registry.network_of)
         assert "\n" not in str(caught.value)
 
 
@@ -408,10 +421,10 @@ def test_a_table_leads_no_further_than_it_knows():
 
 
 def test_the_parts_of_a_network_are_timed():
-    table = width_table.measured(mobile_pruning.subject(WHOLE, CLASSES), IMAGE, 4)
-    assert set(table.widths) == set(KNOWN) and table.whole_ms > 0
-    for name, part in KNOWN.items():
+    table = width_table.measured(mobile_pruning.prunable_network(WHOLE, CLASSES), IMAGE, 4)
+    assert set(table.widths) == set(GROUPS) and table.whole_ms > 0
+    for name, group in GROUPS.items():
         at, saved = table.widths[name], table.saved_ms[name]
-        assert at[-1] == part.width and (at[:-1] % 4 == 0).all()
+        assert at[-1] == group.width and (at[:-1] % 4 == 0).all()
         assert len(at) == len(saved) and saved[-1] == 0 and (np.diff(saved) <= 0).all()
-    assert sum(map(len, table.widths.values())) > 1.5 * len(KNOWN)
+    assert sum(map(len, table.widths.values())) > 1.5 * len(GROUPS)

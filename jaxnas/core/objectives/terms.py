@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.scipy import special
 
+from jaxnas.core import metrics
 from jaxnas.core.types import Forward, Scalar, Term
 
 
@@ -30,12 +31,9 @@ def cross_entropy(smoothing: float = 0.0) -> Term:
     def value(forward: Forward) -> Scalar:
         logits, labels = forward.logits, forward.batch.labels
         if not smoothing:
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        else:
-            targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-            targets = optax.smooth_labels(targets, smoothing)
-            losses = optax.softmax_cross_entropy(logits, targets)
-        return losses.mean()
+            return metrics.cross_entropy(logits, labels)
+        targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+        return optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, smoothing)).mean()
 
     return stateless(value)
 

@@ -90,11 +90,11 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
 
 def _widths(
     genotype: Genotype, features: int, cells: int, reductions: Sequence[int] | None
-) -> pruning.Named:
+) -> pruning.NamedWidths:
     """The widths of stem and cells, which are pruned one by one."""
     halved = functional.default_reductions(cells) if reductions is None else reductions
     widths = networks.widths_of(features, cells, halved)
-    return pruning.Named(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
+    return pruning.NamedWidths(widths, ("stem", *(f"cell_{i}" for i in range(cells))))
 
 
 def _check(genotype: Genotype) -> None:

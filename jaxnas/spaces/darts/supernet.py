@@ -93,7 +93,7 @@ class CellLoop(NamedTuple):
         rows = lambda name, tree, start: _stack([cell[name] for cell in tree[start:]], len(tree))
         per_cell = {
             "number": np.arange(len(weights)),
-            "given": jnp.stack([oldest, older] + [older] * (len(weights) - INPUTS)),
+            "fitted": jnp.stack([oldest, older] + [older] * (len(weights) - INPUTS)),
             "input_0": [rows("input_0", t, min(INPUTS, len(t) - 1)) for t in (weights, stats)],
             "input_1": [rows("input_1", t, 1) for t in (weights, stats)],
             "inside": [_stack([_body(cell) for cell in t], len(t)) for t in (weights, stats)],
@@ -108,11 +108,11 @@ class CellLoop(NamedTuple):
             if len(weights) > INPUTS:
                 first, stats_0 = jax.lax.cond(
                     cell["number"] < INPUTS,
-                    lambda variables, x: (cell["given"], variables[1]),
+                    lambda variables, x: (cell["fitted"], variables[1]),
                     apply_fit, cell["input_0"], older,
                 )  # fmt: skip
             else:
-                first, stats_0 = cell["given"], cell["input_0"][1]
+                first, stats_0 = cell["fitted"], cell["input_0"][1]
             second, stats_1 = jax.lax.cond(
                 cell["number"] < 1, lambda variables, x: (newest, variables[1]), apply_fit,
                 cell["input_1"], newer,

@@ -117,14 +117,14 @@ def _network(
 
 def _widths(
     genotype: Genotype, features: int, cells: int | None, reductions: Sequence[int] | None
-) -> pruning.Named:
+) -> pruning.NamedWidths:
     """A pool passes its channels on where the width stays, and has a convolution where not."""
     widths, names, unequal = networks.widths_of(genotype, features), ["stem"], []
     for i, (_, _, op) in enumerate(genotype.cells["grid"].edges):
         pools, stays = "pool" in op, widths[i] == widths[i + 1]
         names.append(names[-1] if pools and stays else f"layer_{i}")
         unequal += [(i, i + 1)] if pools and not stays else []
-    return pruning.Named(widths, tuple(names), tuple(unequal))
+    return pruning.NamedWidths(widths, tuple(names), tuple(unequal))
 
 
 def _layer_count(genotype: Genotype) -> int:

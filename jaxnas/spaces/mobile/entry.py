@@ -19,6 +19,7 @@ from jaxnas.spaces.mobile import (
     chain_file,
     pruning,
     sizing,
+    superkernel_gates,
     superkernel_latency,
     supernet,
     workload,
@@ -26,7 +27,14 @@ from jaxnas.spaces.mobile import (
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import network as networks
 from jaxnas.spaces.mobile.chain import Chain
-from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, Prunable, SearchSpace
+from jaxnas.spaces.search_space import (
+    LayerSpec,
+    NetworkSize,
+    PresetSizes,
+    Prunable,
+    SearchSpace,
+    Superkernel,
+)
 
 QUICK_STEM = 8
 
@@ -65,11 +73,20 @@ def entry(
         ),
         workload=functools.partial(_workload, paper, name),
         prunable=functools.partial(_prunable, paper, name),
-        layer_costs=lambda file: superkernel_latency.costs(choices, superkernel_latency.read(file)),
+        superkernel=_superkernel(choices),
         shaped_by_cells=True,
         cells=cells,
         cells_of=functools.partial(sizing.repeats_of, paper, name),
         features_multiple=4,
+    )
+
+
+def _superkernel(choices: Space) -> Superkernel:
+    return Superkernel(
+        superkernel_gates.relaxation,
+        superkernel_gates.shares,
+        lambda file: superkernel_latency.costs(choices, superkernel_latency.read(file)),
+        superkernel_latency.PIXEL1_FIXED_MS,
     )
 
 
@@ -200,14 +217,14 @@ def _prunable(
     """A pruned network is a fixed chain."""
     repeats = sizing.repeats_of(paper, name, genotype)
     chain = sizing.sized(paper, name, features=recipe.features, repeats=repeats)
-    whole = pruning.fixed(sizing.for_image(chain, *image[:2]), genotype)
+    whole = pruning.fixed_chain(sizing.for_image(chain, *image[:2]), genotype)
     return Prunable(
         whole,
         lambda left: pruning.network(left, classes),
-        lambda left: pruning.subject(left, classes),
+        lambda left: pruning.prunable_network(left, classes),
         lambda left: pruning.macs(left, image, classes),
-        lambda multiple: pruning.least(whole, multiple),
-        lambda left: {group: part.width for group, part in pruning.parts(left).items()},
+        lambda multiple: pruning.narrowest(whole, multiple),
+        lambda left: {name: group.width for name, group in pruning.groups(left).items()},
         "chain.json",
         chain_file.to_json,
         chain_file.from_json,

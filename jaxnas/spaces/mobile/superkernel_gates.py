@@ -176,7 +176,7 @@ def _kernel_of(weights: Weights, layer: int) -> jax.Array:
     if found is None:
         raise ValueError(
             f"Layer {layer} has no superkernel for thresholds to look at: search a supernet of "
-            "`nets.mobile_supernet.single_path`."
+            "`spaces.mobile.supernet.single_path`."
         )
     return found["kernel"]
 

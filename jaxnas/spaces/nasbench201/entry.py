@@ -80,10 +80,10 @@ def _network(
 
 def _widths(
     genotype: Genotype, features: int, cells: int, reductions: Sequence[int] | None
-) -> pruning.Named:
+) -> pruning.NamedWidths:
     """The widths of the stages, which are pruned one by one."""
     widths = networks.widths_of(features)
-    return pruning.Named(widths, tuple(f"stage_{i}" for i in range(len(widths))))
+    return pruning.NamedWidths(widths, tuple(f"stage_{i}" for i in range(len(widths))))
 
 
 def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator[BlockSpec]:
