@@ -126,7 +126,12 @@ def _program(context: Context, settings: Settings) -> Program:
 
 def _of_table(context: Context, settings: Settings) -> dict[str, Any]:
     superkernel = context.space.superkernel
-    costs = superkernel.layer_costs(settings["table"])
+    if not settings["table"]:
+        raise ValueError(
+            "Single-Path NAS needs a table of latencies: give its file as the setting `table`, or "
+            "a target in its place."
+        )
+    costs = superkernel.layer_costs(context.layer_times(settings["table"]))
     if not settings["fixed_ms"]:
         raise ValueError(
             "A table has the searched layers alone: give the milliseconds of the rest of "

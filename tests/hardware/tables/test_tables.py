@@ -295,6 +295,63 @@ def test_refuses_a_look_up_table_that_cannot_be(tmp_path, text, cause):
         looked_up(written(tmp_path, text))
 
 
+GOOD = "layer,choice,latency_ms\n" + "".join(f"1,{i},{1.0 + i}\n" for i in range(4))
+
+
+def four_times(tmp_path, text, encoding="utf-8"):
+    return layer_table.single_path_times(str(written(tmp_path, text, encoding)))
+
+
+def test_a_table_of_single_path_nas_has_four_times_a_layer(tmp_path):
+    for encoding in ("utf-8", "utf-8-sig"):  # of a spreadsheet
+        assert four_times(tmp_path, GOOD, encoding) == {1: (1.0, 2.0, 3.0, 4.0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("", "no rows"),
+        ("layer,choice,latency_us\n1,0,2\n", "known tables are"),
+        ("layer,choice,latency_ms\n", "no rows"),
+        ("layer,op,latency_ms\n1,k3_e3,2\n", "fbnet .*needs one with the columns layer, choice"),
+        (GOOD.replace("1,2,3.0\n", ""), "layer 1 has 3 of its four"),
+        (GOOD + "1,0,1.0\n", "line 6: k3_e3 at layer 1 stands twice"),
+        (GOOD.replace("3.0", "-3.0"), "line 4: latency_ms is -3"),
+        (GOOD.replace("3.0", "0"), "k5_e3 at layer 1 takes 0 ms: measure it again"),
+        (GOOD.replace("3.0", "nan"), "latency_ms is nan"),
+        (GOOD.replace("3.0", "fast"), "line 4: 'fast' in latency_ms is no number"),
+        (GOOD.replace("1,2,", "1,4,"), "none of 0 to 3"),
+        (GOOD.replace("3.0", "3.0,7"), "line 4: the row has more"),
+        (GOOD.replace("1,2,", "x,2,"), "layer 'x' is no number"),
+        (GOOD.replace("1,2,", "-1,2,"), "layer '-1' is no number"),
+    ],
+)
+def test_refuses_what_is_no_table_of_single_path_nas(tmp_path, text, cause):
+    with pytest.raises(csv_table.TableError, match=cause) as refused:
+        four_times(tmp_path, text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ((3.0, 2.0, 3.5, 6.0), "k3_e3 takes 3 ms, k3_e6, which does more, 2 ms"),
+        ((1.0, 4.0, 2.0, 3.0), "k3_e6 takes 4 ms, k5_e6"),
+        ((1.0, 2.0, 4.0, 3.0), "k5_e3 takes 4 ms, k5_e6"),
+        ((3.0, 3.0, 2.0, 3.0), "k3_e3 takes 3 ms, k5_e3"),
+        ((1.05, 1.0, 1.0, 1.0), None),  # noise
+    ],
+)
+def test_a_layer_that_does_less_is_not_slower(tmp_path, times, reason):
+    rows = "".join(f"3,{i},{ms}\n" for i, ms in enumerate(times))
+    text = "layer,choice,latency_ms\n" + rows
+    if reason is None:
+        assert four_times(tmp_path, text) == {3: times}
+        return
+    with pytest.raises(csv_table.TableError, match=f"layer 3: {reason}"):
+        four_times(tmp_path, text)
+
+
 def test_refuses_a_look_up_table_of_another_space(tmp_path):
     table = looked_up(written(tmp_path, "layer,op,latency_ms\n0,k3_e3,1\n"))
     with pytest.raises(csv_table.TableError, match="another space"):
