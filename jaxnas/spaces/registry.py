@@ -13,6 +13,7 @@ from jaxnas.spaces.mobile import entry as mobile
 from jaxnas.spaces.mobile import zoo
 from jaxnas.spaces.nasbench201 import entry as nasbench201
 from jaxnas.spaces.search_space import SearchSpace
+from jaxnas.spaces.user_space import UserSpace
 
 
 def _darts(name: str, make: Callable, summary: str, **operations) -> Callable[..., SearchSpace]:
@@ -90,6 +91,11 @@ def of_genotype(genotype: Genotype) -> SearchSpace:
             "say with --space which file *.py defines it."
         )
     return get(space.name, space.cells_of(genotype))
+
+
+def of_user_space(user: UserSpace) -> SearchSpace:
+    """The space of a user's choices, whose networks have the operations of the supernet."""
+    return darts.of_user_space(user, user.candidates)
 
 
 def network_of(genotype: Genotype) -> Callable[..., Network]:
