@@ -82,7 +82,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     `jaxnas.pipelines.search.main` raises.
     """
     console = console or rich.console.Console()
-    study.refuse(settings.methods, settings.seeds, settings.set)
+    study.check(settings.methods, settings.seeds, settings.set)
     require("--limit", settings.limit, least=5)
     folder = Path(settings.out).expanduser()
     plan = {

@@ -332,9 +332,9 @@ def _notes(task: StudyTask) -> str:
     return (
         f"Searched on {dataset.name}, {split}: {len(dataset.train.labels):,} images to train on "
         f"and {len(dataset.valid.labels):,} to validate; {net.features} channels, {net.cells} "
-        f"cells a stage, {epochs}, preset {settings.preset}. Accuracies are the benchmark's after
-        200 " "epochs; means ± standard deviations are over seeds (of all cells: over cells). Rank,
-        " f"regret, tau and rho are of {DATASET} test; tau and rho over {settings.sample} cells at "
+        f"cells a stage, {epochs}, preset {settings.preset}. Accuracies are the benchmark's after "
+        "200 epochs; means ± standard deviations are over seeds (of all cells: over cells). Rank, "
+        f"regret, tau and rho are of {DATASET} test; tau and rho over {settings.sample} cells at "
         "random, the supernet by batch statistics. Search s are the seconds of all steps: "
         "compiling, validation, selection and saving are not in them."
     )

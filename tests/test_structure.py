@@ -74,7 +74,7 @@ def is_of_a_space(path):
 @pytest.mark.parametrize("path", [p for p in FILES if not is_of_a_space(p)], ids=relative)
 def test_a_space_is_named_in_its_folder_and_where_it_is_registered_alone(path):
     # Methods bear some of the names, too: darts, hypercuboid.
-    names = {name for name in spaces.SPACES if name not in methods.names()} | {"grid"}
+    names = {name for name in spaces.SPACES if name not in methods.names()}
     names -= {DEFAULTS.get(relative(path))}
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

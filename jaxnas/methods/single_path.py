@@ -44,7 +44,8 @@ def single_path(
 ) -> Search:
     """Cross-entropy and `latency_weight * 1000 * ln(milliseconds)`, on training data alone.
 
-    `relaxation` is that of the net's superkernels; `costs` and `fixed_ms` as in `cost_terms.log_latency`; the weight is 0.02 unless given.
+    `relaxation` is that of the net's superkernels; `costs` and `fixed_ms` as in
+    `cost_terms.log_latency`; the weight is 0.02 unless given.
     During the first `warmup` of all steps latency does not count and indicators are dropped with
     probability 1 - `keep`. `constraints` stand in the place of the paper's latency and count from
     the first step on, as their weights adapt to thresholds, which learn from then on (ours).

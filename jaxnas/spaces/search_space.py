@@ -122,6 +122,9 @@ class SearchSpace(NamedTuple):
     prunable: Callable[..., Prunable] | None = None
     edits: Edits | None = None
     superkernel: Superkernel | None = None
+    # (genotype, reductions, supernet's weights and statistics, shapes of the network's) -> the
+    # network's, taken from the supernet
+    inherit: Callable[..., Any] | None = None
     edges_per_node: int | None = None  # that a node keeps; None: all
     shaped_by_cells: bool = False  # whether another number of cells is another space
     cells: int | None = None  # that shaped it; None: as in the paper

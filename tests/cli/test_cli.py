@@ -1,6 +1,8 @@
 """The command line: every bad input is one line with cause and cure, and exit code 2."""
 
-import errno
+import ast
+import dataclasses
+import importlib
 import json
 import re
 import subprocess
@@ -9,14 +11,10 @@ import sys
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jaxnas import cli
-from jaxnas.cli import errors, parse
-from jaxnas.pipelines.settings import RetrainSettings, SearchSettings, command, flat
-from jaxnas.pipelines.settings import search as searches
-from jaxnas.run import NonFiniteError, signals
+from jaxnas.cli import commands
+from tests import paths
 
 CELL = {"inputs": 2, "concat": [2], "edges": [[0, 2, "skip_connect"], [1, 2, "sep_conv_3x3"]]}
 GENOTYPE = {
@@ -113,11 +111,11 @@ def test_refuses_a_wrong_genotype(capsys, tmp_path, text, cause):
 
 def images(count=60, classes=3, **changes):
     random = np.random.default_rng(0)
-    found = {
+    arrays = {
         "x_train": random.integers(0, 256, (count, 8, 8), np.uint8),
         "y_train": np.arange(count) % classes,
     }
-    return found | changes
+    return arrays | changes
 
 
 @pytest.mark.parametrize(
@@ -148,64 +146,77 @@ def test_refuses_a_folder_that_is_no_run(capsys, tmp_path):
     assert "runs" in refused(capsys, "search")
 
 
-def raising(error):
-    def run(words):
-        raise error
-
-    return run
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "said"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2, "x.png: No space left"),
-        (OSError(errno.EROFS, "Read-only file system", "x"), 2, "Read-only"),
-        (MemoryError(), 2, "Out of memory. Take a smaller --batch-size"),
-        (RuntimeError("RESOURCE_EXHAUSTED: out of memory"), 2, "Out of memory"),
-        (KeyboardInterrupt(), 130, "Run the same command again"),
-        (errors.Terminated(), 143, "Run the same command again"),
-        (signals.Interrupted("Stopped after step 3.", 15), 143, "Stopped after step 3."),
-        (ValueError("two\nlines"), 2, "two lines"),
-    ],
-)
-def test_a_failure_is_one_line_and_a_code(capsys, monkeypatch, error, code, said):
-    monkeypatch.setattr(parse, "run", raising(error))
-    assert cli.main(["search"]) == code
-    err = capsys.readouterr().err
-    assert said in err
-    assert err.count("\n") == 1
-
-
-def test_a_loss_that_is_not_finite_is_told(capsys, monkeypatch, tmp_path):
-    error = NonFiniteError("loss/train", 7, 4, tmp_path)
-    monkeypatch.setattr(parse, "run", raising(error))
-    assert "not finite at step 7. The last good checkpoint is step 4" in refused(capsys, "search")
-
-
 def test_debug_shows_the_traceback(capsys):
     with pytest.raises(ValueError, match="--epochs is 0"):
         cli.main(["search", "--epochs", "0", "--debug"])
 
 
 def test_a_bug_is_not_hidden(monkeypatch):
-    monkeypatch.setattr(parse, "run", raising(TypeError("ours")))
+    def report(settings):
+        raise TypeError("ours")
+
+    monkeypatch.setattr(commands, "report", report)
     with pytest.raises(TypeError, match="ours"):
-        cli.main(["search"])
+        cli.main(["report", "runs/x"])
 
 
-@pytest.mark.parametrize("name", ["search", "retrain", "report", "draw", "check"])
-def test_help_has_an_example(capsys, name):
-    assert cli.main([name, "--help"]) == 0
-    assert re.search(rf"examples?:\s+jaxnas {name}", capsys.readouterr().out)
+@pytest.mark.parametrize("words", [[], ["help"], ["--help"], ["-h"]])
+def test_help_lists_every_command(capsys, words):
+    assert cli.main(words) == 0
+    out = capsys.readouterr().out
+    for name in commands.COMMANDS:
+        assert re.search(rf"^  {name.partition(' ')[0]}\b", out, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("group", commands.GROUPS)
+def test_help_of_a_group_lists_its_commands(capsys, group):
+    assert cli.main([group]) == 0
+    out = capsys.readouterr().out
+    assert cli.main([group, "--help"]) == 0
+    assert capsys.readouterr().out == out
+    for name in commands.COMMANDS:
+        if name.startswith(f"{group} "):
+            assert re.search(rf"^  {name.removeprefix(group).strip()}\b", out, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_every_command_answers_help_with_an_example_and_its_flags(capsys, name):
+    assert cli.main([*name.split(), "--help"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"examples?:\s+jaxnas {name}", out)
+    for field in dataclasses.fields(commands.COMMANDS[name].settings):
+        if not hasattr(field.type, "__metadata__"):  # groups, and what is given without a flag
+            assert re.search(rf"--(no-)?{field.name.replace('_', '-')}\b", out), field.name
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_the_function_of_every_command_can_be_imported(name):
+    module, _, function = commands.COMMANDS[name].function.partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((paths.ROOT / "experiments").glob("*.py")), ids=lambda path: path.name
+)
+def test_experiments_stand_on_pipelines_not_on_the_command_line(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in getattr(node, "names", ()) if hasattr(alias, "asname")]
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{name}" for name in names]
+        elif not isinstance(node, ast.Import):
+            continue
+        for name in names:
+            assert not re.match(r"jaxnas\.cli\b", name), f"line {node.lineno}: {name}"
 
 
 def test_help_and_version_need_no_jax():
     code = (
         "import sys; from jaxnas import cli; cli.main(['--help']); cli.main(['--version']); "
-        "cli.main(['search', '--help']); sys.exit('jax' in sys.modules)"
+        "cli.main(['search', '--help']); cli.main(['latency', 'fit', '--help']); "
+        "sys.exit('jax' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, cwd=".",
-                          env={"PYTHONPATH": str(cli.__path__[0] + "/../..")})  # fmt: skip
+                          env={"PYTHONPATH": str(paths.ROOT)})  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
@@ -217,51 +228,6 @@ def test_draws_a_published_cell(capsys, tmp_path):
 
 def test_a_published_name_is_no_file(capsys):
     assert "DARTS_V2" in refused(capsys, "draw", "DARTS_V3")
-
-
-settings = st.builds(
-    SearchSettings,
-    space=st.sampled_from(["darts", "nasbench201", "my space.py"]),
-    method=st.sampled_from(["darts", "single-level"]),
-    order=st.sampled_from([None, "first", "exact", "finite-difference"]),
-    epochs=st.none() | st.integers(-3, 1000),
-    learning_rate=st.none() | st.floats(allow_nan=True, allow_infinity=True),
-    reductions=st.none() | st.lists(st.integers(0, 9), max_size=3).map(tuple),
-    remat=st.booleans(),
-    seed=st.integers(-5, 2**40),
-)
-
-
-@given(settings)
-def test_settings_come_back_from_the_command_that_tells_them(chosen):
-    import shlex
-
-    words = shlex.split(command("jaxnas search", chosen, SearchSettings()))[2:]
-    parsed = parse.parsed(SearchSettings, words, "jaxnas search", "")
-    assert repr(flat(parsed)) == repr(flat(chosen))  # repr: NaN equals nothing
-
-
-@given(settings)
-def test_settings_are_whole_or_refused_in_one_line(chosen):
-    try:
-        full = searches.resolved(chosen)
-    except ValueError as error:
-        assert len(str(error).splitlines()) == 1
-    else:
-        assert full.epochs is None or full.epochs >= 1
-        assert full.learning_rate is None or full.learning_rate > 0
-        assert None not in (full.features, full.cells)
-
-
-@given(st.lists(st.text(max_size=12), max_size=4))
-def test_any_words_are_settings_or_refused_in_one_line(words):
-    for kind in (SearchSettings, RetrainSettings):
-        try:
-            parsed = parse.parsed(kind, words, "jaxnas", "")
-        except errors.UsageError as error:
-            assert len(str(error).splitlines()) == 1
-        else:
-            assert parsed is None or isinstance(parsed, kind)
 
 
 def test_what_a_method_refuses_leaves_no_folder(tmp_path, capsys):

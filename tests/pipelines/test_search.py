@@ -1,7 +1,9 @@
 """The whole run: complete, honest about its numbers, and the same bytes however it was stopped."""
 
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,19 +11,14 @@ from pathlib import Path
 
 import jax
 import pytest
+import rich.console
 
-from jaxnas import cli
-from jaxnas.spaces import genotype
-from tests import paths
+from jaxnas import run
+from jaxnas.pipelines import command_line, search
+from jaxnas.pipelines.settings import SearchSettings
+from tests import killable_search, paths
 
 SCRIPT = paths.TESTS / "killable_search.py"
-TINY = (
-    *("search", "--limit", "100", "--epochs", "3", "--batch-size", "10", "--features", "2"),
-    *("--cells", "1", "--reductions", "--space", "darts-s2", "--random-cells", "1"),
-    *("--save-every-steps", "4", "--retrain.epochs", "2", "--retrain.batch-size", "20"),
-    *("--retrain.features", "2", "--retrain.cells", "1", "--retrain.reductions"),
-    *("--name", "tiny"),
-)
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +28,9 @@ def one_cache(monkeypatch):
 
 
 def process(kill: str, out: Path) -> subprocess.CompletedProcess:
-    root = SCRIPT.parent.parent
     return subprocess.run(
-        [sys.executable, str(SCRIPT), kill, *TINY, "--out", str(out)],
-        env=os.environ | {"PYTHONPATH": str(root)},
+        [sys.executable, str(SCRIPT), kill, str(out)],
+        env=os.environ | {"PYTHONPATH": str(paths.ROOT)},
         capture_output=True,
         text=True,
         timeout=250,
@@ -62,9 +58,9 @@ def timeless(path: Path) -> list[dict]:
 
 def result(folder: Path, name: str) -> dict:
     """What a retrained network came to, without the wall clock."""
-    found = json.loads((folder / "retrain" / name / "result.json").read_text())
-    found.pop("latency_ms", None)
-    return found
+    figures = json.loads((folder / "retrain" / name / "result.json").read_text())
+    figures.pop("latency_ms", None)
+    return figures
 
 
 def test_leaves_a_complete_folder(finished):
@@ -124,43 +120,32 @@ def test_killed_again_and_again_it_ends_in_the_same_bytes(finished, tmp_path):
     assert "compiling" not in done.stdout
 
 
-def test_other_settings_are_refused_and_nothing_is_touched(finished, capsys):
+def test_other_settings_are_refused_and_nothing_is_touched(finished):
     folder, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    argv = [*TINY, "--out", str(folder.parent), "--arch-learning-rate", "0.5"]
-    assert cli.main(argv) == 2
-    error = capsys.readouterr().err
-    assert "arch_learning_rate" in error
-    assert error.count("\n") == 1
+    other = killable_search.tiny(folder.parent, arch_learning_rate=0.5)
+    with pytest.raises(run.RunError, match="arch_learning_rate") as refusal:
+        search.main(other, rich.console.Console(file=io.StringIO()))
+    assert "\n" not in str(refusal.value)
     after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     after.pop(folder / "run.lock"), before.pop(folder / "run.lock")
     assert after == before
 
 
+def test_settings_are_resolved_and_nothing_is_written(tmp_path):
+    console = rich.console.Console(file=io.StringIO())
+    task = search.resolve(killable_search.tiny(tmp_path), console)
+    settings = task.search.settings
+    assert settings.learning_rate and settings.arch_learning_rate and settings.retrain.weight_decay
+    assert (settings.cells, settings.retrain.cells) == (1, 1)
+    assert (task.search.space.name, task.search.constraints) == ("darts-s2", [])
+    assert (task.job.folder, task.predictors) == (tmp_path / "tiny", None)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_that_it_tells_gives_the_same_settings(finished):
-    from jaxnas.cli import parse
-    from jaxnas.pipelines.settings import SearchSettings, flat
-
-    command = json.loads((finished[0] / "summary.json").read_text())["command"]
-    words = command.split()[2:]
-    parsed = [parse.parsed(SearchSettings, w, "x", "") for w in (words, TINY[1:])]
-    given = [{k: v for k, v in flat(each).items() if k != "out"} for each in parsed]
-    assert given[0] == given[1]
-
-
-def test_retrains_the_cell_of_a_run(finished, tmp_path, capsys):
     folder, _ = finished
-    argv = (
-        f"retrain {folder} --limit 100 --epochs 2 --batch-size 20 --features 2 --cells 1 "
-        f"--reductions --ema 0.9 --out {tmp_path} --name again"
-    ).split()
-    assert cli.main(argv) == 0, capsys.readouterr().err
-    printed = capsys.readouterr().out
-    assert "test accuracy" in printed
-    again = tmp_path / "again"
-    assert (again / "genotype.json").read_text() == (folder / "genotype.json").read_text()
-    genotype.from_json((again / "genotype.json").read_text())
-    found = json.loads((again / "summary.json").read_text())["found"]
-    assert {"top1", "top5", "loss", "ece", "reliability", "latency_ms"} <= found.keys()
-    assert cli.main([*argv, "--resume"]) == 0
-    assert "compiling" not in capsys.readouterr().out
+    words = shlex.split(json.loads((folder / "summary.json").read_text())["command"])
+    assert words[:2] == ["jaxnas", "search"]
+    parsed = command_line.parse(SearchSettings, words[2:], "jaxnas search", "")
+    assert parsed == killable_search.tiny(folder.parent)

@@ -9,8 +9,10 @@ import pytest
 
 from jaxnas.spaces import choices as spaces_choices
 from jaxnas.spaces import discretise, genome
+from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.genotype import Cell, Genotype
+from jaxnas.spaces.nasbench201 import choices as nasbench201_choices
 from tests import toy
 
 TINY = {
@@ -25,7 +27,11 @@ def gates(rows):
 
 
 def edges(rows, **settings):
-    return discretise.top_edges_per_node(TINY, gates(rows), **settings).cells["normal"].edges
+    return (
+        discretise.top_edges_per_node(TINY, gates(rows), name="darts", **settings)
+        .cells["normal"]
+        .edges
+    )
 
 
 def test_keeps_the_two_strongest_edges_of_a_node_strongest_first():
@@ -65,7 +71,7 @@ def test_keeps_as_many_edges_as_asked():
 def test_one_hot_gates_give_the_published_genotype_back():
     """Up to the order within a node, which one-hot gates do not tell."""
     wanted = published.PUBLISHED["DARTS_V2"]
-    choices = spaces_choices.darts()
+    choices = darts_choices.darts()
     hot = {
         name: jnp.array(
             [
@@ -76,7 +82,7 @@ def test_one_hot_gates_give_the_published_genotype_back():
         )
         for name, choice in choices.items()
     }
-    found = discretise.top_edges_per_node(choices, hot)
+    found = discretise.top_edges_per_node(choices, hot, name="darts")
     for name, cell in wanted.cells.items():
         assert sorted(found.cells[name].edges) == sorted(cell.edges)
         assert found.cells[name][1:] == cell[1:]
@@ -87,7 +93,8 @@ def test_argmax_keeps_every_edge_and_none_too():
     rows = np.zeros((6, 5))
     for row, best in enumerate([3, 0, 1, 4, 2, 0]):
         rows[row, best] = 1
-    found = discretise.argmax_per_edge(spaces_choices.nasbench201(), {"cell": jnp.array(rows)})
+    space = nasbench201_choices.nasbench201()
+    found = discretise.argmax_per_edge(space, {"cell": jnp.array(rows)}, name="nasbench201")
     assert found.cells["cell"] == Cell(
         (
             (0, 1, "nor_conv_3x3"), (0, 2, "none"), (1, 2, "skip_connect"),
@@ -100,23 +107,25 @@ def test_argmax_keeps_every_edge_and_none_too():
 
 def test_edges_may_list_different_candidates():
     key = jax.random.key(0)
-    choices = spaces_choices.s1()
+    choices = darts_choices.s1()
     found = discretise.top_edges_per_node(
-        choices, {name: jax.random.uniform(key, c.shape) for name, c in choices.items()}
+        choices,
+        {name: jax.random.uniform(key, c.shape) for name, c in choices.items()},
+        name="darts",
     )
     for name, choice in choices.items():
         allowed = dict(zip(choice.edges, choice.candidates, strict=True))
         assert all(op in allowed[s, t] for s, t, op in found.cells[name].edges)
 
 
-@pytest.mark.parametrize("chooses", [discretise.top_edges_per_node, discretise.argmax_per_edge])
-def test_refuses_gates_that_say_nothing(chooses):
+@pytest.mark.parametrize("select", [discretise.top_edges_per_node, discretise.argmax_per_edge])
+def test_refuses_gates_of_no_use(select):
     with pytest.raises(ValueError, match="not finite"):
-        chooses(TINY, gates([[0, np.nan, 0]] * 5))
+        select(TINY, gates([[0, np.nan, 0]] * 5), name="tiny")
     with pytest.raises(ValueError, match=r"\(4, 3\), expected \(5, 3\)"):
-        chooses(TINY, gates([[0, 1, 0]] * 4))
+        select(TINY, gates([[0, 1, 0]] * 4), name="tiny")
     with pytest.raises(ValueError, match="missing"):
-        chooses(TINY, {})
+        select(TINY, {}, name="tiny")
 
 
 def test_refuses_an_edge_with_nothing_to_keep():
@@ -124,6 +133,7 @@ def test_refuses_an_edge_with_nothing_to_keep():
         discretise.top_edges_per_node(
             {"normal": spaces_choices.uniform(spaces_choices.dag(2, 1), ("none",))},
             gates([[1], [1]]),
+            name="tiny",
         )
 
 
@@ -175,6 +185,6 @@ def test_selecting_from_gates_of_a_genotype_gives_it_back():
     space = toy.supernet().space
     random = np.random.default_rng(0)
     gates = {name: random.random(choice.shape) for name, choice in space.items()}
-    found = discretise.argmax_per_edge(space, gates)
+    found = discretise.argmax_per_edge(space, gates, name="toy")
     one_hot = genome.one_hot(space, genome.encode(space, found))
-    assert discretise.argmax_per_edge(space, one_hot) == found
+    assert discretise.argmax_per_edge(space, one_hot, name="toy") == found

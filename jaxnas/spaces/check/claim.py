@@ -1,4 +1,4 @@
-"""One thing that must hold, and how it is found out."""
+"""A claim on a user's space, and the result of its test."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,23 +12,23 @@ class ClaimFailed(Exception):
 
 class Claim(NamedTuple):
     name: str
-    why: str  # said where the claim holds
-    test: Callable[[UserSpace], None]  # raises Broken
+    why: str  # explanation where the claim holds
+    test: Callable[[UserSpace], None]  # raises ClaimFailed
 
 
 class ClaimResult(NamedTuple):
     name: str
-    holds: bool | None  # None: not tried, since an earlier claim is broken
+    holds: bool | None  # None: not tried, since an earlier claim failed
     explanation: str
 
 
-def evaluate(claim: Claim, custom: UserSpace) -> ClaimResult:
-    """What the test of `claim` says; an error in the user's own code breaks the claim too."""
+def evaluate(claim: Claim, user: UserSpace) -> ClaimResult:
+    """The result of a claim's test; an error in the user's own code fails the claim as well."""
     try:
-        claim.test(custom)
-    except ClaimFailed as broken:
-        return ClaimResult(claim.name, False, str(broken))
+        claim.test(user)
+    except ClaimFailed as failure:
+        return ClaimResult(claim.name, False, str(failure))
     except Exception as error:  # whatever a user's own module may raise
-        said = (str(error).strip() or "no reason given").splitlines()[0]
-        return ClaimResult(claim.name, False, f"{type(error).__name__}: {said}")
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        return ClaimResult(claim.name, False, f"{type(error).__name__}: {reason}")
     return ClaimResult(claim.name, True, claim.why)

@@ -1,4 +1,4 @@
-"""The verdicts on a user's file, one after another, as a short table."""
+"""Runs all claims on a user's file and prints the results as a table."""
 
 import rich.console
 import rich.table
@@ -11,26 +11,26 @@ CLAIMS = (*space_claims.CLAIMS, *supernet_claims.CLAIMS)
 STYLES = {True: ("holds", "green"), False: ("BROKEN", "bold red"), None: ("not tried", "dim")}
 
 
-def evaluate_all(found: user_space.UserSpace) -> list[claim.ClaimResult]:
-    """A verdict for each claim; after the first broken one the others are not tried."""
-    verdicts = []
-    for each in CLAIMS:
-        if all(v.holds for v in verdicts):
-            verdicts.append(claim.evaluate(each, found))
+def evaluate_all(user: user_space.UserSpace) -> list[claim.ClaimResult]:
+    """A result for each claim; after the first that fails the others are not tried."""
+    results = []
+    for tested in CLAIMS:
+        if all(result.holds for result in results):
+            results.append(claim.evaluate(tested, user))
         else:
-            verdicts.append(claim.ClaimResult(each.name, None, "mend the above first"))
-    return verdicts
+            results.append(claim.ClaimResult(tested.name, None, "mend the above first"))
+    return results
 
 
 def run(path: str) -> int:
-    """Judges the file at `path` and prints the table: 0 where all holds, else 1.
+    """Checks the file at `path` and prints the table: 0 where all claims hold, else 1.
 
-    Raises custom.CustomError for a file that cannot be read.
+    Raises UserSpaceError for a file that cannot be read.
     """
     console = rich.console.Console()
-    verdicts = evaluate_all(user_space.load(path))
+    results = evaluate_all(user_space.load(path))
     table = rich.table.Table("claim", "verdict", "explanation", title=path)
-    for name, holds, explanation in verdicts:
+    for name, holds, explanation in results:
         table.add_row(name, rich.text.Text(*STYLES[holds]), rich.text.Text(explanation))
     console.print(table)
-    return 0 if all(v.holds for v in verdicts) else 1
+    return 0 if all(result.holds for result in results) else 1

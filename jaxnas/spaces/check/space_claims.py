@@ -1,4 +1,4 @@
-"""What must hold of a space and of each operation by itself."""
+"""Claims on a user's choices, and on each operation by itself."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core.types import Choice
+from jaxnas.core.types import NONE, Choice
 from jaxnas.nets import batch_norm, mixed_edges
 from jaxnas.spaces.check.claim import Claim, ClaimFailed
-from jaxnas.spaces.choices import NONE
 from jaxnas.spaces.user_space import UserSpace
 
 CELLS = ("normal", "reduce")
@@ -28,20 +27,20 @@ class Trial(NamedTuple):
     stride: int
 
 
-def named(found: UserSpace) -> tuple[str, ...]:
+def named(user: UserSpace) -> tuple[str, ...]:
     """Every candidate that an edge names, once, `none` excepted."""
-    rows = (row for choice in found.space.values() for row in choice.candidates)
+    rows = (row for choice in user.space.values() for row in choice.candidates)
     return tuple(dict.fromkeys(name for row in rows for name in row if name != NONE))
 
 
-def trials(found: UserSpace) -> Iterator[Trial]:
+def trials(user: UserSpace) -> Iterator[Trial]:
     """Each named operation at both strides, normalised as in a supernet that trains."""
     norm = batch_norm.norms(affine_inside=False, training=True).inside
-    for name in named(found):
+    for name in named(user):
         for stride in (1, 2):
             called = f"{name!r} at stride {stride}"
             try:
-                op = found.candidates[name](FEATURES, stride, norm)
+                op = user.candidates[name](FEATURES, stride, norm)
             except TypeError as error:
                 raise ClaimFailed(
                     f"{name!r} is not made by calling factory(features, stride, norm): {error}."
@@ -51,13 +50,13 @@ def trials(found: UserSpace) -> Iterator[Trial]:
             yield Trial(called, op, stride)
 
 
-def is_a_space(found: UserSpace) -> None:
-    if set(found.space) != set(CELLS):
+def is_a_space(user: UserSpace) -> None:
+    if set(user.space) != set(CELLS):
         raise ClaimFailed(
-            f"SPACE has the cells {', '.join(map(repr, found.space)) or 'none'}; a DARTS-like "
+            f"SPACE has the cells {', '.join(map(repr, user.space)) or 'none'}; a DARTS-like "
             "space has 'normal' and 'reduce'."
         )
-    for name, choice in found.space.items():
+    for name, choice in user.space.items():
         _is_a_choice(f"The cell {name!r}", choice)
 
 
@@ -83,8 +82,8 @@ def _is_a_choice(cell: str, choice: Choice) -> None:
             )
         if choice.edges.count(edge) > 1:
             raise ClaimFailed(f"{cell}: the edge {edge} stands twice; name each once.")
-    made = {target for _, target in choice.edges}
-    gaps = set(range(INPUTS, max(made))) - made
+    targets = {target for _, target in choice.edges}
+    gaps = set(range(INPUTS, max(targets))) - targets
     if gaps:
         raise ClaimFailed(f"{cell}: no edge enters node {min(gaps)}, but later nodes have some.")
     for edge, row in zip(choice.edges, choice.candidates, strict=True):
@@ -96,8 +95,8 @@ def _is_a_choice(cell: str, choice: Choice) -> None:
             )
 
 
-def has_rectangular_gates(found: UserSpace) -> None:
-    for name, choice in found.space.items():
+def has_rectangular_gates(user: UserSpace) -> None:
+    for name, choice in user.space.items():
         counts = [len(row) for row in choice.candidates]
         for edge, count in zip(choice.edges, counts, strict=True):
             if count != counts[0]:
@@ -108,12 +107,12 @@ def has_rectangular_gates(found: UserSpace) -> None:
                 )
 
 
-def knows_its_candidates(found: UserSpace) -> None:
+def knows_its_candidates(user: UserSpace) -> None:
     try:
-        made = mixed_edges.op_factories(named(found), found.candidates)
+        factories = mixed_edges.op_factories(named(user), user.candidates)
     except ValueError as error:
         raise ClaimFailed(f"{error} In a file of your own: to CANDIDATES.") from error
-    for name, factory in made:
+    for name, factory in factories:
         if not callable(factory):
             raise ClaimFailed(
                 f"CANDIDATES[{name!r}] is {type(factory).__name__}: write a function of "
@@ -121,8 +120,8 @@ def knows_its_candidates(found: UserSpace) -> None:
             )
 
 
-def keeps_shapes(found: UserSpace) -> None:
-    for trial in trials(found):
+def keeps_shapes(user: UserSpace) -> None:
+    for trial in trials(user):
         for side in SIDES:
             x = jax.ShapeDtypeStruct((BATCH, side, side, FEATURES), jnp.float32)
             y, _ = jax.eval_shape(trial.op.init_with_output, jax.random.key(0), x)
@@ -138,9 +137,9 @@ def keeps_shapes(found: UserSpace) -> None:
                 raise ClaimFailed(f"{trial.name} turns {x.dtype} into {y.dtype}: keep the input's.")
 
 
-def stores_weights_and_statistics_only(found: UserSpace) -> None:
+def stores_weights_and_statistics_only(user: UserSpace) -> None:
     x = jax.ShapeDtypeStruct((1, SIDES[0], SIDES[0], FEATURES), jnp.float32)
-    for trial in trials(found):
+    for trial in trials(user):
         stored = jax.eval_shape(trial.op.init, jax.random.key(0), x)
         others = sorted(set(stored) - COLLECTIONS)
         if others:
@@ -157,8 +156,8 @@ def stores_weights_and_statistics_only(found: UserSpace) -> None:
                 )
 
 
-def has_finite_gradients(found: UserSpace) -> None:
-    for trial in trials(found):
+def has_finite_gradients(user: UserSpace) -> None:
+    for trial in trials(user):
         _has_finite_gradients(trial)
 
 
@@ -182,10 +181,10 @@ def _has_finite_gradients(trial: Trial) -> None:
         return jax.value_and_grad(mean_square, argnums=(0, 1))(weights, x)
 
     for called, x in images.items():
-        value, found = grads(x)
+        value, gradients = grads(x)
         if not jnp.isfinite(value):
             raise ClaimFailed(f"{trial.name} makes {called} into one that is not finite.")
-        if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
+        if not all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients)):
             raise ClaimFailed(
                 f"{trial.name} has a gradient that is not finite at {called}: look for a root, "
                 "logarithm or division at zero."

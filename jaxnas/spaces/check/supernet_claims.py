@@ -1,55 +1,54 @@
-"""What must hold of the supernet that a space makes, and of a search in it."""
+"""Claims on the supernet of a user's space, and on a search in it."""
 
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from jaxnas.core import hypergrad
-from jaxnas.core.types import Batch, Choice, Gates, Space, Supernet
-from jaxnas.methods import darts as method
+from jaxnas.core import hypergrad, search
+from jaxnas.core.gates import relax
+from jaxnas.core.objectives import terms
+from jaxnas.core.types import Batch, Choice, Gates, Search, Space, Supernet
+from jaxnas.spaces import registry
 from jaxnas.spaces.check.claim import Claim, ClaimFailed
-from jaxnas.spaces.check.space_claims import BATCH, FEATURES, SIDES
-from jaxnas.spaces.darts import inherit as darts_inherit
-from jaxnas.spaces.darts import network as darts_network
-from jaxnas.spaces.darts import supernet as darts
+from jaxnas.spaces.check.space_claims import BATCH, FEATURES, INPUTS, SIDES
 from jaxnas.spaces.genotype import Cell, Genotype
 from jaxnas.spaces.user_space import UserSpace
 
 CLASSES = 3
-# One cell of each kind, small: structure is judged, not accuracy.
+# One cell of each kind, small: structure is tested, not accuracy.
 SHAPE = {"features": FEATURES, "cells": 2, "classes": CLASSES, "reductions": (1,)}
 # Two float32 programs of the same sums, in another order.
 TOLERANCE = 1e-4
 STEPS = 3
 
 
-def one_hot_gates_are_the_discrete_network(found: UserSpace) -> None:
-    net, x, key = _supernet(found), _images(0), jax.random.key(0)
+def one_hot_gates_are_the_discrete_network(user: UserSpace) -> None:
+    space = registry.of_user_space(user)
+    net, x, key = _supernet(user), _images(0), jax.random.key(0)
     supernet = jax.jit(net.init)(key, x)
     apply, infer = jax.jit(net.apply), jax.jit(net.infer)
-    for genotype, gates in discrete(found.space):
-        network = darts_network.cifar(genotype, candidates=found.candidates, **SHAPE)
+    for genotype, gates in discrete(user.space):
+        network = space.network(genotype, **SHAPE)
         shapes = jax.eval_shape(network.init, key, x)
         try:
-            weights, stats = darts_inherit.from_darts(
-                found.space, genotype, SHAPE["reductions"], supernet, shapes
-            )
+            weights, stats = space.inherit(genotype, SHAPE["reductions"], supernet, shapes)
         except ValueError as error:
             raise ClaimFailed(
                 f"An operation has other weights alone than in the supernet. {error} Make the same "
                 "ones whatever `norm` is, and keep them apart from its own scale and bias."
             ) from error
-        (logits, _), moved = network.apply(weights, stats, x, key, jnp.float32(0))
-        expected, after = apply(*supernet, gates, x)
+        (logits, _), new_stats = network.apply(weights, stats, x, key, jnp.float32(0))
+        expected, supernet_stats = apply(*supernet, gates, x)
         _agree("while training", expected, logits, genotype)
-        expected = infer(supernet[0], after, gates, x)
-        _agree("at inference", expected, network.infer(weights, moved, x), genotype)
+        expected = infer(supernet[0], supernet_stats, gates, x)
+        _agree("at inference", expected, network.infer(weights, new_stats, x), genotype)
 
 
 def discrete(space: Space) -> Iterator[tuple[Genotype, Gates]]:
-    """Every candidate of every edge once, with the one-hot gates that say the same."""
+    """Every candidate of every edge once, with its one-hot gates."""
     for turn in range(max(choice.shape[1] for choice in space.values())):
         cells, gates = {}, {}
         for name, choice in space.items():
@@ -62,7 +61,7 @@ def discrete(space: Space) -> Iterator[tuple[Genotype, Gates]]:
 def _cell(choice: Choice, chosen: list[int]) -> Cell:
     named = zip(choice.edges, choice.candidates, chosen, strict=True)
     edges = tuple((source, target, row[column]) for (source, target), row, column in named)
-    return Cell(edges, darts.INPUTS, tuple(sorted({target for _, target, _ in edges})))
+    return Cell(edges, INPUTS, tuple(sorted({target for _, target, _ in edges})))
 
 
 def _agree(when: str, expected: jax.Array, logits: jax.Array, genotype: Genotype) -> None:
@@ -78,17 +77,15 @@ def _agree(when: str, expected: jax.Array, logits: jax.Array, genotype: Genotype
         )
 
 
-def a_search_compiles_once_and_stays_finite(found: UserSpace) -> None:
-    search = method.darts(
-        _supernet(found), epochs=1, steps_per_epoch=STEPS, hypergrad=hypergrad.unrolled()
-    )
+def a_search_compiles_once_and_stays_finite(user: UserSpace) -> None:
+    searched = _second_order(_supernet(user))
     traces = []
 
     def update(state, train, valid):
         traces.append(1)
-        return search.update(state, train, valid)
+        return searched.update(state, train, valid)
 
-    state = jax.jit(search.init)(jax.random.key(0), _images(0))
+    state = jax.jit(searched.init)(jax.random.key(0), _images(0))
     step = jax.jit(update)
     for i in range(STEPS):
         state, metrics = step(state, _batch(2 * i), _batch(2 * i + 1))
@@ -109,8 +106,20 @@ def a_search_compiles_once_and_stays_finite(found: UserSpace) -> None:
                 )
 
 
-def _supernet(found: UserSpace) -> Supernet:
-    return darts.supernet(found.space, candidates=found.candidates, **SHAPE)
+def _second_order(net: Supernet) -> Search:
+    """DARTS with its paper's optimisers, and a constant learning rate."""
+    transforms = search.Transforms(
+        arch_tx=optax.chain(optax.add_decayed_weights(1e-3), optax.adam(3e-4, b1=0.5)),
+        weight_tx=optax.chain(optax.add_decayed_weights(3e-4), optax.sgd(0.025, momentum=0.9)),
+        clip_tx=optax.clip_by_global_norm(5.0),
+    )
+    return search.bilevel(
+        net, relax.softmax(), terms.cross_entropy(), transforms, hypergrad=hypergrad.unrolled()
+    )
+
+
+def _supernet(user: UserSpace) -> Supernet:
+    return registry.of_user_space(user).supernet(user.space, **SHAPE)
 
 
 def _images(seed: int) -> jax.Array:

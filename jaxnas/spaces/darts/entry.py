@@ -1,17 +1,20 @@
 """The search spaces of DARTS's cells: a normal and a reduction cell, two edges a node."""
 
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from jaxnas.core.types import Space
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops
-from jaxnas.spaces import choices as darts_choices
-from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning
-from jaxnas.spaces.darts import distribution, genotypes, supernet
+from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning, user_space
+from jaxnas.spaces.darts import choices as darts_choices
+from jaxnas.spaces.darts import distribution, genotypes, inherit, supernet
 from jaxnas.spaces.darts import network as networks
 from jaxnas.spaces.darts.notation import from_pairs
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
+from jaxnas.spaces.user_space import UserSpace
 
 NAME = "darts"
 CELLS = ("normal", "reduce")
@@ -64,10 +67,44 @@ def entry(
         blocks=functools.partial(_blocks, derived),
         prunable=functools.partial(pruning.of_cells, network, _widths) if digest is None else None,
         edits=edits.of_cells(candidates),
+        inherit=functools.partial(inherit.from_darts, choices),
         edges_per_node=EDGES_PER_NODE,
         parse=_parse if name == genotype_space == NAME else None,
         check=_check,
         published=genotypes.PUBLISHED if name == NAME else {},
+        digest=digest,
+    )
+
+
+def of_file(name: str) -> SearchSpace:
+    """The space of a user's file `*.py`. Raises UserSpaceError for a file that defines none."""
+    path = Path(name).expanduser()
+    user = user_space.load(str(path))
+    # A network that is retrained normalises no pools, unless they are the user's own.
+    derived = {
+        operation: ops.DARTS_DERIVED[operation] if make is ops.DARTS.get(operation) else make
+        for operation, make in user.candidates.items()
+    }
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return of_user_space(user, derived, name=name, genotype_space=path.stem, digest=digest)
+
+
+def of_user_space(
+    user: UserSpace,
+    derived: ops.Ops,
+    *,
+    name: str = "user",
+    genotype_space: str = "user",
+    digest: str = "",
+) -> SearchSpace:
+    """The space of a user's choices and operations, whose networks have the operations `derived`."""
+    return entry(
+        choices=user.space,
+        candidates=user.candidates,
+        derived=derived,
+        name=name,
+        genotype_space=genotype_space,
+        summary="a space of your own",
         digest=digest,
     )
 
@@ -77,11 +114,11 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
     norm = batch_norm.norms(True, training=False).outside
     height, width = size.image[:2]
     for cell_name, cell in dataflow.remove_dead_edges(genotype).cells.items():
-        known = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), derived)
+        factories = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), derived)
         stride = 2 if cell_name == "reduce" else 1
         features = size.features * stride
         image = (height, width, size.features * len(cell.concat))
-        module = networks.DARTSCell(cell, known, features, stride, False, norm)
+        module = networks.DARTSCell(cell, factories, features, stride, False, norm)
         shape = {"cell": cell_name, "features": features, "height": height, "width": width}
         yield BlockSpec(
             f"{cell_name} {features}x{height}x{width}", module, (image, image), (None,), shape

@@ -27,10 +27,11 @@ from jaxnas.hardware.predict import (
 )
 from jaxnas.hardware.tables import benchmarks
 from jaxnas.report import figures
-from jaxnas.spaces import choices as spaces
+from jaxnas.spaces import choices as spaces_choices
 from jaxnas.spaces import genome
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, workload, zoo
+from jaxnas.spaces.nasbench201 import choices as spaces
 from tests import paths
 from tools import bench_latency
 
@@ -40,7 +41,9 @@ NONE, SKIP, ONE, THREE, POOL = range(5)
 NAMES = ("skip", "k3_e1", "k3_e6", "k5_e1", "k5_e6")
 CHAIN = {"layers": Choice(tuple((i, i + 1) for i in range(6)), (NAMES,) * 6)}
 # Two inputs and a concatenation: no table, since no space of a million networks is enumerated.
-LARGE = {"normal": spaces.uniform(spaces.dag(2, 3), (*spaces.NASBENCH201_CANDIDATES,))}
+LARGE = {
+    "normal": spaces_choices.uniform(spaces_choices.dag(2, 3), (*spaces.NASBENCH201_CANDIDATES,))
+}
 
 
 def table(name):

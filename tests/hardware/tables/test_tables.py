@@ -7,10 +7,10 @@ from jaxnas import cli
 from jaxnas.hardware.measure import campaign_file
 from jaxnas.hardware.predict import fit, validation
 from jaxnas.hardware.tables import benchmarks, csv_table, layer_table, network_table
-from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome, genotype, op_names
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, zoo
+from jaxnas.spaces.nasbench201 import choices as spaces
 from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 from tests import paths
 

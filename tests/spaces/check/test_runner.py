@@ -49,9 +49,9 @@ def written(tmp_path, body=PLAIN, factory="Mine", more=""):
 
 
 def first_broken(path):
-    verdicts = check.evaluate_all(user_space.load(path))
-    broken = next(v for v in verdicts if not v.holds)
-    after = verdicts[verdicts.index(broken) + 1 :]
+    results = check.evaluate_all(user_space.load(path))
+    broken = next(v for v in results if not v.holds)
+    after = results[results.index(broken) + 1 :]
     assert broken.holds is False
     assert all(v.holds is None for v in after)
     return broken
@@ -231,9 +231,9 @@ def test_a_slice_of_the_wrong_edge_is_noticed(monkeypatch):
 
 
 def test_a_slice_refuses_an_edge_that_the_space_lacks():
-    found = uneven()
-    genotype, _ = next(supernet_claims.discrete(found.space))
-    net = supernet_claims._supernet(found)
+    user = uneven()
+    genotype, _ = next(supernet_claims.discrete(user.space))
+    net = supernet_claims._supernet(user)
     supernet = jax.eval_shape(net.init, jax.random.key(0), supernet_claims._images(0))
     others = {"normal": choices.uniform(((0, 2), (1, 2)), ("noise",)), "reduce": UNEVEN}
     with pytest.raises(ValueError, match="is no candidate of the edge from 0 to 2"):

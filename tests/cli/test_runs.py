@@ -1,0 +1,83 @@
+"""Whole runs from the command line: search, and what is done with the folder that it leaves."""
+
+import json
+import shlex
+
+import jax
+import pytest
+
+from jaxnas import cli
+from jaxnas.pipelines.settings import SearchSettings, command
+from jaxnas.spaces import genotype
+from tests import killable_search
+
+SMALL = ("--epochs", "2", "--batch-size", "20", "--features", "2", "--cells", "1", "--reductions")
+
+
+@pytest.fixture(autouse=True)
+def one_cache(monkeypatch):
+    """Compiled programs go where the other tests have theirs."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """(words, folder) of a search that was run to its end."""
+    out = tmp_path_factory.mktemp("searched")
+    words = shlex.split(command("jaxnas search", killable_search.tiny(out), SearchSettings()))[1:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+        assert cli.main(words) == 0
+    return words, out / "tiny"
+
+
+def test_a_finished_search_is_gone_on_with(searched, capsys):
+    words, folder = searched
+    for again in (words, [*words, "--resume"]):
+        assert cli.main(again) == 0
+        out = capsys.readouterr().out
+        assert "search: done before" in out and "compiling" not in out
+        assert f"report: {folder / 'report.html'}" in out
+
+
+def test_other_settings_are_refused_in_one_line(searched, capsys):
+    words, _ = searched
+    assert cli.main([*words, "--arch-learning-rate", "0.5"]) == 2
+    err = capsys.readouterr().err
+    assert "arch_learning_rate" in err and err.startswith("jaxnas: ") and err.count("\n") == 1
+
+
+def test_retrains_the_cell_of_a_run(searched, tmp_path, capsys):
+    _, folder = searched
+    words = ["retrain", str(folder), "--limit", "100", *SMALL, "--ema", "0.9", "--out",
+             str(tmp_path), "--name", "again"]  # fmt: skip
+    assert cli.main(words) == 0, capsys.readouterr().err
+    assert "test accuracy" in capsys.readouterr().out
+    again = tmp_path / "again"
+    assert (again / "genotype.json").read_text() == (folder / "genotype.json").read_text()
+    genotype.from_json((again / "genotype.json").read_text())
+    result = json.loads((again / "summary.json").read_text())["found"]
+    assert {"top1", "top5", "loss", "ece", "reliability", "latency_ms"} <= result.keys()
+    assert cli.main([*words, "--resume"]) == 0
+    assert "compiling" not in capsys.readouterr().out
+
+
+def test_reports_and_draws_a_run_again(searched, tmp_path, capsys):
+    _, folder = searched
+    (folder / "report.html").unlink()
+    assert cli.main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+    assert (folder / "report.html").exists()
+    assert cli.main(["draw", str(folder), "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "cell_normal.svg", "cell_normal.png", "cell_reduce.svg", "cell_reduce.png"
+    }  # fmt: skip
+
+
+def test_diagnoses_a_run(searched, capsys):
+    _, folder = searched
+    words = ["diagnose", str(folder), "--batches", "1", "--iterations", "3", "--json"]
+    assert cli.main(words) == 0, capsys.readouterr().err
+    assert json.loads(capsys.readouterr().out) == json.loads(
+        (folder / "diagnostics.json").read_text()
+    )
