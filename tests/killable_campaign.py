@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import rich.console
 
-from jaxnas.hardware.measure import campaign, sampling
+from jaxnas.hardware import timing
+from jaxnas.hardware.measure import campaign
 from jaxnas.hardware.programs import Program
 
 DEVICE = {"platform": "remote", "kind": "stand-in", "jax": "0", "jaxlib": "0", "XLA_FLAGS": ""}
@@ -23,8 +24,8 @@ def found() -> list[Program]:
 
 def ready(sample):
     """`prepare` of a program that `sample(label)` times."""
-    return lambda program, calls: sampling.TimedProgram(
-        program.label, lambda: sample(program.label), None, 1, dict.fromkeys(sampling.FACTS, 1.0)
+    return lambda program, calls: timing.TimedProgram(
+        program.label, lambda: sample(program.label), None, 1, dict.fromkeys(timing.FACTS, 1.0)
     )
 
 

@@ -1,16 +1,50 @@
-"""Milliseconds of one inference on this device."""
+"""Wall-clock time of compiled programs: samples for campaigns, and one network's inference."""
 
+import contextlib
+import gc
+import math
 import statistics
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnas.core.types import Network, Stats, Weights
+from jaxnas.hardware.programs import Program, filled
 
-WARM_UP_S, MEASURE_S = 0.1, 0.5
-FEWEST, MOST = 20, 1000  # repetitions
+MAX_CALLS = 1000  # in a sample
+LOOP_LENGTHS = (4, 24)  # of the two loops whose difference is the device's own time
+# A call of more than both was not measured: the clock was set, or the machine slept.
+MAX_CALL_S, MAX_CALL_FACTOR = 1.0, 100
+STEADY, STEADY_SAMPLES, MAX_WARM_UP_SAMPLES = 0.01, 5, 100
+FACTS = ("flops", "bytes", "temp_bytes", "convolutions", "products", "fusions", "windows")
+
+Clock = Callable[[], int]  # nanoseconds
+
+
+class CallBudget(NamedTuple):
+    """Calls until they take `seconds` together, but no fewer and no more than these."""
+
+    min_calls: int
+    max_calls: float
+    seconds: float
+
+
+WARM_UP = CallBudget(3, 30, 0.02)
+INFERENCE_WARM_UP, INFERENCE = CallBudget(1, math.inf, 0.1), CallBudget(20, 1000, 0.5)
+
+
+class TimedProgram(NamedTuple):
+    """A program that can be timed; both functions give NaN where the clock was disturbed."""
+
+    label: str
+    sample: Callable[[], float]  # milliseconds of one call, the median of `calls` of them
+    loops: Callable[[], tuple[float, float]] | None  # milliseconds of the two LOOP_LENGTHS
+    calls: int  # in a sample
+    facts: dict[str, float]  # FACTS of the compiler; NaN: not given
 
 
 class Milliseconds(NamedTuple):
@@ -29,18 +63,185 @@ def inference(
     """
     inputs = jnp.zeros((batch, *image), jnp.float32)
     program = jax.jit(net.infer).lower(weights, stats, inputs).compile()
-
-    def once() -> float:
-        began = time.perf_counter()
-        jax.block_until_ready(program(weights, stats, inputs))
-        return 1e3 * (time.perf_counter() - began)
-
-    until = time.perf_counter() + WARM_UP_S
-    once()
-    while time.perf_counter() < until:
-        once()
-    times, until = [], time.perf_counter() + MEASURE_S
-    while len(times) < FEWEST or (len(times) < MOST and time.perf_counter() < until):
-        times.append(once())
-    low, median, high = statistics.quantiles(times, n=4)
+    call = lambda: jax.block_until_ready(program(weights, stats, inputs))
+    _time_calls(call, INFERENCE_WARM_UP, time.perf_counter_ns)
+    times = _time_calls(call, INFERENCE, time.perf_counter_ns)
+    low, median, high = statistics.quantiles([ns / 1e6 for ns in times], n=4)
     return Milliseconds(median, low, high, len(times))
+
+
+def prepare(
+    program: Program,
+    calls: int | None = None,
+    *,
+    sample_ms: float = 5.0,
+    loops: bool = False,
+    clock: Clock = time.perf_counter_ns,
+) -> TimedProgram:
+    """Compiles a program for this device, warms it up, and sets how many calls make a sample.
+
+    XLA's default options are used, as a deployed program's; `jaxnas search` trains with others.
+    A sample is the median of as many calls as last about `sample_ms`, unless `calls` are given;
+    one more, before them, brings the program's own data back into the cache. Every call is waited
+    for, since queued calls overlap. (Our own choices; the protocol asks for repeated calls alone.)
+    `loops` compiles once more: a loop on the device, whose every pass depends on the last.
+    """
+    arguments = filled(program.arguments)
+    compiled = jax.jit(program.function).lower(*arguments).compile()
+    call = lambda: jax.block_until_ready(compiled(*arguments))
+    expected_ns = _expected_ns(call, clock)
+    calls = calls or min(MAX_CALLS, max(1, math.ceil(1e6 * sample_ms / expected_ns)))
+
+    def sample() -> float:
+        call()
+        times = [_time_call(call, expected_ns, clock) for _ in range(calls)]
+        return math.nan if any(map(math.isnan, times)) else statistics.median(times)
+
+    sample_loops = _loops(program, arguments, clock) if loops else None
+    return TimedProgram(program.label, sample, sample_loops, calls, facts(compiled))
+
+
+def plausible_ms(elapsed_ns: int, expected_ns: float) -> float:
+    """Milliseconds, or NaN for what no call takes: none at all, or seconds of 100 times more."""
+    if elapsed_ns <= 0 or elapsed_ns > max(1e9 * MAX_CALL_S, MAX_CALL_FACTOR * expected_ns):
+        return math.nan
+    return elapsed_ns / 1e6
+
+
+def _time_call(call: Callable[[], Any], expected_ns: float, clock: Clock) -> float:
+    """Milliseconds of one call, or NaN where `plausible_ms` says so."""
+    began = clock()
+    call()
+    return plausible_ms(clock() - began, expected_ns)
+
+
+def _time_calls(call: Callable[[], Any], budget: CallBudget, clock: Clock) -> list[int]:
+    """Nanoseconds of each call within a budget."""
+    times: list[int] = []
+    total = 0
+    while len(times) < budget.min_calls or (
+        len(times) < budget.max_calls and total < 1e9 * budget.seconds
+    ):
+        began = clock()
+        call()
+        times.append(clock() - began)
+        total += times[-1]
+    return times
+
+
+def _expected_ns(call: Callable[[], Any], clock: Clock) -> float:
+    """Nanoseconds of one call, after a first one: the least, since a busy machine only adds."""
+    call()
+    return max(min(_time_calls(call, WARM_UP, clock)), 1.0)
+
+
+def _loops(program: Program, arguments: tuple, clock: Clock) -> Callable[[], tuple[float, float]]:
+    *weights, images = arguments
+
+    def run(length, weights, images):
+        def once(_, images):
+            y = program.function(*weights, images)
+            # Without the dependence XLA would drop the body; 1e-9 leaves the values alone.
+            mean = sum(jnp.mean(leaf) for leaf in jax.tree.leaves(y))
+            return jax.tree.map(lambda x: x + (1e-9 * mean).astype(x.dtype), images)
+
+        return jax.lax.fori_loop(0, length, once, images)
+
+    lengths = [jnp.int32(n) for n in LOOP_LENGTHS]
+    compiled = jax.jit(run).lower(lengths[0], weights, images).compile()
+    call = lambda n: jax.block_until_ready(compiled(n, weights, images))
+    expected = [_expected_ns(lambda n=n: call(n), clock) for n in lengths]
+
+    def sample() -> tuple[float, float]:
+        short, long = (
+            _time_call(lambda n=n: call(n), expected_ns, clock)
+            for n, expected_ns in zip(lengths, expected, strict=True)
+        )
+        return short, long
+
+    return sample
+
+
+def slope(loops_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(device milliseconds of a pass, overhead of a call), f64[R, P] each, of f64[R, P, 2].
+
+    XLA hoists work that no pass changes (a new layout of the weights) out of the loop, and data
+    may stay in the cache: the slope is a lower bound of a call's time, not its replacement.
+    """
+    short, long = LOOP_LENGTHS
+    per_pass = (loops_ms[..., 1] - loops_ms[..., 0]) / (long - short)
+    return per_pass, loops_ms[..., 0] - short * per_pass
+
+
+def warm_up(program: TimedProgram) -> bool:
+    """Samples a program until five samples lie within 1 %; False if they never did in 100."""
+    recent: list[float] = []
+    for _ in range(MAX_WARM_UP_SAMPLES):
+        recent = [*recent[1 - STEADY_SAMPLES :], program.sample()]
+        if len(recent) == STEADY_SAMPLES and max(recent) - min(recent) <= STEADY * min(recent):
+            return True
+    return False
+
+
+def sample_each(
+    programs: Sequence[TimedProgram],
+    order: Sequence[int],
+    calls_ms: np.ndarray,
+    loops_ms: np.ndarray,
+) -> Iterator[int]:
+    """Samples programs in the order given and writes f64[P] and f64[P, 2] in place.
+
+    Gives each program's index once its times are there, so that a round may be saved or left
+    between programs.
+    """
+    with _without_garbage_collection():
+        for i in order:
+            call_ms = programs[i].sample()
+            if programs[i].loops is not None:
+                loops_ms[i] = programs[i].loops()
+            # Last: a program that fails half way is sampled as a whole another time.
+            calls_ms[i] = call_ms
+            yield i
+
+
+def sample_round(
+    programs: Sequence[TimedProgram],
+    order: Sequence[int],
+    calls_ms: np.ndarray,
+    loops_ms: np.ndarray,
+) -> None:
+    """A whole round of `sample_each`."""
+    for _ in sample_each(programs, order, calls_ms, loops_ms):
+        pass
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def facts(compiled: jax.stages.Compiled) -> dict[str, float]:
+    """FACTS of a program, as far as XLA's backend gives them, the others NaN.
+
+    Floating-point operations and bytes by its cost analysis; its temporary memory; and how many
+    convolutions, matrix products, fusions and window reductions its optimised text has.
+    """
+    values = dict.fromkeys(FACTS, math.nan)
+    costs = compiled.cost_analysis() or {}
+    values["flops"] = costs.get("flops", math.nan)
+    values["bytes"] = costs.get("bytes accessed", math.nan)
+    if (memory := compiled.memory_analysis()) is not None:
+        values["temp_bytes"] = float(memory.temp_size_in_bytes)
+    if text := compiled.as_text():
+        words = {
+            "convolutions": " convolution(", "products": " dot(",
+            "fusions": " fusion(", "windows": " reduce-window(",
+        }  # fmt: skip
+        values |= {name: float(text.count(word)) for name, word in words.items()}
+    return values

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.isotonic import isotonic_regression
 
-from jaxnas.hardware import programs
-from jaxnas.hardware.measure import round_statistics, sampling
+from jaxnas.hardware import programs, timing
+from jaxnas.hardware.measure import round_statistics
 from jaxnas.nets.channel_groups import PrunableNetwork
 
 PROGRAMS = 60  # are timed, or as many as two widths a part make
@@ -39,13 +39,13 @@ def measured(subject: PrunableNetwork, image: tuple[int, int, int], multiple: in
     nets = [subject.net, *(subject.network(left) for _, _, left in tried)]
     labels = ["whole", *(f"{name} {width}" for name, width, _ in tried)]
     ready = [
-        sampling.local(programs.network(label, net, "", image))
+        timing.prepare(programs.network(label, net, "", image))
         for label, net in zip(labels, nets, strict=True)
     ]
     ready += ready[:1] * (WHOLES - 1)
     random, calls = np.random.default_rng(0), np.full((ROUNDS, len(ready)), np.nan)
     for row in calls:
-        sampling.one_round(ready, random.permutation(len(ready)), row, np.empty(0))
+        timing.sample_round(ready, random.permutation(len(ready)), row, np.empty(0))
     ms = round_statistics.summarise(calls).latency_ms
     whole = float(np.median(ms[[0, *range(len(tried) + 1, len(ready))]]))
     found = {name: [] for name in subject.groups}

@@ -16,8 +16,8 @@ import rich.console
 from jaxnas import run
 from jaxnas.core.types import Constraint, CostModel, FixedWeight
 from jaxnas.evaluators import supernet
-from jaxnas.hardware import cost, device
-from jaxnas.hardware.measure import campaign, dataset, recheck, remote, sampling
+from jaxnas.hardware import cost, device, timing
+from jaxnas.hardware.measure import campaign, dataset, recheck, remote
 from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.predict import predictor_file
 from jaxnas.hardware.predict.predictor import Predictor
@@ -26,8 +26,7 @@ from jaxnas.pipelines import search_stages
 from jaxnas.pipelines.settings import Recipe, SearchSettings, latency
 from jaxnas.pipelines.settings.limits import refuse, require
 from jaxnas.run import files, progress
-from jaxnas.spaces import registry
-from jaxnas.spaces import sampling as pools
+from jaxnas.spaces import registry, sampling
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 from jaxnas.strategies import constrained_selection, selection_record
@@ -247,7 +246,7 @@ def select(
         selection_record.SelectionProblem(
             space,
             constraints,
-            pools.sample_pool(space, gates, settings.seed),
+            sampling.sample_pool(space, gates, settings.seed),
             predictors.latency,
             campaign,
         ),
@@ -315,11 +314,11 @@ def timed(
     words = measured.settings.get("command")
     if words is None:
         sample_ms = measured.settings.get("sample_ms") or latency.LOCAL_MS
-        prepare = functools.partial(sampling.local, sample_ms=sample_ms)
+        prepare = functools.partial(timing.prepare, sample_ms=sample_ms)
         rounds = latency.LOCAL_ROUNDS
     else:
         prepare = functools.partial(
-            remote.ready,
+            remote.prepare,
             words=remote.command(words),
             where=folder / "exported",
             timeout_s=latency.REMOTE_S,

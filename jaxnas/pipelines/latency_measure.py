@@ -8,8 +8,8 @@ from typing import Any
 
 import rich.console
 
-from jaxnas.hardware import device, programs
-from jaxnas.hardware.measure import campaign, design, remote, sampling, summary
+from jaxnas.hardware import device, programs, timing
+from jaxnas.hardware.measure import campaign, design, remote, summary
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.programs import BLOCK, NETWORK, OPERATOR, Program
 from jaxnas.pipelines import genotypes, setup
@@ -46,14 +46,14 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
     folder = Path(settings.out).expanduser() / (settings.name or name(settings))
     if words is None:
         sample_ms = latency.LOCAL_MS if settings.sample_ms is None else settings.sample_ms
-        prepare = functools.partial(sampling.local, sample_ms=sample_ms, chain=settings.slope)
+        prepare = functools.partial(timing.prepare, sample_ms=sample_ms, loops=settings.slope)
         min_rounds, max_rounds = latency.LOCAL_ROUNDS
     else:
         # The time is another device's; our versions still decide what it is given.
         this_device = {key: this_device[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
         this_device |= {"platform": "remote", "kind": settings.command}
         prepare = functools.partial(
-            remote.ready,
+            remote.prepare,
             words=words,
             where=folder / "exported",
             timeout_s=latency.REMOTE_S if settings.timeout_s is None else settings.timeout_s,

@@ -14,14 +14,13 @@ from jaxnas.core.stages import StageResult
 from jaxnas.core.types import Choice, Constraint
 from jaxnas.evaluators import supernet
 from jaxnas.evaluators.nasbench201 import cost as published
-from jaxnas.hardware import cost, counts, programs
-from jaxnas.hardware.measure import campaign, campaign_file, dataset, recheck, sampling
+from jaxnas.hardware import cost, counts, programs, timing
+from jaxnas.hardware.measure import campaign, campaign_file, dataset, recheck
 from jaxnas.hardware.predict import fit, predictor_file
 from jaxnas.hardware.predict.predictor import margin
 from jaxnas.pipelines import constraints, summary
 from jaxnas.pipelines.settings import Recipe, SearchSettings
-from jaxnas.spaces import distribution, genome, genotype, registry, search_space
-from jaxnas.spaces import sampling as pools
+from jaxnas.spaces import distribution, genome, genotype, registry, sampling, search_space
 from jaxnas.spaces.genotype import Cell, Genotype
 from jaxnas.spaces.nasbench201 import notation
 from jaxnas.strategies import constrained_selection, selection_record
@@ -53,7 +52,7 @@ def raw(count=25, space="nasbench201", noise=0.0, **settings):
     return campaign_file.Raw(
         header, labels, ("reference", *["network"] * count), texts,
         np.full(count + 1, -1, np.int32), np.ones(count + 1, np.int32),
-        np.ones((count + 1, len(sampling.FACTS))), ms * shake, np.empty((5, 0, 2)),
+        np.ones((count + 1, len(timing.FACTS))), ms * shake, np.empty((5, 0, 2)),
         np.arange(5.0), np.zeros(5, np.int32),
     )  # fmt: skip
 
@@ -191,7 +190,7 @@ def test_the_bounds_of_a_chain_are_those_of_all_its_networks():
 
 def test_networks_of_a_large_space_are_drawn_and_gates_decide_which_are_likely():
     gates = {"layers": np.array([[0.8, 0.1, 0.1]] * 4)}
-    pool = pools.sample_pool(chain_space(), gates)
+    pool = sampling.sample_pool(chain_space(), gates)
     assert len(pool.genomes) == 81
     best = pool.genomes[np.argmax(pool.log_probability)]
     assert (best == 0).all()
@@ -203,7 +202,7 @@ def test_networks_of_a_large_space_are_drawn_and_gates_decide_which_are_likely()
 
 def test_all_networks_are_in_the_pool_with_the_probability_of_what_they_deploy():
     gates = gates_of()
-    pool = pools.sample_pool(SPACE, gates)
+    pool = sampling.sample_pool(SPACE, gates)
     deployed = SPACE.genome.canonical(ALL_CELLS)
     shares = np.prod([gates["cell"][p][ALL_CELLS[:, p]] for p in range(6)], 0)
     dead = (deployed == 0).all(1)
@@ -225,7 +224,7 @@ def more_convolutions(networks):
 
 
 def problem_of(measured, model, constraints, pool=None):
-    pool = pool or pools.sample_pool(SPACE, gates_of())
+    pool = pool or sampling.sample_pool(SPACE, gates_of())
     return selection_record.SelectionProblem(SPACE, constraints, pool, model, measured)
 
 
@@ -278,9 +277,9 @@ def test_a_target_that_cannot_hold_is_said_not_to(measured, model, monkeypatch):
 def test_measuring_ends_where_none_nearer_is_known(measured, model):
     """None of the pool comes near the target: the nearest are measured once."""
     constraint, lines = in_ms(model, 0.2), []
-    pool = pools.sample_pool(SPACE, gates_of())
+    pool = sampling.sample_pool(SPACE, gates_of())
     far = constraint.cost.of_genomes(pool.genomes) < 0.7 * constraint.aim
-    few = pools.CandidatePool(pool.genomes[far], pool.log_probability[far])
+    few = sampling.CandidatePool(pool.genomes[far], pool.log_probability[far])
     timed = lambda genotypes, number: recheck.RecheckedTimes(
         true_ms(np.array([SPACE.genome.encode(genotype) for genotype in genotypes])), 1.0, ()
     )
@@ -390,8 +389,8 @@ def test_times_are_on_the_scale_of_the_campaign(measured, tmp_path):
         else:
             network = genome.encode(SPACE.choices, genotype.from_json(program.architecture))
             time = float(true_ms(network[None])[0])
-        facts = dict.fromkeys(sampling.FACTS, 1.0)
-        return sampling.TimedProgram(program.label, lambda: 1.3 * time, None, 1, facts)
+        facts = dict.fromkeys(timing.FACTS, 1.0)
+        return timing.TimedProgram(program.label, lambda: 1.3 * time, None, 1, facts)
 
     networks = ALL_CELLS[[6111, 1234]]
     found = [SPACE.genome.decode(network) for network in networks]
@@ -491,7 +490,7 @@ def test_other_columns_are_fitted_and_aimed_at(tmp_path, capsys):
     rows = [genotype.from_json(text) for text in of.architectures[1:]]
     bytes_ = 1e6 * true_ms(np.array([SPACE.genome.encode(each) for each in rows]))
     facts = np.full_like(of.facts, np.nan)
-    facts[1:, sampling.FACTS.index("temp_bytes")] = bytes_
+    facts[1:, timing.FACTS.index("temp_bytes")] = bytes_
     (tmp_path / "mine").mkdir()
     campaign_file.write(tmp_path / "mine" / campaign_file.RAW, of._replace(facts=facts))
     assert cli.main(["latency", "fit", str(tmp_path / "mine"), "--column", "temp_bytes"]) == 0

@@ -13,13 +13,13 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.hardware import device as hardware
-from jaxnas.hardware import programs
-from jaxnas.hardware.measure import campaign_file, sampling, session, summary
+from jaxnas.hardware import programs, timing
+from jaxnas.hardware.measure import campaign_file, session, summary
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.measure.campaign_file import CampaignError, Raw
-from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.measure.stopping import Protocol
 from jaxnas.hardware.programs import Program
+from jaxnas.hardware.timing import TimedProgram
 from jaxnas.run import progress, signals
 
 
@@ -70,7 +70,7 @@ def measure_all(
             ready = _prepared(found, prepare, asked, protocol, raw, console)
             found = found[: len(ready)]
             raw = raw or _empty(found, ready, device, settings)
-            if protocol.warm_up and not sampling.steady(ready[0]):
+            if protocol.warm_up and not timing.warm_up(ready[0]):
                 note(f"measure: {found[0].label} does not settle within 1 %: the device is busy")
             raw = session.run_rounds(raw, path, ready, asked, protocol, passed, console)
         return _written(folder, raw)
@@ -142,7 +142,7 @@ def _empty(
     found: Sequence[Program], ready: Sequence[TimedProgram], device: Mapping, settings: Mapping
 ) -> Raw:
     labels = tuple(p.label for p in found)
-    chains = len(found) if any(r.chain is not None for r in ready) else 0
+    chains = len(found) if any(r.loops is not None for r in ready) else 0
     header = {
         "device": dict(device),
         "settings": dict(settings),
@@ -158,7 +158,7 @@ def _empty(
         tuple(p.architecture for p in found),
         np.array(twins, np.int32),
         np.array([r.calls for r in ready], np.int32),
-        np.array([[r.facts[name] for name in sampling.FACTS] for r in ready]),
+        np.array([[r.facts[name] for name in timing.FACTS] for r in ready]),
         np.empty((0, len(found))),
         np.empty((0, chains, 2)),
         np.empty(0),

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.hardware.measure import round_statistics, sampling
+from jaxnas.hardware import timing
+from jaxnas.hardware.measure import round_statistics
 from jaxnas.hardware.programs import KINDS
 from jaxnas.run import files
 
@@ -22,7 +23,7 @@ FORMAT, VERSION = "jaxnas latency campaign", 1
 RAW, TABLE, RESULT = "campaign.npz", "latency.csv", "result.json"
 COLUMNS = (
     "network", "kind", "latency_ms", "spread_ms", "minimum_ms", "slope_ms", "overhead_ms",
-    "samples", "calls", *sampling.FACTS, "twin_of", "device", "batch", "architecture",
+    "samples", "calls", *timing.FACTS, "twin_of", "device", "batch", "architecture",
 )  # fmt: skip
 
 
@@ -42,7 +43,7 @@ class Raw(NamedTuple):
     architectures: tuple[str, ...]  # JSON
     twin_of: np.ndarray  # i32[P], the twin's index, or -1
     calls: np.ndarray  # i32[P], in a sample
-    facts: np.ndarray  # f64[P, len(measure.FACTS)]
+    facts: np.ndarray  # f64[P, len(timing.FACTS)]
     rounds_ms: np.ndarray  # f64[R, P]
     chains_ms: np.ndarray  # f64[R, P, 2], or f64[R, 0, 2] where no slope was asked for
     started_s: np.ndarray  # f64[R], Unix time
@@ -100,7 +101,7 @@ def some(labels: Sequence[str]) -> str:
 def write(path: Path, raw: Raw) -> None:
     """Puts the whole file in place at once. Raises RunError if it cannot be written."""
     header = {"format": FORMAT, "version": VERSION} | dict(raw.header)
-    arrays = {"header": np.array(json.dumps(header)), "fact_names": np.array(sampling.FACTS)}
+    arrays = {"header": np.array(json.dumps(header)), "fact_names": np.array(timing.FACTS)}
     for name, value in raw._asdict().items():
         if name != "header":
             arrays[name] = np.array(value) if isinstance(value, tuple) else value
@@ -119,7 +120,7 @@ def read(path: Path) -> Raw:
                 f"{path} is of format {header.get('format')!r}, version {header.get('version')}; "
                 f"this jaxnas reads {FORMAT!r}, version {VERSION}."
             )
-        if tuple(arrays.pop("fact_names")) != sampling.FACTS:
+        if tuple(arrays.pop("fact_names")) != timing.FACTS:
             raise ValueError("other fact_names")
         texts = {
             name: tuple(map(str, arrays.pop(name))) for name in ("labels", "kinds", "architectures")
@@ -159,7 +160,7 @@ def write_table(path: Path, raw: Raw) -> None:
 
 def slope(raw: Raw, summary: round_statistics.Summary) -> tuple[np.ndarray, np.ndarray]:
     """(device milliseconds of a pass, overhead of a call), f64[P] each, NaN where unknown."""
-    parts = sampling.slope(raw.chains_ms[summary.kept] / summary.factors[summary.kept, None, None])
+    parts = timing.slope(raw.chains_ms[summary.kept] / summary.factors[summary.kept, None, None])
     medians = (np.ma.median(np.ma.masked_invalid(part), axis=0).filled(np.nan) for part in parts)
     # A pass that takes less than no time is noise, and no figure.
     per_pass, overhead = (np.where(median > 0, median, np.nan) for median in medians)
@@ -194,7 +195,7 @@ def _check(path: Path, raw: Raw) -> None:
     shapes = (
         raw.rounds_ms.shape == (count, programs)
         and len(chains) == 3 and chains[0] == count and chains[1] in (0, programs)
-        and raw.facts.shape == (programs, len(sampling.FACTS))
+        and raw.facts.shape == (programs, len(timing.FACTS))
         and raw.started_s.shape == raw.session.shape == (count,)
         and raw.twin_of.shape == raw.calls.shape == (programs,)
         and len(raw.kinds) == len(raw.architectures) == programs > 0

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnas.hardware import device as hardware
-from jaxnas.hardware import programs
-from jaxnas.hardware.measure import campaign_file, round_statistics, sampling
+from jaxnas.hardware import programs, timing
+from jaxnas.hardware.measure import campaign_file, round_statistics
 from jaxnas.hardware.measure.campaign_file import CampaignError, Raw
 from jaxnas.hardware.predict import fit
 from jaxnas.hardware.predict.predictor import Predictor
@@ -97,17 +97,17 @@ def load(folder: Path) -> CampaignDataset:
 
 
 def facts(found: CampaignDataset, name: str) -> np.ndarray:
-    """f64[N] of what the compiler says of the networks: one of `sampling.FACTS`.
+    """f64[N] of what the compiler says of the networks: one of `timing.FACTS`.
 
     Raises CampaignError for another name, and where the device's compiler does not say it.
     """
-    if name not in sampling.FACTS:
+    if name not in timing.FACTS:
         raise CampaignError(
-            f"A campaign has no column {name!r}, only {', '.join(sampling.FACTS)}: leave it out "
+            f"A campaign has no column {name!r}, only {', '.join(timing.FACTS)}: leave it out "
             "for milliseconds."
         )
     rows = [i for i, kind in enumerate(found.raw.kinds) if kind == programs.NETWORK]
-    values = found.raw.facts[rows, sampling.FACTS.index(name)]
+    values = found.raw.facts[rows, timing.FACTS.index(name)]
     if np.isnan(values).all():
         raise CampaignError(f"The compiler of {found.device} does not say {name} of a network.")
     return values

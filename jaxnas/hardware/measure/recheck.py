@@ -13,8 +13,8 @@ from jaxnas.hardware import programs
 from jaxnas.hardware.measure import campaign, campaign_file, round_statistics
 from jaxnas.hardware.measure.campaign_file import CampaignError
 from jaxnas.hardware.measure.dataset import CampaignDataset
-from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.programs import Program
+from jaxnas.hardware.timing import TimedProgram
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import NetworkSize
 

@@ -19,8 +19,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas.hardware.measure.sampling import FACTS, TimedProgram
 from jaxnas.hardware.programs import Program, filled
+from jaxnas.hardware.timing import FACTS, TimedProgram
 from jaxnas.run import files
 
 PLACE = "{network}"
@@ -82,7 +82,7 @@ def export(program: Program, where: Path, platform: str = "cpu") -> Path:
     return target
 
 
-def ready(
+def prepare(
     program: Program,
     calls: int | None,
     words: Sequence[str],

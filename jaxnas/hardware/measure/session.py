@@ -11,11 +11,12 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.hardware import device as hardware
-from jaxnas.hardware.measure import campaign_file, sampling
+from jaxnas.hardware import timing
+from jaxnas.hardware.measure import campaign_file
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.measure.campaign_file import Raw
-from jaxnas.hardware.measure.sampling import TimedProgram
 from jaxnas.hardware.measure.stopping import Protocol
+from jaxnas.hardware.timing import TimedProgram
 from jaxnas.run import progress
 
 SAVE_S = 5.0  # the file is written after so long as well
@@ -100,7 +101,7 @@ def _round(
     order = _order(raw, protocol.seed, session)
     row = np.full(len(ready), np.nan), np.full(raw.chains_ms.shape[1:], np.nan)
     started_s = time.time()
-    for done, _ in enumerate(sampling.visits(ready, order, *row), 1):
+    for done, _ in enumerate(timing.sample_each(ready, order, *row), 1):
         yield functools.partial(_with, raw, row, order[done:], started_s, session, passed())
 
 

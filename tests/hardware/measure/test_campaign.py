@@ -15,14 +15,8 @@ import pytest
 import rich.console
 
 from jaxnas import cli, run
-from jaxnas.hardware.measure import (
-    campaign,
-    campaign_file,
-    dataset,
-    round_statistics,
-    sampling,
-    session,
-)
+from jaxnas.hardware import timing
+from jaxnas.hardware.measure import campaign, campaign_file, dataset, round_statistics, session
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.run import progress
 from tests import killable_campaign as stand_in
@@ -417,7 +411,7 @@ def test_networks_and_operators_are_measured_from_the_command_line(measured):
     assert len(raw.rounds_ms) == 6 and np.isfinite(raw.rounds_ms).mean() > 0.9
     assert raw.chains_ms.shape == (6, 18, 2)
     assert raw.header["device"]["platform"] == "cpu" and raw.header["device"]["threads"] >= 1
-    flops = raw.facts[:, sampling.FACTS.index("flops")]
+    flops = raw.facts[:, timing.FACTS.index("flops")]
     assert (flops[[k == "network" for k in raw.kinds]] > 0).all()
     summary = round_statistics.summarise(raw.rounds_ms)
     assert (summary.latency_ms > 0).all()

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas.hardware import device, programs
-from jaxnas.hardware.measure import design, round_statistics, sampling, stopping
+from jaxnas.hardware import device, programs, timing
+from jaxnas.hardware.measure import design, round_statistics, stopping
 from jaxnas.hardware.predict import graph_counts
 from jaxnas.hardware.programs import Program
 from jaxnas.pipelines import latency_measure
@@ -165,7 +165,7 @@ def test_a_twin_computes_the_same_and_its_twin_is_the_first():
     second = dataflow.isomorph(first)
     assert dataflow.isomorph(second) == first
     made = [programs.of_genotype(g, SPACE, timed_toys.SMALL) for g in (first, second)]
-    texts = [sampling.facts(toy.jit(p.function).lower(*p.arguments).compile()) for p in made]
+    texts = [timing.facts(toy.jit(p.function).lower(*p.arguments).compile()) for p in made]
     assert texts[0]["flops"] == texts[1]["flops"] > 0
 
 
@@ -173,7 +173,7 @@ def test_what_is_compiled_is_what_lives():
     for text in ("n33333", "1n3p1s"):
         live = letters(dataflow.remove_dead_edges(timed_toys.cell(text)))
         program = programs.of_genotype(timed_toys.cell(text), SPACE, timed_toys.SMALL)
-        found = sampling.facts(toy.jit(program.function).lower(*program.arguments).compile())
+        found = timing.facts(toy.jit(program.function).lower(*program.arguments).compile())
         # Stem and two reductions of two 3x3 convolutions; two shortcuts and the classifier.
         assert found["convolutions"] == 5 + 3 * live.count("3"), text
         assert found["products"] == 3 + 3 * live.count("1"), text
@@ -301,7 +301,7 @@ def ticking(*steps_ns):
 
 
 def test_a_sample_is_the_median_of_as_many_calls_as_it_needs():
-    ready = sampling.local(timed_toys.doubling(), sample_ms=2.0, clock=ticking(100_000))
+    ready = timing.prepare(timed_toys.doubling(), sample_ms=2.0, clock=ticking(100_000))
     assert ready.calls == 20  # of 0.1 ms
     assert ready.sample() == pytest.approx(0.1)
     assert ready.facts["products"] + ready.facts["fusions"] >= 1
@@ -309,7 +309,7 @@ def test_a_sample_is_the_median_of_as_many_calls_as_it_needs():
 
 def test_one_call_that_the_clock_spoilt_spoils_its_sample():
     steps = [100_000] * 69 + [7_200_000_000_000, 100_000]  # the machine slept for two hours
-    ready = sampling.local(timed_toys.doubling(), 3, clock=ticking(*steps))
+    ready = timing.prepare(timed_toys.doubling(), 3, clock=ticking(*steps))
     found = [ready.sample() for _ in range(6)]
     assert sum(map(math.isnan, found)) == 1
     assert [x for x in found if not math.isnan(x)] == pytest.approx([0.1] * 5)
@@ -320,13 +320,13 @@ def test_one_call_that_the_clock_spoilt_spoils_its_sample():
     [(2_000_000, 2.0), (0, math.nan), (-5, math.nan), (3_600e9, math.nan), (150e6, 150.0)],
 )
 def test_a_clock_that_was_set_spoils_a_sample_and_nothing_else(elapsed_ns, milliseconds):
-    found = sampling.plausible_ms(elapsed_ns, 1e6)
+    found = timing.plausible_ms(elapsed_ns, 1e6)
     assert found == milliseconds or (math.isnan(found) and math.isnan(milliseconds))
 
 
 def test_the_slope_is_what_a_pass_costs_and_the_rest_is_the_call():
     chains = np.array([[[0.5 + 4 * 0.2, 0.5 + 24 * 0.2]]])
-    per_pass, overhead = sampling.slope(chains)
+    per_pass, overhead = timing.slope(chains)
     np.testing.assert_allclose(per_pass, 0.2)
     np.testing.assert_allclose(overhead, 0.5)
 
@@ -336,20 +336,20 @@ def test_the_loop_on_the_device_computes_every_pass():
     size = 192
     matrix = jax.random.normal(jax.random.key(0), (size, size)) / size
     program = Program("power", "operator", "{}", lambda w, x: x @ w, (matrix, matrix))
-    ready = sampling.local(program, chain=True, sample_ms=0.5)
+    ready = timing.prepare(program, loops=True, sample_ms=0.5)
     # The least: what else runs on this machine only adds.
-    short, long = np.nanmin([ready.chain() for _ in range(25)], axis=0)
+    short, long = np.nanmin([ready.loops() for _ in range(25)], axis=0)
     assert long > 2 * short
 
 
 def test_a_round_visits_every_program_once_in_its_order():
     seen = []
     ready = [
-        sampling.TimedProgram(str(i), lambda i=i: seen.append(i) or float(i), None, 1, {})
+        timing.TimedProgram(str(i), lambda i=i: seen.append(i) or float(i), None, 1, {})
         for i in range(4)
     ]
     calls, chains = np.full(4, np.nan), np.full((4, 2), np.nan)
-    sampling.one_round(ready, [2, 0, 3, 1], calls, chains)
+    timing.sample_round(ready, [2, 0, 3, 1], calls, chains)
     assert seen == [2, 0, 3, 1]
     assert calls.tolist() == [0.0, 1.0, 2.0, 3.0]
     assert np.isnan(chains).all()
@@ -402,7 +402,7 @@ def test_what_xla_compiles_is_the_graph_that_is_counted():
     for row in rows:
         found = programs.of_genotype(SPACE.genome.decode(row), SPACE, timed_toys.SMALL)
         text = jax.jit(found.function).lower(*found.arguments).compile()
-        facts = sampling.facts(text)
+        facts = timing.facts(text)
         compiled.append((facts["convolutions"], facts["products"]))
     cells = 3 * timed_toys.SMALL.cells
     fixed = np.array(compiled[0]) - cells * counted[0]

@@ -25,7 +25,7 @@ def command(behaviour: str) -> list[str]:
 
 
 def ready(tmp_path, behaviour: str, timeout_s: float = 30.0):
-    return remote.ready(doubling(), None, command(behaviour), tmp_path, timeout_s=timeout_s)
+    return remote.prepare(doubling(), None, command(behaviour), tmp_path, timeout_s=timeout_s)
 
 
 def test_what_is_exported_computes_what_the_network_does(tmp_path):
