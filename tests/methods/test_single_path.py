@@ -172,7 +172,7 @@ def test_a_table_of_another_network_is_refused():
 
 def test_a_table_of_more_layers_than_the_chain_is_refused(pixel):
     """Twenty searched layers of a Pixel 1 say nothing of five."""
-    space = chains.space(sizing.sized("mobile-single-path", repeats=1))
+    space = chains.space(sizing.sized(zoo.single_path(), "mobile-single-path", repeats=1))
     with pytest.raises(latency.TableError, match="22 layers, the chain searches 5: .*--target-ms"):
         latency.costs(space, pixel)
     # Its own layers, and the two that are not searched.

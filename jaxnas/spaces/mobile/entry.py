@@ -19,6 +19,7 @@ from jaxnas.spaces.mobile import (
     chain_file,
     pruning,
     sizing,
+    superkernel_gates,
     superkernel_latency,
     supernet,
     workload,
