@@ -1,1 +1,3 @@
 """`jaxnas.core.types`, under the name by which users' own files import it."""
+
+from jaxnas.core.types import *

@@ -24,8 +24,9 @@ from jaxnas.core.types import Batch, Hypergradient, Problem, Relaxation, Superne
 from jaxnas.methods import darts as darts_method
 from jaxnas.methods import pc_darts
 from jaxnas.methods.optimisers import Optimisers
-from jaxnas.spaces import choices as spaces
+from jaxnas.spaces import choices as spaces_choices
 from jaxnas.spaces import discretise
+from jaxnas.spaces.darts import choices as spaces
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.darts import notation as genotypes
 from jaxnas.spaces.darts import supernet as darts
@@ -116,7 +117,9 @@ def _supernet(values: Values) -> Errors:
         (ahead, _), grads = rule.rule(problem)(given.arch, given.weights)
         errors["unrolled_valid_loss"] = _error(ahead, values["unrolled_valid_loss"])
         errors[f"hypergrad_{name}"] = _arch_error(grads, values, f"hypergrad_{name}")
-    found = discretise.top_edges_per_node(given.net.space, given.relax.gates(given.arch, None))
+    found = discretise.top_edges_per_node(
+        given.net.space, given.relax.gates(given.arch, None), name="darts"
+    )
     published = genotypes.from_pairs(str(values["genotype"]))
     return errors | {"genotype": 0.0 if found == published else math.inf}
 
@@ -215,7 +218,7 @@ def _searched(values: Values, image: Sequence[int]) -> Searched:
     cells, classes = golden_file.depth(values), values["param/classifier.bias"].shape[0]
     reductions = golden_file.reductions(values)
     edges, columns = values["arch/alphas_normal"].shape
-    nodes = next((n for n in range(1, 50) if len(spaces.dag(2, n)) == edges), None)
+    nodes = next((n for n in range(1, 50) if len(spaces_choices.dag(2, n)) == edges), None)
     if nodes is None or values["arch/alphas_reduce"].shape != (edges, columns):
         raise ValueError(f"alphas of {edges} edges are those of no DARTS cell.")
     space = spaces.darts(nodes, golden_file.candidates(values, reductions, columns))

@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnas.core.types import Batch
-from jaxnas.spaces import choices as spaces
+from jaxnas.core.types import NONE, Batch
 from tools import torch_names
 
 CELLS = ("normal", "reduce")
@@ -49,7 +48,7 @@ def candidates(values: Values, reductions: Sequence[int], columns: int) -> tuple
         start = f"param/cells.{reductions[0]}._ops.0._ops.{column}."
         parts = {k.removeprefix(start): v.shape for k, v in values.items() if k.startswith(start)}
         if not parts:
-            found.append(spaces.NONE)
+            found.append(NONE)
         elif "conv_1.weight" in parts:
             found.append("skip_connect")
         elif "op.1.weight" in parts:

@@ -86,10 +86,11 @@ CASES = (
            f"--method {method} {words} --name m-{method}")
       for method, space, words in (
           ("dr-nas-progressive", "darts-s1", "--epochs 2 --set rest=1 partial=2,1 keep=1"),
-          ("p-darts", "darts-s3", "--epochs 2 --set rest=1 cells=1,1 keep=2 dropout=0.1,0.0
-          skips=8"), ("few-shot", "darts-s2", "--epochs 3 --set splits=1,2 batches=2"), ("r-darts",
-          "darts-s2", "--epochs 6 --set start=0 delay=1"), ("r-darts-adaptive", "darts-s2",
-          "--epochs 6 --set start=0 delay=1 ratio=0.1"),
+          ("p-darts", "darts-s3", "--epochs 2 --set rest=1 cells=1,1 keep=2 dropout=0.1,0.0 "
+           "skips=8"),
+          ("few-shot", "darts-s2", "--epochs 3 --set splits=1,2 batches=2"),
+          ("r-darts", "darts-s2", "--epochs 6 --set start=0 delay=1"),
+          ("r-darts-adaptive", "darts-s2", "--epochs 6 --set start=0 delay=1 ratio=0.1"),
       )),
     Case("method-proxyless",
          f"search {STAGE} --space mobile-proxyless --method proxyless --set warm_up=1 mode=two "

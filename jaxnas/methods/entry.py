@@ -33,6 +33,8 @@ class Context(NamedTuple):
     hypergrad: Hypergradient | None = None
     constraints: Sequence[Constraint] = ()
     reward: cost_terms.Reward | None = None
+    # file -> milliseconds of each layer's candidates, for `Superkernel.layer_costs`
+    layer_times: Callable[[str], Mapping[int, Sequence[float]]] | None = None
 
 
 class Method(NamedTuple):

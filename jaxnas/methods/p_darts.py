@@ -145,7 +145,7 @@ def limit_skips(space: Space, gates: Gates, max_skips: int, kind: str = "normal"
     choice = space[kind]
     rows = np.array(gates[kind])
     while True:
-        cell = discretise.top_edges_per_node(space, {**gates, kind: rows}).cells[kind]
+        cell = discretise.top_edges(space[kind], rows)
         edges = [choice.edges.index((s, t)) for s, t, op in cell.edges if op == SKIP]
         if len(edges) <= max_skips:
             return {**gates, kind: rows}

@@ -44,7 +44,8 @@ def single_path(
 ) -> Search:
     """Cross-entropy and `latency_weight * 1000 * ln(milliseconds)`, on training data alone.
 
-    `relaxation` is that of the net's superkernels; `costs` and `fixed_ms` as in `cost_terms.log_latency`; the weight is 0.02 unless given.
+    `relaxation` is that of the net's superkernels; `costs` and `fixed_ms` as in
+    `cost_terms.log_latency`; the weight is 0.02 unless given.
     During the first `warmup` of all steps latency does not count and indicators are dropped with
     probability 1 - `keep`. `constraints` stand in the place of the paper's latency and count from
     the first step on, as their weights adapt to thresholds, which learn from then on (ours).
@@ -125,7 +126,12 @@ def _program(context: Context, settings: Settings) -> Program:
 
 def _of_table(context: Context, settings: Settings) -> dict[str, Any]:
     superkernel = context.space.superkernel
-    costs = superkernel.layer_costs(settings["table"])
+    if not settings["table"]:
+        raise ValueError(
+            "Single-Path NAS needs a table of latencies: give its file as the setting `table`, or "
+            "a target in its place."
+        )
+    costs = superkernel.layer_costs(context.layer_times(settings["table"]))
     if not settings["fixed_ms"]:
         raise ValueError(
             "A table has the searched layers alone: give the milliseconds of the rest of "

@@ -23,6 +23,7 @@ from jaxnas.core.types import (
 )
 from jaxnas.evaluators import rank_correlation
 from jaxnas.evaluators import supernet as supernet_evaluators
+from jaxnas.hardware.tables import layer_table
 from jaxnas.methods import overrides
 from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
@@ -98,6 +99,7 @@ def plan(task: SearchTask) -> SearchPlan:
         _hypergradient(settings.order),
         task.constraints if reward is None else (),
         reward,
+        layer_table.single_path_times,
     )
     of_method = method_settings(settings)
     perturbation = settings.select == "perturbation"

@@ -1,52 +1,51 @@
 """What the gates say: gates -> genotype."""
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from jaxnas.core.types import AUXILIARY_SKIP, NONE, Choice, Gates, Space
-from jaxnas.spaces import choices as spaces
-from jaxnas.spaces import op_names
 from jaxnas.spaces.genotype import Cell, Genotype
 
 
-def top_edges_per_node(
-    space: Space, gates: Gates, keep: int = 2, *, name: str = "darts"
-) -> Genotype:
-    """Each node keeps its `keep` strongest edges, each edge its strongest candidate.
+def top_edges_per_node(space: Space, gates: Gates, keep: int = 2, *, name: str) -> Genotype:
+    """Of every choice `top_edges`, in a genotype that bears `name`.
+
+    DARTS, section 2.4; quark0/darts cnn/model_search.py. Raises ValueError for gates of another
+    shape, gates that are not finite, and as `top_edges`.
+    """
+    return per_choice(space, gates, name, lambda choice, rows: top_edges(choice, rows, keep))
+
+
+def top_edges(choice: Choice, gates: np.ndarray, keep: int = 2) -> Cell:
+    """The cell whose nodes keep their `keep` strongest edges, each with its strongest candidate.
 
     An edge is as strong as its strongest candidate; `none` and an auxiliary skip count for
-    neither. Ties go to the
-    lower source, then to the candidate listed first. Edges of a node are written strongest
-    first; the output is all nodes, concatenated. DARTS, section 2.4;
-    quark0/darts cnn/model_search.py. Raises ValueError for gates of another shape, gates that
-    are not finite, an edge whose only candidate is `none`, and for a `keep` below one or above
-    the number of edges that enter some node.
+    neither. Ties go to the lower source, then to the candidate listed first. Edges of a node are
+    written strongest first; the output is all nodes, concatenated. Raises ValueError for an edge
+    whose only candidate is `none`, and for a `keep` below one or above the number of edges that
+    enter some node.
     """
-
-    def cell(choice: Choice, gates: np.ndarray) -> Cell:
-        edges = []
-        targets = sorted({target for _, target in choice.edges})
-        for node in targets:
-            rows = [i for i, (_, target) in enumerate(choice.edges) if target == node]
-            if not 1 <= keep <= len(rows):
-                raise ValueError(
-                    f"{len(rows)} edges enter node {node}, of which {keep} cannot be kept."
-                )
-            best = {i: _best(choice.candidates[i], gates[i]) for i in rows}
-            order = sorted(rows, key=lambda i: (-best[i][0], choice.edges[i][0]))
-            edges += [(choice.edges[i][0], node, best[i][1]) for i in order[:keep]]
-        return Cell(tuple(edges), targets[0], tuple(targets))
-
-    return _each(space, gates, name, cell)
+    edges = []
+    targets = sorted({target for _, target in choice.edges})
+    for node in targets:
+        rows = [i for i, (_, target) in enumerate(choice.edges) if target == node]
+        if not 1 <= keep <= len(rows):
+            raise ValueError(
+                f"{len(rows)} edges enter node {node}, of which {keep} cannot be kept."
+            )
+        best = {i: _best(choice.candidates[i], gates[i]) for i in rows}
+        order = sorted(rows, key=lambda i: (-best[i][0], choice.edges[i][0]))
+        edges += [(choice.edges[i][0], node, best[i][1]) for i in order[:keep]]
+    return Cell(tuple(edges), targets[0], tuple(targets))
 
 
-def argmax_per_edge(space: Space, gates: Gates, *, name: str = "nasbench201") -> Genotype:
+def argmax_per_edge(space: Space, gates: Gates, *, name: str) -> Genotype:
     """Every edge keeps its strongest candidate, `none` as well; the last node is the output.
 
-    An auxiliary skip is never kept. Ties go to the candidate listed first. NAS-Bench-201, https://arxiv.org/abs/2001.00326
-    Raises ValueError for gates of another shape and gates that are not finite.
+    An auxiliary skip is never kept. Ties go to the candidate listed first. NAS-Bench-201,
+    https://arxiv.org/abs/2001.00326. Raises ValueError for gates of another shape and gates that
+    are not finite.
     """
 
     def cell(choice: Choice, gates: np.ndarray) -> Cell:
@@ -61,11 +60,11 @@ def argmax_per_edge(space: Space, gates: Gates, *, name: str = "nasbench201") ->
         targets = {target for _, target in choice.edges}
         return Cell(edges, min(targets), (max(targets),))
 
-    return _each(space, gates, name, cell)
+    return per_choice(space, gates, name, cell)
 
 
 def above_threshold(
-    space: Space, gates: Gates, threshold: float = 0.85, keep: int = 2, *, name: str = "darts"
+    space: Space, gates: Gates, threshold: float = 0.85, keep: int = 2, *, name: str
 ) -> Genotype:
     """Each node keeps those of its `keep` strongest edges whose strongest gate is high enough.
 
@@ -79,73 +78,25 @@ def above_threshold(
         raise ValueError(f"The threshold of a gate is {threshold}: choose it between 0 and 1.")
     by_name = top_edges_per_node(space, gates, keep, name=name)
 
-    def cell(key: str, found: Cell) -> Cell:
+    def above(key: str, cell: Cell) -> Cell:
         choice, rows = space[key], np.asarray(gates[key])
         gate = lambda s, t, op: rows[
             (e := choice.edges.index((s, t))), choice.candidates[e].index(op)
         ]
-        open_ = [edge for edge in found.edges if gate(*edge) >= threshold]
+        open_ = [edge for edge in cell.edges if gate(*edge) >= threshold]
         if not open_:
             raise ValueError(
                 f"No gate of {key!r} reaches {threshold}, the largest is {rows.max():.3g}: "
                 "search longer or lower the threshold."
             )
         edges = []
-        for node in found.concat:
+        for node in cell.concat:
             of_node = [edge for edge in open_ if edge[1] == node]
             edges += of_node or [(0, node, NONE)]
-        filled = tuple(n for n in found.concat if any(edge[1] == n for edge in open_))
-        return found._replace(edges=tuple(edges), concat=filled)
+        filled = tuple(n for n in cell.concat if any(edge[1] == n for edge in open_))
+        return cell._replace(edges=tuple(edges), concat=filled)
 
-    return by_name._replace(cells={key: cell(key, c) for key, c in by_name.cells.items()})
-
-
-def strongest_path(
-    space: Space, gates: Gates, widths: Sequence[int], *, name: str = "hypercuboid"
-) -> Genotype:
-    """The path through a grid of widths whose gates have the largest product.
-
-    It ends at the last width; from a width to the next it takes the strongest candidate that is
-    not `none`. An operation is written `op:from-to`, with the widths in channels. sharpDARTS
-    takes the longest path through its grid, too, https://arxiv.org/abs/1903.09900; that lengths
-    are logarithms of gates is ours. Raises ValueError for gates that do not fit the space or are
-    not finite, and where no gate of a layer is positive.
-    """
-    _each(space, gates, name, lambda choice, rows: None)
-    rows = []
-    for key, columns in zip(space, spaces.transitions(space, widths), strict=True):
-        taken = np.asarray(gates[key], float).reshape(-1)[list(columns.values())]
-        with np.errstate(divide="ignore"):
-            rows.append((tuple(columns), np.log(np.maximum(taken, 0.0))))
-    return _path_of(rows, name)
-
-
-def path_of_chain(space: Space, gates: Gates, *, name: str = "hypercuboid") -> Genotype:
-    """The path of a chain of `choices.as_chain` whose gates have the largest sum.
-
-    Every layer begins with the width that the one before it gave. Raises ValueError for gates that
-    do not fit the space or are not finite.
-    """
-    _each(space, gates, name, lambda choice, rows: None)
-    rows = {
-        edge: (names, np.asarray(row, float))
-        for key, choice in space.items()
-        for edge, names, row in zip(choice.edges, choice.candidates, gates[key], strict=True)
-    }
-    return _path_of([rows[edge] for edge in sorted(rows)], name)
-
-
-def _path_of(rows: Sequence[tuple[Sequence[str], np.ndarray]], name: str) -> Genotype:
-    names, scores = zip(*rows, strict=True)
-    steps = [
-        np.where(op_names.connect(before, behind), 0.0, -np.inf)
-        for before, behind in itertools.pairwise(names)
-    ]
-    total, path = best_path(scores, steps)
-    if total == -np.inf:
-        raise ValueError("No path of positive gates leads through the grid.")
-    edges = tuple((i, i + 1, names[i][op]) for i, op in enumerate(path))
-    return Genotype(name, {"grid": Cell(edges, 1, (len(edges),))})
+    return by_name._replace(cells={key: above(key, c) for key, c in by_name.cells.items()})
 
 
 def best_path(scores: Sequence[np.ndarray], steps: Sequence[np.ndarray]) -> tuple[float, list[int]]:
@@ -161,8 +112,8 @@ def best_path(scores: Sequence[np.ndarray], steps: Sequence[np.ndarray]) -> tupl
         before.append(total.argmax(0))
         best = total.max(0)
     path = [int(best.argmax())]
-    for of in reversed(before):
-        path.append(int(of[path[-1]]))
+    for predecessors in reversed(before):
+        path.append(int(predecessors[path[-1]]))
     return float(best.max()), path[::-1]
 
 
@@ -174,14 +125,18 @@ def _best(names: tuple[str, ...], row: np.ndarray) -> tuple[float, str]:
     return row[best], names[best]
 
 
-def _each(
+def per_choice(
     space: Space, gates: Gates, name: str, cell: Callable[[Choice, np.ndarray], Cell]
 ) -> Genotype:
+    """A genotype of cells, made of each choice with its gates f[edges, candidates].
+
+    Raises ValueError for gates of another shape and gates that are not finite.
+    """
     cells = {}
     for key, choice in space.items():
         if key not in gates or np.shape(gates[key]) != choice.shape:
-            found = np.shape(gates[key]) if key in gates else "missing"
-            raise ValueError(f"The gates of {key!r} are {found}, expected {choice.shape}.")
+            shape = np.shape(gates[key]) if key in gates else "missing"
+            raise ValueError(f"The gates of {key!r} are {shape}, expected {choice.shape}.")
         rows = np.asarray(gates[key])
         if not np.isfinite(rows).all():
             raise ValueError(f"Some gates of {key!r} are not finite: there is nothing to select.")

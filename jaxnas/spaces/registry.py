@@ -1,15 +1,12 @@
 """The search spaces by name: the one place to register a space."""
 
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from jaxnas.core.types import Network
-from jaxnas.nets import ops
-from jaxnas.spaces import choices, genotype, user_space
+from jaxnas.spaces import genotype
+from jaxnas.spaces.darts import choices, sharp_ops
 from jaxnas.spaces.darts import entry as darts
-from jaxnas.spaces.darts import sharp_ops
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.hypercuboid import entry as hypercuboid
 from jaxnas.spaces.mobile import entry as mobile
@@ -62,7 +59,7 @@ def get(name: str, cells: int | None = None) -> SearchSpace:
     UserSpaceError for a file that defines no space.
     """
     if name.endswith(".py"):
-        return _of_file(name)
+        return darts.of_file(name)
     if name not in SPACES:
         raise ValueError(
             f"No space is called {name!r}; there are {', '.join(SPACES)}, and files *.py."
@@ -113,28 +110,9 @@ def parse_genotype(text: str) -> Genotype:
     """
     for name in _by_genotype().values():
         parse = get(name).parse
-        if parse is not None and (found := parse(text)) is not None:
-            return found
-    found = genotype.from_json(text)
-    if (space := find(found)) is not None:
-        space.check(found)
-    return found
-
-
-def _of_file(name: str) -> SearchSpace:
-    path = Path(name).expanduser()
-    found = user_space.load(str(path))
-    # A network that is retrained normalises no pools, unless they are the user's own.
-    derived = {
-        name: ops.DARTS_DERIVED[name] if factory is ops.DARTS.get(name) else factory
-        for name, factory in found.candidates.items()
-    }
-    return darts.entry(
-        choices=found.space,
-        candidates=found.candidates,
-        derived=derived,
-        name=name,
-        genotype_space=path.stem,
-        summary="a space of your own",
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
+        if parse is not None and (parsed := parse(text)) is not None:
+            return parsed
+    parsed = genotype.from_json(text)
+    if (space := find(parsed)) is not None:
+        space.check(parsed)
+    return parsed

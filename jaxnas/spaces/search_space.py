@@ -3,7 +3,7 @@
 One `SearchSpace` a space, made by `entry` in the space's folder and registered in `registry`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,7 +89,8 @@ class Superkernel(NamedTuple):
     relaxation: Callable[..., Relaxation]  # (choices, *, warmup_steps, keep)
     # (choices, arch, weights) -> how likely each candidate is, as the gates are 0 or 1
     probabilities: Callable[[Space, Arch, Weights], Gates]
-    layer_costs: Callable[[str], Mapping[str, Any]]  # file -> milliseconds of each candidate
+    # (layer -> milliseconds of its four candidates) -> milliseconds of each candidate
+    layer_costs: Callable[[Mapping[int, Sequence[float]]], Mapping[str, Any]]
     fixed_ms: float  # of the paper's device outside the searched layers
 
 

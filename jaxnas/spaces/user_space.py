@@ -1,4 +1,4 @@
-"""A user's file of Python -> the space and the candidates that it defines.
+"""The space and the candidates of a user's Python file.
 
 The file sets `SPACE`, a `jaxnas.types.Space`, and may set `CANDIDATES`, a mapping from names to
 `factory(features, stride, norm)`: the operations that the space names, in place of
@@ -29,12 +29,12 @@ def load(path: str) -> UserSpace:
     """Runs the file at `path` and takes `SPACE` and `CANDIDATES` from it.
 
     Whatever the file does at import is done: read it before you load a stranger's. Raises
-    CustomError where the file cannot be read or run, or sets neither or something else.
+    UserSpaceError where the file cannot be read or run, or sets neither or something else.
     """
-    found = vars(_run(pathlib.Path(path)))
-    if "SPACE" not in found:
+    names = vars(_run(pathlib.Path(path)))
+    if "SPACE" not in names:
         raise UserSpaceError(f"{path} sets no SPACE: give it one, as docs/extending.md shows.")
-    space, candidates = found["SPACE"], found.get("CANDIDATES", ops.DARTS)
+    space, candidates = names["SPACE"], names.get("CANDIDATES", ops.DARTS)
     for name, value in (("SPACE", space), ("CANDIDATES", candidates)):
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise UserSpaceError(

@@ -75,7 +75,9 @@ def search(name: str, net: Supernet, arch_learning_rate: float | None = None) ->
         flags["arch_learning_rate"] = arch_learning_rate
     words = [f"{key}={value}" for key, value in FAST.items() if key in defaults]
     settings = registry.resolve(case.method, "quick", flags, [*words, *case.words])
-    context = Context(space(), STEPS_PER_EPOCH, seed=0, hypergrad=case.hypergrad)
+    context = Context(
+        space(), STEPS_PER_EPOCH, seed=0, hypergrad=case.hypergrad, layer_times=lambda file: {}
+    )
     stage = next(registry.program(case.method, context, settings))
     made = stage.method(_net(stage, net), epochs=stage.epochs, steps_per_epoch=STEPS_PER_EPOCH)
     if stage.begin is None:
@@ -99,7 +101,7 @@ def space() -> SearchSpace:
             edge_mask=lambda space, weights, name, edge: jax.tree.map(jnp.zeros_like, weights),
         ),
         superkernel=spaces.get("mobile-single-path").superkernel._replace(
-            layer_costs=lambda file: costs
+            layer_costs=lambda times: costs
         ),
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas.core.types import Batch, Choice, Supernet
+from jaxnas.core.types import AUXILIARY_SKIP, Batch, Choice, Supernet
 from jaxnas.methods import (
     beta_darts,
     darts_minus,
@@ -25,7 +25,9 @@ from jaxnas.methods.optimisers import Optimisers
 from jaxnas.nets import ops
 from jaxnas.spaces import choices as spaces_choices
 from jaxnas.spaces import discretise
+from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import supernet as darts
+from jaxnas.spaces.nasbench201 import choices as nasbench201_choices
 from tests import toy
 
 BATCH = Batch(jnp.zeros((2, 1, 1, 1)), jnp.array([0, 1]))
@@ -77,7 +79,7 @@ def test_dr_nas_adds_the_divergence_only_if_asked():
 
 @pytest.mark.parametrize(("epoch", "gate"), [(0, 1.0), (25, 0.5), (49, 0.02)])
 def test_darts_minus_fades_the_auxiliary_skip(epoch, gate):
-    net = probe(("a", "b", spaces_choices.AUXILIARY_SKIP), lambda g: jnp.array([g[-1], 0.0]))
+    net = probe(("a", "b", AUXILIARY_SKIP), lambda g: jnp.array([g[-1], 0.0]))
     method = darts_minus.darts_minus(net, steps_per_epoch=1)
     state, metrics = at(method, [0.3, -0.3], epoch)
     assert metrics["loss/train"] == pytest.approx(
@@ -90,7 +92,7 @@ def test_darts_minus_needs_the_auxiliary_skip():
     with pytest.raises(ValueError, match="with_auxiliary_skip"):
         darts_minus.darts_minus(probe(("a", "b")), steps_per_epoch=1)
     with pytest.raises(ValueError, match="already"):
-        spaces_choices.with_auxiliary_skip(spaces_choices.with_auxiliary_skip(spaces_choices.s2()))
+        spaces_choices.with_auxiliary_skip(spaces_choices.with_auxiliary_skip(darts_choices.s2()))
 
 
 def test_an_auxiliary_skip_adds_to_the_skip_of_a_real_supernet():
@@ -100,7 +102,7 @@ def test_an_auxiliary_skip_adds_to_the_skip_of_a_real_supernet():
     settings = {"features": 2, "cells": 1, "classes": 3, "reductions": ()}
     helped = darts.supernet(
         spaces_choices.with_auxiliary_skip(choices),
-        candidates=ops.DARTS | {spaces_choices.AUXILIARY_SKIP: ops.skip_connect},
+        candidates=ops.DARTS | {AUXILIARY_SKIP: ops.skip_connect},
         **settings,
     )
     plain = darts.supernet(choices, **settings)
@@ -114,15 +116,15 @@ def test_an_auxiliary_skip_adds_to_the_skip_of_a_real_supernet():
 
 
 def test_an_auxiliary_skip_is_never_selected():
-    helped = spaces_choices.with_auxiliary_skip(spaces_choices.nasbench201())
+    helped = spaces_choices.with_auxiliary_skip(nasbench201_choices.nasbench201())
     gates = {"cell": np.full(helped["cell"].shape, 0.1)}
     gates["cell"][:, -1] = 1.0
     gates["cell"][:, 3] = 0.5
-    genotype = discretise.argmax_per_edge(helped, gates)
+    genotype = discretise.argmax_per_edge(helped, gates, name="nasbench201")
     assert {op for _, _, op in genotype.cells["cell"].edges} == {"nor_conv_3x3"}
-    helped = spaces_choices.with_auxiliary_skip(spaces_choices.s2())
+    helped = spaces_choices.with_auxiliary_skip(darts_choices.s2())
     gates = {n: np.ones(c.shape) * [0.2, 0.5, 1.0] for n, c in helped.items()}
-    genotype = discretise.top_edges_per_node(helped, gates)
+    genotype = discretise.top_edges_per_node(helped, gates, name="darts")
     assert {op for c in genotype.cells.values() for _, _, op in c.edges} == {"sep_conv_3x3"}
 
 

@@ -12,6 +12,8 @@ from jaxnas.methods import darts, darts_pt, pc_darts
 from jaxnas.methods.optimisers import Optimisers
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import discretise
+from jaxnas.spaces.darts import choices as darts_choices
+from jaxnas.spaces.nasbench201 import choices as nasbench201_choices
 from tests import drive, toy
 
 SPACE = {
@@ -73,10 +75,12 @@ def test_argmax_picks_the_skip_and_perturbation_the_convolution(criterion):
         inner, tuning=None, criterion=criterion, edges_per_node=None, seed=0
     )
     found = ended(program, done)
-    assert discretise.argmax_per_edge(net.space, gates).cells["cell"].edges == (
+    assert discretise.argmax_per_edge(net.space, gates, name="nasbench201").cells["cell"].edges == (
         (0, 1, "skip_connect"),
     )
-    assert discretise.argmax_per_edge(*found).cells["cell"].edges == ((0, 1, "convolution"),)
+    assert discretise.argmax_per_edge(*found, name="nasbench201").cells["cell"].edges == (
+        (0, 1, "convolution"),
+    )
 
 
 def told(space, worth, log=None):
@@ -101,7 +105,7 @@ def told(space, worth, log=None):
 def test_where_gates_are_worth_their_sum_the_worthiest_are_kept(seed, criterion):
     """Then the order of decisions is without effect, and the answer is known."""
     rng = np.random.default_rng(7)
-    space = spaces.darts(4, ("skip_connect", "tanh", "wide"))
+    space = darts_choices.darts(4, ("skip_connect", "tanh", "wide"))
     worth = {k: rng.random(c.shape) for k, c in space.items()}
     log = []
     program = darts_pt.perturbation(searched(space), tuning=None, criterion=criterion, seed=seed)
@@ -121,7 +125,7 @@ def test_where_gates_are_worth_their_sum_the_worthiest_are_kept(seed, criterion)
 
 def test_a_removal_closes_one_gate_and_leaves_the_others():
     log = []
-    space = {"cell": spaces.uniform(spaces.dag(1, 3), spaces.NASBENCH201_CANDIDATES)}
+    space = {"cell": spaces.uniform(spaces.dag(1, 3), nasbench201_choices.NASBENCH201_CANDIDATES)}
     worth = {"cell": np.ones((6, 5))}
     program = darts_pt.perturbation(searched(space), tuning=None, edges_per_node=None, seed=0)
     ended(program, told(space, worth, log))
@@ -165,7 +169,7 @@ def test_tuning_goes_on_between_rounds_in_one_compiled_program(ran):
         targets = [t for _, t in choice.edges]
         opened = [int(found[name].sum(1)[np.array(targets) == t].sum()) for t in set(targets)]
         assert opened == [2] * len(opened)
-    assert len(discretise.top_edges_per_node(*ran.found).cells["normal"].edges) == 4
+    assert len(discretise.top_edges_per_node(*ran.found, name="darts").cells["normal"].edges) == 4
 
     tuned = ran.finished[1:]
     fixed = [int(done.state.arch["is_fixed"]["normal"].sum()) for done in tuned]
@@ -229,7 +233,7 @@ def test_perturbation_follows_a_method_with_another_relaxation():
         (SPACE, {"criterion": "f1"}, "not by 'f1'"),
         (SPACE, {"tuning": darts_pt.Tuning(interval=0)}, "A tuning of 0 epochs"),
         (SPACE, {"edges_per_node": 0}, "at least one input"),
-        (spaces.darts(), {}, "without it"),
+        (darts_choices.darts(), {}, "without it"),
     ],
 )
 def test_impossible_settings_are_refused(space, settings, message):

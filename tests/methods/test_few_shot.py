@@ -15,7 +15,9 @@ from jaxnas.methods import few_shot
 from jaxnas.methods.optimisers import Optimisers
 from jaxnas.nets import edge_stacks
 from jaxnas.spaces import choices as spaces
+from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import supernet as darts
+from jaxnas.spaces.nasbench201 import choices as nasbench201_choices
 from jaxnas.spaces.nasbench201 import supernet as nasbench201
 from tests import drive, toy
 
@@ -202,12 +204,12 @@ def test_impossible_settings_are_refused(settings, message):
 @pytest.mark.parametrize("kind", ["darts", "nasbench201"])
 def test_own_marks_the_weights_that_stand_still_where_an_edge_is_closed(kind):
     if kind == "darts":
-        space = spaces.darts(2, ("skip_connect", "dil_conv_3x3"))
+        space = darts_choices.darts(2, ("skip_connect", "dil_conv_3x3"))
         net = darts.supernet(space, features=2, cells=2, reductions=(1,), classes=3)
         # By hand: depthwise 9 C, pointwise C^2; a skip that halves the size C^2.
         cases = {("normal", 1): 9 * 2 + 4, ("reduce", 0): 9 * 4 + 2 * 16, ("reduce", 4): 9 * 4 + 16}
     else:
-        space = spaces.nasbench201(("none", "skip_connect", "nor_conv_1x1"))
+        space = nasbench201_choices.nasbench201(("none", "skip_connect", "nor_conv_1x1"))
         net = nasbench201.supernet(space, features=2, cells=2)
         each = 2 * sum(c * c + c for c in (2, 4, 8))  # kernel, bias; two cells a stage
         cases = {("cell", 0): each, ("cell", 4): each}

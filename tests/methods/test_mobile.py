@@ -3,6 +3,7 @@
 import pytest
 
 from jaxnas.core.types import Constraint, CostModel
+from jaxnas.hardware.tables import layer_table
 from jaxnas.methods import registry
 from jaxnas.methods.entry import Context
 from jaxnas.spaces import registry as spaces
@@ -17,7 +18,10 @@ SHORT = {
 
 def program_of(name, words=(), space="mobile-proxyless", constraints=(), **changed):
     space = spaces.get(space, 1)
-    context = Context(space, drive.STEPS_PER_EPOCH, seed=0, constraints=constraints)
+    context = Context(
+        space, drive.STEPS_PER_EPOCH, seed=0, constraints=constraints,
+        layer_times=layer_table.single_path_times,
+    )  # fmt: skip
     settings = registry.resolve(name, "quick", {"epochs": 2}, list(words)) | changed
     return space, registry.program(name, context, settings)
 
@@ -37,7 +41,7 @@ def test_methods_run_to_a_genotype(name):
         ("pc-darts", (), r"needs what the space mobile-proxyless does not support \(partial\)"),
         ("proxyless", ("mode=three",), "has the modes full, full_v2"),
         ("single-path", (), "needs a table of latencies"),
-        ("single-path", ("table=nowhere.csv",), "Cannot read the table of latencies nowhere.csv"),
+        ("single-path", ("table=nowhere.csv",), "Cannot read nowhere.csv"),
         ("fbnet", ("samples=0",), "samples >= 1"),
     ],
 )

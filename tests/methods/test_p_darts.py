@@ -10,9 +10,11 @@ from jaxnas.core.gates import relax
 from jaxnas.core.types import Choice
 from jaxnas.methods import p_darts, progressive_dr_nas
 from jaxnas.nets import batch_norm, net2wider, ops, skip_dropout
-from jaxnas.spaces import choices as spaces
+from jaxnas.spaces import choices as spaces_choices
 from jaxnas.spaces import discretise
+from jaxnas.spaces.darts import choices as spaces
 from jaxnas.spaces.darts import supernet as darts
+from jaxnas.spaces.nasbench201 import choices as nasbench201_choices
 from jaxnas.spaces.nasbench201 import supernet as nasbench201
 from tests import drive, toy
 
@@ -55,7 +57,7 @@ def test_stages_grow_deeper_and_lose_the_least_open_candidates():
     logits = [began.arch["normal"] for began in ran.began]
     assert all(np.abs(logit).max() < 0.01 for logit in logits)
     assert ran.found.space == ran.stages[-1].space
-    assert discretise.top_edges_per_node(*ran.found).cells["normal"].edges
+    assert discretise.top_edges_per_node(*ran.found, name="darts").cells["normal"].edges
 
 
 def test_the_architecture_rests_at_first_and_its_gradient_is_clipped():
@@ -148,7 +150,7 @@ def test_skips_are_limited_from_the_weakest_and_the_cell_selected_anew():
     gates = {name: np.array(rows) for name in space}
     skips = lambda gates: sorted(
         e[:2]
-        for e in discretise.top_edges_per_node(space, gates).cells["normal"].edges
+        for e in discretise.top_edges_per_node(space, gates, name="darts").cells["normal"].edges
         if e[2][0] == "s"
     )
     assert skips(gates) == [(0, 2), (1, 2), (1, 3), (2, 3)]
@@ -161,7 +163,7 @@ def test_skips_are_limited_from_the_weakest_and_the_cell_selected_anew():
     # Selected anew, a node may turn to another edge.
     gates["normal"][2] = [0.0, 0.0, 0.45]
     edges = (
-        discretise.top_edges_per_node(space, p_darts.limit_skips(space, gates, 2))
+        discretise.top_edges_per_node(space, p_darts.limit_skips(space, gates, 2), name="darts")
         .cells["normal"]
         .edges
     )
@@ -169,7 +171,7 @@ def test_skips_are_limited_from_the_weakest_and_the_cell_selected_anew():
 
 
 def test_skips_that_cannot_be_avoided_are_an_error():
-    space = {"normal": spaces.uniform(spaces.dag(2, 1), ("skip_connect",))}
+    space = {"normal": spaces_choices.uniform(spaces_choices.dag(2, 1), ("skip_connect",))}
     gates = {"normal": np.ones((2, 1))}
     with pytest.raises(ValueError, match="No cell of this space has 1 skips"):
         p_darts.limit_skips(space, gates, 1)
@@ -278,7 +280,9 @@ def test_with_fewer_candidates_and_as_many_channels_the_function_stays(kind):
             space, features=4, cells=2, reductions=(1,), classes=3, partial=2
         )
     else:
-        old_space = spaces.nasbench201(("skip_connect", "nor_conv_1x1", "nor_conv_3x3"))
+        old_space = nasbench201_choices.nasbench201(
+            ("skip_connect", "nor_conv_1x1", "nor_conv_3x3")
+        )
         make = lambda space: nasbench201.supernet(space, features=4, cells=2, partial=2)
     space = {name: keep(choice) for name, choice in old_space.items()}
     images = jax.random.normal(KEY, (2, 8, 8, 3))

@@ -30,7 +30,7 @@ def test_random_search_trains_every_cell_alone_and_keeps_the_best():
     accuracy = [done.evaluate(jax.tree.map(lambda g: g[None], done.gates)) for done in ran.finished]
     best = min(range(3), key=lambda n: (-accuracy[n][0][0], accuracy[n][1][0]))
     assert all(np.array_equal(ran.found.gates[name], cells[best][name]) for name in SPACE)
-    genotype = discretise.top_edges_per_node(ran.found.space, ran.found.gates, keep=1)
+    genotype = discretise.top_edges_per_node(ran.found.space, ran.found.gates, keep=1, name="darts")
     assert all(len(cell.edges) == len(cell.concat) for cell in genotype.cells.values())
 
 

@@ -6,8 +6,8 @@ import pytest
 from jaxnas.core import hypergrad
 from jaxnas.methods import registry
 from jaxnas.methods.entry import Context
-from jaxnas.spaces import choices
 from jaxnas.spaces import registry as spaces
+from jaxnas.spaces.darts import choices
 from jaxnas.spaces.search_space import Edits
 from tests import drive
 

@@ -12,6 +12,7 @@ import pytest
 
 from jaxnas.core.objectives import cost_terms
 from jaxnas.core.types import Batch, Constraint, CostModel
+from jaxnas.hardware.tables import layer_table
 from jaxnas.methods import single_path as method
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, superkernel_gates, zoo
@@ -31,7 +32,7 @@ TABLE = paths.SHARED / "latency" / "singlepath_pixel1_lut.csv"
 def pixel():
     if not TABLE.exists():
         pytest.skip("the shared folder is not beside the repository")
-    return latency.parse(TABLE.read_text())
+    return layer_table.single_path_times(str(TABLE))
 
 
 def test_an_indicator_is_a_step_forward_and_a_sigmoid_backward():
@@ -138,72 +139,24 @@ def test_totals_are_those_of_the_published_table(pixel, names, total, table):
         assert float(time) == pytest.approx(expected, abs=1e-4 if total != 30.79 else 5e-3)
 
 
-GOOD = "layer,choice,latency_ms\n" + "".join(f"1,{i},{1.0 + i}\n" for i in range(4))
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "begins with the line layer,choice,latency_ms"),
-        ("layer,choice,latency_us\n1,0,2\n", "begins with the line"),
-        ("layer,choice,latency_ms\n", "empty"),
-        (GOOD.replace("1,2,3.0\n", ""), "Layer 1 has 3 of its four"),
-        (GOOD + "1,0,1.0\n", "Line 6: choice 0 of layer 1 stands twice"),
-        (GOOD.replace("3.0", "-3.0"), "Line 4: -3.0 ms is no time"),
-        (GOOD.replace("3.0", "nan"), "no time"),
-        (GOOD.replace("3.0", "fast"), "Line 4 of the table is '1,2,fast'"),
-        (GOOD.replace("1,2,", "1,4,"), "a choice 0 to 3"),
-        (GOOD.replace("3.0", "3.0,7"), "Line 4"),
-    ],
-)
-def test_a_table_that_is_none_is_refused(text, reason):
-    with pytest.raises(latency.TableError, match=reason):
-        latency.parse(text)
-
-
 def test_a_table_of_another_network_is_refused():
-    assert latency.parse(GOOD) == {1: latency.Times(1, 2, 3, 4)}
-    space = chains.space(zoo.single_path())
-    with pytest.raises(latency.TableError, match="no layer"):
-        latency.costs(space, latency.parse(GOOD))
+    space, times = chains.space(zoo.single_path()), {1: (1.0, 2.0, 3.0, 4.0)}
+    with pytest.raises(ValueError, match="no layer"):
+        latency.costs(space, times)
     with pytest.raises(ValueError, match="two kernels and two expansions"):
-        latency.costs(chains.space(zoo.fbnet()), latency.parse(GOOD))
+        latency.costs(chains.space(zoo.fbnet()), times)
 
 
 def test_a_table_of_more_layers_than_the_chain_is_refused(pixel):
     """Twenty searched layers of a Pixel 1 say nothing of five."""
-    space = chains.space(sizing.sized("mobile-single-path", repeats=1))
-    with pytest.raises(latency.TableError, match="22 layers, the chain searches 5: .*--target-ms"):
+    space = chains.space(sizing.sized(zoo.single_path(), "the chain", repeats=1))
+    with pytest.raises(ValueError, match="22 layers, the chain searches 5: .*--target-ms"):
         latency.costs(space, pixel)
     # Its own layers, and the two that are not searched.
     costs = latency.costs(space, {layer: BLOCK_3 for layer in range(7)})
     assert len(costs["layers"]) == 5
-    with pytest.raises(latency.TableError, match="has 8 layers"):
+    with pytest.raises(ValueError, match="has 8 layers"):
         latency.costs(space, {layer: BLOCK_3 for layer in range(8)})
-
-
-@pytest.mark.parametrize(
-    ("times", "reason"),
-    [
-        ((3.0, 2.0, 3.5, 6.0), "3x3 e3 takes 3 ms, 3x3 e6, which does more, 2 ms"),
-        ((1.0, 4.0, 2.0, 3.0), "3x3 e6 takes 4 ms, 5x5 e6"),
-        ((1.0, 2.0, 4.0, 3.0), "5x5 e3 takes 4 ms, 5x5 e6"),
-        ((3.0, 3.0, 2.0, 3.0), "3x3 e3 takes 3 ms, 5x5 e3"),
-        ((1.05, 1.0, 1.0, 1.0), None),  # noise
-    ],
-)
-def test_a_layer_that_does_less_is_not_slower(times, reason):
-    space, table = {"layers": chains.Choice(((3, 4),), (NAMES,))}, {3: latency.Times(*times)}
-    if reason is None:
-        latency.costs(space, table)
-        return
-    with pytest.raises(latency.TableError, match=f"Layer 3 of the table: {reason}"):
-        latency.costs(space, table)
-
-
-def test_a_table_that_a_spreadsheet_wrote_is_read(tmp_path):
-    (tmp_path / "table.csv").write_text(GOOD, encoding="utf-8-sig")
-    assert latency.read(str(tmp_path / "table.csv")) == latency.parse(GOOD)
 
 
 @pytest.mark.parametrize(

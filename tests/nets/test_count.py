@@ -7,7 +7,7 @@ import pytest
 
 from jaxnas.core.types import Network
 from jaxnas.nets import count, ops
-from jaxnas.spaces import choices
+from jaxnas.spaces.darts import choices
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.darts import supernet as darts

@@ -8,7 +8,8 @@ import pytest
 from jaxnas.core.gates import relax
 from jaxnas.methods import pc_darts
 from jaxnas.nets import mixed_edges
-from jaxnas.spaces import choices as spaces
+from jaxnas.spaces import choices as spaces_choices
+from jaxnas.spaces.darts import choices as spaces
 from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.nasbench201 import supernet as nasbench201
 from tests import toy
@@ -111,7 +112,7 @@ def test_the_selected_candidate_alone_gives_what_all_give(x64, partial):
 def test_the_surrogate_gives_closed_gates_the_sum_of_the_slope(x64):
     """d loss / d gate_i = <d loss / d out, 1> for every candidate that was not computed."""
     net = nasbench201.supernet(
-        {"cell": spaces.uniform(((0, 1),), ("none", "skip_connect", "nor_conv_1x1"))},
+        {"cell": spaces_choices.uniform(((0, 1),), ("none", "skip_connect", "nor_conv_1x1"))},
         features=2, cells=1, classes=2, execute="surrogate",
     )  # fmt: skip
     weights, stats, images = start(net)

@@ -21,7 +21,8 @@ from jaxnas.evaluators import nasbench201 as evaluators_nasbench201
 from jaxnas.evaluators.nasbench201 import isomorphism
 from jaxnas.pipelines import search_stages, study
 from jaxnas.report import html_page, strip_plot, table
-from jaxnas.spaces import choices as spaces
+from jaxnas.spaces import choices as spaces_choices
+from jaxnas.spaces.nasbench201 import choices as spaces
 from tests import paths
 
 TABLE = paths.SHARED / "nasbench" / "nb201.npz"
@@ -186,7 +187,7 @@ def test_a_supernet_that_knows_the_truth_orders_perfectly():
     worst = finished(space, lambda gates: -knows(gates))
     assert nasbench201.order(truth, worst, 50) == pytest.approx((-1, -1))
     # An auxiliary candidate, as DARTS- has it, stays shut.
-    more = spaces.with_auxiliary_skip(space)
+    more = spaces_choices.with_auxiliary_skip(space)
     padded = finished(more, lambda gates: knows(gates[..., :5]) - 1e3 * gates[..., 5].sum(1))
     assert nasbench201.order(truth, padded, 50) == pytest.approx((1, 1))
 

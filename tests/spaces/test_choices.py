@@ -2,7 +2,8 @@
 
 import pytest
 
-from jaxnas.spaces import choices
+from jaxnas.spaces.darts import choices
+from jaxnas.spaces.nasbench201 import choices as nasbench201_choices
 
 
 def test_edges_are_numbered_as_in_the_darts_code():
@@ -12,8 +13,15 @@ def test_edges_are_numbered_as_in_the_darts_code():
 
 
 def test_nasbench201_lists_edges_in_the_order_of_its_keys():
-    assert choices.nasbench201()["cell"].edges == ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-    assert choices.nasbench201()["cell"].shape == (6, 5)
+    assert nasbench201_choices.nasbench201()["cell"].edges == (
+        (0, 1),
+        (0, 2),
+        (1, 2),
+        (0, 3),
+        (1, 3),
+        (2, 3),
+    )
+    assert nasbench201_choices.nasbench201()["cell"].shape == (6, 5)
 
 
 def test_without_none_only_none_is_missing():

@@ -10,7 +10,7 @@ from jaxnas.core import hypergrad, sharding
 from jaxnas.core.types import Batch
 from jaxnas.methods.darts import darts as method
 from jaxnas.nets import count
-from jaxnas.spaces import choices
+from jaxnas.spaces.darts import choices
 from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.nasbench201 import supernet as nasbench201
 from tests import toy

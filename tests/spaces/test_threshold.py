@@ -5,13 +5,17 @@ import itertools
 import numpy as np
 import pytest
 
-from jaxnas.spaces import choices, discretise, genotype
+from jaxnas.spaces import choices, genotype
+from jaxnas.spaces import discretise as spaces_discretise
+from jaxnas.spaces.hypercuboid import choices as hypercuboid_choices
+from jaxnas.spaces.hypercuboid import discretise
 
 TINY = {"normal": choices.uniform(choices.dag(2, 2), ("skip_connect", "sep_conv_3x3"))}
 
 
 def edges(rows, **settings):
-    cell = discretise.above_threshold(TINY, {"normal": np.array(rows)}, **settings).cells["normal"]
+    gates = {"normal": np.array(rows)}
+    cell = spaces_discretise.above_threshold(TINY, gates, name="darts", **settings).cells["normal"]
     return cell.edges, cell.concat
 
 
@@ -52,7 +56,10 @@ def test_refuses_what_would_keep_nothing():
         edges(np.full((5, 2), np.nan))
 
 
-GRID, WIDTHS = choices.hypercuboid(3, 2, ("none", "sep_conv_3x3", "max_pool_3x3")), (16, 32)
+GRID, WIDTHS = (
+    hypercuboid_choices.hypercuboid(3, 2, ("none", "sep_conv_3x3", "max_pool_3x3")),
+    (16, 32),
+)
 
 
 def test_the_strongest_path_is_the_best_of_all():

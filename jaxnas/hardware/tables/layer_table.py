@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxnas.hardware.tables.csv_table import LatencyTable, Pair, Row, TableError
 from jaxnas.spaces import genome, op_names
 
 SINGLE_PATH_NAMES = ("k3_e3", "k3_e6", "k5_e3", "k5_e6")  # of the choices 0 to 3
+NOISE = 1.1  # times: above, no noise explains that what does less is slower
 
 
 class LookUp(NamedTuple):
@@ -42,6 +44,40 @@ def read(table: LatencyTable) -> LookUp:
             )
         entries[where, what] = csv_table.value(table, row, column, least=0.0)
     return LookUp(form, entries)
+
+
+def single_path_times(path: str) -> dict[int, tuple[float, ...]]:
+    """Single-Path NAS's table of a file: layer -> the times of its SINGLE_PATH_NAMES.
+
+    Raises TableError as `read`, for a table of another form, for zeros, for a layer that lacks a
+    choice, and where a candidate is slower than one that does more, by more than NOISE.
+    """
+    table = read(csv_table.read(Path(path).expanduser()))
+    if table.form != "single-path":
+        raise TableError(
+            f"{path} is a {table.form} look-up table: Single-Path NAS needs one with the columns "
+            f"{', '.join(csv_table.SINGLE_PATH)}."
+        )
+    layers: dict[int, dict[str, float]] = {}
+    for (place, name), ms in table.entries.items():
+        number = place.removeprefix("layer ")
+        if not number.isdecimal() or number != str(int(number)):
+            raise TableError(f"{path}: layer {number!r} is no number: count layers from 0.")
+        if not ms > 0:
+            raise TableError(f"{path}: {name} at {place} takes {ms:g} ms: measure it again.")
+        layers.setdefault(int(number), {})[name] = ms
+    for layer, times in layers.items():
+        if len(times) < len(SINGLE_PATH_NAMES):
+            raise TableError(
+                f"{path}: layer {layer} has {len(times)} of its four choices: give all."
+            )
+    for pair in compared(table):
+        if pair.smaller_ms > NOISE * pair.larger_ms:
+            raise TableError(
+                f"{path}, {pair.where}: {pair.smaller} takes {pair.smaller_ms:g} ms, "
+                f"{pair.larger}, which does more, {pair.larger_ms:g} ms: measure the layer again."
+            )
+    return {layer: tuple(times[n] for n in SINGLE_PATH_NAMES) for layer, times in layers.items()}
 
 
 def compared(table: LookUp) -> list[Pair]:

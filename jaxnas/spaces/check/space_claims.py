@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core.types import Choice
+from jaxnas.core.types import NONE, Choice
 from jaxnas.nets import batch_norm, mixed_edges
 from jaxnas.spaces.check.claim import Claim, ClaimFailed
-from jaxnas.spaces.choices import NONE
 from jaxnas.spaces.user_space import UserSpace
 
 CELLS = ("normal", "reduce")

@@ -1,12 +1,14 @@
 """The search spaces of DARTS's cells: a normal and a reduction cell, two edges a node."""
 
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from jaxnas.core.types import Space
 from jaxnas.nets import batch_norm, functional, mixed_edges, ops
-from jaxnas.spaces import choices as darts_choices
-from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning
+from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning, user_space
+from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import distribution, genotypes, supernet
 from jaxnas.spaces.darts import network as networks
 from jaxnas.spaces.darts.notation import from_pairs
@@ -72,16 +74,36 @@ def entry(
     )
 
 
+def of_file(name: str) -> SearchSpace:
+    """The space of a user's file `*.py`. Raises UserSpaceError for a file that defines none."""
+    path = Path(name).expanduser()
+    choices, candidates = user_space.load(str(path))
+    # A network that is retrained normalises no pools, unless they are the user's own.
+    derived = {
+        operation: ops.DARTS_DERIVED[operation] if make is ops.DARTS.get(operation) else make
+        for operation, make in candidates.items()
+    }
+    return entry(
+        choices=choices,
+        candidates=candidates,
+        derived=derived,
+        name=name,
+        genotype_space=path.stem,
+        summary="a space of your own",
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
 def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator[BlockSpec]:
     """The cells without dead edges, at full size, where the reduction cell halves the image."""
     norm = batch_norm.norms(True, training=False).outside
     height, width = size.image[:2]
     for cell_name, cell in dataflow.remove_dead_edges(genotype).cells.items():
-        known = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), derived)
+        factories = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), derived)
         stride = 2 if cell_name == "reduce" else 1
         features = size.features * stride
         image = (height, width, size.features * len(cell.concat))
-        module = networks.DARTSCell(cell, known, features, stride, False, norm)
+        module = networks.DARTSCell(cell, factories, features, stride, False, norm)
         shape = {"cell": cell_name, "features": features, "height": height, "width": width}
         yield BlockSpec(
             f"{cell_name} {features}x{height}x{width}", module, (image, image), (None,), shape

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxnas.core.types import Choice, Space, Supernet
 from jaxnas.nets import batch_norm, edge_stacks, functional, mixed_edges, ops, stems
-from jaxnas.spaces import choices as spaces
+from jaxnas.spaces.darts import choices as spaces
 
 INPUTS = 2  # of a cell: the outputs of the two cells before it
 

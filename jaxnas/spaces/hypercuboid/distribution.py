@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import Gates, Space
-from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome
 from jaxnas.spaces.distribution import MIN_PROBABILITY, ArchDistribution, Array, Marginals
+from jaxnas.spaces.hypercuboid import choices as spaces
 
 
 class GridLayer(NamedTuple):

@@ -10,10 +10,10 @@ import numpy as np
 
 from jaxnas.core.types import Gates, Network, Space, Supernet
 from jaxnas.nets import batch_norm, functional, stems
-from jaxnas.spaces import choices as hypercuboid_choices
-from jaxnas.spaces import discretise, genome, layers, pruning
+from jaxnas.spaces import genome, layers, pruning
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.hypercuboid import blocks, distribution
+from jaxnas.spaces.hypercuboid import blocks, discretise, distribution
+from jaxnas.spaces.hypercuboid import choices as hypercuboid_choices
 from jaxnas.spaces.hypercuboid import network as networks
 from jaxnas.spaces.hypercuboid import supernet as supernets
 from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, SearchSpace

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from jaxnas.core.types import Network, Space, Supernet
 from jaxnas.nets import batch_norm, mixed_edges, ops
-from jaxnas.spaces import choices as nasbench201_choices
 from jaxnas.spaces import dataflow, discretise, distribution, edits, genome, layers, pruning
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.nasbench201 import choices as nasbench201_choices
 from jaxnas.spaces.nasbench201 import network as networks
 from jaxnas.spaces.nasbench201 import supernet as supernets
 from jaxnas.spaces.nasbench201.notation import from_arch, to_arch
@@ -28,16 +28,17 @@ def entry(cells: int | None = None) -> SearchSpace:
     """The space; `cells`, of a stage, do not shape it."""
     choices = nasbench201_choices.nasbench201()
     derived = ops.nasbench201(affine=True)
+    select = functools.partial(discretise.argmax_per_edge, name=NAME)
     return SearchSpace(
         name=NAME,
         genotype_space=NAME,
         noun="a NAS-Bench-201 network",
         summary="NAS-Bench-201: one cell of 6 edges, 5 operations; accuracies are known",
         choices=choices,
-        genome=genome.of_space(choices, discretise.argmax_per_edge, has_dead_edges=True),
+        genome=genome.of_space(choices, select, has_dead_edges=True),
         supernet=_supernet,
         network=_network,
-        discretise=discretise.argmax_per_edge,
+        discretise=select,
         distribution=distribution.factorised(choices),
         layers=lambda size: layers.of_cells(NAME, choices, derived, size, halves=False),
         sizes=SIZES,

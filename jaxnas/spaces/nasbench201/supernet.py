@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxnas.core.types import Choice, Space, Supernet
 from jaxnas.nets import batch_norm, count, edge_stacks, functional, mixed_edges, ops
-from jaxnas.spaces import choices as spaces
+from jaxnas.spaces.nasbench201 import choices as spaces
 from jaxnas.spaces.nasbench201 import network
 
 

@@ -27,10 +27,11 @@ from jaxnas.hardware.predict import (
 )
 from jaxnas.hardware.tables import benchmarks
 from jaxnas.report import figures
-from jaxnas.spaces import choices as spaces
+from jaxnas.spaces import choices as spaces_choices
 from jaxnas.spaces import genome
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, workload, zoo
+from jaxnas.spaces.nasbench201 import choices as spaces
 from tests import paths
 from tools import bench_latency
 
@@ -40,7 +41,9 @@ NONE, SKIP, ONE, THREE, POOL = range(5)
 NAMES = ("skip", "k3_e1", "k3_e6", "k5_e1", "k5_e6")
 CHAIN = {"layers": Choice(tuple((i, i + 1) for i in range(6)), (NAMES,) * 6)}
 # Two inputs and a concatenation: no table, since no space of a million networks is enumerated.
-LARGE = {"normal": spaces.uniform(spaces.dag(2, 3), (*spaces.NASBENCH201_CANDIDATES,))}
+LARGE = {
+    "normal": spaces_choices.uniform(spaces_choices.dag(2, 3), (*spaces.NASBENCH201_CANDIDATES,))
+}
 
 
 def table(name):
@@ -156,11 +159,12 @@ def test_ten_networks_are_enough_to_drop_sources_that_say_nothing():
     assert np.mean(gaps) < 0.03, gaps
 
 
-@pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-single-path", "mobile-fbnet"])
+@pytest.mark.parametrize("make", [zoo.proxyless, zoo.single_path, zoo.fbnet])
 @pytest.mark.parametrize("repeats", [1, 2])
-def test_sizes_of_mobile_chains_leave_expectations_exact(name, repeats):
+def test_sizes_of_mobile_chains_leave_expectations_exact(make, repeats):
     """With a layer a stage nothing is skipped, and every network has as many blocks."""
-    chain = sizing.for_image(sizing.sized(name, features=16, repeats=repeats), 32, 32)
+    chain = sizing.sized(make(), "mobile", features=16, repeats=repeats)
+    chain = sizing.for_image(chain, 32, 32)
     space, known = chains.space(chain), workload.of_chain(chain, 32, 32)
     networks = genome.sample_uniform(space, 40, 1)
     macs = known[np.arange(networks.shape[1]), networks, :2].sum((1, 2))

@@ -7,10 +7,10 @@ from jaxnas import cli
 from jaxnas.hardware.measure import campaign_file
 from jaxnas.hardware.predict import fit, validation
 from jaxnas.hardware.tables import benchmarks, csv_table, layer_table, network_table
-from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome, genotype, op_names
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, zoo
+from jaxnas.spaces.nasbench201 import choices as spaces
 from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 from tests import paths
 
@@ -131,8 +131,8 @@ def test_reads_one_device_of_several(tmp_path):
         ("network,latency_ms\n1 1 1 1 1 1,2\n\n1 1 1 1 1 1,fast\n", "line 4: 'fast'.*no number"),
         ("network,latency_ms\n1 1 1 1 1 1,\n", "line 2: latency_ms is empty: measure it again"),
         ("network,latency_ms\n1 1 1 1 1 1\n", "line 2: the row has more or fewer"),
-        ("network,latency_ms\n|none~0|+|none~0|none~1|,2\n", "line 2: .*other edges"),
-        ("network,latency_ms\n|none~0|+|none~0|,2\n", "line 2: no network"),
+        ("network,latency_ms\n|none~0|+|none~0|none~1|,2\n", "line 2: .*not all edges"),
+        ("network,latency_ms\n|none~0|+|none~0|,2\n", "line 2: Not a genotype: node 2"),
         ("network,kind,latency_ms\nconv,operator,2\n", "no whole networks"),
         ("layer,op,latency_ms\n0,k3_e3,1\n", "a fbnet look-up table of layers.*latency check"),
     ],
@@ -176,7 +176,7 @@ def campaigns(tmp_path, rows):
 
 
 def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
-    chain = sizing.sized("mobile-single-path", repeats=2)
+    chain = sizing.sized(zoo.single_path(), "mobile-single-path", repeats=2)
     space = chains.space(chain)
     names = ["k3_e3", "k5_e6"] * 5
     found = genotype.to_json(chains.genotype(chain, names))
@@ -193,9 +193,9 @@ def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
         genome.positions(space), table.networks[0], strict=True
     )}  # fmt: skip
     assert [at[edge] for edge in sorted(at)] == names
-    shorter = chains.space(sizing.sized("mobile-single-path", repeats=1))
+    shorter = chains.space(sizing.sized(zoo.single_path(), "mobile-single-path", repeats=1))
     for other in (shorter, CELL):
-        with pytest.raises(csv_table.TableError, match="line 3: the network has other edges"):
+        with pytest.raises(csv_table.TableError, match="line 3: The genotype has other edges"):
             measured(path, other)
 
 
@@ -293,6 +293,63 @@ def test_rows_that_disagree_are_of_two_devices(tmp_path):
 def test_refuses_a_look_up_table_that_cannot_be(tmp_path, text, cause):
     with pytest.raises(csv_table.TableError, match=cause):
         looked_up(written(tmp_path, text))
+
+
+GOOD = "layer,choice,latency_ms\n" + "".join(f"1,{i},{1.0 + i}\n" for i in range(4))
+
+
+def four_times(tmp_path, text, encoding="utf-8"):
+    return layer_table.single_path_times(str(written(tmp_path, text, encoding)))
+
+
+def test_a_table_of_single_path_nas_has_four_times_a_layer(tmp_path):
+    for encoding in ("utf-8", "utf-8-sig"):  # of a spreadsheet
+        assert four_times(tmp_path, GOOD, encoding) == {1: (1.0, 2.0, 3.0, 4.0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("", "no rows"),
+        ("layer,choice,latency_us\n1,0,2\n", "known tables are"),
+        ("layer,choice,latency_ms\n", "no rows"),
+        ("layer,op,latency_ms\n1,k3_e3,2\n", "fbnet .*needs one with the columns layer, choice"),
+        (GOOD.replace("1,2,3.0\n", ""), "layer 1 has 3 of its four"),
+        (GOOD + "1,0,1.0\n", "line 6: k3_e3 at layer 1 stands twice"),
+        (GOOD.replace("3.0", "-3.0"), "line 4: latency_ms is -3"),
+        (GOOD.replace("3.0", "0"), "k5_e3 at layer 1 takes 0 ms: measure it again"),
+        (GOOD.replace("3.0", "nan"), "latency_ms is nan"),
+        (GOOD.replace("3.0", "fast"), "line 4: 'fast' in latency_ms is no number"),
+        (GOOD.replace("1,2,", "1,4,"), "none of 0 to 3"),
+        (GOOD.replace("3.0", "3.0,7"), "line 4: the row has more"),
+        (GOOD.replace("1,2,", "x,2,"), "layer 'x' is no number"),
+        (GOOD.replace("1,2,", "-1,2,"), "layer '-1' is no number"),
+    ],
+)
+def test_refuses_what_is_no_table_of_single_path_nas(tmp_path, text, cause):
+    with pytest.raises(csv_table.TableError, match=cause) as refused:
+        four_times(tmp_path, text)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ((3.0, 2.0, 3.5, 6.0), "k3_e3 takes 3 ms, k3_e6, which does more, 2 ms"),
+        ((1.0, 4.0, 2.0, 3.0), "k3_e6 takes 4 ms, k5_e6"),
+        ((1.0, 2.0, 4.0, 3.0), "k5_e3 takes 4 ms, k5_e6"),
+        ((3.0, 3.0, 2.0, 3.0), "k3_e3 takes 3 ms, k5_e3"),
+        ((1.05, 1.0, 1.0, 1.0), None),  # noise
+    ],
+)
+def test_a_layer_that_does_less_is_not_slower(tmp_path, times, reason):
+    rows = "".join(f"3,{i},{ms}\n" for i, ms in enumerate(times))
+    text = "layer,choice,latency_ms\n" + rows
+    if reason is None:
+        assert four_times(tmp_path, text) == {3: times}
+        return
+    with pytest.raises(csv_table.TableError, match=f"layer 3: {reason}"):
+        four_times(tmp_path, text)
 
 
 def test_refuses_a_look_up_table_of_another_space(tmp_path):

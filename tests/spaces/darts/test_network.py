@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxnas.nets import batch_norm, ops
-from jaxnas.spaces import choices
+from jaxnas.spaces.darts import choices
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.darts import supernet as darts

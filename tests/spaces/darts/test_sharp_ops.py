@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from jaxnas.nets import batch_norm, count
-from jaxnas.spaces import choices
+from jaxnas.spaces.darts import choices, sharp_ops
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import network as darts_network
-from jaxnas.spaces.darts import sharp_ops
 from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.genotype import Cell, Genotype
 

@@ -15,8 +15,9 @@ from jaxnas.hardware.predict import fit
 from jaxnas.nets import count
 from jaxnas.pipelines import constraints
 from jaxnas.pipelines.settings import Recipe, SearchSettings
-from jaxnas.spaces import discretise, genome, op_names, registry, sampling, search_space
+from jaxnas.spaces import genome, op_names, registry, sampling, search_space
 from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.hypercuboid import discretise
 
 LAYERS = 3
 SIZE = search_space.NetworkSize(features=4, cells=LAYERS, classes=5, image=(12, 8, 3))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxnas.nets import count
-from jaxnas.spaces import choices, discretise
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
+from jaxnas.spaces.hypercuboid import choices, discretise
 from jaxnas.spaces.hypercuboid import network as hypercuboid_network
 from tests import toy
 

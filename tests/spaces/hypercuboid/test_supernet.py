@@ -10,9 +10,10 @@ import pytest
 from jaxnas.cli import main
 from jaxnas.nets import count
 from jaxnas.pipelines import diagnose
-from jaxnas.spaces import choices, registry
 from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Cell, Genotype
+from jaxnas.spaces.hypercuboid import choices
 from jaxnas.spaces.hypercuboid import supernet as hypercuboid
 from tests import toy
 

@@ -1,0 +1,57 @@
+"""The choices of the hypercuboid: a grid of widths, layer by layer."""
+
+from collections.abc import Sequence
+
+from jaxnas.core.types import AUXILIARY_SKIP, NONE, Choice, Space
+from jaxnas.spaces import choices
+
+
+def hypercuboid(
+    layers: int, widths: int, candidates: Sequence[str] = ("sep_conv_3x3", "max_pool_3x3")
+) -> Space:
+    """A grid of hyper-parameters: how wide each layer is, and which candidate leads to it.
+
+    Choice `layer_l` has an edge (i, widths + j) from every width before the layer to every width
+    after it; its gates are one softmax, `relax.joint_softmax`. sharpDARTS's hypercuboid,
+    https://arxiv.org/abs/1903.09900. Raises ValueError for a grid without layers or widths.
+    """
+    if layers < 1 or widths < 1:
+        raise ValueError(f"A grid has layers >= 1 and widths >= 1, not {layers} and {widths}.")
+    edges = [(i, widths + j) for i in range(widths) for j in range(widths)]
+    return {f"layer_{n}": choices.uniform(edges, candidates) for n in range(layers)}
+
+
+def transitions(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...]:
+    """Of each layer of a `hypercuboid` its ways on: `op:from-to`, and where its gates, laid flat,
+    have the gate of that.
+
+    `none` leads nowhere, and the last layer to the last width alone. Raises ValueError for layers
+    of another number of widths, and where all that an edge has is `none`.
+    """
+    found, count = [], len(widths)
+    for layer, (key, choice) in enumerate(grid.items(), 1):
+        if len(choice.edges) != count**2:
+            raise ValueError(f"{key!r} is no layer of {count} widths.")
+        ways = {}
+        for e, ((i, j), names) in enumerate(zip(choice.edges, choice.candidates, strict=True)):
+            taken = [o for o, op in enumerate(names) if op not in (NONE, AUXILIARY_SKIP)]
+            if not taken:
+                raise ValueError(f"An edge whose only candidate is {NONE!r} can keep nothing.")
+            if layer < len(grid) or j == 2 * count - 1:
+                written = f"{widths[i]}-{widths[j - count]}"
+                ways |= {f"{names[o]}:{written}": e * len(names) + o for o in taken}
+        found.append(ways)
+    return tuple(found)
+
+
+def as_chain(grid: Space, widths: Sequence[int]) -> Space:
+    """The paths through a `hypercuboid` as a chain: one choice a layer, of how and how wide.
+
+    Layer n is the edge (n, n + 1), whose candidates are its `transitions`; those of the last layer,
+    which are fewer, stand in the choice `last`, all others in `grid`. Raises ValueError as
+    `transitions`.
+    """
+    rows = [tuple(ways) for ways in transitions(grid, widths)]
+    edges = tuple((n, n + 1) for n in range(len(rows)))
+    found = {"grid": Choice(edges[:-1], tuple(rows[:-1])), "last": Choice(edges[-1:], (rows[-1],))}
+    return {name: choice for name, choice in found.items() if choice.edges}
