@@ -135,7 +135,7 @@ def opened_table(path: pathlib.Path, cells: pathlib.Path | None) -> benchmarks.B
     found = dataset.load(path)
     ms = found.latency_ms[None]
     return benchmarks.BenchmarkLatencies(
-        found.entry.space, found.networks, (found.device,), ms, found.work
+        found.space.genome.space, found.networks, (found.device,), ms, found.work
     )
 
 

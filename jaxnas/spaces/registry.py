@@ -1,7 +1,9 @@
 """The search spaces by name: the one place to register a space."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from jaxnas.core.types import Network
 from jaxnas.spaces import genotype
@@ -10,7 +12,7 @@ from jaxnas.spaces.darts import entry as darts
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.hypercuboid import entry as hypercuboid
 from jaxnas.spaces.mobile import entry as mobile
-from jaxnas.spaces.mobile import zoo
+from jaxnas.spaces.mobile import workload, zoo
 from jaxnas.spaces.nasbench201 import entry as nasbench201
 from jaxnas.spaces.search_space import SearchSpace
 from jaxnas.spaces.user_space import UserSpace
@@ -101,6 +103,11 @@ def of_user_space(user: UserSpace) -> SearchSpace:
 def network_of(genotype: Genotype) -> Callable[..., Network]:
     """`SearchSpace.network` of a genotype's space. Raises as `of_genotype`."""
     return of_genotype(genotype).network
+
+
+def table_workload(candidates: Sequence[str], layers: int) -> np.ndarray | None:
+    """f64[layers, candidates, quantities] of a public table of chains; None: of unknown sizes."""
+    return workload.of_table(candidates, layers)
 
 
 @functools.cache

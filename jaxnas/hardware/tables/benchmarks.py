@@ -8,16 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Choice, Space
+from jaxnas.hardware.tables.csv_table import TableError
 from jaxnas.spaces import choices as spaces
-from jaxnas.spaces import genome
-from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile import workload, zoo
+from jaxnas.spaces import genome, registry
 
 CELLS = "nb201_arch.npz"
-# The candidates of HW-NAS-Bench's FBNet space at CIFAR's size, of which HELP's table is: its macro
-# architecture (from memory) is FBNet's with stem and first halving at stride 1.
-FBNET = {"k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip"}
-FBNET_SIZE, FBNET_HALVINGS = 32, 3
 
 
 class BenchmarkLatencies(NamedTuple):
@@ -30,10 +25,6 @@ class BenchmarkLatencies(NamedTuple):
     def column(self, device: str) -> np.ndarray:
         """f64[N] of a device that the table has."""
         return self.latency_ms[self.devices.index(device)]
-
-
-class TableError(ValueError):
-    """A file that is no such table: the message is one line."""
 
 
 def read(path: Path, cells: Path | None = None) -> BenchmarkLatencies:
@@ -112,20 +103,9 @@ def _chain(path: Path, arrays: dict[str, np.ndarray]) -> tuple[Space, np.ndarray
     depth = ops.shape[1]
     space = {"layers": Choice(tuple((i, i + 1) for i in range(depth)), (names,) * depth)}
     known = arrays.get("work")
-    if known is None and set(names) == FBNET and depth == 22:
-        known = _fbnet_work(names)
+    if known is None:
+        known = registry.table_workload(names, depth)
     return space, ops.astype(int), known
-
-
-def _fbnet_work(names: tuple[str, ...]) -> np.ndarray:
-    layers = chains.layers(chains.resized(zoo.fbnet(), halvings=FBNET_HALVINGS))
-    sizes = workload.sizes(layers, FBNET_SIZE, FBNET_SIZE)
-    return np.array(
-        [
-            [workload.quantities(layer, name, *size) for name in names]
-            for layer, size in zip(layers, sizes, strict=True)
-        ]
-    )
 
 
 def _pilot(path: Path, arrays: dict, space: Space, networks: np.ndarray) -> BenchmarkLatencies:

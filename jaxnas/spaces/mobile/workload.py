@@ -6,10 +6,16 @@ import numpy as np
 
 from jaxnas.spaces import op_names
 from jaxnas.spaces.mobile import chain as chains
+from jaxnas.spaces.mobile import zoo
 
 QUANTITIES = (
     "pointwise MACs", "depthwise MACs", "activations", "parameters", "blocks", "bytes moved once",
 )  # fmt: skip
+
+# The candidates of HW-NAS-Bench's FBNet space at CIFAR's size, of which HELP's table is: its macro
+# architecture (from memory) is FBNet's with stem and first halving at stride 1.
+FBNET = {*zoo.FBNET} - {chains.SKIP} | {"skip"}
+FBNET_SIZE, FBNET_HALVINGS = 32, 3
 
 
 def of_chain(chain: chains.Chain, height: int, width: int) -> np.ndarray:
@@ -27,6 +33,20 @@ def of_chain(chain: chains.Chain, height: int, width: int) -> np.ndarray:
     ]
     wide = max(map(len, rows))
     return np.array([row + [[0.0] * len(QUANTITIES)] * (wide - len(row)) for row in rows])
+
+
+def of_table(candidates: Sequence[str], layers: int) -> np.ndarray | None:
+    """f64[layers, candidates, QUANTITIES] of the chains of a public table, every candidate at
+    every layer; None: their sizes are not known."""
+    chain = chains.layers(chains.resized(zoo.fbnet(), halvings=FBNET_HALVINGS))
+    if set(candidates) != FBNET or layers != len(chain):
+        return None
+    return np.array(
+        [
+            [quantities(layer, name, *size) for name in candidates]
+            for layer, size in zip(chain, sizes(chain, FBNET_SIZE, FBNET_SIZE), strict=True)
+        ]
+    )
 
 
 def sizes(layers: Sequence[chains.Layer], height: int, width: int) -> list[tuple[int, int]]:

@@ -195,7 +195,7 @@ def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
     assert [at[edge] for edge in sorted(at)] == names
     shorter = chains.space(sizing.sized(zoo.single_path(), "mobile-single-path", repeats=1))
     for other in (shorter, CELL):
-        with pytest.raises(csv_table.TableError, match="line 3: The genotype has other edges"):
+        with pytest.raises(csv_table.TableError, match="line 3: .*(other edges|another space)"):
             measured(path, other)
 
 
@@ -382,13 +382,13 @@ def test_refuses_a_table_of_devices_that_cannot_be(tmp_path, arrays, cause):
 
 def test_refuses_files_that_are_no_tables(tmp_path):
     (tmp_path / "t.npz").write_text("text")
-    with pytest.raises(benchmarks.TableError, match="no .npz file"):
+    with pytest.raises(csv_table.TableError, match="no .npz file"):
         benchmarks.read(tmp_path / "t.npz")
     np.savez(tmp_path / "u.npz", other=np.ones(3))
-    with pytest.raises(benchmarks.TableError, match="no 'devices'"):
+    with pytest.raises(csv_table.TableError, match="no 'devices'"):
         benchmarks.read(tmp_path / "u.npz")
     np.savez(tmp_path / "v.npz", devices=np.array(["a"]), latency_ms=np.ones((1, 4)))
-    with pytest.raises(benchmarks.TableError, match="nb201_arch.npz"):
+    with pytest.raises(csv_table.TableError, match="nb201_arch.npz"):
         benchmarks.read(tmp_path / "v.npz")
 
 
