@@ -235,7 +235,7 @@ def _tuning(
 
     def loss(weights, stats, batch: Batch, key):
         (logits, _), stats = net.apply(weights, stats, batch.inputs, key, None)
-        return metrics.cross_entropy(logits, batch), stats
+        return metrics.cross_entropy(logits, batch.labels), stats
 
     @jax.jit
     def step(weights, stats, opt, remaining, batch: Batch, key):
