@@ -25,9 +25,6 @@ FLOORS = {
 }  # fmt: skip
 # Imports alone, at the top for users' own space files, whose SHA-256 is part of recorded runs.
 SHIMS = {"space": "spaces", "types": "core"}
-# What the rebuilding has yet to bring down; each step takes lines away.
-PENDING = {
-}  # fmt: skip
 # Files in a folder, `__init__` left out. `methods` has one file a method, `strategies` will grow.
 FEWEST_FILES, MOST_FILES = 4, 15
 UNBOUNDED = {"methods", "strategies"}
@@ -46,11 +43,6 @@ def name(path):
 
 def relative(path):
     return str(path.relative_to(PACKAGE))
-
-
-def pending(what):
-    if what in PENDING:
-        pytest.xfail(f"{what} is yet to be brought down.")
 
 
 def folder(path):
@@ -97,7 +89,6 @@ def test_the_top_holds_the_folders_and_the_shims_alone():
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_imports_run_only_down(path):
-    pending(relative(path))
     here = folder(path)
     for other in {module.split(".")[0] for module in ours(path)} - {"", here}:
         if path == PACKAGE / "__main__.py":
@@ -110,7 +101,6 @@ def test_imports_run_only_down(path):
 
 
 def test_no_circle_not_even_inside_a_folder():
-    pending("a circle")
     graph = {name(path): set(ours(path)) - {""} for path in MODULES if name(path)}
     # A package's `__init__` runs before its files: what it imports is its own affair.
     list(graphlib.TopologicalSorter(graph).static_order())
@@ -122,7 +112,6 @@ def test_no_circle_not_even_inside_a_folder():
     ids=lambda p: str(p.relative_to(PACKAGE)),
 )
 def test_a_folder_can_be_taken_in_at_a_glance(where):
-    pending(relative(where))
     files = [path for path in where.glob("*.py") if path.name != "__init__.py"]
     folders = [path for path in where.iterdir() if path.is_dir() and any(path.glob("*.py"))]
     assert len(files) + len(folders) >= FEWEST_FILES, f"{where}: merge it, or split it less."
@@ -144,7 +133,6 @@ def test_only_networks_know_flax():
 
 
 def test_methods_import_the_engine_and_the_flax_free_files_of_spaces():
-    pending("methods know flax")
     for path in MODULES:
         if folder(path) == "methods":
             assert not any(flax_below(module) for module in ours(path)), relative(path)

@@ -21,7 +21,6 @@ from jaxnas.core.types import (
     Space,
     Supernet,
 )
-from jaxnas.evaluators import rank_correlation
 from jaxnas.evaluators import supernet as supernet_evaluators
 from jaxnas.hardware.tables import layer_table
 from jaxnas.methods import overrides
@@ -274,7 +273,7 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
         search,
         run.make_runner(update, (batches.train, batches.valid), mode),
         accuracy,
-        rank_correlation.evaluator(net, valid, valid_steps),
+        supernet_evaluators.evaluator(net, valid, valid_steps),
         stage,
     )
 

@@ -84,6 +84,15 @@ def refused(capsys, *argv: str) -> str:
         ("draw nothing", "No genotype 'nothing'"),
         ("report nothing", "No run folder at nothing"),
         ("check nothing.py", "nothing.py"),
+        ("narrow DARTS_V2", "--macs or --target-ms"),
+        ("narrow DARTS_V2 --macs 5 --target-ms 1", "one of them"),
+        ("narrow DARTS_V2 --macs 5 --multiple 3", "two halves"),
+        ("narrow DARTS_V2 --macs 1000000000", "but the network has"),
+        ("oracle ask 3", "No command 'oracle ask': there are query, build"),
+        ("oracle query", "CELL"),
+        ("oracle query --table nothing.npz -- -1", "No table nothing.npz"),
+        ("oracle build no.csv out.npz", "No export no.csv"),
+        ("latency guess", "there are measure, fit, predict, report"),
     ],
 )
 def test_refuses_in_one_line(capsys, tmp_path, words, cause):

@@ -8,7 +8,7 @@ import pytest
 
 from jaxnas import cli
 from jaxnas.pipelines.settings import SearchSettings, command
-from jaxnas.spaces import genotype
+from jaxnas.spaces import genotype, registry
 from tests import killable_search
 
 SMALL = ("--epochs", "2", "--batch-size", "20", "--features", "2", "--cells", "1", "--reductions")
@@ -81,3 +81,19 @@ def test_diagnoses_a_run(searched, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads(
         (folder / "diagnostics.json").read_text()
     )
+
+
+def test_narrows_a_cell(tmp_path, capsys):
+    cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
+    (tmp_path / "genotype.json").write_text(genotype.to_json(registry.parse_genotype(cell)))
+    words = (
+        f"narrow {tmp_path} --macs 50000 --out {tmp_path} --name n --epochs 1 --features 4 "
+        "--cells 1 --limit 300 --short-steps 1 --first 0.3 --multiple 2"
+    ).split()
+    assert cli.main(words) == 0, capsys.readouterr().err
+    assert f"report: {tmp_path / 'n' / 'narrow.md'}" in capsys.readouterr().out
+    command_told = json.loads((tmp_path / "n" / "summary.json").read_text())["command"]
+    assert shlex.split(command_told)[1:3] == words[:2]
+    assert cli.main([*words, "--tune-epochs", "2"]) == 2
+    err = capsys.readouterr().err
+    assert "epochs" in err and err.count("\n") == 1

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import choices, dataflow
+from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.dataflow import CellGraph
 from jaxnas.spaces.genotype import Cell, Genotype
+from jaxnas.spaces.nasbench201 import choices as nasbench201_choices
 
-BENCHMARK = dataflow.of_choice(choices.nasbench201()["cell"])
-DARTS = dataflow.of_choice(choices.darts(3)["normal"])
+BENCHMARK = dataflow.of_choice(nasbench201_choices.nasbench201()["cell"])
+DARTS = dataflow.of_choice(darts_choices.darts(3)["normal"])
 # Edges are missing, a node leads nowhere, and the output is not all that is made.
 SPARSE = CellGraph(((0, 2), (0, 3), (2, 3), (1, 4), (2, 5), (4, 5)), 6, (0, 1), (3, 5))
 GRAPHS = pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_dead_edges_of_a_genotype_become_none_where_they_stand():
 
 
 def test_an_isomorph_has_the_same_paths_and_is_of_the_space():
-    space, random, count = choices.nasbench201(), np.random.default_rng(4), 0
+    space, random, count = nasbench201_choices.nasbench201(), np.random.default_rng(4), 0
     names = space["cell"].candidates[0]
     ops_of_paths = lambda genotype: sorted(
         tuple(genotype.cells["cell"].edges[e][2] for e in path)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces import choices, dataflow, discretise, genome, registry
+from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import entry as darts
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
@@ -18,7 +19,10 @@ from tests import mobile_toys
 OPS = ("none", "skip_connect", "sep_conv_3x3")
 # Nodes 2 and 3 of each cell keep two edges, with one of two operations each.
 DARTS = darts.entry(
-    choices={"normal": choices.uniform(choices.dag(2, 2), OPS), "reduce": choices.s1()["reduce"]},
+    choices={
+        "normal": choices.uniform(choices.dag(2, 2), OPS),
+        "reduce": darts_choices.s1()["reduce"],
+    },
     genotype_space="mine",
 )
 BENCHMARK, GRID = nasbench201.entry(), hypercuboid.entry(2)
@@ -32,7 +36,9 @@ UNLIKE = {
     "side": choices.uniform(choices.dag(1, 2), ("skip_connect", "none")),
 }
 SIZE = 3**6 * 2**3
-NOISY = genome.of_space(UNLIKE, discretise.argmax_per_edge, has_dead_edges=True)
+NOISY = genome.of_space(
+    UNLIKE, functools.partial(discretise.argmax_per_edge, name="mine"), has_dead_edges=True
+)
 
 
 def all_of_cells(space):

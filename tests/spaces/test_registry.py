@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from jaxnas.spaces import choices, genome, registry
+from jaxnas.spaces import genome, registry
 from jaxnas.spaces import genotype as genotypes
+from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import notation as darts_notation
 from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
@@ -78,7 +79,7 @@ def test_the_spaces_of_darts_share_the_name_of_its_genotypes_and_sharp_ones_have
         "darts", "darts-no-none", "darts-s1", "darts-s2", "darts-s3", "darts-s4",
     }  # fmt: skip
     assert named["darts-sharp"] == "darts-sharp" and named["nasbench201"] == "nasbench201"
-    assert registry.get("darts-s1").choices == choices.s1()
+    assert registry.get("darts-s1").choices == darts_choices.s1()
     # NASLib-like repetition would make all of them one: only DARTS's own have two edges a node.
     assert {name for name in named if registry.get(name).edges_per_node == 2} == {
         name for name in named if name.startswith("darts")

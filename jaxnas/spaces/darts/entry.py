@@ -97,7 +97,7 @@ def of_user_space(
     genotype_space: str = "user",
     digest: str = "",
 ) -> SearchSpace:
-    """The space of a user's choices and operations, whose networks have the operations `derived`."""
+    """The space of a user's choices and operations; networks have the operations `derived`."""
     return entry(
         choices=user.space,
         candidates=user.candidates,

@@ -6,7 +6,7 @@ A space is named after the paper whose chain it has; `--cells` are the most laye
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,14 @@ from jaxnas.spaces.search_space import (
 QUICK_STEM = 8
 
 
+class MobileChain(NamedTuple):
+    """The chain of a paper and the most layers a stage of a space of it."""
+
+    paper: Chain
+    name: str
+    repeats: int | None  # layers a stage at most; None: as in the paper
+
+
 def entry(
     make: Callable[[], Chain], cells: int | None = None, *, name: str, summary: str
 ) -> SearchSpace:
@@ -46,8 +54,8 @@ def entry(
 
     None: as in the paper. Supernets and networks take no other number.
     """
-    paper = make()
-    chain = sizing.sized(paper, name, repeats=cells)
+    mobile = MobileChain(make(), name, cells)
+    chain = sizing.sized(mobile.paper, name, repeats=cells)
     choices = chains.space(chain)
     select = lambda space, gates: chains.select(chain, gates)
     return SearchSpace(
@@ -57,12 +65,12 @@ def entry(
         summary=summary,
         choices=choices,
         genome=genome.of_space(choices, select),
-        supernet=functools.partial(_supernet, paper, name, cells),
-        network=functools.partial(_network, paper, name, cells),
+        supernet=functools.partial(_supernet, mobile),
+        network=functools.partial(_network, mobile),
         discretise=select,
         distribution=distribution.factorised(choices),
-        layers=functools.partial(_layers, paper, name),
-        sizes=_sizes(paper),
+        layers=functools.partial(_layers, mobile),
+        sizes=_sizes(mobile.paper),
         campaign_cells=1,
         ignores={
             "search": frozenset({"reductions"}),
@@ -71,12 +79,12 @@ def entry(
         supports=frozenset(
             {"edgewise", "selected", "sampled_layers", "binary_gates", "superkernel"}
         ),
-        workload=functools.partial(_workload, paper, name),
-        prunable=functools.partial(_prunable, paper, name),
+        workload=functools.partial(_workload, mobile),
+        prunable=functools.partial(_prunable, mobile),
         superkernel=_superkernel(choices),
         shaped_by_cells=True,
         cells=cells,
-        cells_of=functools.partial(sizing.repeats_of, paper, name),
+        cells_of=functools.partial(sizing.repeats_of, mobile.paper, name),
         features_multiple=4,
     )
 
@@ -100,33 +108,21 @@ def _sizes(paper: Chain) -> Mapping[str, PresetSizes]:
 
 
 def _supernet(
-    paper: Chain,
-    name: str,
-    repeats: int | None,
+    mobile: MobileChain,
     choices: Space,
     *,
     features: int,
     cells: int | None,
     classes: int,
     reductions: Sequence[int] | None,
-    remat: bool,
-    execute: mixed_layer.Execute = "all",
-    superkernel: bool = False,
+    **mixture: Any,
 ) -> Supernet:
-    chain = _chain(paper, name, repeats, features, cells, reductions)
+    chain = _chain(mobile, features, cells, reductions)
     if dict(choices) != dict(chains.space(chain)):
+        name = mobile.name
         raise ValueError(f"A supernet of {name} has the candidates of {name}, no more or fewer.")
-    make = functools.partial(supernet.single_path, classes=classes)
-    if not superkernel:
-        # What computes one candidate recomputes it by itself.
-        recomputes = execute in ("recomputed", "two")
-        make = functools.partial(
-            supernet.mixed,
-            classes=classes,
-            remat=remat and not recomputes,
-            mixture=mixed_layer.mixture(execute),
-        )
-    fit = lambda inputs: make(sizing.for_image(chain, *inputs.shape[1:3]))
+    make = _maker(**mixture)
+    fit = lambda inputs: make(sizing.for_image(chain, *inputs.shape[1:3]), classes=classes)
     return Supernet(
         choices,
         lambda key, inputs: fit(inputs).init(key, inputs),
@@ -135,10 +131,20 @@ def _supernet(
     )
 
 
+def _maker(
+    *, remat: bool, execute: mixed_layer.Execute = "all", superkernel: bool = False
+) -> Callable[..., Supernet]:
+    if superkernel:
+        return supernet.single_path
+    # What computes one candidate recomputes it by itself.
+    recomputes = execute in ("recomputed", "two")
+    return functools.partial(
+        supernet.mixed, remat=remat and not recomputes, mixture=mixed_layer.mixture(execute)
+    )
+
+
 def _network(
-    paper: Chain,
-    name: str,
-    repeats: int | None,
+    mobile: MobileChain,
     genotype: Genotype,
     *,
     features: int,
@@ -149,13 +155,13 @@ def _network(
 ) -> Network:
     if auxiliary:
         raise ValueError("A mobile network has no auxiliary head: leave it out.")
-    chain = _chain(paper, name, repeats, features, cells, reductions)
+    chain = _chain(mobile, features, cells, reductions)
 
     def fit(inputs):
         fitting = sizing.for_image(chain, *inputs.shape[1:3])
         return networks.network(fitting, genotype, classes=classes)
 
-    networks.network(chain, genotype, classes=classes)  # refuses what cannot be
+    networks.network(chain, genotype, classes=classes)  # raises for what cannot be
     return Network(
         lambda key, inputs: fit(inputs).init(key, inputs),
         lambda weights, stats, inputs, *rest: fit(inputs).apply(weights, stats, inputs, *rest),
@@ -164,35 +170,31 @@ def _network(
 
 
 def _chain(
-    paper: Chain,
-    name: str,
-    repeats: int | None,
-    features: int,
-    cells: int | None,
-    reductions: Sequence[int] | None,
+    mobile: MobileChain, features: int, cells: int | None, reductions: Sequence[int] | None
 ) -> Chain:
+    paper, name, repeats = mobile
     if reductions is not None:
         raise ValueError("A mobile network halves the image as its chain says: no reductions.")
     if cells is not None and cells != repeats:
-        own = "as many as in the paper" if repeats is None else repeats
+        layers = "as many as in the paper" if repeats is None else repeats
         raise ValueError(
-            f"The layers a stage of this {name} are {own}, not {cells}: its entry decides that."
+            f"The layers a stage of this {name} are {layers}, not {cells}: its entry decides that."
         )
     return sizing.sized(paper, name, features=features, repeats=repeats)
 
 
-def _of_size(paper: Chain, name: str, size: NetworkSize) -> Chain:
-    chain = sizing.sized(paper, name, features=size.features, repeats=size.cells)
+def _of_size(mobile: MobileChain, size: NetworkSize) -> Chain:
+    chain = sizing.sized(mobile.paper, mobile.name, features=size.features, repeats=size.cells)
     return sizing.for_image(chain, *size.image[:2])
 
 
-def _layers(paper: Chain, name: str, size: NetworkSize) -> Iterator[LayerSpec]:
+def _layers(mobile: MobileChain, size: NetworkSize) -> Iterator[LayerSpec]:
     """Each inverted bottleneck at each layer. `size.cells` are the most layers of a stage.
 
     Raises ValueError for images that the chain makes nothing of.
     """
     height, width = size.image[:2]
-    chain = _of_size(paper, name, size)
+    chain = _of_size(mobile, size)
     chains.check_image(chain, height, width)
     norm = blocks.chain_norm(chain, batch_norm.norms(True, training=False).outside)
     places = chains.layers(chain)
@@ -202,34 +204,33 @@ def _layers(paper: Chain, name: str, size: NetworkSize) -> Iterator[LayerSpec]:
         for op in (op for op in layer.candidates if op != chains.SKIP):
             module = blocks.bottleneck(layer, op, chain, norm)
             yield layers.of_chain(
-                name, op, module, rows, columns, layer.inputs, layer.features, layer.stride
+                mobile.name, op, module, rows, columns, layer.inputs, layer.features, layer.stride
             )
 
 
 def _prunable(
-    paper: Chain,
-    name: str,
+    mobile: MobileChain,
     genotype: Genotype,
     recipe: Any,
     image: tuple[int, int, int],
     classes: int,
 ) -> Prunable:
     """A pruned network is a fixed chain."""
-    repeats = sizing.repeats_of(paper, name, genotype)
-    chain = sizing.sized(paper, name, features=recipe.features, repeats=repeats)
-    whole = pruning.fixed_chain(sizing.for_image(chain, *image[:2]), genotype)
+    repeats = sizing.repeats_of(mobile.paper, mobile.name, genotype)
+    chain = sizing.sized(mobile.paper, mobile.name, features=recipe.features, repeats=repeats)
+    unpruned = pruning.fixed_chain(sizing.for_image(chain, *image[:2]), genotype)
     return Prunable(
-        whole,
-        lambda left: pruning.network(left, classes),
-        lambda left: pruning.prunable_network(left, classes),
-        lambda left: pruning.macs(left, image, classes),
-        lambda multiple: pruning.narrowest(whole, multiple),
-        lambda left: {name: group.width for name, group in pruning.groups(left).items()},
+        unpruned,
+        lambda remaining: pruning.network(remaining, classes),
+        lambda remaining: pruning.prunable_network(remaining, classes),
+        lambda remaining: pruning.macs(remaining, image, classes),
+        lambda multiple: pruning.narrowest(unpruned, multiple),
+        lambda remaining: {key: group.width for key, group in pruning.groups(remaining).items()},
         "chain.json",
         chain_file.to_json,
         chain_file.from_json,
     )
 
 
-def _workload(paper: Chain, name: str, size: NetworkSize) -> np.ndarray:
-    return workload.of_chain(_of_size(paper, name, size), *size.image[:2])
+def _workload(mobile: MobileChain, size: NetworkSize) -> np.ndarray:
+    return workload.of_chain(_of_size(mobile, size), *size.image[:2])
