@@ -35,6 +35,12 @@ TABLES = ROOT.parent / "shared"
 CLOCKS = {"environment", "begun", "spent_s", "load", "device", "clock_ms"}
 TIMED = {"latency_ms"}  # of what was trained: in result.json and summary.json
 UNITS = re.compile(r"[\d.,]+(?:&nbsp;|\s|\u202f|\xa0)*(?:ms|µs|s|min|GiB|MiB)\b")
+# Of a page: the curve of step times, and what it says of the versions and the machine.
+OF_THE_MACHINE = re.compile(
+    r'<svg role="img" aria-label="Time of a step.*?</svg>'
+    r'|<tr><th scope="row">environment\..*?</tr>',
+    re.DOTALL,
+)
 SKIPPED = (".png", ".lock", ".pdf")  # pictures are made of the SVGs beside them
 
 TINY = "--limit 100 --batch-size 25 --features 4 --random-cells 1 --retrain.epochs 1 "
@@ -271,7 +277,7 @@ def content(path: pathlib.Path) -> bytes:
         kept = [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
         return "\n".join(map(json.dumps, kept)).encode()
     if path.suffix in (".html", ".md", ".csv"):
-        text = UNITS.sub("TIME", text)
+        text = UNITS.sub("TIME", OF_THE_MACHINE.sub("", text))
     return placeless(text).encode(errors="surrogateescape")
 
 
