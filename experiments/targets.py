@@ -25,7 +25,7 @@ from jaxnas.methods import registry as methods
 from jaxnas.pipelines import command_line, constraints, retrain, search, setup, study
 from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings
 from jaxnas.pipelines.settings import recipe as recipes
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.report import figures, table
 from jaxnas.run import progress
 from jaxnas.spaces import dataflow
@@ -67,7 +67,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     """The whole sweep, from wherever it was left; gives its folder. Raises ValueError."""
     console = console or rich.console.Console()
     if not settings.targets_ms or len(set(settings.targets_ms)) < len(settings.targets_ms):
-        refuse("--targets-ms names one target or more, each once.")
+        fail("--targets-ms names one target or more, each once.")
     for ms in settings.targets_ms:
         require("--targets-ms", ms, above=0)
     campaign = dataset.load(Path(settings.latency))
@@ -80,7 +80,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     method = methods.get(settings.method)
     if "constraints" not in method.accepts or not methods.fits(method, campaign.space):
         name = campaign.space.name
-        refuse(f"--method {settings.method} searches {name} to no target: take another.")
+        fail(f"--method {settings.method} searches {name} to no target: take another.")
     folder = Path(settings.out).expanduser()
     shared = {"latency": campaign.digest} | {
         name: getattr(settings, name)

@@ -24,7 +24,7 @@ from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.methods import registry as methods
 from jaxnas.pipelines import search_stages
 from jaxnas.pipelines.settings import Recipe, SearchSettings, latency
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.run import files, progress
 from jaxnas.spaces import registry, sampling
 from jaxnas.spaces.genotype import Genotype
@@ -56,24 +56,24 @@ def has_constraints(settings: SearchSettings) -> bool:
     require("--risk", settings.risk, above=0)
     require("--latency-weight", settings.latency_weight, above=0)
     if settings.latency_weight is None and settings.latency_form is not None:
-        refuse("--latency-form has no effect without --latency-weight: give that, or leave it.")
+        fail("--latency-form has no effect without --latency-weight: give that, or leave it.")
     if settings.target_ms is None and settings.risk is not None:
-        refuse("--risk has no effect without --target-ms: give that, or leave it.")
+        fail("--risk has no effect without --target-ms: give that, or leave it.")
     by_ms = settings.target_ms is not None or settings.latency_weight is not None
     if not by_ms:
         for flag in ("latency", "any_device"):
             if getattr(settings, flag):
-                refuse(f"{_flag(flag)} has no effect without --target-ms: give that, or leave it.")
+                fail(f"{_flag(flag)} has no effect without --target-ms: give that, or leave it.")
     elif settings.latency is None:
         flag = "--latency-weight" if settings.target_ms is None else "--target-ms"
-        refuse(
+        fail(
             f"{flag} needs --latency: the folder of a campaign, which `jaxnas latency measure` "
             "makes."
         )
     constrained = by_ms or bool(settings.target_models)
     constrained = constrained or any(getattr(settings, flag) for flag in COUNTED)
     if constrained and settings.select != "strongest":
-        refuse("--select has no effect beside a target, which decides what is taken: leave it out.")
+        fail("--select has no effect beside a target, which decides what is taken: leave it out.")
     return constrained
 
 
@@ -94,13 +94,13 @@ def load_predictors(settings: SearchSettings) -> Predictors | None:
     campaign = dataset.load(Path(settings.latency))
     same_file = space.digest is not None and space.digest == campaign.space.digest
     if campaign.settings["space"] != settings.space and not same_file:
-        refuse(
+        fail(
             f"{campaign.path} is of the space {campaign.settings['space']}, not {settings.space}: "
             "measure this one."
         )
     layers = campaign.settings["cells"]
     if space.shaped_by_cells and settings.cells != layers:
-        refuse(
+        fail(
             f"{campaign.path} is of {settings.space} with --cells {layers}, this search has "
             f"{settings.cells}: give --cells {layers}, or measure such networks."
         )
@@ -109,7 +109,7 @@ def load_predictors(settings: SearchSettings) -> Predictors | None:
     if not settings.any_device:
         changed = device.differences(campaign.raw.header["device"], _device(campaign))
         if changed:
-            refuse(
+            fail(
                 f"{campaign.path} was measured elsewhere: {'; '.join(changed)}. Measure on this "
                 "device, or add --any-device to search by the model alone."
             )
@@ -123,7 +123,7 @@ def _check_reductions(settings: SearchSettings, space: SearchSpace) -> None:
         reductions["--reductions"] = settings.reductions
     for flag, value in reductions.items():
         if value is not None:
-            refuse(
+            fail(
                 f"{flag} cannot stand beside a target, which is of networks that halve the image "
                 "where their space does: leave it out."
             )
@@ -140,9 +140,9 @@ def _others(words: Sequence[str]) -> dict[str, tuple[Predictor, float, str]]:
         except ValueError:
             value = math.nan
         if not file or not (math.isfinite(value) and value > 0):
-            refuse(f"--target-models: {text!r} is no FILE=MOST, the most a number above 0.")
+            fail(f"--target-models: {text!r} is no FILE=MOST, the most a number above 0.")
         if path.stem in (*predictors, "ms", *COUNTED.values()):
-            refuse(f"--target-models: two targets are called {path.stem!r}; rename the file.")
+            fail(f"--target-models: two targets are called {path.stem!r}; rename the file.")
         model = predictor_file.load(path)
         predictors[path.stem] = model, value, hashlib.sha256(path.read_bytes()).hexdigest()
     return predictors
@@ -161,7 +161,7 @@ def recipe(predictors: Predictors | None, retraining: Recipe) -> Recipe:
     for name in names:
         value, timed = getattr(retraining, name), getattr(campaign.size, name)
         if value is not None and value != timed:
-            refuse(
+            fail(
                 f"--retrain.{name} is {value}, but {campaign.path} timed networks of {timed}: "
                 "leave it out, or measure such networks."
             )
@@ -188,7 +188,7 @@ def of_settings(
             timed = getattr(campaign.size, name)
             if timed != actual:
                 words = " ".join(map(str, actual)) if name == "image" else actual
-                refuse(
+                fail(
                     f"{campaign.path} timed networks of {name} {timed}, these data have {actual}: "
                     f"measure with --{name} {words}."
                 )

@@ -47,8 +47,8 @@ class Searched(NamedTuple):
 
 def main(settings: DiagnoseSettings) -> None:
     """Measures a run's search, writes diagnostics.json and prints. Raises ValueError, OSError."""
-    require("--batches", settings.batches, least=1)
-    require("--iterations", settings.iterations, least=1)
+    require("--batches", settings.batches, minimum=1)
+    require("--iterations", settings.iterations, minimum=1)
     require("--radius", settings.radius, above=0)
     folder = Path(settings.run).expanduser()
     figures = measure(load(folder), settings)

@@ -14,7 +14,7 @@ from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.programs import BLOCK, NETWORK, OPERATOR, Program
 from jaxnas.pipelines import genotypes, setup
 from jaxnas.pipelines.settings import flat, latency
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype, compact
@@ -42,7 +42,7 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
     compilation_cache.enable()
     this_device = device.this_device()
     if words is None and settings.threads is not None and this_device["platform"] != "cpu":
-        refuse(f"--threads has no effect on {this_device['platform']}: leave it out.")
+        fail(f"--threads has no effect on {this_device['platform']}: leave it out.")
     folder = Path(settings.out).expanduser() / (settings.name or name(settings))
     if words is None:
         sample_ms = latency.LOCAL_MS if settings.sample_ms is None else settings.sample_ms
@@ -137,12 +137,12 @@ def check(settings: latency.MeasureSettings) -> None:
     """Raises ValueError for settings that are impossible or have no effect."""
     space = registry.get(settings.space)
     for flag, minimum in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
-        require(f"--{flag}", getattr(settings, flag), least=minimum)
-    require("--seed", settings.seed, least=0)
+        require(f"--{flag}", getattr(settings, flag), minimum=minimum)
+    require("--seed", settings.seed, minimum=0)
     for flag in ("budget_minutes", "sample_ms", "timeout_s"):
         require(f"--{flag.replace('_', '-')}", getattr(settings, flag), above=0)
     if not settings.kinds or len(set(settings.kinds)) < len(settings.kinds):
-        refuse("--kinds names each of network, block and operator once at most, and one at least.")
+        fail("--kinds names each of network, block and operator once at most, and one at least.")
     idle = {
         "--networks": settings.networks is not None
         and (settings.genotypes or settings.kinds == ("operator",)),
@@ -159,20 +159,20 @@ def check(settings: latency.MeasureSettings) -> None:
     }
     for flag, is_idle in idle.items():
         if is_idle:
-            refuse(f"{flag} has no effect beside the other settings: leave it out.")
+            fail(f"{flag} has no effect beside the other settings: leave it out.")
     if space.blocks is None and BLOCK in settings.kinds:
-        refuse(f"--kinds block: the blocks of {settings.space} are its candidates; take operator.")
+        fail(f"--kinds block: the blocks of {settings.space} are its candidates; take operator.")
     if settings.features % space.features_multiple:
-        refuse(
+        fail(
             f"--features is {settings.features}: the stem of {space.noun} has a multiple of "
             f"{space.features_multiple}."
         )
     if settings.networks is not None and settings.budget_minutes is not None:
-        refuse("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
+        fail("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
     if settings.name is not None and (
         settings.name.strip(".") == "" or set(settings.name) & set("/\\\0")
     ):
-        refuse(f"--name is {settings.name!r}: a name has no slash; say where by --out.")
+        fail(f"--name is {settings.name!r}: a name has no slash; say where by --out.")
 
 
 def name(settings: latency.MeasureSettings) -> str:

@@ -18,7 +18,7 @@ from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
 from jaxnas.hardware.tables import csv_table, layer_table, network_table
 from jaxnas.pipelines import genotypes
 from jaxnas.pipelines.settings import latency
-from jaxnas.pipelines.settings.limits import refuse
+from jaxnas.pipelines.settings.limits import fail
 from jaxnas.report import figures, table
 from jaxnas.run import files, progress
 from jaxnas.spaces import genome, registry
@@ -74,11 +74,11 @@ def fit_model(settings: latency.FitSettings, console: rich.console.Console | Non
 def _sources(files: Sequence[str], rows: Rows) -> list[Predictor]:
     """Models of other devices. Raises ValueError where they are of another quantity."""
     if rows.quantity != LATENCY:
-        refuse("--sources has no effect beside --column: devices share latency only; leave it out.")
+        fail("--sources has no effect beside --column: devices share latency only; leave it out.")
     predictors = [predictor_file.load(Path(file).expanduser(), space=rows.space) for file in files]
     for file, model in zip(files, predictors, strict=True):
         if model.quantity != LATENCY:
-            refuse(f"--sources: {file} is of {model.quantity}; give models of latency.")
+            fail(f"--sources: {file} is of {model.quantity}; give models of latency.")
     return predictors
 
 
@@ -86,7 +86,7 @@ def predict(settings: latency.PredictSettings, console: rich.console.Console | N
     """Prints milliseconds and interval of each network. Raises ValueError."""
     console = console or rich.console.Console()
     if not settings.networks:
-        refuse("There is nothing to predict: give a genotype.json, a run folder, or a name.")
+        fail("There is nothing to predict: give a genotype.json, a run folder, or a name.")
     model = predictor_file.load(Path(settings.model).expanduser(), device=settings.device)
     shown_unit = unit(model.quantity)
     networks = [_network(model, text) for text in settings.networks]
@@ -166,13 +166,13 @@ def check_table(
     console = console or rich.console.Console()
     path = Path(settings.table).expanduser()
     if settings.space is None and settings.cells is not None:
-        refuse("--cells has no effect without --space: leave it out.")
+        fail("--cells has no effect without --space: leave it out.")
     space = None if settings.space is None else _space(settings.space, settings.cells)
     csv = csv_table.read(path)
     if csv_table.form(csv) == csv_table.NETWORKS:
         lines = _networks_checked(csv, space, settings.device)
     elif settings.device is not None:
-        refuse(f"--device has no effect on a {csv.form} look-up table of layers: leave it out.")
+        fail(f"--device has no effect on a {csv.form} look-up table of layers: leave it out.")
     else:
         lines = _layers_checked(csv, space, settings.space)
     for line in list(lines):
@@ -188,7 +188,7 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
     quantity = LATENCY if settings.column in (None, *csv_table.UNITS) else settings.column
     if path.suffix == ".csv":
         if settings.space is None:
-            refuse(_spaceless(path))
+            fail(_spaceless(path))
         choices = _space(settings.space, settings.cells)
         csv = csv_table.read(path)
         measured = network_table.measured(
@@ -198,7 +198,7 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
             choices, measured.device, quantity, measured.networks, measured.latency_ms, None, None
         )
     if any(flag is not None for flag in (settings.space, settings.device, settings.cells)):
-        refuse(
+        fail(
             "--space, --cells and --device have no effect on a campaign, which says all: leave "
             "them out."
         )
@@ -221,7 +221,7 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
 def _space(name: str, cells: int | None) -> Space:
     space = registry.get(name, cells)
     if cells is not None and not space.shaped_by_cells:
-        refuse(f"--cells has no effect on {name}: leave it out.")
+        fail(f"--cells has no effect on {name}: leave it out.")
     return space.genome.space
 
 
@@ -259,7 +259,7 @@ def _networks_checked(
     csv: csv_table.LatencyTable, space: Space | None, device: str | None
 ) -> Iterator[str]:
     if space is None:
-        refuse(f"{csv.path} is of whole networks and does not say their space: give --space.")
+        fail(f"{csv.path} is of whole networks and does not say their space: give --space.")
     for name in [device] if device else network_table.devices(csv) or [None]:
         measured = network_table.measured(csv, space, device=name)
         different, ms = validation.validated(space, measured.networks, measured.latency_ms)

@@ -19,7 +19,7 @@ from jaxnas.pipelines.narrow_state import NarrowingState, Trained
 from jaxnas.pipelines.settings import command, flat
 from jaxnas.pipelines.settings import narrow as narrows
 from jaxnas.pipelines.settings import recipe as recipes
-from jaxnas.pipelines.settings.limits import refuse
+from jaxnas.pipelines.settings.limits import fail
 from jaxnas.pipelines.settings.narrow import NarrowSettings
 from jaxnas.report import figures, formatting, table
 from jaxnas.run import compilation_cache, progress
@@ -117,7 +117,7 @@ def _run(task: NarrowTask, folder: Path, console: rich.console.Console) -> dict[
     narrowing = narrow_state.load(folder, prunable, task.dataset)
     if narrowing is None:
         weights, stats = retrain.trained(task.training, folder / WHOLE, settings.place.mode)
-        narrowing = NarrowingState(Trained(prunable.whole, weights, stats), [], False)
+        narrowing = NarrowingState(Trained(prunable.unpruned, weights, stats), [], False)
     for further in _narrowed(task, narrowing, lambda text: progress.print_line(console, text)):
         narrowing = further
         narrow_state.save(folder, prunable, narrowing)
@@ -151,9 +151,9 @@ def without_valid(dataset: data.DataSet) -> data.DataSet:
 
 def check_multiple(multiple: int, prunable: Prunable) -> None:
     """Raises ValueError for an odd multiple of channels that come in halves."""
-    groups = prunable.groups(prunable.whole).groups.values()
+    groups = prunable.groups(prunable.unpruned).groups.values()
     if multiple % 2 and any(group.halved for group in groups):
-        refuse(
+        fail(
             f"--multiple is {multiple}: this network makes channels in two halves, so give an even "
             "number."
         )
@@ -162,11 +162,11 @@ def check_multiple(multiple: int, prunable: Prunable) -> None:
 def _check_macs(task: NarrowTask) -> None:
     """Before anything is trained for a budget that is met already, or cannot be met."""
     settings, prunable = task.settings, task.prunable
-    whole, narrowest = prunable.macs(prunable.whole), prunable.narrowest(settings.multiple)
+    whole, narrowest = prunable.macs(prunable.unpruned), prunable.narrowest(settings.multiple)
     if settings.macs >= whole:
-        refuse(f"--macs is {settings.macs:,}, but the network has {whole:,}: give fewer.")
+        fail(f"--macs is {settings.macs:,}, but the network has {whole:,}: give fewer.")
     if narrowest is not None and settings.macs < (fewest := prunable.macs(narrowest)):
-        refuse(
+        fail(
             f"--macs is {settings.macs:,}, but channels in multiples of {settings.multiple} leave "
             f"{fewest:,} at least: give more, or a smaller --multiple."
         )
@@ -181,11 +181,11 @@ def _check_ms(task: NarrowTask) -> None:
         weights, stats = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, *image)))
         return timing.inference(net, weights, stats, image).median
 
-    if (ms := timed(prunable.whole)) <= settings.target_ms:
-        refuse(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
+    if (ms := timed(prunable.unpruned)) <= settings.target_ms:
+        fail(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
     narrowest = prunable.narrowest(settings.multiple)
     if narrowest is not None and (ms := timed(narrowest)) > settings.target_ms:
-        refuse(
+        fail(
             f"--target-ms is {settings.target_ms:.3g}, but channels in multiples of "
             f"{settings.multiple} take {ms:.3g} ms at least: give more, or a smaller --multiple."
         )
@@ -233,7 +233,7 @@ def _narrowed(
         except net_adapt.BudgetError:
             if ms is None:
                 raise
-            refuse(
+            fail(
                 f"--target-ms {settings.target_ms:.3g} cannot be met: as narrow as it gets, the "
                 f"network takes {ms:.3g} ms. Give a higher one, or a smaller --multiple."
             )

@@ -87,7 +87,7 @@ def _panels(edges: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], in
 
 
 def _colour_map() -> Any:
-    """One hue, from nearly transparent to full: it suits light and dark grounds."""
+    """One hue, from nearly transparent to opaque, for light and dark backgrounds."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
     ends = [to_rgba(figures.LIGHT["blue"], 0.05), to_rgba("#3f7df0", 1.0)]

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +41,9 @@ class RunSettings:
 def check(place: RunSettings) -> None:
     """Raises ValueError for times and counts that are not positive, and for impossible names."""
     require("--save-every-s", place.save_every_s, above=0)
-    require("--save-every-steps", place.save_every_steps, least=1)
-    require("--keep", place.keep, least=1)
+    require("--save-every-steps", place.save_every_steps, minimum=1)
+    require("--keep", place.keep, minimum=1)
     if place.name is not None and (not place.name or place.name.strip(".") == ""):
-        refuse(f"--name is {place.name!r}: give the run's folder a name.")
+        fail(f"--name is {place.name!r}: give the run's folder a name.")
     if place.name is not None and any(c in place.name for c in "/\\\0"):
-        refuse(f"--name is {place.name!r}: a name has no slash; say where by --out.")
+        fail(f"--name is {place.name!r}: a name has no slash; say where by --out.")

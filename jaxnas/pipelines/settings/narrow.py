@@ -7,7 +7,7 @@ import tyro.conf
 
 from jaxnas.pipelines.settings import common
 from jaxnas.pipelines.settings.common import DataSettings, RunSettings
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.pipelines.settings.recipe import Recipe
 
 
@@ -45,18 +45,18 @@ def check(settings: NarrowSettings) -> None:
     """Raises ValueError for what is wrong whatever the data."""
     common.check(settings.place)
     if (settings.macs is None) == (settings.target_ms is None):
-        refuse("Say how narrow: give --macs or --target-ms, one of them.")
-    require("--macs", settings.macs, least=1)
+        fail("Say how narrow: give --macs or --target-ms, one of them.")
+    require("--macs", settings.macs, minimum=1)
     require("--target-ms", settings.target_ms, above=0)
     require("--held-out", settings.held_out, above=0, below=1)
-    require("--short-steps", settings.short_steps, least=1)
+    require("--short-steps", settings.short_steps, minimum=1)
     require("--short-rate", settings.short_rate, above=0)
     require("--first", settings.first, above=0, below=1)
     require("--decay", settings.decay, above=0)
     if settings.decay > 1:
-        refuse(f"--decay is {settings.decay}: a step saves no more than the one before it.")
-    require("--multiple", settings.multiple, least=1)
-    require("--tune-epochs", settings.tune_epochs, least=1)
-    require("--seed", settings.seed, least=0, below=2**32)
+        fail(f"--decay is {settings.decay}: a step saves no more than the one before it.")
+    require("--multiple", settings.multiple, minimum=1)
+    require("--tune-epochs", settings.tune_epochs, minimum=1)
+    require("--seed", settings.seed, minimum=0, below=2**32)
     if settings.recipe.ema is not None:
-        refuse("--ema has no effect here: narrowing starts from the weights themselves.")
+        fail("--ema has no effect here: narrowing starts from the weights themselves.")

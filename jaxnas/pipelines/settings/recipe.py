@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, refuse, require
+from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, fail, require
 
 QUICK: dict[str, Any] = {
     "epochs": 8,
@@ -74,7 +74,7 @@ def resolved(recipe: Recipe, space: Any, image: tuple[int, int, int], prefix: st
     """
     sizes = space.sizes[recipe.preset].retrain
     if sizes is None:
-        refuse(
+        fail(
             f"--{prefix}preset {recipe.preset} has no sizes for {space.noun}: use 'quick' and say "
             "what shall differ."
         )
@@ -83,16 +83,16 @@ def resolved(recipe: Recipe, space: Any, image: tuple[int, int, int], prefix: st
     missing = {name: value for name, value in defaults.items() if getattr(recipe, name) is None}
     full = dataclasses.replace(recipe, **missing)
     for flag, value in (("epochs", full.epochs), ("batch-size", full.batch_size)):
-        require(f"--{prefix}{flag}", value, least=1)
-    require(f"--{prefix}cells", full.cells, least=1)
-    require(f"--{prefix}features", full.features, least=2)
+        require(f"--{prefix}{flag}", value, minimum=1)
+    require(f"--{prefix}cells", full.cells, minimum=1)
+    require(f"--{prefix}features", full.features, minimum=2)
     require(f"--{prefix}learning-rate", full.learning_rate, above=0)
-    require(f"--{prefix}weight-decay", full.weight_decay, least=0)
+    require(f"--{prefix}weight-decay", full.weight_decay, minimum=0)
     require(f"--{prefix}clip-norm", full.clip_norm, above=0)
-    require(f"--{prefix}drop-path", full.drop_path, least=0, below=1)
-    require(f"--{prefix}auxiliary", full.auxiliary, least=0)
-    require(f"--{prefix}cutout", full.cutout, least=0)
-    require(f"--{prefix}pad", full.pad, least=0)
+    require(f"--{prefix}drop-path", full.drop_path, minimum=0, below=1)
+    require(f"--{prefix}auxiliary", full.auxiliary, minimum=0)
+    require(f"--{prefix}cutout", full.cutout, minimum=0)
+    require(f"--{prefix}pad", full.pad, minimum=0)
     require(f"--{prefix}ema", full.ema, above=0, below=1)
     check_ignored(recipe, space, "retrain", prefix)
     check_multiple(f"--{prefix}features", full.features, space)

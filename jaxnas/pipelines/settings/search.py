@@ -7,7 +7,7 @@ import tyro.conf
 
 from jaxnas.pipelines.settings import common
 from jaxnas.pipelines.settings.common import DataSettings, RunSettings
-from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, refuse, require
+from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, fail, require
 from jaxnas.pipelines.settings.recipe import Recipe
 
 
@@ -107,24 +107,24 @@ def resolved(settings: SearchSettings, space: Any) -> SearchSettings:
     """
     sizes = space.sizes[settings.preset].search
     if sizes is None:
-        refuse(
+        fail(
             f"--preset {settings.preset} has no sizes for the space {settings.space}: use 'quick' "
             "and say what shall differ."
         )
     missing = {name: value for name, value in sizes.items() if getattr(settings, name) is None}
     full = dataclasses.replace(settings, **missing)
-    require("--epochs", full.epochs, least=1)
-    require("--batch-size", full.batch_size, least=1)
-    require("--features", full.features, least=2)
-    require("--cells", full.cells, least=1)
+    require("--epochs", full.epochs, minimum=1)
+    require("--batch-size", full.batch_size, minimum=1)
+    require("--features", full.features, minimum=2)
+    require("--cells", full.cells, minimum=1)
     require("--learning-rate", full.learning_rate, above=0)
     require("--arch-learning-rate", full.arch_learning_rate, above=0)
     require("--train-fraction", full.train_fraction, above=0, below=1)
-    require("--seed", full.seed, least=0, below=2**32)
-    require("--split-seed", full.split_seed, least=0, below=2**32)
-    require("--random-cells", full.random_cells, least=0)
+    require("--seed", full.seed, minimum=0, below=2**32)
+    require("--split-seed", full.split_seed, minimum=0, below=2**32)
+    require("--random-cells", full.random_cells, minimum=0)
     if settings.table is not None and space.benchmark is None:
-        refuse("--table has no effect on this space: there is no table of its networks.")
+        fail("--table has no effect on this space: there is no table of its networks.")
     check_ignored(settings, space, "search")
     check_multiple("--features", full.features, space)
     common.check(full.place)

@@ -58,16 +58,16 @@ def pairs(space: Space) -> ArchDistribution:
 
     def marginals(gates: Gates) -> Marginals:
         rows = probabilities(gates)
-        kept = [jnp.float32(1)] * len(draws_of.candidates)
+        edge_probabilities = [jnp.float32(1)] * len(draws_of.candidates)
         for node, of_node, row in zip(draws_of.nodes, draws_of.pairs, rows, strict=False):
             for e, p in enumerate(node):
-                kept[p] = row @ np.array([e in pair for pair in of_node], np.float32)
-        open_ = []
+                edge_probabilities[p] = row @ np.array([e in pair for pair in of_node], np.float32)
+        candidates = []
         for p, position in enumerate(genome.positions(space)):
-            nothing = jnp.zeros(len(position.candidates))
+            zeros = jnp.zeros(len(position.candidates))
             columns = np.array(draws_of.candidates[p])
-            open_.append(nothing.at[columns].set(kept[p] * rows[first + p]))
-        return Marginals(open_, [])
+            candidates.append(zeros.at[columns].set(edge_probabilities[p] * rows[first + p]))
+        return Marginals(candidates, [])
 
     cardinalities = (*map(len, draws_of.pairs), *map(len, draws_of.candidates))
     return ArchDistribution(

@@ -26,8 +26,8 @@ def _cell(text: str) -> Cell:
     nodes, _, concat = text.partition(">")
     groups = [[pair.split(",") for pair in group.split()] for group in nodes.split("|")]
     edges = tuple((int(s), 2 + n, SHORT[op]) for n, pairs in enumerate(groups) for op, s in pairs)
-    every = range(2, 2 + len(groups))
-    return Cell(edges, 2, tuple(int(n) for n in concat.split()) or tuple(every))
+    nodes_of_cell = range(2, 2 + len(groups))
+    return Cell(edges, 2, tuple(int(n) for n in concat.split()) or tuple(nodes_of_cell))
 
 
 def _darts(normal: str, reduce: str) -> Genotype:

@@ -81,11 +81,13 @@ def _row_of_choice(choice: Choice, kind: str, source: int, target: int, op: str)
 
 def _fill(shapes: Any, values: Any, path: tuple[str, ...]) -> Any:
     """A tree of these shapes: `values`, and what does nothing where there are none."""
-    where = "/".join(path)
+    path_text = "/".join(path)
     if isinstance(shapes, Mapping) and isinstance(values, Mapping):
         unknown = sorted(values.keys() - shapes.keys())
         if unknown:
-            raise ValueError(f"The network has no place for the supernet's {where}/{unknown[0]}.")
+            raise ValueError(
+                f"The network has no place for the supernet's {path_text}/{unknown[0]}."
+            )
         return {
             name: _fill(part, values[name], (*path, name))
             if name in values
@@ -93,7 +95,7 @@ def _fill(shapes: Any, values: Any, path: tuple[str, ...]) -> Any:
             for name, part in shapes.items()
         }
     if isinstance(shapes, Mapping) or isinstance(values, Mapping) or shapes.shape != values.shape:
-        raise ValueError(f"{where} has another shape in the supernet than in the network.")
+        raise ValueError(f"{path_text} has another shape in the supernet than in the network.")
     return values
 
 

@@ -232,8 +232,8 @@ def supernet(
     space = spaces.darts() if space is None else space
     reductions = functional.default_reductions(cells) if reductions is None else tuple(reductions)
     functional.check_sizes(cells, features, classes)
-    how = mixed_edges.Mixture(**mixture)
-    mixed_edges.check_mixture(how, features)
+    mixture_settings = mixed_edges.Mixture(**mixture)
+    mixed_edges.check_mixture(mixture_settings, features)
     functional.check_reductions(reductions, cells)
     names = dict.fromkeys(n for c in space.values() for row in c.candidates for n in row)
     make = functools.partial(
@@ -246,7 +246,7 @@ def supernet(
         reductions,
         stem_multiplier,
         imagenet,
-        mixture=how,
+        mixture=mixture_settings,
     )
     check_image = functools.partial(
         stems.check_image, halvings=len(set(reductions)), imagenet=imagenet

@@ -25,9 +25,9 @@ def strongest_path(
     discretise.per_choice(space, gates, name, lambda choice, rows: None)
     rows = []
     for key, columns in zip(space, spaces.transitions(space, widths), strict=True):
-        taken = np.asarray(gates[key], float).reshape(-1)[list(columns.values())]
+        path_gates = np.asarray(gates[key], float).reshape(-1)[list(columns.values())]
         with np.errstate(divide="ignore"):
-            rows.append((tuple(columns), np.log(np.maximum(taken, 0.0))))
+            rows.append((tuple(columns), np.log(np.maximum(path_gates, 0.0))))
     return _path_of(rows, name)
 
 

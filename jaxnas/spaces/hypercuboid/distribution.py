@@ -75,9 +75,11 @@ def transitions(grid: Space, widths: Sequence[int]) -> ArchDistribution:
 def _layers(grid: Space, widths: Sequence[int]) -> list[GridLayer]:
     layers: list[GridLayer] = []
     for n, columns in enumerate(spaces.transitions(grid, widths)):
-        ends = np.array([op.partition(":")[2].split("-") for op in columns], int)
-        starts = [ends[:, 0] == width for width in widths] if n else [np.ones(len(columns), bool)]
-        after = np.array([widths.index(width) for width in ends[:, 1]])
+        op_widths = np.array([op.partition(":")[2].split("-") for op in columns], int)
+        starts = (
+            [op_widths[:, 0] == width for width in widths] if n else [np.ones(len(columns), bool)]
+        )
+        after = np.array([widths.index(width) for width in op_widths[:, 1]])
         first = layers[-1].first + len(layers[-1].draws) if layers else 0
         draws = [np.flatnonzero(start) for start in starts]
         layers.append(GridLayer(np.array(list(columns.values())), after, draws, first))
@@ -88,11 +90,11 @@ def _follow(
     layers: Sequence[GridLayer], draws: Array, xp: ModuleType
 ) -> tuple[list[Array], list[Array]]:
     """(the draw of each layer that has a say, the transition it takes), i[N] each, of i[N, D]."""
-    width, numbers, taken = xp.zeros(len(draws), int), [], []
+    width, numbers, path_transitions = xp.zeros(len(draws), int), [], []
     for layer in layers:
         table = xp.asarray(np.stack(layer.draws))  # from every width lead equally many
         number = layer.first + width
         transition = table[width, draws[xp.arange(len(draws)), number]]
-        numbers, taken = [*numbers, number], [*taken, transition]
+        numbers, path_transitions = [*numbers, number], [*path_transitions, transition]
         width = xp.asarray(layer.ends)[transition]
-    return numbers, taken
+    return numbers, path_transitions

@@ -19,7 +19,7 @@ from jaxnas.spaces.hypercuboid import supernet as supernets
 from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, SearchSpace
 
 NAME = "hypercuboid"
-LAYERS, WIDTHS = 4, (1, 2, 4)  # unless told; in multiples of the features. Ours.
+LAYERS, WIDTHS = 4, (1, 2, 4)  # defaults (ours); widths are multiples of the features
 SIZES: Mapping[str, PresetSizes] = {
     "quick": PresetSizes({"cells": 4, "features": 4}, {"cells": None, "features": 4}),
     "paper": PresetSizes(None, None),
@@ -67,9 +67,9 @@ def _gates(grid: Space, rows: np.ndarray) -> Gates:
     for layer, (name, columns) in enumerate(
         zip(grid, hypercuboid_choices.transitions(grid, WIDTHS), strict=True)
     ):
-        where = np.array(list(columns.values()))[rows[..., layer]]
+        flat_index = np.array(list(columns.values()))[rows[..., layer]]
         shape = grid[name].shape
-        flat = (where[..., None] == np.arange(shape[0] * shape[1])).astype(np.float32)
+        flat = (flat_index[..., None] == np.arange(shape[0] * shape[1])).astype(np.float32)
         gates[name] = flat.reshape(*flat.shape[:-1], *shape)
     return gates
 

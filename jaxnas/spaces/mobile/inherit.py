@@ -1,4 +1,4 @@
-"""Inherited weights: those of a mobile network, cut out of its supernet."""
+"""Weight inheritance: the weights of a mobile network, taken from its supernet."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from jaxnas.spaces.mobile.chain import Block, Chain, Layer
 def from_mixed(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """(weights, statistics) of `network.network` out of those of `supernet.mixed`.
+    """(weights, statistics) of `network.network`, taken from those of `supernet.mixed`.
 
     The network then computes what the supernet does with `chain.one_hot` gates. Raises
     GenotypeError for a genotype that is not the chain's.
@@ -24,7 +24,7 @@ def from_mixed(
 def from_single_path(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """As `from_mixed`, out of those of `supernet.single_path`; equal where it closes features."""
+    """As `from_mixed`, from `supernet.single_path`; equal if its `closing` is "features"."""
 
     def centre(layer: Layer, name: str, tree: Mapping[str, Any]) -> dict[str, Any]:
         return _centre(layer, chains.block(name), tree)
@@ -39,7 +39,7 @@ def _cut(
     stats: Stats,
     choose: Callable[[Layer, str, Any], Any],
 ) -> tuple[Weights, Stats]:
-    """`choose(layer, candidate, tree)` cuts a candidate out of the tree of a searched layer."""
+    """`choose(layer, candidate, tree)` takes a candidate's tree from that of a searched layer."""
     pairs = list(zip(chains.operations(chain, genotype), chains.layers(chain), strict=True))
     network = []
     for tree in (weights, stats):

@@ -1,4 +1,4 @@
-"""Pruned mobile networks: the channel groups of a fixed chain, and the chains that remain."""
+"""Channel pruning of mobile networks: the channel groups of a fixed chain, and pruned chains."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ HEAD = "head"
 
 
 def prunable_network(chain: Chain, classes: int) -> PrunableNetwork:
-    """The network of a fixed chain, of which pruning leaves such chains. Raises as `groups`."""
+    """The network of a fixed chain; pruned ones are fixed chains too. Raises as `groups`."""
     return PrunableNetwork(
         network(chain, classes),
         groups(chain),
@@ -29,7 +29,7 @@ def network(chain: Chain, classes: int) -> Network:
 
 
 def fixed_chain(chain: Chain, genotype: Genotype) -> Chain:
-    """The chain that has a genotype's operations and no choice, every layer a stage of its own."""
+    """The chain of a genotype's operations, without choices, every layer a separate stage."""
     names, stages = chains.operations(chain, genotype), []
     for name, layer in zip(names, chains.layers(chain), strict=True):
         stages.append(ChainStage((name,), layer.features, 1, layer.stride))
@@ -37,11 +37,11 @@ def fixed_chain(chain: Chain, genotype: Genotype) -> Chain:
 
 
 def groups(chain: Chain) -> dict[str, ChannelGroup]:
-    """The channel groups of a fixed chain: `hidden_I` inside layer I, `features_I` that enter it
-    (and all that are added to them), `head`.
+    """The channel groups of a fixed chain: `hidden_I` inside layer I, `features_I` of its input
+    (and of everything added to it), `head`.
 
-    Channels in groups of a convolution, and those that decide how many are squeezed, cannot be
-    pruned one by one: they are left out. Raises ValueError for a chain with choices.
+    Channels of grouped convolutions, and those that set the number of squeezed features, cannot be
+    pruned one by one: they are excluded. Raises ValueError for a chain with choices.
     """
     layers = chains.layers(chain)
     filters, slices, excluded = {}, {}, set()
@@ -49,7 +49,7 @@ def groups(chain: Chain) -> dict[str, ChannelGroup]:
     def add(
         name: str, kernel: tuple[str, ...] | None, *leaves: tuple[tuple[str, ...], int]
     ) -> None:
-        """Leaves with the axes on which a group lies; a kernel that makes its channels, or None."""
+        """Adds leaves with the axes of a group's channels; `kernel`: the one that outputs them."""
         filters.setdefault(name, []).extend([ChannelSlice(kernel, -1)] if kernel else [])
         slices.setdefault(name, []).extend(ChannelSlice(path, axis) for path, axis in leaves)
 
@@ -90,24 +90,24 @@ def groups(chain: Chain) -> dict[str, ChannelGroup]:
 
 
 def remaining_chain(chain: Chain, masks: ChannelMasks) -> Chain | None:
-    """The fixed chain of the channels that remain; None where a chain cannot say it.
+    """The fixed chain of the remaining channels; None if no chain has this architecture.
 
-    So where as many channels are inside a layer as enter it (to a chain, a layer without its first
-    convolution) or above 99 times as many, and where widths that were unequal become equal, which
-    would add images.
+    So if a layer has as many hidden channels as input channels (a chain's layer then has no first
+    convolution) or above 99 times as many, and if unequal widths become equal, which would add a
+    residual connection.
     """
     pruned, is_equal = _pruned_chain(chain, masks)
     return pruned if is_equal else None
 
 
 def narrowest(chain: Chain, multiple: int) -> Chain:
-    """A chain with no more MACs than any that pruning to multiples leaves (maybe none of them)."""
+    """A chain whose MACs are a lower bound of those of all chains pruned to multiples."""
     masks = {name: np.arange(group.width) < multiple for name, group in groups(chain).items()}
     return _pruned_chain(chain, masks)[0]
 
 
 def _pruned_chain(chain: Chain, masks: ChannelMasks) -> tuple[Chain, bool]:
-    """(the chain of what remains, whether its network has the layers of the unpruned one)."""
+    """(the chain of remaining channels, whether its network has the layers of the unpruned one)."""
     width_of = lambda name, width: int(masks[name].sum()) if name in masks else width
     stages, entering, layers = [], "features_0", chains.layers(chain)
     inputs = stem = width_of(entering, chain.stem)
@@ -157,7 +157,7 @@ def macs(chain: Chain, image: tuple[int, int, int], classes: int) -> int:
 
 def _with_expansion(name: str, hidden: int, layer: Layer) -> str:
     """The candidate's name with the expansion that makes `hidden` features, at most 99."""
-    kernel, _, *rest = name.split("_")
-    renamed = "_".join([kernel, f"e{min(hidden / layer.inputs, 99):.7g}", *rest])
+    kernel, _, *suffixes = name.split("_")
+    renamed = "_".join([kernel, f"e{min(hidden / layer.inputs, 99):.7g}", *suffixes])
     assert chains.hidden(layer, chains.block(renamed)) in (hidden, 99 * layer.inputs)
     return renamed
