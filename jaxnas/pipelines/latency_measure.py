@@ -1,4 +1,4 @@
-"""`jaxnas latency measure`: settings to programs, programs to a campaign."""
+"""`jaxnas latency measure`: the programs of settings, measured as a campaign."""
 
 import dataclasses
 import functools
@@ -20,15 +20,15 @@ from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype, compact
 from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
-# What may change between two sessions of a campaign.
+# Settings that may change between two sessions of a campaign.
 NOT_FINGERPRINTED = ("out", "name", "rounds", "budget_minutes", "timeout_s")
 
 
 def main(settings: latency.MeasureSettings, console: rich.console.Console | None = None) -> Path:
-    """Measures a campaign, or goes on with it; gives its folder.
+    """Measures a campaign, or resumes it; returns its folder.
 
-    Raises ValueError for settings that are impossible or have no effect, and what
-    `campaign.measure_all` raises.
+    Raises ValueError for settings that are invalid or have no effect, and as
+    `campaign.measure_all`.
     """
     console = console or rich.console.Console()
     check(settings)
@@ -49,7 +49,7 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
         prepare = functools.partial(timing.prepare, sample_ms=sample_ms, loops=settings.slope)
         min_rounds, max_rounds = latency.LOCAL_ROUNDS
     else:
-        # The time is another device's; our versions still decide what it is given.
+        # Times are another device's, but the exported programs depend on our versions.
         this_device = {key: this_device[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
         this_device |= {"platform": "remote", "kind": settings.command}
         prepare = functools.partial(
@@ -87,9 +87,9 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
 def programs_of(
     settings: latency.MeasureSettings, space: SearchSpace, architectures: list[Genotype]
 ) -> list[Program]:
-    """The reference, networks with their twins, then their cells, then operations.
+    """The reference, networks with their replicates, then their cells, then operations.
 
-    Raises ValueError where the space has no such networks, or makes them of no such images.
+    Raises ValueError for networks that are not of the space, or images that it does not support.
     """
     size = NetworkSize(
         settings.features, settings.cells, settings.classes, settings.image, settings.batch
@@ -104,7 +104,7 @@ def programs_of(
             networks, None if architectures else space.genome.space
         ):
             if choice.again:
-                # Its twin is the program before it.
+                # A replicate of the program before it.
                 chosen.append(programs.again(chosen[-1]))
                 continue
             twin_of = choice.twin_of and programs.label(choice.twin_of)
@@ -114,7 +114,7 @@ def programs_of(
     if OPERATOR in settings.kinds:
         chosen += programs.operators(space, size)
     if NETWORK not in settings.kinds:
-        # The noise is measured here too, and early, since a budget may cut.
+        # Replicates measure the noise, early, since a budget may stop the campaign.
         pairs = max(2, min(design.REPLICATES, len(chosen) // 5))
         twins = [program for p in chosen[1 : 1 + pairs] for program in (p, programs.again(p))]
         chosen = [chosen[0], *twins, *chosen[1 + pairs :]]
@@ -122,7 +122,7 @@ def programs_of(
 
 
 def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
-    """The settings with the sizes that their space has by default."""
+    """The settings with the default sizes of their space."""
     cells = settings.cells
     if cells is None:
         cells = registry.get(settings.space).campaign_cells
@@ -134,7 +134,7 @@ def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
 
 
 def check(settings: latency.MeasureSettings) -> None:
-    """Raises ValueError for settings that are impossible or have no effect."""
+    """Raises ValueError for settings that are invalid or have no effect."""
     space = registry.get(settings.space)
     for flag, minimum in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
         require(f"--{flag}", getattr(settings, flag), minimum=minimum)
@@ -176,7 +176,7 @@ def check(settings: latency.MeasureSettings) -> None:
 
 
 def name(settings: latency.MeasureSettings) -> str:
-    """The folder of a campaign that was given no name."""
+    """The default name of a campaign's folder."""
     space = Path(settings.space).stem if settings.space.endswith(".py") else settings.space
     height, width, _ = settings.image
     parts = [
@@ -194,7 +194,7 @@ def name(settings: latency.MeasureSettings) -> str:
 def fingerprinted(
     settings: latency.MeasureSettings, space: SearchSpace, architectures: list[Genotype]
 ) -> dict[str, Any]:
-    """All settings that decide what is measured, by the names of their flags."""
+    """The settings that identify a campaign, by the names of their flags."""
     table = {name: value for name, value in flat(settings).items() if name not in NOT_FINGERPRINTED}
     texts = "\n".join(map(compact, architectures))
     digest = hashlib.sha256(texts.encode()).hexdigest() if architectures else None

@@ -24,7 +24,7 @@ from jaxnas.run import files, progress
 from jaxnas.spaces import genome, registry
 
 MODEL, REPORT, PAGE, PLOT = "model.json", "report.json", "report.md", "predicted.svg"
-SHOWN_VIOLATIONS = 5  # the worst pairs of which the smaller one is slower
+MAX_VIOLATIONS = 5  # printed: the worst pairs whose smaller network is slower
 HEAD = ("model", "Spearman", "Kendall", "within 5 %", "within 10 %", "MdAPE %", "coverage 90 %")
 
 
@@ -42,7 +42,7 @@ class Rows(NamedTuple):
 
 
 def fit_model(settings: latency.FitSettings, console: rich.console.Console | None = None) -> Path:
-    """Writes the model of what was measured; gives its file. Raises ValueError."""
+    """Fits a predictor to measurements and writes it; returns its file. Raises ValueError."""
     console = console or rich.console.Console()
     rows = read(settings)
     measured = rows.space, rows.networks, rows.values
@@ -72,7 +72,7 @@ def fit_model(settings: latency.FitSettings, console: rich.console.Console | Non
 
 
 def _sources(files: Sequence[str], rows: Rows) -> list[Predictor]:
-    """Models of other devices. Raises ValueError where they are of another quantity."""
+    """Models of other devices. Raises ValueError for other quantities than latency."""
     if rows.quantity != LATENCY:
         fail("--sources has no effect beside --column: devices share latency only; leave it out.")
     predictors = [predictor_file.load(Path(file).expanduser(), space=rows.space) for file in files]
@@ -106,7 +106,7 @@ def predict(settings: latency.PredictSettings, console: rich.console.Console | N
 def report(
     settings: latency.ReportPredictorSettings, console: rich.console.Console | None = None
 ) -> Path:
-    """Evaluates our model and the baselines on networks held out; gives the folder of the report.
+    """Cross-validates our model and the baselines; returns the folder of the report.
 
     Raises ValueError.
     """
@@ -159,9 +159,9 @@ def _ceiling(ceiling: round_statistics.Ceiling) -> str:
 def check_table(
     settings: latency.CheckTableSettings, console: rich.console.Console | None = None
 ) -> None:
-    """Prints what a table from elsewhere holds and which of its times cannot be right.
+    """Prints the contents of a table and the times that contradict dominance.
 
-    Raises ValueError for what is no table, and for one that a fit would refuse.
+    Raises ValueError for an invalid table, and for one that cannot be fitted.
     """
     console = console or rich.console.Console()
     path = Path(settings.table).expanduser()
@@ -226,7 +226,7 @@ def _space(name: str, cells: int | None) -> Space:
 
 
 def _spaceless(path: Path) -> str:
-    """Why a table cannot be read without a space: one line."""
+    """The message on a table that cannot be read without a space: one line."""
     if (path.parent / campaign_file.RAW).is_file():
         return f"{path} does not say its space: give the campaign's folder {path.parent} instead."
     with contextlib.suppress(csv_table.TableError):
@@ -273,7 +273,7 @@ def _networks_checked(
 
 
 def _dominance(pairs: int, wrong: Sequence[csv_table.Pair]) -> Iterator[str]:
-    """How often what does less is slower, and the worst of it."""
+    """The number of pairs whose smaller network is slower, and the worst of them."""
     if not wrong:
         yield f"dominance: of {pairs} pairs, none is slower though it does less"
         return
@@ -283,7 +283,7 @@ def _dominance(pairs: int, wrong: Sequence[csv_table.Pair]) -> Iterator[str]:
         f"dominance: of {pairs} pairs, {len(wrong)} are slower though they do less, {far} of them "
         f"by more than {100 * (validation.ALIKE - 1):.0f} %; measure those again. The worst:"
     )
-    for pair in sorted(wrong, key=times, reverse=True)[:SHOWN_VIOLATIONS]:
+    for pair in sorted(wrong, key=times, reverse=True)[:MAX_VIOLATIONS]:
         yield (
             f"  {pair.where}: {pair.smaller} {pair.smaller_ms:.4g} ms, {pair.larger} "
             f"{pair.larger_ms:.4g} ms"
@@ -297,7 +297,7 @@ def _figures(quality: Quality) -> list[str]:
 
 
 def _network(model: Predictor, text: str) -> tuple[np.ndarray, str]:
-    """(i[positions], name) of what `genotypes.named` takes, or of a space's own notation."""
+    """(i[positions], name) of a text for `genotypes.named`, or in a space's notation."""
     if text.startswith(network_table.NOTATION):
         return genome.encode(model.space, registry.parse_genotype(text)), text
     genotype, name = genotypes.named(text)
