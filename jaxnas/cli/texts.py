@@ -1,4 +1,4 @@
-"""What `jaxnas --help` and `jaxnas COMMAND --help` say."""
+"""The texts of `jaxnas --help` and `jaxnas COMMAND --help`."""
 
 JAXNAS = """jaxnas finds neural networks by gradient descent, on JAX.
 

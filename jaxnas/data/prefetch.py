@@ -30,9 +30,9 @@ def prefetched(
     num_threads: int = 2,
     buffer_size: int = 8,
 ) -> Iterator[Pixels]:
-    """The batches of `stream` from step `start` on, without end, read ahead in threads.
+    """The batches of `stream` from step `start` on, without end, prefetched in threads.
 
-    At most `buffer_size` batches wait in memory. To resume, start at the next step.
+    At most `buffer_size` batches are in memory. To resume, start at the next step.
     Raises DataError as `stream` does.
     """
     import grain

@@ -14,7 +14,7 @@ class Evaluator(NamedTuple):
 
 
 def cached(evaluator: Evaluator, cache: dict[bytes, Mapping[str, float]]) -> Evaluator:
-    """`evaluator` that evaluates every genome once and keeps its figures in `known`."""
+    """`evaluator` that evaluates every genome once and stores its figures in `cache`."""
 
     def evaluate(genomes: np.ndarray) -> Mapping[str, np.ndarray]:
         genomes = np.ascontiguousarray(genomes, np.int64)

@@ -39,13 +39,13 @@ def fbnet(
 ) -> Search:
     """Weights learn from training data, logits from validation data, both at relaxed samples.
 
-    One sample a batch, shared by its images: the paper has one an image (from memory), which would
-    have every image open all candidates otherwise. The temperature of epoch e is
-    `temperature * cooling^e`; logits rest for `warm_up` epochs. The paper's epochs train weights on
+    One sample a batch, shared by its images: the paper has one an image (from memory). The
+    temperature of epoch e is `temperature * cooling^e`; logits are constant for `warm_up` epochs.
+    The paper's epochs train weights on
     80 % of the data, then logits on 20 %; here a step of the logits follows every `arch_every`
     steps, which with that split is as many. Logits start as 1e-3 times a normal (ours).
-    `outer_objective` is the validation loss in the place of cross-entropy: `cost_terms.fbnet`,
-    say. Raises ValueError for settings that are impossible.
+    `outer_objective` is the validation loss in place of cross-entropy, for example
+    `cost_terms.fbnet`. Raises ValueError for invalid settings.
     """
     active = schedules.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every

@@ -28,14 +28,14 @@ State = Any  # a pytree with a field `step`, i32[]
 
 
 class EpochResult(NamedTuple):
-    """What a caller measured at the end of an epoch, and a line for `gates.jsonl`."""
+    """The caller's metrics at the end of an epoch, and a line for `gates.jsonl`."""
 
     metrics: Mapping[str, float] = {}
     gates: Mapping[str, Any] | None = None
 
 
 class RunResult(NamedTuple):
-    """How a run ended. The figures of this process are None where it took no step."""
+    """The result of a run. The figures of this process are None if it took no step."""
 
     state: State
     resumed_from: int  # step of the checkpoint it started from, or 0
@@ -45,7 +45,7 @@ class RunResult(NamedTuple):
 
 
 class Monitor(NamedTuple):
-    """What users see of a run while it goes on: progress, warnings, TensorBoard files."""
+    """The output of a run: progress, warnings, TensorBoard files."""
 
     title: str = "run"  # before each line
     metrics: tuple[tuple[str, str, str], ...] = progress.METRICS
@@ -54,7 +54,7 @@ class Monitor(NamedTuple):
 
 
 class LoopState(NamedTuple):
-    """How far a run is, replaced after each chunk; times and sizes are of this process."""
+    """The progress of a run, replaced after each chunk; times and sizes are of this process."""
 
     state: State
     step: int
@@ -66,7 +66,7 @@ class LoopState(NamedTuple):
 
 
 class _OpenRun(NamedTuple):
-    """What does not change during a run: its lengths, and its open files."""
+    """The constants of a run: its lengths, and its open files."""
 
     folder: Path
     runner: step_runner.StepRunner
@@ -92,11 +92,11 @@ def loop(
     monitor: Monitor,
     on_epoch: Callable[[State], EpochResult] | None = None,
 ) -> RunResult:
-    """Takes `state` from the last checkpoint of the run, or from step 0, to `total_steps`.
+    """Runs `state` from the last checkpoint of the run, or from step 0, to `total_steps`.
 
     `runner` is made of a pure `update(state, *operands) -> (state, {name: scalar})` that finds
     its batch by `state.step`; runs that share a runner share its compilation. `run.folder` is
-    held by `claim`. `on_epoch(state)` must not keep the state, whose buffers the next chunk takes.
+    locked by `claim`. `on_epoch(state)` must not keep the state, whose buffers are donated.
 
     Writes `metrics.jsonl` (a line a step, and a line an epoch with the caller's metrics),
     `gates.jsonl`, `tensorboard/` and `checkpoints/`.
@@ -155,7 +155,7 @@ def _open(
     log = lambda text: progress.print_line(console, text)
     stop_signal = enter(signals.stop_requests(log))
     state = step_runner.own_copy(state)
-    # Infinities in the first state, as of a running minimum, are no failure.
+    # Infinities in the initial state, for example of a running minimum, are allowed.
     infinite = health.non_finite_leaves(state)
     preservation = checkpoint_policy.in_steps(run.checkpoints, steps_per_epoch)
     fingerprint = provenance.fingerprint(run.record)
@@ -201,7 +201,7 @@ def _run_chunk(
 
 
 def _compile(opened: _OpenRun, now: LoopState, length: int) -> LoopState:
-    """Compiles the program of a chunk, unless that was done, and says what memory it takes."""
+    """Compiles the program of a chunk, unless that was done, and logs its memory."""
     if opened.runner.is_compiled(length):
         return now
     start_s = time.monotonic()
@@ -229,7 +229,7 @@ def _save(opened: _OpenRun, now: LoopState) -> LoopState:
 
 
 def _stop_if_signalled(opened: _OpenRun, now: LoopState) -> None:
-    """Saves and raises Interrupted where SIGINT or SIGTERM has come."""
+    """Saves and raises Interrupted after SIGINT or SIGTERM."""
     if (number := opened.stop_signal()) is not None:
         _save(opened, now)
         raise signals.Interrupted(
@@ -242,7 +242,7 @@ def _stop_if_signalled(opened: _OpenRun, now: LoopState) -> None:
 def _write_epoch(
     writer: metric_writer.MetricWriter, result: EpochResult, place: dict[str, int]
 ) -> dict[str, float]:
-    """Writes the lines of an epoch's end; gives the line of metrics."""
+    """Writes the lines of an epoch's end; returns the line of metrics."""
     line = place | {name: float(value) for name, value in result.metrics.items()}
     writer.write_metrics([line])
     if result.gates is not None:

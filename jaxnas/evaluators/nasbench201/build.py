@@ -1,4 +1,4 @@
-"""The table's file, built from an export of the public benchmark's own API."""
+"""The table's file, built from an export of the public benchmark's API."""
 
 import csv
 import json
@@ -113,7 +113,7 @@ def _values(location: str, row: Mapping[str, Any]) -> list:
 def _number(
     location: str, row: Mapping[str, Any], key: str, number_type: type, minimum: int, maximum: int
 ) -> float | int:
-    """A value from `least` to `most`; text, as a .csv has it, or a number."""
+    """A value from `minimum` to `maximum`; text, as in a .csv, or a number."""
     value = row[key]
     try:
         number = number_type(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Settings that several commands share: which images, and where and how a run is kept."""
+"""Settings that several commands share: the data, and the folder and checkpoints of a run."""
 
 import dataclasses
 from typing import Literal
@@ -20,7 +20,7 @@ class DataSettings:
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """Nothing here moves a result."""
+    """Settings without effect on results."""
 
     out: str = "runs"
     """The folder of all runs."""
@@ -39,7 +39,7 @@ class RunSettings:
 
 
 def check(place: RunSettings) -> None:
-    """Raises ValueError for times and counts that are not positive, and for impossible names."""
+    """Raises ValueError for times and counts that are not positive, and for invalid names."""
     require("--save-every-s", place.save_every_s, above=0)
     require("--save-every-steps", place.save_every_steps, minimum=1)
     require("--keep", place.keep, minimum=1)

@@ -1,4 +1,4 @@
-"""What `jaxnas diagnose` can be told."""
+"""The settings of `jaxnas diagnose`."""
 
 import dataclasses
 

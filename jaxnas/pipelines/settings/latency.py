@@ -1,4 +1,4 @@
-"""What the commands of `jaxnas latency` can be told."""
+"""The settings of the commands of `jaxnas latency`."""
 
 import dataclasses
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What `jaxnas narrow` can be told."""
+"""The settings of `jaxnas narrow`."""
 
 import dataclasses
 from typing import Annotated
@@ -42,7 +42,7 @@ class NarrowSettings:
 
 
 def check(settings: NarrowSettings) -> None:
-    """Raises ValueError for what is wrong whatever the data."""
+    """Raises ValueError for settings that are invalid for any data."""
     common.check(settings.place)
     if (settings.macs is None) == (settings.target_ms is None):
         fail("Say how narrow: give --macs or --target-ms, one of them.")

@@ -1,4 +1,4 @@
-"""What the commands of `jaxnas oracle` can be told."""
+"""The settings of the commands of `jaxnas oracle`."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""How a found network is trained: the paper's protocol, a quick one, or your own."""
+"""The training recipe of a selected network: the paper's protocol, a quick one, or your own."""
 
 import dataclasses
 from typing import Any, Literal
@@ -67,10 +67,10 @@ class Recipe:
 
 
 def resolved(recipe: Recipe, space: Any, image: tuple[int, int, int], prefix: str = "") -> Recipe:
-    """`recipe` with nothing left open, for a network of `space` and images of `image`'s shape.
+    """`recipe` with all defaults resolved, for a network of `space` and images of shape `image`.
 
-    `space`: a `SearchSpace`; `prefix` stands before the names of the recipe's flags. Raises
-    ValueError for a value that is impossible or has no effect.
+    `space`: a `SearchSpace`; `prefix`: of the recipe's flags in messages. Raises ValueError for a
+    value that is invalid or has no effect.
     """
     sizes = space.sizes[recipe.preset].retrain
     if sizes is None:

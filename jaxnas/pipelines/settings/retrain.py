@@ -1,4 +1,4 @@
-"""What `jaxnas retrain` can be told."""
+"""The settings of `jaxnas retrain`."""
 
 import dataclasses
 from typing import Annotated
@@ -25,7 +25,7 @@ class RetrainSettings:
 
 
 def check(settings: RetrainSettings) -> None:
-    """Raises ValueError for what is wrong whatever the data."""
+    """Raises ValueError for settings that are invalid for any data."""
     common.check(settings.place)
     if settings.space is not None and not settings.space.endswith(".py"):
         fail(f"--space is {settings.space!r}: give a file *.py, or leave it out.")

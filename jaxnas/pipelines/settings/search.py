@@ -1,4 +1,4 @@
-"""What `jaxnas search` can be told."""
+"""The settings of `jaxnas search`."""
 
 import dataclasses
 from typing import Annotated, Any, Literal
@@ -100,10 +100,10 @@ class SearchSettings:
 
 
 def resolved(settings: SearchSettings, space: Any) -> SearchSettings:
-    """`settings` with nothing left open but what the data decide.
+    """`settings` with all defaults resolved that do not depend on the data.
 
     `space`: the `SearchSpace` of that name, of any number of cells. Raises ValueError for a value
-    that is impossible or has no effect.
+    that is invalid or has no effect.
     """
     sizes = space.sizes[settings.preset].search
     if sizes is None:

@@ -42,7 +42,7 @@ def from_pairs(pairs: str | Mapping[str, Any] | Sequence[Any]) -> Genotype:
 
 
 def _table(text: str) -> Any:
-    """Python's spelling turned into JSON's, without evaluating anything."""
+    """Python's syntax converted to JSON and parsed, without evaluation."""
     if text.lstrip().startswith("{"):
         return genotypes.parse_json(text)
     compact = "".join(text[: genotypes.LIMIT + 1].split())

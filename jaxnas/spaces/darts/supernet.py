@@ -89,7 +89,7 @@ class CellLoop(NamedTuple):
         older, older_stats = _apply_input(fit, weights[1], stats[1], "input_0", last)
         newest, newest_stats = _apply_input(fit, weights[0], stats[0], "input_1", last)
         body = SearchCellBody(*self.settings)
-        # Rows that the loop does not read repeat one of the right shape.
+        # Rows that the loop does not use repeat one of the right shape.
         rows = lambda name, tree, start: _stack([cell[name] for cell in tree[start:]], len(tree))
         per_cell = {
             "number": np.arange(len(weights)),
@@ -202,7 +202,7 @@ class DARTSSearchNetwork(nn.Module):
 
 
 def _runs(cells: int, reductions: Sequence[int]) -> list[list[int]]:
-    """The cells in order: each reduction alone, those between two together."""
+    """The cells in order, grouped: each reduction alone, those between two together."""
     stage = lambda i: (sum(r < i for r in reductions), i in reductions)
     return [list(run) for _, run in itertools.groupby(range(cells), stage)]
 

@@ -9,7 +9,7 @@ from jaxnas.spaces import choices
 def hypercuboid(
     layers: int, widths: int, candidates: Sequence[str] = ("sep_conv_3x3", "max_pool_3x3")
 ) -> Space:
-    """A grid of hyper-parameters: how wide each layer is, and which candidate leads to it.
+    """A grid of hyperparameters: the width of each layer, and its operation.
 
     Choice `layer_l` has an edge (i, widths + j) from every width before the layer to every width
     after it; its gates are one softmax, `relax.joint_softmax`. sharpDARTS's hypercuboid,
@@ -22,11 +22,10 @@ def hypercuboid(
 
 
 def transitions(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...]:
-    """Of each layer of a `hypercuboid` its ways on: `op:from-to`, and where its gates, laid flat,
-    have the gate of that.
+    """The transitions of each layer of a `hypercuboid`: `op:from-to` -> index into its flat gates.
 
-    `none` leads nowhere, and the last layer to the last width alone. Raises ValueError for layers
-    of another number of widths, and where all that an edge has is `none`.
+    Without `none`; those of the last layer end at the last width. Raises ValueError for layers of
+    another number of widths, and for an edge whose only candidate is `none`.
     """
     of_layers, count = [], len(widths)
     for layer, (key, choice) in enumerate(grid.items(), 1):
@@ -45,11 +44,10 @@ def transitions(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...
 
 
 def as_chain(grid: Space, widths: Sequence[int]) -> Space:
-    """The paths through a `hypercuboid` as a chain: one choice a layer, of how and how wide.
+    """The paths through a `hypercuboid` as a chain: one choice of operation and width a layer.
 
-    Layer n is the edge (n, n + 1), whose candidates are its `transitions`; those of the last layer,
-    which are fewer, stand in the choice `last`, all others in `grid`. Raises ValueError as
-    `transitions`.
+    Layer n is the edge (n, n + 1), whose candidates are its `transitions`. The last layer, which
+    has fewer, is the choice `last`, all others are in `grid`. Raises ValueError as `transitions`.
     """
     rows = [tuple(of_layer) for of_layer in transitions(grid, widths)]
     edges = tuple((n, n + 1) for n in range(len(rows)))

@@ -1,4 +1,4 @@
-"""Gates of the hypercuboid to a genotype: the best path through the grid."""
+"""Discretisation of the hypercuboid: the best path through the grid."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ def strongest_path(
 ) -> Genotype:
     """The path through a grid of widths whose gates have the largest product.
 
-    It ends at the last width; from a width to the next it takes the strongest candidate that is
-    not `none`. An operation is written `op:from-to`, with the widths in channels. sharpDARTS
-    takes the longest path through its grid, too, https://arxiv.org/abs/1903.09900; that lengths
-    are logarithms of gates is ours. Raises ValueError for gates that do not fit the space or are
-    not finite, and where no gate of a layer is positive.
+    It ends at the last width and has no `none`. An operation is written `op:from-to`, with the
+    widths in channels. sharpDARTS takes the longest path through its grid, too,
+    https://arxiv.org/abs/1903.09900; that lengths are logarithms of gates is ours. Raises
+    ValueError for gates that do not fit the space or are not finite, and if no gate of a layer is
+    positive.
     """
     discretise.per_choice(space, gates, name, lambda choice, rows: None)
     rows = []
@@ -34,8 +34,8 @@ def strongest_path(
 def path_of_chain(space: Space, gates: Gates, *, name: str = "hypercuboid") -> Genotype:
     """The path of a chain of `choices.as_chain` whose gates have the largest sum.
 
-    Every layer begins with the width that the one before it gave. Raises ValueError for gates that
-    do not fit the space or are not finite.
+    Every layer has the output width of the previous one as input width. Raises ValueError for gates
+    that do not fit the space or are not finite.
     """
     discretise.per_choice(space, gates, name, lambda choice, rows: None)
     rows = {

@@ -25,7 +25,7 @@ SUPPORTS = frozenset(
 
 
 def entry(cells: int | None = None) -> SearchSpace:
-    """The space; `cells`, of a stage, do not shape it."""
+    """The space; `cells`, of a stage, have no effect on it."""
     choices = nasbench201_choices.nasbench201()
     derived = ops.nasbench201(affine=True)
     select = functools.partial(discretise.argmax_per_edge, name=NAME)
