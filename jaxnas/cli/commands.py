@@ -36,19 +36,19 @@ class DrawSettings:
     genotype: tyro.conf.Positional[str]
     """A genotype.json, a run folder, or a published name such as DARTS_V2."""
     out: str = "."
-    """The folder for the pictures; made where it is missing."""
+    """The folder for the pictures; created if it is missing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckSettings:
     file: tyro.conf.Positional[str]
-    """A Python file that makes a space; docs/extending.md says how."""
+    """A Python file that defines a space, as in docs/extending.md."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ListSettings:
     name: tyro.conf.Positional[str | None] = None
-    """One of them; all unless given."""
+    """One of them; by default all are listed."""
 
 
 class Command(NamedTuple):

@@ -52,7 +52,7 @@ def random_regret(truth: np.ndarray, top: Sequence[int] = (1, 10, 100)) -> dict[
     ascending = np.sort(np.asarray(truth, np.float64))
     n, regret = len(ascending), {}
     for k in _tops(top, n):
-        # From the best down: the probability that it is drawn, or it is not and the next one is, ...
+        # From the best down: the probability that it is drawn, or else the next one, ...
         below = np.arange(n - k + 1)
         absent = np.cumprod((n - k - below) / (n - below))
         probabilities = np.concatenate([[1.0], absent[:-1]]) * k / (n - below)

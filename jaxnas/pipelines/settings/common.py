@@ -11,7 +11,7 @@ class DataSettings:
     data: str = "digits"
     """`digits` (built in), a `.npz` file, a folder of pictures by class, or a TFDS name."""
     data_dir: str | None = None
-    """Where prepared TFDS sets lie."""
+    """The folder of prepared TFDS sets."""
     limit: int | None = None
     """The first N training images and N // 5 test images only."""
     image_size: int | None = None
@@ -25,17 +25,17 @@ class RunSettings:
     out: str = "runs"
     """The folder of all runs."""
     name: str | None = None
-    """The run's own folder in it; made of the settings unless given."""
+    """The run's folder in it; by default named after the settings."""
     resume: bool = False
-    """Go on with a run that is there; without one, an error. (The same command does so too.)"""
+    """Resume an existing run; an error if there is none. (The same command resumes it, too.)"""
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
     save_every_steps: int | None = None
-    """Steps between checkpoints, beside the seconds."""
+    """Steps between checkpoints, in addition to the seconds."""
     keep: int = 2
-    """How many checkpoints stay."""
+    """Number of checkpoints that are kept."""
     mode: Literal["scan", "step"] | None = None
-    """Steps in one program or one by one; by default what is faster on this device."""
+    """Steps in one program or one by one; by default the faster one on this device."""
 
 
 def check(place: RunSettings) -> None:

@@ -16,22 +16,22 @@ class NarrowSettings:
     genotype: tyro.conf.Positional[str]
     """A genotype.json, the run folder of a search, or a published genotype's name."""
     macs: int | None = None
-    """Most multiply-accumulates of one image."""
+    """Maximum multiply-accumulates of one image."""
     target_ms: float | None = None
-    """Most milliseconds of one image on this device; the network is timed as it shrinks."""
+    """Maximum milliseconds of one image on this device; the network is timed as it shrinks."""
     held_out: float = 0.2
-    """Share of the training images that only judge what is to go."""
+    """Share of the training images that are held out to score proposals."""
     short_steps: int = 20
-    """Training steps of each proposal before it is judged."""
+    """Training steps of each proposal before it is scored."""
     short_rate: float = 0.01
     """Learning rate of these steps."""
     first: float = 0.03
     """Share of the cost that the first step saves."""
     decay: float = 0.96
-    """How much of the last step's saving the next one makes."""
+    """Ratio of a step's saving to the previous one's."""
     multiple: int = 4
-    """What is left of any channels is a multiple of this: odd widths are slow on most devices, and
-    DARTS's reductions make channels in two halves."""
+    """All remaining widths are multiples of this: odd widths are slow on most devices, and DARTS's
+    reductions make channels in two halves."""
     tune_epochs: int | None = None
     """Passes over the training set for the narrowed network; by default as many as before."""
     source: Annotated[DataSettings, tyro.conf.arg(name="")] = DataSettings()

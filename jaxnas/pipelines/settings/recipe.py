@@ -32,7 +32,7 @@ PAPER: dict[str, Any] = {
 class Recipe:
     preset: Literal["quick", "paper"] = "quick"
     """`quick` for a CPU; `paper`: C=36, 20 cells, 600 epochs, as DARTS does on CIFAR-10.
-    The preset decides whatever is not given below."""
+    The preset sets the defaults."""
     epochs: int | None = None
     """Passes over the training set."""
     batch_size: int | None = None
@@ -41,7 +41,7 @@ class Recipe:
     """Channels of the first cells (for mobile networks: of the stem, a multiple of 4; for paths
     through the hypercuboid: of its narrowest width)."""
     cells: int | None = None
-    """Cells (for NAS-Bench-201: cells a stage; mobile genotypes and paths say their layers)."""
+    """Cells (for NAS-Bench-201: cells a stage; mobile genotypes and paths define their layers)."""
     reductions: tuple[int, ...] | None = None
     """Which cells halve the image, by number; by default those at a third and two thirds (after a
     search of the hypercuboid: as in that search)."""
@@ -50,20 +50,20 @@ class Recipe:
     weight_decay: float | None = None
     """Added to the gradient, for all weights."""
     clip_norm: float | None = None
-    """Largest norm of the whole gradient."""
+    """Maximum norm of the whole gradient."""
     drop_path: float | None = None
-    """Chance that a path is dropped in the last epoch; rises from 0."""
+    """Probability that a path is dropped in the last epoch; rises from 0."""
     auxiliary: float | None = None
     """Weight of the auxiliary classifier's loss; 0: no auxiliary classifier."""
     cutout: int | None = None
     """Side of the square cut out of each training image; 0: none."""
     pad: int | None = None
-    """Training images are framed by so many pixels and cropped; by default an eighth of the
-    side; 0: not at all."""
+    """Pixels by which training images are padded before the random crop; by default an eighth of
+    the side; 0: none."""
     flip: bool | None = None
     """Mirror half of the training images; by default those in colour."""
     ema: float | None = None
-    """Decay of an average of the weights, which is then what is tested; by default none."""
+    """Decay of an average of the weights, which is tested then; by default none."""
 
 
 def resolved(recipe: Recipe, space: Any, image: tuple[int, int, int], prefix: str = "") -> Recipe:
