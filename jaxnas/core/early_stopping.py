@@ -252,6 +252,6 @@ def _check(rule: Rule, epochs: int) -> None:
     # The last epoch does not count.
     if first > epochs - 2:
         raise ValueError(
-            f"The rule first applies after epoch {first + 1}, the search has {epochs}: take at "
+            f"The rule first applies after epoch {first + 1}, and the search has {epochs}: take at "
             f"least {first + 2} epochs, or a smaller start, delay, window or every."
         )

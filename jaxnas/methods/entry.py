@@ -18,7 +18,7 @@ NO_SETTINGS: Settings = {}
 EDGEWISE = frozenset({"edgewise"})
 # Sampled gates get few gradients in a short search: these must be larger.
 QUICK_SAMPLED = {"warm_up": 2, "arch_every": 1, "arch_learning_rate": 0.03}
-# What a run gives to the methods whose functions have such a parameter.
+# Values of a run for methods whose functions have such a parameter.
 FROM_RUN = ("hypergrad", "constraints", "reward")
 # Keyword arguments that no user sets.
 NOT_SETTINGS = (*FROM_RUN, "outer_objective", "relaxation", "costs", "edges_per_node")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# A run has flags of its own for these.
+# These have flags of the run.
 FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
 EXPECTED = {
     bool: "true or false",

@@ -73,7 +73,7 @@ def has_constraints(settings: SearchSettings) -> bool:
     constrained = by_ms or bool(settings.target_models)
     constrained = constrained or any(getattr(settings, flag) for flag in COUNTED)
     if constrained and settings.select != "strongest":
-        fail("--select has no effect beside a target, which decides what is taken: leave it out.")
+        fail("--select has no effect with a target, which selects the network: leave it out.")
     return constrained
 
 

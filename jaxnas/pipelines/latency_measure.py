@@ -159,7 +159,7 @@ def check(settings: latency.MeasureSettings) -> None:
     }
     for flag, is_idle in idle.items():
         if is_idle:
-            fail(f"{flag} has no effect beside the other settings: leave it out.")
+            fail(f"{flag} has no effect with the other settings: leave it out.")
     if space.blocks is None and BLOCK in settings.kinds:
         fail(f"--kinds block: the blocks of {settings.space} are its candidates; take operator.")
     if settings.features % space.features_multiple:

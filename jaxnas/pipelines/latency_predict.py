@@ -74,7 +74,7 @@ def fit_model(settings: latency.FitSettings, console: rich.console.Console | Non
 def _sources(files: Sequence[str], rows: Rows) -> list[Predictor]:
     """Models of other devices. Raises ValueError for other quantities than latency."""
     if rows.quantity != LATENCY:
-        fail("--sources has no effect beside --column: devices share latency only; leave it out.")
+        fail("--sources has no effect with --column: devices share latency only; leave it out.")
     predictors = [predictor_file.load(Path(file).expanduser(), space=rows.space) for file in files]
     for file, model in zip(files, predictors, strict=True):
         if model.quantity != LATENCY:

@@ -150,7 +150,7 @@ def comparison(selected_top1: float, random_top1: Sequence[float], digits: int =
 
 def _downsample(line: Series) -> Series:
     x, y = np.asarray(line.x, float), np.asarray(line.y, float)
-    is_plottable = np.isfinite(x) & (np.abs(y) < 1e30)  # larger numbers do not fit beside the axes
+    is_plottable = np.isfinite(x) & (np.abs(y) < 1e30)  # larger numbers do not fit next to the axes
     x, y = x[is_plottable], y[is_plottable]
     if len(x) > _MAX_POINTS:
         buckets = np.array_split(np.arange(len(x)), _MAX_POINTS)

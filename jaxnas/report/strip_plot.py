@@ -19,7 +19,7 @@ def save(
     lines: Mapping[str, float] | None = None,
     digits: int = 2,
 ) -> str:
-    """Writes STEM.svg and STEM.png into a folder and gives the `<svg>` element.
+    """Writes STEM.svg and STEM.png into a folder and returns the `<svg>` element.
 
     Each group is a row: its values as dots, their mean as a bar across the row and as a number.
     `lines` are reference values by name, drawn through all rows. `label` is that of the axis.

@@ -26,7 +26,7 @@ from jaxnas.run import files
 
 FORMAT = 1  # of the manifest
 MANIFEST = "jaxnas.json"
-OVERHEAD_BYTES = 2**20  # of a checkpoint, beside its leaves
+OVERHEAD_BYTES = 2**20  # of a checkpoint, in addition to its leaves
 
 State = Any  # a pytree of arrays and PRNG keys
 

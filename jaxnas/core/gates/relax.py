@@ -136,7 +136,7 @@ def dirichlet(scale: float = 1e-3) -> Relaxation:
 
 
 def sigmoid() -> Relaxation:
-    """Every gate is the sigmoid of its own logit, which starts at 0: candidates do not compete.
+    """Every gate is the sigmoid of its logit, which starts at 0: candidates do not compete.
 
     FairDARTS, eq. 4, https://arxiv.org/abs/1911.12126
     """

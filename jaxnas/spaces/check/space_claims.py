@@ -1,4 +1,4 @@
-"""Claims on a user's choices, and on each operation by itself."""
+"""Claims on a user's choices, and on each operation alone."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

@@ -110,7 +110,7 @@ def test_widths_are_searched_on_real_images(tmp_path, capsys):
     found = genotypes.from_json((tmp_path / "grid" / "genotype.json").read_text())
     assert len(found.cells["grid"].edges) == 1
     # As `jaxnas diagnose` opens what was found.
-    searched = diagnose.searched(tmp_path / "grid")
+    searched = diagnose.load(tmp_path / "grid")
     assert searched.select(searched.one_hot(found)) == found
 
 
