@@ -160,7 +160,7 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
         times[CUT].append(time_small())
         times[ADAPTED].append(time_narrowed())
     times[FRESH] = times[CUT]  # the same program
-    start = _cut(pair, retrain.trained(pair.whole, place / narrow.WHOLE))
+    start = _cut(pair, retrain.load_trained(pair.whole, place / narrow.WHOLE))
     train = lambda task, name: retrain.train(
         task, folder / f"{name.replace(' ', '-')}-{seed}", title=name, place=pair.narrowing.place,
         console=console,

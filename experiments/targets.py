@@ -133,7 +133,7 @@ def _row(settings, campaign, folder, name, ms, seed, console) -> study.Row:
         cell = dataflow.remove_dead_edges(
             genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8"))
         )
-        times = constraints.timed(campaign, [cell], done / constraints.ROUNDS, console)
+        times = constraints.time_genotypes(campaign, [cell], done / constraints.ROUNDS, console)
         return row | {
             "predicted_ms": None, "measured_ms": float(times.latency_ms[0]), "holds": None,
         }  # fmt: skip
@@ -176,7 +176,7 @@ def width(
         if middle in times or middle < multiple:
             break
         size = campaign.size._replace(features=middle)
-        measured = constraints.timed(
+        measured = constraints.time_genotypes(
             campaign, [cell], folder / f"width-{number}", console, size=size
         )
         times[middle] = float(measured.latency_ms[0])

@@ -102,8 +102,8 @@ def sample(gates: Gates, samples: int, seed: int) -> Gates:
     samples_of = {}
     for key, (name, probabilities) in zip(keys, sorted(gates.items()), strict=True):
         logs = jnp.log(jnp.asarray(probabilities))
-        chosen = jax.random.categorical(key, logs, shape=(samples, len(probabilities)))
-        samples_of[name] = jax.nn.one_hot(chosen, probabilities.shape[-1])
+        indices = jax.random.categorical(key, logs, shape=(samples, len(probabilities)))
+        samples_of[name] = jax.nn.one_hot(indices, probabilities.shape[-1])
     return samples_of
 
 

@@ -44,8 +44,8 @@ def step(
     """
     inner = jax.value_and_grad(problem.inner, argnums=1, has_aux=True)
     train, grads = inner(copies.arch, copies.weights)
-    apart = optax.tree.sub(copies.weights, copies.twin)
-    grads = optax.tree.add_scale(optax.tree.scale(training_weight, grads), pull, apart)
+    difference = optax.tree.sub(copies.weights, copies.twin)
+    grads = optax.tree.add_scale(optax.tree.scale(training_weight, grads), pull, difference)
     weights, weight_opt = _updated(weight_tx, grads, copies.weight_opt, copies.weights)
 
     outer = jax.value_and_grad(problem.outer, argnums=1, has_aux=True)

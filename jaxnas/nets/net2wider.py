@@ -61,27 +61,27 @@ def _rows(
     return jax.tree.map(lambda leaf: jnp.take(leaf, rows, axis=new.axis), tree)
 
 
-def _widen_op(op: str, old: list[Any], new: list[Any], lead: int, seed: int) -> list[Any]:
-    """Its stacks, of weights and of statistics, with more channels; `lead` axes come first."""
+def _widen_op(op: str, old: list[Any], new: list[Any], leading_axes: int, seed: int) -> list[Any]:
+    """Its stacks, of weights and of statistics, with more channels; `leading_axes` come first."""
     has_halves = "even" in old[0].get(op, {})
 
     index = functools.partial(_copied_channels, op, seed)
 
     def widen(path, leaf: jax.Array, target: jax.Array) -> jax.Array:
         names = [part.key for part in path]
-        for axis in range(lead, leaf.ndim):
-            few, many = leaf.shape[axis], target.shape[axis]
-            if few == many:
+        for axis in range(leading_axes, leaf.ndim):
+            old_count, new_count = leaf.shape[axis], target.shape[axis]
+            if old_count == new_count:
                 continue
-            channels = index(few, many)
+            channels = index(old_count, new_count)
             if has_halves and "norm" in names:
                 # A factorised reduction normalises its two halves, one after the other.
-                even = index(few // 2, many // 2)
-                odd = few // 2 + index(few - few // 2, many - many // 2)
+                even = index(old_count // 2, new_count // 2)
+                odd = old_count // 2 + index(old_count - old_count // 2, new_count - new_count // 2)
                 channels = np.append(even, odd)
             leaf = jnp.take(leaf, channels, axis=axis)
             if axis == leaf.ndim - 2 and names[-1] == "kernel":
-                copies = np.bincount(channels, minlength=few)[channels]
+                copies = np.bincount(channels, minlength=old_count)[channels]
                 leaf = leaf / copies[:, None].astype(leaf.dtype)
         return leaf
 
@@ -91,12 +91,14 @@ def _widen_op(op: str, old: list[Any], new: list[Any], lead: int, seed: int) -> 
     ]
 
 
-def _copied_channels(op: str, seed: int, few: int, many: int) -> np.ndarray:
-    """The channel of `few` that each of `many` copies; the first ones copy themselves."""
-    if many < few:
-        raise ValueError(f"A supernet of {few} channels is not widened to {many}: choose more.")
-    rng = np.random.default_rng((seed, few, many, *op.encode()))
-    return np.append(np.arange(few), rng.integers(0, few, many - few))
+def _copied_channels(op: str, seed: int, old_count: int, new_count: int) -> np.ndarray:
+    """The old channel that each new one copies; the first ones copy themselves."""
+    if new_count < old_count:
+        raise ValueError(
+            f"A supernet of {old_count} channels is not widened to {new_count}: choose more."
+        )
+    rng = np.random.default_rng((seed, old_count, new_count, *op.encode()))
+    return np.append(np.arange(old_count), rng.integers(0, old_count, new_count - old_count))
 
 
 def _check_shapes(tree: Any, target: Any) -> Any:

@@ -87,9 +87,9 @@ def one_line(box: str) -> str:
         elif row:
             sections[-1].append(row)
     text = " ".join(sections[1]) if len(sections) > 1 else " ".join(box.split())
-    wrong = re.search(r"Error parsing (--\S+): .*?(?:from \[|: )'([^']*)'", text)
-    if wrong:
-        text = f"{wrong[1]} cannot be {wrong[2]!r}: give {_expected(text)}"
+    invalid_value = re.search(r"Error parsing (--\S+): .*?(?:from \[|: )'([^']*)'", text)
+    if invalid_value:
+        text = f"{invalid_value[1]} cannot be {invalid_value[2]!r}: give {_expected(text)}"
     choice = re.match(
         r"invalid choice ('.*?') for argument '(.*?)'\. Expected one of \((.*)\)", text
     )

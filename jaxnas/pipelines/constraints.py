@@ -228,7 +228,7 @@ def select(
     settings, space, folder, campaign = task.settings, task.space, job.folder, predictors.campaign
     measure = None
     if campaign is not None and not settings.any_device:
-        measure = lambda networks, number: timed(
+        measure = lambda networks, number: time_genotypes(
             campaign, networks, folder / ROUNDS / f"round-{number}", job.console, seed=number
         )
     constraints = task.constraints
@@ -301,7 +301,7 @@ def fingerprinted(settings: SearchSettings, predictors: Predictors | None) -> di
     return recorded
 
 
-def timed(
+def time_genotypes(
     measured: CampaignDataset,
     genotypes: Sequence[Genotype],
     folder: Path,

@@ -63,7 +63,7 @@ def load(folder: Path) -> Searched:
     Raises ValueError for a folder of no search, or if the data or the space have changed since the
     run, and as `data.load` and `checkpoint.read`.
     """
-    record = recorded(folder)
+    record = load_record(folder)
     settings, method_settings = _settings(record["settings"], folder)
     compilation_cache.enable()
     space = registry.get(settings.space, settings.cells)
@@ -107,7 +107,7 @@ def load(folder: Path) -> Searched:
     )
 
 
-def recorded(folder: Path) -> Mapping[str, Any]:
+def load_record(folder: Path) -> Mapping[str, Any]:
     """The settings.json of a search. Raises ValueError if there is none."""
     files = run_reader.read(folder)
     record = files.settings

@@ -94,7 +94,7 @@ def programs_of(
     size = NetworkSize(
         settings.features, settings.cells, settings.classes, settings.image, settings.batch
     )
-    chosen = [programs.reference()]
+    selected = [programs.reference()]
     count = settings.networks or (latency.MOST if settings.budget_minutes else latency.NETWORKS)
     networks = architectures
     if not architectures and settings.kinds != (OPERATOR,):
@@ -105,20 +105,22 @@ def programs_of(
         ):
             if choice.again:
                 # A replicate of the program before it.
-                chosen.append(programs.again(chosen[-1]))
+                selected.append(programs.again(selected[-1]))
                 continue
             twin_of = choice.twin_of and programs.label(choice.twin_of)
-            chosen.append(programs.of_genotype(choice.genotype, space, size, twin_of))
+            selected.append(programs.of_genotype(choice.genotype, space, size, twin_of))
     if BLOCK in settings.kinds:
-        chosen += programs.blocks(networks, space, size)
+        selected += programs.blocks(networks, space, size)
     if OPERATOR in settings.kinds:
-        chosen += programs.operators(space, size)
+        selected += programs.operators(space, size)
     if NETWORK not in settings.kinds:
         # Replicates measure the noise, early, since a budget may stop the campaign.
-        pairs = max(2, min(design.REPLICATES, len(chosen) // 5))
-        twins = [program for p in chosen[1 : 1 + pairs] for program in (p, programs.again(p))]
-        chosen = [chosen[0], *twins, *chosen[1 + pairs :]]
-    return chosen
+        pairs = max(2, min(design.REPLICATES, len(selected) // 5))
+        replicates = [
+            program for p in selected[1 : 1 + pairs] for program in (p, programs.again(p))
+        ]
+        selected = [selected[0], *replicates, *selected[1 + pairs :]]
+    return selected
 
 
 def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:

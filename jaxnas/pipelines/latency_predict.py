@@ -239,10 +239,10 @@ def _layers_checked(
     csv: csv_table.LatencyTable, space: Space | None, name: str | None
 ) -> Iterator[str]:
     layers = layer_table.read(csv)
-    ms, places = list(layers.entries.values()), {layer for layer, _ in layers.entries}
+    ms, layer_indices = list(layers.entries.values()), {layer for layer, _ in layers.entries}
     yield (
-        f"{layers.form} look-up table: {len(ms)} entries at {len(places)} layers, {min(ms):.3g} to "
-        f"{max(ms):.3g} ms"
+        f"{layers.form} look-up table: {len(ms)} entries at {len(layer_indices)} layers, "
+        f"{min(ms):.3g} to {max(ms):.3g} ms"
     )
     pairs = layer_table.compared(layers)
     yield from _dominance(len(pairs), [pair for pair in pairs if pair.violates])
@@ -262,9 +262,9 @@ def _networks_checked(
         fail(f"{csv.path} is of whole networks and does not say their space: give --space.")
     for name in [device] if device else network_table.devices(csv) or [None]:
         measured = network_table.measured(csv, space, device=name)
-        different, ms = validation.validated(space, measured.networks, measured.latency_ms)
+        networks, ms = validation.validated(space, measured.networks, measured.latency_ms)
         yield (
-            f"table of whole networks, {measured.device or 'an unnamed device'}: {len(different)} "
+            f"table of whole networks, {measured.device or 'an unnamed device'}: {len(networks)} "
             f"networks in {len(measured.networks)} rows, {min(ms):.3g} to {max(ms):.3g} ms"
         )
         yield from _dominance(*network_table.compared(measured, space))
@@ -272,18 +272,19 @@ def _networks_checked(
             yield f"only the first {network_table.MOST} rows were compared with each other"
 
 
-def _dominance(pairs: int, wrong: Sequence[csv_table.Pair]) -> Iterator[str]:
+def _dominance(pairs: int, violations: Sequence[csv_table.Pair]) -> Iterator[str]:
     """The number of pairs whose smaller network is slower, and the worst of them."""
-    if not wrong:
+    if not violations:
         yield f"dominance: of {pairs} pairs, none is slower though it does less"
         return
-    times = lambda pair: pair.smaller_ms / max(pair.larger_ms, 1e-9)
-    far = sum(times(pair) > validation.ALIKE for pair in wrong)
+    ratio = lambda pair: pair.smaller_ms / max(pair.larger_ms, 1e-9)
+    large = sum(ratio(pair) > validation.ALIKE for pair in violations)
     yield (
-        f"dominance: of {pairs} pairs, {len(wrong)} are slower though they do less, {far} of them "
-        f"by more than {100 * (validation.ALIKE - 1):.0f} %; measure those again. The worst:"
+        f"dominance: of {pairs} pairs, {len(violations)} are slower though they do less, {large} "
+        f"of them by more than {100 * (validation.ALIKE - 1):.0f} %; measure those again. "
+        "The worst:"
     )
-    for pair in sorted(wrong, key=times, reverse=True)[:MAX_VIOLATIONS]:
+    for pair in sorted(violations, key=ratio, reverse=True)[:MAX_VIOLATIONS]:
         yield (
             f"  {pair.where}: {pair.smaller} {pair.smaller_ms:.4g} ms, {pair.larger} "
             f"{pair.larger_ms:.4g} ms"

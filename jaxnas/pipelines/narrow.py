@@ -116,7 +116,7 @@ def _run(task: NarrowTask, folder: Path, console: rich.console.Console) -> dict[
     # Measured milliseconds vary: a narrowing is resumed from its file, not repeated.
     state = narrow_state.load(folder, prunable, task.dataset)
     if state is None:
-        weights, stats = retrain.trained(task.training, folder / WHOLE, settings.place.mode)
+        weights, stats = retrain.load_trained(task.training, folder / WHOLE, settings.place.mode)
         state = NarrowingState(Trained(prunable.unpruned, weights, stats), [], False)
     for new_state in _narrowed(task, state, lambda text: progress.print_line(console, text)):
         state = new_state

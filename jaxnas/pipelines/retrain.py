@@ -210,7 +210,9 @@ def train(
         return result
 
 
-def trained(task: TrainingTask, folder: Path, mode: str | None = None) -> tuple[Weights, Stats]:
+def load_trained(
+    task: TrainingTask, folder: Path, mode: str | None = None
+) -> tuple[Weights, Stats]:
     """The weights that `train` tested, and the statistics. Raises CheckpointError."""
     trainer, record = plan(task, mode).trainer, plan(task, mode).record
     image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)

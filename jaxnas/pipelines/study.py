@@ -100,9 +100,9 @@ def pairs(
             continue
         remaining = [other for other, s in all_pairs[number - 1 :] if not is_done(other, s)]
         progress.print_line(console, f"{label}; {_eta(remaining, durations)}")
-        began = time.monotonic()
+        start_s = time.monotonic()
         yield name, seed
-        durations[name].append(time.monotonic() - began)
+        durations[name].append(time.monotonic() - start_s)
         # A study compiles dozens of programs that no other row uses.
         jax.clear_caches()
 

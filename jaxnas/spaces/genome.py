@@ -159,9 +159,9 @@ def check(space: Space, rows: np.ndarray) -> np.ndarray:
     if not np.issubdtype(rows.dtype, np.integer):
         raise ValueError(f"Networks are whole numbers, indices of candidates, not {rows.dtype}.")
     rows = rows.astype(int)
-    wrong = (rows < -1) | (rows >= np.array(shape))
-    if wrong.any():
-        row, position = np.argwhere(wrong)[0]
+    invalid = (rows < -1) | (rows >= np.array(shape))
+    if invalid.any():
+        row, position = np.argwhere(invalid)[0]
         raise ValueError(
             f"Network {row} has candidate {rows[row, position]} at position {position}, which has "
             f"0 to {shape[position] - 1}: the networks are of another space."
@@ -206,9 +206,9 @@ def encode(space: Space, genotype: Genotype) -> np.ndarray:
 
 def check_widths(layers: list[str]) -> None:
     """Raises GenotypeError if a layer's input width differs from the previous output width."""
-    for before, behind in itertools.pairwise(layers):
-        if not op_names.connect([before], [behind]).all():
-            raise GenotypeError(f"{behind!r} follows {before!r}, which has another width.")
+    for before, after in itertools.pairwise(layers):
+        if not op_names.connect([before], [after]).all():
+            raise GenotypeError(f"{after!r} follows {before!r}, which has another width.")
 
 
 def one_hot(space: Space, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -185,6 +185,6 @@ def fail(cause: str) -> NoReturn:
 def skips(genotype: Genotype, name: str = "skip_connect") -> dict[str, int]:
     """The number of skip connections in each cell."""
     return {
-        cell: sum(op == name for _, _, op in chosen.edges)
-        for cell, chosen in genotype.cells.items()
+        cell: sum(op == name for _, _, op in cell_genotype.edges)
+        for cell, cell_genotype in genotype.cells.items()
     }

@@ -53,13 +53,13 @@ def dominates(names: Sequence[str]) -> np.ndarray:
     return np.array(matrix, bool).reshape(len(names), len(names))
 
 
-def connect(before: Sequence[str], behind: Sequence[str]) -> np.ndarray:
-    """bool[O, P]: whether the input width of `behind[p]` is the output width of `before[o]`.
+def connect(before: Sequence[str], after: Sequence[str]) -> np.ndarray:
+    """bool[O, P]: whether the input width of `after[p]` is the output width of `before[o]`.
 
     Names without widths connect with all others.
     """
     output_widths = [numbers(name).get(STEP[1]) for name in before]
-    input_widths = [numbers(name).get(STEP[0]) for name in behind]
+    input_widths = [numbers(name).get(STEP[0]) for name in after]
     return np.array([[None in (o, i) or o == i for i in input_widths] for o in output_widths], bool)
 
 

@@ -49,8 +49,8 @@ def path_of_chain(space: Space, gates: Gates, *, name: str = "hypercuboid") -> G
 def _path_of(rows: Sequence[tuple[Sequence[str], np.ndarray]], name: str) -> Genotype:
     names, scores = zip(*rows, strict=True)
     steps = [
-        np.where(op_names.connect(before, behind), 0.0, -np.inf)
-        for before, behind in itertools.pairwise(names)
+        np.where(op_names.connect(before, after), 0.0, -np.inf)
+        for before, after in itertools.pairwise(names)
     ]
     total, path = discretise.best_path(scores, steps)
     if total == -np.inf:

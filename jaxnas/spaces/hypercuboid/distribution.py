@@ -57,8 +57,8 @@ def transitions(grid: Space, widths: Sequence[int]) -> ArchDistribution:
             shares = jnp.concatenate(rows[layer.first : layer.first + len(layer.draws)])
             shares = shares[np.argsort(order)]
             starts = np.repeat(np.arange(len(layer.draws)), list(map(len, layer.draws)))
-            leads = before.ends[:, None] == starts[np.argsort(order)]
-            neighbours.append(candidates[-1][:, None] * leads * shares)
+            follows = before.ends[:, None] == starts[np.argsort(order)]
+            neighbours.append(candidates[-1][:, None] * follows * shares)
             candidates.append(neighbours[-1].sum(0))
         return Marginals(candidates, neighbours)
 

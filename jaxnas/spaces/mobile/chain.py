@@ -184,11 +184,11 @@ def genotype(chain: Chain, names: Iterable[str] = ()) -> Genotype:
     if len(names) != searched:
         raise GenotypeError(f"{chain.name} has {searched} layers to choose, not {len(names)}.")
     next_name = iter(names)
-    chosen = [
+    operation_names = [
         layer.candidates[0] if len(layer.candidates) == 1 else next(next_name)
         for layer in all_layers
     ]
-    edges = tuple((i, i + 1, name) for i, name in enumerate(chosen))
+    edges = tuple((i, i + 1, name) for i, name in enumerate(operation_names))
     new_genotype = Genotype(chain.name, {LAYERS: Cell(edges, 1, (len(edges),))})
     operations(chain, new_genotype)
     return new_genotype

@@ -37,9 +37,9 @@ def _cut(
     genotype: Genotype,
     weights: Weights,
     stats: Stats,
-    choose: Callable[[Layer, str, Any], Any],
+    take_candidate: Callable[[Layer, str, Any], Any],
 ) -> tuple[Weights, Stats]:
-    """`choose(layer, candidate, tree)` takes a candidate's tree from that of a searched layer."""
+    """`take_candidate(layer, candidate, tree)`: a candidate's tree, of that of a searched layer."""
     pairs = list(zip(chains.operations(chain, genotype), chains.layers(chain), strict=True))
     network = []
     for tree in (weights, stats):
@@ -48,7 +48,7 @@ def _cut(
             if name != chains.SKIP:
                 part = tree[f"layer_{i}"]
                 is_fixed = len(layer.candidates) == 1
-                parts[f"layer_{i}"] = part if is_fixed else choose(layer, name, part)
+                parts[f"layer_{i}"] = part if is_fixed else take_candidate(layer, name, part)
         network.append(parts)
     return tuple(network)
 

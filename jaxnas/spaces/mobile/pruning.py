@@ -53,35 +53,35 @@ def groups(chain: Chain) -> dict[str, ChannelGroup]:
         filters.setdefault(name, []).extend([ChannelSlice(kernel, -1)] if kernel else [])
         slices.setdefault(name, []).extend(ChannelSlice(path, axis) for path, axis in leaves)
 
-    entering = "features_0"
-    widths = {entering: chain.stem, HEAD: chain.head}
+    input_group = "features_0"
+    widths = {input_group: chain.stem, HEAD: chain.head}
     stem = ("front", "convolution", "kernel")
-    add(entering, stem, (stem, -1), (("front", "norm"), -1))
+    add(input_group, stem, (stem, -1), (("front", "norm"), -1))
     for i, layer in enumerate(layers):
         if len(layer.candidates) > 1:
             raise ValueError(f"Layer {i} of {chain.name} is not chosen yet: narrow a fixed chain.")
         if layer.candidates[0] == chains.SKIP:
             continue
         block, module = chains.block(layer.candidates[0]), f"layer_{i}"
-        hidden_width, hidden = chains.hidden(layer, block), entering
+        hidden_width, hidden = chains.hidden(layer, block), input_group
         if hidden_width != layer.inputs:
             hidden = f"hidden_{i}"
             widths[hidden] = hidden_width
             kernel = (module, "widen", "kernel")
             add(hidden, kernel, (kernel, -1), ((module, "widen_norm"), -1))
-            add(entering, None, (kernel, -2))
+            add(input_group, None, (kernel, -2))
         narrow = (module, "narrow", "kernel")
         look = ((module, "look", "kernel"), -1), ((module, "look_norm"), -1)
         add(hidden, None, *look, (narrow, -2))
-        leaving = entering if layer.residual else f"features_{i + 1}"
-        widths[leaving] = layer.features
+        output_group = input_group if layer.residual else f"features_{i + 1}"
+        widths[output_group] = layer.features
         if block.groups > 1 or block.squeeze:
-            excluded |= {entering, hidden} | ({leaving} if block.groups > 1 else set())
-        add(leaving, narrow, (narrow, -1), ((module, "narrow_norm"), -1))
-        entering = leaving
+            excluded |= {input_group, hidden} | ({output_group} if block.groups > 1 else set())
+        add(output_group, narrow, (narrow, -1), ((module, "narrow_norm"), -1))
+        input_group = output_group
     head = ("back", "convolution", "kernel")
     linear = ("back", "hidden" if chain.hidden else "classifier", "kernel")
-    add(entering, None, (head, -2))
+    add(input_group, None, (head, -2))
     add(HEAD, head, (head, -1), (("back", "norm"), -1), (linear, -2))
     return {
         name: ChannelGroup(widths[name], tuple(filters[name]), tuple(slices[name]))
@@ -109,8 +109,8 @@ def narrowest(chain: Chain, multiple: int) -> Chain:
 def _pruned_chain(chain: Chain, masks: ChannelMasks) -> tuple[Chain, bool]:
     """(the chain of remaining channels, whether its network has the layers of the unpruned one)."""
     width_of = lambda name, width: int(masks[name].sum()) if name in masks else width
-    stages, entering, layers = [], "features_0", chains.layers(chain)
-    inputs = stem = width_of(entering, chain.stem)
+    stages, input_group, layers = [], "features_0", chains.layers(chain)
+    inputs = stem = width_of(input_group, chain.stem)
     is_equal = True
     for i, layer in enumerate(layers):
         name = layer.candidates[0]
@@ -121,8 +121,8 @@ def _pruned_chain(chain: Chain, masks: ChannelMasks) -> tuple[Chain, bool]:
             hidden = int(masks[f"hidden_{i}"].sum())
             is_equal &= inputs != hidden <= 99 * inputs
             name = _with_expansion(name, hidden, layer._replace(inputs=inputs))
-        entering = entering if layer.residual else f"features_{i + 1}"
-        inputs = width_of(entering, layer.features)
+        input_group = input_group if layer.residual else f"features_{i + 1}"
+        inputs = width_of(input_group, layer.features)
         stages.append(ChainStage((name,), inputs, 1, layer.stride))
     head = width_of(HEAD, chain.head)
     pruned = chain._replace(stem=stem, head=head, stages=tuple(stages))

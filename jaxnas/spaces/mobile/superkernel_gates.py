@@ -48,10 +48,10 @@ def energies(kernel: jax.Array, small: int, first: int) -> jax.Array:
     """f32[2, 2] of a kernel `[k, k, C]`: squares summed over (the `first` channels, the others) and
     (the `small` x `small` centre, its surround)."""
     margin = (kernel.shape[0] - small) // 2
-    inside = np.zeros((*kernel.shape[:2], 1), bool)
-    inside[margin : margin + small, margin : margin + small] = True
+    centre = np.zeros((*kernel.shape[:2], 1), bool)
+    centre[margin : margin + small, margin : margin + small] = True
     squares = jnp.square(kernel)
-    by_feature = jnp.stack([jnp.sum(squares, (0, 1), where=part) for part in (inside, ~inside)])
+    by_feature = jnp.stack([jnp.sum(squares, (0, 1), where=mask) for mask in (centre, ~centre)])
     return jnp.stack([by_feature[:, :first].sum(1), by_feature[:, first:].sum(1)])
 
 
@@ -71,7 +71,7 @@ def opened(
     factors = jnp.ones(3, squares.dtype) if factors is None else factors
     kernel = factors[0] * step(_root(squares[:, 1].sum()) - thresholds[0])
     # The norms of both halves of the channels, of the kernel size that the first indicator selects.
-    first, second = (_root(half[0] + kernel**2 * half[1]) for half in squares)
+    first, second = (_root(parts[0] + kernel**2 * parts[1]) for parts in squares)
     widen = factors[2] * step(second - thresholds[2])
     keep = factors[1] * step(first - thresholds[1]) if skips else jnp.ones_like(kernel)
     return Indicators(kernel, keep, widen)
@@ -96,8 +96,13 @@ def sizes_of(candidates: tuple[str, ...]) -> SuperkernelSizes:
     """Raises ValueError unless the candidates are two kernels times two expansions, and a skip."""
     blocks = [chains.block(name) for name in candidates if name != chains.SKIP]
     kernels, expansions = ({b[i] for b in blocks} for i in (0, 1))
-    plain = {chains.Block(k, e) for k in kernels for e in expansions}
-    if len(kernels) != 2 or len(expansions) != 2 or set(blocks) != plain or len(blocks) != 4:
+    expected_blocks = {chains.Block(k, e) for k in kernels for e in expansions}
+    if (
+        len(kernels) != 2
+        or len(expansions) != 2
+        or set(blocks) != expected_blocks
+        or len(blocks) != 4
+    ):
         raise ValueError(
             "Thresholds choose between two kernels and two expansions, "
             f"which {', '.join(candidates)} are not: give all four, and a skip or none."

@@ -25,14 +25,14 @@ class MobileSearchNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x, gates):
-        inside = blocks.chain_norm(self.chain, self.norms.inside)
+        inner = blocks.chain_norm(self.chain, self.norms.inside)
         outer = blocks.chain_norm(self.chain, self.norms.outside)
         rows = chains.gate_rows(self.chain)
         x = blocks.MobileStem(self.chain, outer, name="front")(x)
         for i, layer in enumerate(chains.layers(self.chain)):
             if i in rows:
                 choice, row = rows[i]
-                module = self.make_layer(layer, self.chain, inside, name=f"layer_{i}")
+                module = self.make_layer(layer, self.chain, inner, name=f"layer_{i}")
                 x = module(x, gates[choice][row])
             elif layer.candidates[0] != chains.SKIP:
                 fixed = layer.candidates[0]
