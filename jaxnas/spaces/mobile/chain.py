@@ -1,9 +1,8 @@
 """Mobile spaces as data: a chain of layers, each a choice among inverted bottlenecks.
 
-MobileNetV2, https://arxiv.org/abs/1801.04381. A candidate is named by what it is:
-`k5_e3` has an expansion of 3 and a depthwise 5x5 kernel; `_g2` splits the 1x1 convolutions into
-2 groups, `_se` adds squeeze and excitation, `_relu`, `_relu6` or `_hswish` replace the chain's
-activation.
+MobileNetV2, https://arxiv.org/abs/1801.04381. Names describe candidates: `k5_e3` has an expansion
+of 3 and a depthwise 5x5 kernel; `_g2` splits the 1x1 convolutions into 2 groups, `_se` adds squeeze
+and excitation, `_relu`, `_relu6` or `_hswish` replace the chain's activation.
 Layers are numbered from 0, fixed ones too: layer i is the edge (i, i + 1) of space and genotype.
 """
 
@@ -159,18 +158,17 @@ def space(chain: Chain) -> Space:
         rows.setdefault(choice, []).append(i)
     if not rows:
         raise ValueError(f"{chain.name} leaves no choice: every layer has one candidate.")
-    for name, layer_indices in rows.items():
-        if len({len(all_layers[i].candidates) for i in layer_indices}) > 1:
+    for name, indices in rows.items():
+        if len({len(all_layers[i].candidates) for i in indices}) > 1:
             raise ValueError(
                 f"Layers of the choice {name!r} have unequally many candidates: "
                 "give every searched stage the same."
             )
     return {
         name: Choice(
-            tuple((i, i + 1) for i in layer_indices),
-            tuple(all_layers[i].candidates for i in layer_indices),
+            tuple((i, i + 1) for i in indices), tuple(all_layers[i].candidates for i in indices)
         )
-        for name, layer_indices in sorted(rows.items())
+        for name, indices in sorted(rows.items())
     }
 
 
@@ -183,12 +181,11 @@ def genotype(chain: Chain, names: Iterable[str] = ()) -> Genotype:
     searched = sum(len(layer.candidates) > 1 for layer in all_layers)
     if len(names) != searched:
         raise GenotypeError(f"{chain.name} has {searched} layers to choose, not {len(names)}.")
-    next_name = iter(names)
-    operation_names = [
-        layer.candidates[0] if len(layer.candidates) == 1 else next(next_name)
-        for layer in all_layers
-    ]
-    edges = tuple((i, i + 1, name) for i, name in enumerate(operation_names))
+    chosen = iter(names)
+    edges = tuple(
+        (i, i + 1, next(chosen) if len(layer.candidates) > 1 else layer.candidates[0])
+        for i, layer in enumerate(all_layers)
+    )
     new_genotype = Genotype(chain.name, {LAYERS: Cell(edges, 1, (len(edges),))})
     operations(chain, new_genotype)
     return new_genotype
@@ -262,28 +259,24 @@ def resized(
     the maximum of layers in a stage. Raises ValueError for a setting that is impossible or has no
     effect.
     """
-    original, strides = chain, (chain.stem_stride, *(s.stride for s in chain.stages))
+    strides = (chain.stem_stride, *(s.stride for s in chain.stages))
     if width is not None:
         if not 0 < width < 100:
             raise ValueError(f"A width multiplies the features: choose it above 0, not {width}.")
-        stages = tuple(
-            s._replace(features=_multiple_of_8(width * s.features)) for s in chain.stages
-        )
-        stem, head = _multiple_of_8(width * chain.stem), _multiple_of_8(width * chain.head)
-        wide = _multiple_of_8(width * chain.hidden) if chain.hidden else 0
-        chain = _changed(chain, "width", width, stem=stem, head=head, hidden=wide, stages=stages)
+        scale = lambda features: _multiple_of_8(width * features)
+        stages = tuple(s._replace(features=scale(s.features)) for s in chain.stages)
+        stem, head = scale(chain.stem), scale(chain.head)
+        hidden = scale(chain.hidden) if chain.hidden else 0
+        chain = _changed(chain, "width", width, stem=stem, head=head, hidden=hidden, stages=stages)
     if halvings is not None:
-        halving_strides = [i for i, stride in enumerate(strides) if stride > 1]
-        if not 0 <= halvings <= len(halving_strides):
+        halving = [i for i, stride in enumerate(strides) if stride > 1]
+        if not 0 <= halvings <= len(halving):
             raise ValueError(
-                f"{original.name} halves the size {len(halving_strides)} times, "
-                f"not {halvings} times."
+                f"{chain.name} halves the size {len(halving)} times, not {halvings} times."
             )
-        kept_halvings = halving_strides[len(halving_strides) - halvings :]
-        first, *stage_strides = (s if i in kept_halvings else 1 for i, s in enumerate(strides))
-        stages = tuple(
-            s._replace(stride=stride) for s, stride in zip(chain.stages, stage_strides, strict=True)
-        )
+        halving = halving[len(halving) - halvings :]
+        first, *others = (stride if i in halving else 1 for i, stride in enumerate(strides))
+        stages = tuple(s._replace(stride=n) for s, n in zip(chain.stages, others, strict=True))
         chain = _changed(chain, "halvings", halvings, stem_stride=first, stages=stages)
     if repeats is not None:
         if repeats < 1:
@@ -325,12 +318,11 @@ def _check_chain(chain: Chain) -> None:
         raise ValueError(f"{chain.name} needs a stage, and at least one feature and layer in each.")
     if not set(strides) <= {1, 2}:
         raise ValueError(f"{chain.name} has a stride other than 1 and 2.")
-    activations = (chain.activation, chain.outer_activation)
-    unknown = [name for name in activations if name not in ACTIVATIONS]
-    if unknown:
-        _check_one_of("activation", unknown[0], ACTIVATIONS)
+    for name in (chain.activation, chain.outer_activation):
+        if name not in ACTIVATIONS:
+            _fail_unknown("activation", name, ACTIVATIONS)
     if chain.padding not in ("symmetric", "same"):
-        _check_one_of("padding", chain.padding, ("symmetric", "same"))
+        _fail_unknown("padding", chain.padding, ("symmetric", "same"))
     if not (0 <= chain.decay < 1 and chain.epsilon > 0 and 0 <= chain.dropout < 1):
         raise ValueError(f"{chain.name}: need 0 <= decay < 1, epsilon > 0 and 0 <= dropout < 1.")
 
@@ -354,5 +346,5 @@ def _check_layer(layer: Layer) -> None:
                 )
 
 
-def _check_one_of(setting: str, value: str, allowed: Sequence[str]) -> NoReturn:
+def _fail_unknown(setting: str, value: str, allowed: Sequence[str]) -> NoReturn:
     raise ValueError(f"There is no {setting} {value!r}; choose among {', '.join(allowed)}.")
