@@ -22,7 +22,7 @@ from jaxnas import run
 from jaxnas.pipelines import command_line, genotypes, search, study
 from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings, flags
 from jaxnas.pipelines.settings import search as searches
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.report import formatting, html_page, strip_plot, table
 from jaxnas.run import progress
 from jaxnas.spaces import registry
@@ -83,7 +83,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     """
     console = console or rich.console.Console()
     study.check(settings.methods, settings.seeds, settings.set)
-    require("--limit", settings.limit, least=5)
+    require("--limit", settings.limit, minimum=5)
     folder = Path(settings.out).expanduser()
     plan = {
         (name, seed): search_of(settings, name, seed)
@@ -104,7 +104,7 @@ def search_of(settings: Settings, name: str, seed: int) -> SearchSettings:
     missing = {k: v for k, v in PRESETS[settings.preset].items() if getattr(settings, k) is None}
     full = dataclasses.replace(settings, **missing)
     if settings.retrain.preset != Recipe().preset:
-        refuse("--retrain.preset has no effect: --preset decides it.")
+        fail("--retrain.preset has no effect: --preset decides it.")
     recipe = RETRAIN[settings.preset] | {
         k: v for k, v in dataclasses.asdict(full.retrain).items() if v is not None and k != "preset"
     }

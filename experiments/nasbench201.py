@@ -136,8 +136,8 @@ def _resolve(settings: Settings, console: rich.console.Console) -> StudyTask:
     preset = PRESETS[settings.preset]
     missing = {k: v for k, v in preset.items() if getattr(settings, k) is None}
     settings = dataclasses.replace(settings, **missing)
-    require("--limit", settings.limit, least=1)
-    require("--sample", settings.sample, least=2)
+    require("--limit", settings.limit, minimum=1)
+    require("--sample", settings.sample, minimum=2)
     table = benchmark.load(benchmark.locate(settings.table))
     space = registry.get(SPACE)
     genome.sample_distinct(space.choices, settings.sample, SAMPLE_SEED)

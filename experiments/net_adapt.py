@@ -133,8 +133,8 @@ def _resolve(settings: Settings, folder: Path, seed: int) -> Pair:
     )
     prunable, prunable_small = _prunable(whole), _prunable(small)
     narrow.check_multiple(settings.multiple, prunable)
-    widths = prunable_small.widths(prunable_small.whole)
-    for name, group in prunable.groups(prunable.whole).groups.items():
+    widths = prunable_small.widths(prunable_small.unpruned)
+    for name, group in prunable.groups(prunable.unpruned).groups.items():
         if group.halved and widths[name] % 2:
             raise ValueError(
                 f"--cut-features leaves {name} {widths[name]} channels, which come in two halves: "
@@ -160,7 +160,7 @@ def _pair(settings: Settings, folder: Path, seed: int, console) -> list[study.Ro
         times[CUT].append(time_small())
         times[ADAPTED].append(time_narrowed())
     times[FRESH] = times[CUT]  # the same program
-    start = _cut(pair, retrain.trained(pair.whole, place / narrow.WHOLE))
+    start = _cut(pair, retrain.load_trained(pair.whole, place / narrow.WHOLE))
     train = lambda task, name: retrain.train(
         task, folder / f"{name.replace(' ', '-')}-{seed}", title=name, place=pair.narrowing.place,
         console=console,
@@ -196,7 +196,7 @@ def _timer(net: Network, shape: tuple[int, int, int]) -> Callable[[], float]:
 def _cut(pair: Pair, trained: tuple[Weights, Stats]) -> tuple[Weights, Stats]:
     """Weights and statistics of the trained network, at the widths of the small one."""
     prunable, small = _prunable(pair.whole), _prunable(pair.small)
-    groups, widths = prunable.groups(prunable.whole).groups, small.widths(small.whole)
+    groups, widths = prunable.groups(prunable.unpruned).groups, small.widths(small.unpruned)
     masks = channel_groups.all_channels(groups)
     for name, group in groups.items():
         masks[name] = channel_groups.largest_filters(group, masks[name], trained[0], widths[name])

@@ -25,7 +25,7 @@ from jaxnas.methods import registry as methods
 from jaxnas.pipelines import command_line, constraints, retrain, search, setup, study
 from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings
 from jaxnas.pipelines.settings import recipe as recipes
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.report import figures, table
 from jaxnas.run import progress
 from jaxnas.spaces import dataflow
@@ -67,7 +67,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     """The whole sweep, from wherever it was left; gives its folder. Raises ValueError."""
     console = console or rich.console.Console()
     if not settings.targets_ms or len(set(settings.targets_ms)) < len(settings.targets_ms):
-        refuse("--targets-ms names one target or more, each once.")
+        fail("--targets-ms names one target or more, each once.")
     for ms in settings.targets_ms:
         require("--targets-ms", ms, above=0)
     campaign = dataset.load(Path(settings.latency))
@@ -80,7 +80,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     method = methods.get(settings.method)
     if "constraints" not in method.accepts or not methods.fits(method, campaign.space):
         name = campaign.space.name
-        refuse(f"--method {settings.method} searches {name} to no target: take another.")
+        fail(f"--method {settings.method} searches {name} to no target: take another.")
     folder = Path(settings.out).expanduser()
     shared = {"latency": campaign.digest} | {
         name: getattr(settings, name)
@@ -133,7 +133,7 @@ def _row(settings, campaign, folder, name, ms, seed, console) -> study.Row:
         cell = dataflow.remove_dead_edges(
             genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8"))
         )
-        times = constraints.timed(campaign, [cell], done / constraints.ROUNDS, console)
+        times = constraints.time_genotypes(campaign, [cell], done / constraints.ROUNDS, console)
         return row | {
             "predicted_ms": None, "measured_ms": float(times.latency_ms[0]), "holds": None,
         }  # fmt: skip
@@ -176,7 +176,7 @@ def width(
         if middle in times or middle < multiple:
             break
         size = campaign.size._replace(features=middle)
-        measured = constraints.timed(
+        measured = constraints.time_genotypes(
             campaign, [cell], folder / f"width-{number}", console, size=size
         )
         times[middle] = float(measured.latency_ms[0])

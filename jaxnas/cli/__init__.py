@@ -1,10 +1,10 @@
-"""`jaxnas ...`: words to settings, settings to a pipeline."""
+"""`jaxnas ...`: the command line of the pipelines."""
 
 from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; gives its exit code, as `pipelines.command_line` lists them."""
+    """Runs one command; returns its exit code, see `pipelines.command_line`."""
     from jaxnas.cli import commands
     from jaxnas.pipelines import command_line
 

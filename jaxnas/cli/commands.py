@@ -1,4 +1,4 @@
-"""The commands of `jaxnas` by name: settings, help, and the function that does the work."""
+"""The commands of `jaxnas` by name: their settings, help and functions."""
 
 import dataclasses
 import importlib
@@ -36,25 +36,25 @@ class DrawSettings:
     genotype: tyro.conf.Positional[str]
     """A genotype.json, a run folder, or a published name such as DARTS_V2."""
     out: str = "."
-    """The folder for the pictures; made where it is missing."""
+    """The folder for the pictures; created if it is missing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckSettings:
     file: tyro.conf.Positional[str]
-    """A Python file that makes a space; docs/extending.md says how."""
+    """A Python file that defines a space, as in docs/extending.md."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ListSettings:
     name: tyro.conf.Positional[str | None] = None
-    """One of them; all unless given."""
+    """One of them; by default all are listed."""
 
 
 class Command(NamedTuple):
-    """`function`, as module:name, takes the settings; what it gives is an exit code if a number.
+    """`function`, as module:name, takes the settings; it may return an exit code.
 
-    Modules are imported when they are asked for, since jax takes seconds to import.
+    Modules are imported on demand, since jax takes seconds to import.
     """
 
     settings: type
@@ -90,31 +90,31 @@ COMMANDS: Mapping[str, Command] = {
         CheckTableSettings, texts.LATENCY_CHECK, "jaxnas.pipelines.latency_predict:check_table"
     ),
 }
-# Of commands that have commands.
+# Help of commands with subcommands.
 GROUPS: Mapping[str, str] = {"oracle": texts.ORACLE, "latency": texts.LATENCY}
 
 
 def run(words: Sequence[str]) -> int:
-    """Runs the command that the words name; gives its exit code. Raises UsageError."""
+    """Runs the command in `words`; returns its exit code. Raises UsageError."""
     if not words or words[0] in HELP:
         print(texts.JAXNAS, end="")
         return 0
-    name, *rest = words
+    name, *arguments = words
     if name == "--version":
         from jaxnas.cli import version
 
         print(f"jaxnas {version.version()}")
         return 0
     if name in GROUPS:
-        if not rest or rest[0] in HELP:
+        if not arguments or arguments[0] in HELP:
             print(GROUPS[name], end="")
             return 0
-        group, (part, *rest) = name, rest
+        group, (part, *arguments) = name, arguments
         name = f"{group} {part}"
     if name not in COMMANDS:
         raise _unknown(name)
     command = COMMANDS[name]
-    settings = command_line.parse(command.settings, rest, f"jaxnas {name}", command.text)
+    settings = command_line.parse(command.settings, arguments, f"jaxnas {name}", command.text)
     if settings is None:
         return 0
     module, _, function = command.function.partition(":")
@@ -143,7 +143,7 @@ def draw(settings: DrawSettings) -> None:
 
 
 def check(settings: CheckSettings) -> int:
-    """Checks a space of the user's own; 0 where all claims hold."""
+    """Checks a user's space; 0 if all claims hold."""
     from jaxnas.run import process
     from jaxnas.spaces.check import runner
 
@@ -157,5 +157,5 @@ def _unknown(name: str) -> UsageError:
         names = [other.rpartition(" ")[2] for other in COMMANDS if other.startswith(f"{group} ")]
     else:
         names = list(dict.fromkeys(other.partition(" ")[0] for other in COMMANDS))
-    what = f"'{name}'" if group else repr(part)
-    return UsageError(f"No command {what}: there are {', '.join(names)}.")
+    quoted = f"'{name}'" if group else repr(part)
+    return UsageError(f"No command {quoted}: there are {', '.join(names)}.")

@@ -1,4 +1,4 @@
-"""`jaxnas methods` and `jaxnas spaces`: what there is, a line each, or one of them in full."""
+"""`jaxnas methods` and `jaxnas spaces`: all of them, a line each, or one in detail."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def methods(settings: Any) -> None:
 
 
 def spaces(settings: Any) -> None:
-    """Prints all spaces, or what one is. Raises ValueError for an unknown one."""
+    """Prints all spaces, or one in detail. Raises ValueError for an unknown one."""
     if settings.name is None:
         _print_table({name: registry.get(name).summary for name in registry.SPACES})
     else:
@@ -34,11 +34,11 @@ def _method(name: str) -> Iterable[str]:
     yield f"{name}: {method.summary}"
     for key, value in paper.items():
         flag = f"--{key.replace('_', '-')}" if key in overrides.FLAGS else key
-        change = f"   quick: {_shown(quick[key])}" if key in quick else ""
-        yield f"  {flag:{width + 2}}  {_shown(value)}{change}"
+        change = f"   quick: {_setting_text(quick[key])}" if key in quick else ""
+        yield f"  {flag:{width + 2}}  {_setting_text(value)}{change}"
     if method.relaxation:
         yield "  may be followed by --select perturbation, with:"
-        yield from (f"    {k:{width}}  {_shown(v)}" for k, v in darts_pt.SETTINGS.items())
+        yield from (f"    {k:{width}}  {_setting_text(v)}" for k, v in darts_pt.SETTINGS.items())
     if "hypergrad" in method.accepts:
         yield "  --order may be first, exact or finite-difference"
 
@@ -63,11 +63,11 @@ def _space(space: SearchSpace) -> Iterable[str]:
 
 
 def _sizes(sizes: PresetSizes) -> str:
-    shown = {"search": sizes.search, "retraining": sizes.retrain}
+    sizes_of_command = {"search": sizes.search, "retraining": sizes.retrain}
     return (
         "; ".join(
-            f"{what} {' '.join(f'--{k} {v}' for k, v in size.items() if v is not None)}"
-            for what, size in shown.items()
+            f"{command} {' '.join(f'--{k} {v}' for k, v in size.items() if v is not None)}"
+            for command, size in sizes_of_command.items()
             if size is not None
         )
         or "none"
@@ -80,8 +80,8 @@ def _print_table(rows: Mapping[str, str]) -> None:
         print(f"{name:{width}}  {text}")
 
 
-def _shown(value: object) -> str:
-    """A setting as it is typed."""
+def _setting_text(value: object) -> str:
+    """A setting as on the command line."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,19 +1,19 @@
-"""What `jaxnas --help` and `jaxnas COMMAND --help` say."""
+"""The texts of `jaxnas --help` and `jaxnas COMMAND --help`."""
 
 JAXNAS = """jaxnas finds neural networks by gradient descent, on JAX.
 
 usage: jaxnas COMMAND [options]
 
-  search              find a cell, retrain it beside random ones, write a report
+  search              search a cell, retrain it and random ones, write a report
   retrain GENOTYPE    train the network of a genotype
-  narrow GENOTYPE     take channels from a mobile network until it fits a budget
+  narrow GENOTYPE     prune channels of a network until it meets a budget
   report RUN          write the report of a run folder again
   draw GENOTYPE       draw the cells of a genotype as SVG and PNG
   check FILE          check a space of your own
   methods             list the methods of search, with their settings
   spaces              list the search spaces
   diagnose RUN        curvature, sharpness and gaps of a search
-  oracle COMMAND      look up what a NAS-Bench-201 cell really scores
+  oracle COMMAND      look up the scores of a NAS-Bench-201 cell
   latency COMMAND     measure networks on this device, fit a model, predict
   --version           print the version
 
@@ -26,7 +26,7 @@ examples:
   jaxnas draw DARTS_V2 --out pictures
 """
 
-SEARCH = """Finds a cell, retrains it beside random cells, and writes a report.
+SEARCH = """Searches a cell, retrains it and random cells, and writes a report.
 
 examples:
   jaxnas search
@@ -46,7 +46,7 @@ examples:
   jaxnas retrain DARTS_V2 --data cifar10 --preset paper
 """
 
-NARROW = """Trains a found network, narrows it into a budget by NetAdapt, and tunes what is left.
+NARROW = """Trains the network of a genotype, prunes it to a budget by NetAdapt, and tunes it.
 
 examples:
   jaxnas narrow runs/digits-mobile-proxyless-proxyless-seed0 --macs 100000
@@ -54,7 +54,7 @@ examples:
   jaxnas narrow genotype.json --target-ms 0.4 --data cifar10 --data-dir ~/tfds --epochs 30
 """
 
-REPORT = """Writes report.html and the pictures of a run folder again, from what is there.
+REPORT = """Writes report.html and the pictures of a run folder again, from its files.
 
 example: jaxnas report runs/digits-darts-seed0
 """
@@ -73,15 +73,14 @@ example: jaxnas check my_space.py
 
 METHODS = """Lists the methods of `jaxnas search --method`, or the settings of one of them.
 
-Give them as `--set name=value ...`. Defaults are the papers'; the quick preset changes those that
-it names.
+Give them as `--set name=value ...`. Defaults are the papers'; `quick` is the quick preset's value.
 
 examples:
   jaxnas methods
   jaxnas methods pc-darts
 """
 
-SPACES = """Lists the spaces of `jaxnas search --space`, or what one of them is.
+SPACES = """Lists the spaces of `jaxnas search --space`, or one of them in detail.
 
 examples:
   jaxnas spaces
@@ -91,7 +90,7 @@ examples:
 DIAGNOSE = """Measures the last checkpoint of a search on its validation half, by batch statistics.
 
 Writes diagnostics.json into the run's folder and prints a table: curvature of the loss in the
-architecture and in the weights, gates, what selecting costs, how hypergradients agree
+architecture and in the weights, gates, the discretisation gap, the agreement of hypergradients
 (docs/diagnostics.md).
 
 examples:
@@ -100,7 +99,7 @@ examples:
   jaxnas diagnose runs/digits-darts-seed0 --json
 """
 
-ORACLE = """What a cell of NAS-Bench-201 really scores.
+ORACLE = """Scores of NAS-Bench-201 cells, from the benchmark's table.
 
   query CELL          true accuracies, rank and regret of a cell
   build EXPORT OUT    make the table from an export of the benchmark's API
@@ -113,7 +112,7 @@ examples:
   jaxnas oracle build export.csv nb201.npz
 """
 
-ORACLE_QUERY = """Tells the true accuracies, rank, regret and cost of a cell.
+ORACLE_QUERY = """Prints the true accuracies, rank, regret and cost of a cell.
 
 examples:
   jaxnas oracle query 6111 --table nb201.npz
@@ -130,16 +129,16 @@ LATENCY = """Latency: measured on a device, in milliseconds.
 
 usage: jaxnas latency COMMAND [options]
 
-  measure   time networks, cells and operations here, or by a command of yours
-  fit       a model of all networks of the space, from those that were measured
-  predict   the milliseconds of any network, with an interval
-  report    how good the model is on networks held out, beside simpler ones
-  check     what a table from elsewhere holds, and where it cannot be right
+  measure   time networks, cells and operations on this device, or by your command
+  fit       fit a model of all networks of the space to measurements
+  predict   predict the milliseconds of a network, with an interval
+  report    cross-validate the model and simpler ones
+  check     check a latency table, and list times that contradict each other
 
 `jaxnas latency COMMAND --help` lists the options.
 """
 
-LATENCY_MEASURE = """Times networks that cover a space, in interleaved rounds, until the times hold.
+LATENCY_MEASURE = """Times networks that cover a space, in interleaved rounds, until times converge.
 
 examples:
   jaxnas latency measure --networks 100
@@ -150,7 +149,7 @@ examples:
 """
 
 LATENCY_FIT = """\
-Fits a model to what was measured: a campaign's folder, or a table of yours with its space.
+Fits a model to measurements: a campaign's folder, or a table with its space.
 
 examples:
   jaxnas latency fit latency/nasbench201-c16-n1-32x32-b1-seed0
@@ -159,24 +158,24 @@ examples:
 """
 
 LATENCY_PREDICT = """\
-Tells the milliseconds of networks, and between which they lie nine times of ten.
+Predicts the milliseconds of networks, with 90 % intervals.
 
 examples:
   jaxnas latency predict pixel.json runs/digits-nasbench201-seed0
   jaxnas latency predict pixel.json '|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|'
 """
 
-LATENCY_REPORT = """Judges the model and simpler ones on networks that they were not fitted to.
+LATENCY_REPORT = """Evaluates the model and simpler ones on networks that they were not fitted to.
 
 examples:
   jaxnas latency report latency/nasbench201-c16-n1-32x32-b1-seed0
-  jaxnas latency report phone.csv --space nasbench201 --out judged
+  jaxnas latency report phone.csv --space nasbench201 --out phone-report
 """
 
 LATENCY_CHECK = """\
-Says what a table from elsewhere holds, and what in it is slower though it does less.
+Prints the contents of a latency table, and its entries that are slower though they do less.
 
-Tables of whole networks that were timed, and look-up tables of layers: Single-Path's,
+Tables of whole networks, and look-up tables of layers: Single-Path's,
 ProxylessNAS's, FBNet-style ones (docs/latency.md has the columns).
 
 examples:

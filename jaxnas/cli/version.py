@@ -4,7 +4,7 @@ import importlib.metadata
 
 
 def version() -> str:
-    """The version that is installed, or `(not installed)` for a bare checkout."""
+    """The installed version, or `(not installed)` for a bare checkout."""
     try:
         return importlib.metadata.version("jaxnas")
     except importlib.metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
 """Curvature of a loss: Hessian products, eigenvalues by Lanczos, and sharpness.
 
-A loss is `value(point, batch) -> scalar`; `batches` carry a leading axis `[N, ...]`, and what is
-measured is the mean over them. One batch is in memory at a time.
+A loss is `value(point, batch) -> scalar`; `batches` have a leading axis `[N, ...]`, over which the
+results are means. One batch is in memory at a time.
 """
 
 from collections.abc import Callable
@@ -28,17 +28,17 @@ class Ritz(NamedTuple):
 def hessian_vector_product(value: Value, point: Point, batches: Any, direction: Point) -> Point:
     """The Hessian at a point times a direction, as a forward derivative of the gradient."""
 
-    def one(batch) -> Point:
+    def product(batch) -> Point:
         gradient = jax.grad(lambda point: value(point, batch))
         return jax.jvp(gradient, (point,), (direction,))[1]
 
-    return _mean(one, jax.tree.map(jnp.zeros_like, point), batches)
+    return _mean(product, jax.tree.map(jnp.zeros_like, point), batches)
 
 
 def hessian(value: Value, point: Point, batches: Any) -> jax.Array:
     """The whole Hessian, f[n, n], a row at a time; numbers in the order of `jax.tree.leaves`.
 
-    n products, and the memory of one of them beside n^2 numbers. Raises ValueError for n = 0.
+    n products, in the memory of one product and n^2 numbers. Raises ValueError for n = 0.
     """
     flat, restore = _flat(point)
 
@@ -50,18 +50,17 @@ def hessian(value: Value, point: Point, batches: Any) -> jax.Array:
 
 
 def spectrum(matrix: jax.Array) -> jax.Array:
-    """Eigenvalues of a symmetric matrix, f[n], ascending; rounding that broke the symmetry is
-    averaged away."""
+    """Eigenvalues of a symmetric matrix, f[n], ascending; the matrix is symmetrised first."""
     return jnp.linalg.eigvalsh((matrix + matrix.T) / 2)
 
 
 def lanczos(value: Value, point: Point, batches: Any, key: Key, iterations: int) -> Ritz:
     """Eigenvalues of the Hessian by `min(iterations, n)` products, the outermost ones first.
 
-    Every new vector is made orthogonal to all before it, twice, at the memory of `iterations`
-    points; with n iterations the values are the spectrum. Where the vectors span an invariant
-    space, a random one goes on. Golub and Van Loan 2013, section 10.1 and (for the errors)
-    theorem 10.1.2 as we remember it. Raises ValueError unless iterations > 0 and n > 0.
+    Full reorthogonalisation, twice, with the memory of `iterations` points; with n iterations the
+    values are the spectrum. If the vectors span an invariant space, a random vector continues.
+    Golub and Van Loan 2013, section 10.1 and (for the errors) theorem 10.1.2, from memory. Raises
+    ValueError unless iterations > 0 and n > 0.
     """
     if iterations < 1:
         raise ValueError(f"Lanczos takes at least one iteration, not {iterations}.")
@@ -83,16 +82,16 @@ def lanczos(value: Value, point: Point, batches: Any, key: Key, iterations: int)
         image = ravel_pytree(hessian_vector_product(value, point, batches, restore(vector)))[0]
         length = jnp.linalg.norm(image)
         scale = jnp.maximum(scale, length)
-        rest = orthogonal(image, basis)
-        norm = jnp.linalg.norm(rest)
-        ended = norm <= tiny * scale
-        other = orthogonal(random(index + 1), basis)
-        # Where the vectors span the whole space, nothing is left of a random one either.
-        other = other / jnp.maximum(jnp.linalg.norm(other), tiny)
-        rest = jnp.where(ended, other, rest / jnp.where(ended, 1, norm))
+        residual = orthogonal(image, basis)
+        norm = jnp.linalg.norm(residual)
+        is_invariant = norm <= tiny * scale
+        replacement = orthogonal(random(index + 1), basis)
+        # If the vectors span the whole space, the random one is zero, too.
+        replacement = replacement / jnp.maximum(jnp.linalg.norm(replacement), tiny)
+        residual = jnp.where(is_invariant, replacement, residual / jnp.where(is_invariant, 1, norm))
         diagonal = diagonal.at[index].set(vector @ image)
-        off_diagonal = off_diagonal.at[index].set(jnp.where(ended, 0, norm))
-        return basis.at[index + 1].set(rest), diagonal, off_diagonal, scale
+        off_diagonal = off_diagonal.at[index].set(jnp.where(is_invariant, 0, norm))
+        return basis.at[index + 1].set(residual), diagonal, off_diagonal, scale
 
     first = random(0)
     basis = jnp.zeros((count + 1, flat.size), flat.dtype).at[0].set(first / jnp.linalg.norm(first))
@@ -130,7 +129,7 @@ def _flat(point: Point) -> tuple[jax.Array, Callable[[jax.Array], Point]]:
 
 
 def _mean(function: Callable[[Any], Any], zero: Any, batches: Any) -> Any:
-    """The mean of `function(batch)`, one batch after the other; `zero` is of its shapes."""
+    """The mean of `function(batch)`, one batch after the other; `zero` has its shapes."""
     count = len(jax.tree.leaves(batches)[0])
     add = lambda total, batch: (optax.tree.add(total, function(batch)), None)
     total, _ = jax.lax.scan(add, zero, batches)

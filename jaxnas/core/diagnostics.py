@@ -1,7 +1,7 @@
 """Diagnostics of a search: curvature, gates, discretisation, agreement of hypergradients.
 
-All losses are the mean cross-entropy of a batch, in nats, by the batch's own statistics and at
-the expected gates, which `search.gates` gives. Functions are pure;
+All losses are the mean cross-entropy of a batch, in nats, with batch statistics and at the
+expected gates, `search.gates`. Functions are pure;
 `batches` have a leading axis, `inputs` f32[N, B, H, W, C] and `labels` i32[N, B].
 """
 
@@ -40,7 +40,7 @@ class Accuracies(NamedTuple):
 
     @property
     def gap(self) -> Scalar:
-        """Supernet minus discrete: what discretisation loses."""
+        """Supernet minus discrete: the loss of accuracy by discretisation."""
         return self.supernet - self.discrete
 
 
@@ -52,7 +52,7 @@ class HypergradientAgreement(NamedTuple):
 
 
 def loss(net: Supernet, search: Search, state: SearchState) -> Callable[..., Scalar]:
-    """`(arch, weights, batch) -> f[]`, all else as in the state."""
+    """`(arch, weights, batch) -> f[]` with the state's other values."""
 
     def value(arch: Arch, weights: Weights, batch: Batch) -> Scalar:
         gates = search.gates(state._replace(arch=arch, weights=weights))
@@ -85,7 +85,7 @@ def arch_eigenvalues(
 ) -> curvature.Ritz:
     """Outer eigenvalues of d^2 loss/d arch^2 by Lanczos; `values[-1]` is the dominant one.
 
-    Dominant means the largest, as R-DARTS takes it, not the largest in size.
+    Dominant means the largest, as in R-DARTS, not the largest in magnitude.
     """
     value = lambda arch, batch: loss(net, search, state)(arch, state.weights, batch)
     return curvature.lanczos(value, state.arch, batches, key, iterations)
@@ -116,7 +116,7 @@ def sharpness(
 
 
 def entropy(gates: Gates) -> Scalar:
-    """Mean entropy of an edge's gates, in nats; log(candidates) where all are equally open."""
+    """Mean entropy of an edge's gates, in nats; log(candidates) for equal gates."""
     rows = [jnp.reshape(-jax.scipy.special.xlogy(g, g).sum(-1), -1) for g in gates.values()]
     return jnp.concatenate(rows).mean()
 
@@ -124,18 +124,17 @@ def entropy(gates: Gates) -> Scalar:
 def discretisation_gap(
     net: Supernet, search: Search, state: SearchState, discrete: Gates, batches: Batch
 ) -> Accuracies:
-    """Accuracy of the supernet at its own gates and at those of a genotype, nothing retrained.
+    """Accuracy of the supernet at its gates and at those of a genotype, without retraining.
 
-    Both by the statistics of each batch. `discrete` are the gates that open a genotype alone:
-    `Genome.one_hot`.
+    Both with batch statistics. `discrete` are the one-hot gates of a genotype, `Genome.one_hot`.
     """
 
     def accuracy(gates: Gates) -> Scalar:
-        def one(batch: Batch) -> Scalar:
+        def batch_accuracy(batch: Batch) -> Scalar:
             logits, _ = net.apply(state.weights, state.stats, gates, batch.inputs)
             return metrics.accuracy(logits, batch.labels)
 
-        return jax.lax.map(one, batches).mean()
+        return jax.lax.map(batch_accuracy, batches).mean()
 
     return Accuracies(accuracy(search.gates(state)), accuracy(discrete))
 
@@ -143,10 +142,10 @@ def discretisation_gap(
 def problem(
     net: Supernet, search: Search, state: SearchState, train: Batch, valid: Batch, rate: Scalar
 ) -> Problem:
-    """The bilevel problem of two batches (no leading axis); its look-ahead is plain descent.
+    """The bilevel problem of two batches (no leading axis); its look-ahead is gradient descent.
 
-    Momentum and decay, which are constant in the architecture, are left out, so that the problem
-    depends on the run's weights and not on its optimiser.
+    Without momentum and decay, which are constant in the architecture, so that the problem depends
+    on the run's weights and not on its optimiser.
     """
     value = loss(net, search, state)
     outer = lambda arch, weights: (value(arch, weights, valid), None)
@@ -160,10 +159,10 @@ def agreement(
 ) -> HypergradientAgreement:
     """Cosines between the hypergradients of all pairs of rules, in total and of the implicit part.
 
-    The implicit part is that by way of the weights; rules without one, as first order, have nan
-    there. Rules that look ahead take the other part, `d outer/d arch`, at the weights they look
-    ahead to. On networks with kinks (ReLU, max pooling) the exact rule and the finite difference
-    need not agree, however small the radius. Raises ValueError for fewer than two rules.
+    The implicit part is the one through the weights; for rules without it, as first order, the
+    cosine is nan. Look-ahead rules evaluate the direct part, `d outer/d arch`, at the look-ahead
+    weights. On networks with kinks (ReLU, max pooling) the exact rule and the finite difference
+    need not agree, for any radius. Raises ValueError for fewer than two rules.
     """
     if len(rules) < 2:
         raise ValueError("A cosine is of two hypergradients: give at least two rules.")
@@ -172,9 +171,9 @@ def agreement(
         outer=lambda archs, weights: problem.outer(archs[0], weights),
         inner=lambda archs, weights: problem.inner(archs[1], weights),
     )
-    parts = {n: rule.rule(separated)((arch, arch), weights)[1] for n, rule in rules.items()}
-    total = {name: optax.tree.add(*both) for name, both in parts.items()}
-    implicit = {name: both[1] for name, both in parts.items()}
+    parts = {name: rule.rule(separated)((arch, arch), weights)[1] for name, rule in rules.items()}
+    total = {name: optax.tree.add(*levels) for name, levels in parts.items()}
+    implicit = {name: levels[1] for name, levels in parts.items()}
     pairs = list(itertools.combinations(rules, 2))
     return HypergradientAgreement(
         {(a, b): cosine(total[a], total[b]) for a, b in pairs},
@@ -182,7 +181,7 @@ def agreement(
     )
 
 
-def cosine(one: Arch, other: Arch) -> Scalar:
+def cosine(first: Arch, second: Arch) -> Scalar:
     """Cosine of the angle between two trees of numbers; nan where one of them is zero."""
-    norms = optax.tree.norm(one) * optax.tree.norm(other)
-    return jnp.where(norms == 0, jnp.nan, optax.tree.vdot(one, other) / norms)
+    norms = optax.tree.norm(first) * optax.tree.norm(second)
+    return jnp.where(norms == 0, jnp.nan, optax.tree.vdot(first, second) / norms)

@@ -1,8 +1,8 @@
-"""Hypergradients: rules for d(outer loss)/d(arch), by way of the weights too.
+"""Hypergradients: rules for d(outer loss)/d(arch), including the path through the weights.
 
 With `w' = descend(g, w)`, `g = d inner/d w`, and `u` the pull-back of `d outer/d w'` through
-`descend`, every look-ahead rule is `d outer/d arch + d^2 inner/(d arch d w) u`. Momentum and
-weight decay move `w'` and are constant in the architecture, so nothing is left out.
+`descend`, every look-ahead rule is `d outer/d arch + d^2 inner/(d arch d w) u`. This is complete:
+momentum and weight decay change `w'` but are constant in the architecture.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from jaxnas.core.types import Arch, Hypergradient, OuterGradient, Problem, Scala
 
 
 def first_order() -> Hypergradient:
-    """Weights are taken as constant: d outer/d arch alone. DARTS, section 2.4."""
+    """The gradient at constant weights, d outer/d arch. DARTS, section 2.4."""
     return Hypergradient(lambda problem: jax.value_and_grad(problem.outer, has_aux=True))
 
 
@@ -43,7 +43,7 @@ def finite_difference(radius: float = 0.01) -> Hypergradient:
         step = radius / jnp.where(is_zero, 1.0, norm)
         gradient = jax.grad(lambda a, w: problem.inner(a, w)[0])
         gradient_at = lambda distance: gradient(arch, optax.tree.add_scale(weights, distance, u))
-        # One program for both gradients: half to compile, and equal points have equal bits.
+        # One program for both gradients: half to compile, and equal points give equal bits.
         gradients = jax.lax.map(gradient_at, jnp.stack([step, -step]))
         per_step = jnp.where(is_zero, 0.0, 0.5 / step)
         return jax.tree.map(lambda pair: per_step * (pair[0] - pair[1]), gradients)
@@ -97,7 +97,7 @@ def conjugate_gradient(iterations: int, damping: float = 0.0) -> Hypergradient:
 
 
 def after(start: int, hypergrad: Hypergradient) -> Hypergradient:
-    """`hypergrad` from step `start` on; until then the architecture rests, at no cost.
+    """`hypergrad` from step `start` on; before, the architecture is constant, at no cost.
 
     Raises ValueError unless start > 0.
     """
@@ -107,7 +107,7 @@ def after(start: int, hypergrad: Hypergradient) -> Hypergradient:
 
 
 def every(period: int, hypergrad: Hypergradient) -> Hypergradient:
-    """`hypergrad` at steps 0, period, 2 period...; between them the architecture rests.
+    """`hypergrad` at steps 0, period, 2 period...; between them the architecture is constant.
 
     Raises ValueError unless period > 1.
     """
@@ -117,7 +117,7 @@ def every(period: int, hypergrad: Hypergradient) -> Hypergradient:
 
 
 def after_weights(hypergrad: Hypergradient) -> Hypergradient:
-    """`hypergrad`, but in each step the architecture moves after the weights."""
+    """`hypergrad`, with the architecture updated after the weights in each step."""
     return hypergrad._replace(weights_first=True)
 
 

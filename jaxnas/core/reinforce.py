@@ -36,7 +36,7 @@ def reinforce(
     decay: float,
     active: Callable[[Scalar], jax.Array],
 ) -> Search:
-    """`search`, which leaves the architecture alone, then an architecture step by rewards.
+    """`search`, which does not update the architecture, then an architecture step by rewards.
 
     At steps that are `active`, `samples` networks of `relaxation` are evaluated on the validation
     batch, by its statistics: `reward(accuracy, gates)`. The gradient is minus the mean of
@@ -84,13 +84,13 @@ def reinforce(
         arch = optax.apply_updates(state.arch, updates)
         return arch, arch_opt, {"value": new_value, "seen": baseline["seen"] + 1}, mean
 
-    def rest(state: SearchState, valid: Batch):
+    def skip(state: SearchState, valid: Batch):
         return state.arch, state.arch_opt, state.memory["baseline"], jnp.zeros(())
 
     def update(state: SearchState, train: Batch, valid: Batch):
         memory = state.memory
         is_active = active(state.step)
-        arch, arch_opt, baseline, mean = jax.lax.cond(is_active, step_arch, rest, state, valid)
+        arch, arch_opt, baseline, mean = jax.lax.cond(is_active, step_arch, skip, state, valid)
         inner, metrics = search.update(state._replace(memory=memory["search"]), train, valid)
         inner = inner._replace(
             arch=arch, arch_opt=arch_opt, memory={"search": inner.memory, "baseline": baseline}

@@ -61,7 +61,7 @@ def cosine_power(
     def height(cosine):
         return cosine if power == 1 else power ** (cosine + 1)
 
-    # The code rescales by the highest value it sees, which with a warm-up is the cosine's top.
+    # The code rescales by the highest value, which with a warm-up is the cosine's maximum.
     highest = 1.0 if warm_up else (1 + math.cos(math.pi / length)) / 2
     low, high = height(0.0), height(highest)
 
@@ -101,7 +101,7 @@ def exponential_decay(temperature: float, cooling: float) -> optax.Schedule:
 
 
 def check_warm_up(warm_up: int, epochs: int, name: str = "warm_up") -> None:
-    """Raises ValueError unless the warm-up, in epochs, leaves one to the architecture.
+    """Raises ValueError unless the warm-up is shorter than all epochs.
 
     `name` is that of the setting.
     """
@@ -115,7 +115,7 @@ def check_warm_up(warm_up: int, epochs: int, name: str = "warm_up") -> None:
 def arch_active(
     *, epochs: int, warm_up: int, steps_per_epoch: int, period: int
 ) -> Callable[[Scalar], jax.Array]:
-    """step -> whether the architecture moves: every `period`-th step after `warm_up` epochs.
+    """step -> whether the architecture is updated: every `period`-th step after `warm_up` epochs.
 
     Raises ValueError unless 0 <= warm_up < epochs, period >= 1 and steps_per_epoch >= 1, and for a
     period that leaves no step.

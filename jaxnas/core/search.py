@@ -1,4 +1,4 @@
-"""Searches put together: relaxation, objective, hypergradient and optimisers -> `Search`."""
+"""Searches: compositions of relaxation, objective, hypergradient and optimisers."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -60,13 +60,13 @@ def bilevel(
 ) -> Search:
     """Alternates an architecture step on validation data with a weight step on training data.
 
-    First order unless `hypergrad` is given. The validation loss is `outer_objective`, or
-    `objective` where there is none, with the terms of `constraints`. Running statistics are
-    updated by the weight step alone. `perturb(loss, gates, *, key, step)` gives the gates that the
-    weight step learns with, and it alone; `loss(gates)` is its loss on the training batch.
+    First order unless `hypergrad` is given. The validation loss is `outer_objective`, by default
+    `objective`, with the terms of `constraints`. Running statistics are updated by the weight step
+    only. `perturb(loss, gates, *, key, step)` gives the gates of the weight step; `loss(gates)` is
+    its loss on the training batch.
 
     Metrics: `loss/train`, `accuracy/train`, `loss/valid`, `accuracy/valid`, `arch/active`
-    (1 where the architecture moved; else the two `valid` values are 0 and mean nothing).
+    (1 if the architecture was updated; else the two `valid` values are 0 and meaningless).
     The memory is that of the objectives, `inner` and, where it is another one, `outer`.
     """
     terms = {"inner": objective}
@@ -110,7 +110,7 @@ def _arch_step(
 
     def move_arch(state: SearchState, inner: Callable, outer: Callable):
         def step(state: SearchState):
-            # The look-ahead does without the clipping.
+            # The look-ahead has no clipping.
             weight_opt = state.weight_opt if txs.clip_tx is None else state.weight_opt[1]
 
             def descend(grads, weights):
@@ -123,7 +123,7 @@ def _arch_step(
             metrics = {"loss/valid": loss, "accuracy/valid": accuracy}
             return optax.apply_updates(state.arch, updates), arch_opt, metrics
 
-        def rest(state: SearchState):
+        def skip(state: SearchState):
             loss, (_, accuracy) = jax.eval_shape(outer, state.arch, state.weights)
             metrics = {"loss/valid": loss, "accuracy/valid": accuracy}
             return state.arch, state.arch_opt, jax.tree.map(jnp.zeros_like, metrics)
@@ -133,7 +133,7 @@ def _arch_step(
             arch, arch_opt, metrics = step(state)
         else:
             active = hypergrad.active(state.step)
-            arch, arch_opt, metrics = jax.lax.cond(active, step, rest, state)
+            arch, arch_opt, metrics = jax.lax.cond(active, step, skip, state)
         metrics = metrics | {"arch/active": active.astype(jnp.float32)}
         return state._replace(arch=arch, arch_opt=arch_opt), metrics
 
@@ -180,18 +180,18 @@ def single_level(
 
     def init(key: Key, inputs: jax.Array) -> SearchState:
         state = _start(net, relaxation, terms, key, inputs)
-        both = {"arch": state.arch, "weights": state.weights}
-        return state._replace(weight_opt=tx.init(both))
+        joint = {"arch": state.arch, "weights": state.weights}
+        return state._replace(weight_opt=tx.init(joint))
 
     def update(state: SearchState, train: Batch, valid: Batch):
         key = jax.random.fold_in(state.key, state.step)
         inner = _loss(net, relaxation, objective, state.memory["inner"], state, train, key)
         gradient = jax.value_and_grad(lambda p: inner(p["arch"], p["weights"]), has_aux=True)
-        both = {"arch": state.arch, "weights": state.weights}
-        (loss, (stats, accuracy)), grads = gradient(both)
-        updates, weight_opt = tx.update(grads, state.weight_opt, both)
-        both = optax.apply_updates(both, updates)
-        state = state._replace(stats=stats, weight_opt=weight_opt, **both)
+        joint = {"arch": state.arch, "weights": state.weights}
+        (loss, (stats, accuracy)), grads = gradient(joint)
+        updates, weight_opt = tx.update(grads, state.weight_opt, joint)
+        joint = optax.apply_updates(joint, updates)
+        state = state._replace(stats=stats, weight_opt=weight_opt, **joint)
         return _advance(state, terms), {"loss/train": loss, "accuracy/train": accuracy}
 
     return Search(init, update, lambda s: relaxation.expected(s.arch, s.weights, step=s.step))

@@ -9,10 +9,10 @@ from jaxnas.core.types import Batch, Search, SearchState, Supernet
 
 
 def data_parallel(search: Search, mesh: Mesh) -> Search:
-    """`search` whose batches are spread over the one axis of `mesh`; for use under `jax.jit`.
+    """`search` with batches sharded over the one axis of `mesh`; for use under `jax.jit`.
 
-    The step computes what it computes on one device, up to the order of sums: XLA adds the
-    communication, and statistics of a batch are those of the whole batch. Make the mesh with
+    The step equals that of one device up to the order of sums: XLA adds the communication, and
+    statistics of a batch are those of the whole batch. Make the mesh with
     `axis_types=(AxisType.Auto,)`. Raises ValueError for another mesh, and for a batch that
     does not divide by its size.
     """
@@ -70,7 +70,7 @@ def pmapped(
 
 
 def _spread(net: Supernet, axis: str) -> Supernet:
-    """`net` that is given a part of the inputs and gives the logits of all."""
+    """`net` with a part of the inputs and the logits of all."""
 
     def apply(weights, stats, gates, inputs):
         # The mean changes no value, as these are equal everywhere. Its transpose, with the

@@ -1,8 +1,8 @@
 """Programs: searches of several stages, as generators that a run executes.
 
 A program yields a `Stage`, is sent its `StageResult`, and so on; it returns a `Selection`. It is
-pure: equal results lead to equal stages, so that a run that was stopped is resumed by running the
-program again over the stages that are finished.
+pure: equal results lead to equal stages, so that an interrupted run is resumed by replaying the
+finished stages.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -16,13 +16,12 @@ from jaxnas.core.types import Batch, Gates, Search, SearchState, Space, Supernet
 class Stage(NamedTuple):
     """One search, from its first step to its last.
 
-    `net` are settings of the supernet that differ from the run's own: `partial`, `execute`,
+    `net` are settings of the supernet that differ from the run's: `partial`, `execute`,
     `candidates`, `cells`, `features`. `method(net, epochs=, steps_per_epoch=)` makes the search.
-    `begin` turns the fresh state into the one to start from; it must keep step and key. What it
-    takes of another stage's state may be that state's own arrays: a run that donates copies
-    first. Stages that give the very same `method` object, space and net share one
-    compilation, whatever their lengths: such a method takes none of its schedules from `epochs`,
-    unless they are equally long.
+    `begin` turns the initial state into the one to start from; it must keep step and key, and may
+    reuse arrays of another stage's state: a run that donates copies first. Stages with the
+    identical `method` object, space and net share one compilation, for any lengths: schedules of
+    such a method must not depend on `epochs`, unless the lengths are equal.
     """
 
     name: str  # of the stage's folder: unique in its program
@@ -34,12 +33,12 @@ class Stage(NamedTuple):
 
 
 class StageResult(NamedTuple):
-    """How a stage ended.
+    """The result of a stage.
 
     `evaluate(gates)` takes gates with a leading axis, `f32[n, edges, candidates]` each, and
-    gives `(accuracy, loss)`, f32[n] each, of this supernet at them: means over the whole
-    validation half, by batch statistics, computed in one compiled program. `batch(i)` is a batch
-    of the training half, the same for the same `i`.
+    returns `(accuracy, loss)`, f32[n] each, of this supernet: means over the whole validation
+    half, with batch statistics, computed in one compiled program. `batch(i)` is a batch of the
+    training half, the same for the same `i`.
     """
 
     state: SearchState
@@ -50,7 +49,7 @@ class StageResult(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """What a program ends with: `gates` of `space`, which are then discretised."""
+    """The result of a program: `gates` of `space`, which are then discretised."""
 
     space: Space
     gates: Gates

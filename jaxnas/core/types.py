@@ -56,7 +56,7 @@ class Supernet(NamedTuple):
     """The functions of a network that has all candidates, weighted by gates.
 
     `apply` normalises by the statistics of the batch and returns the updated running statistics;
-    `infer` normalises by the running statistics it is given.
+    `infer` normalises by the running statistics.
     """
 
     space: Space
@@ -93,19 +93,19 @@ class Relaxation(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """A pass through the supernet, which terms are functions of."""
+    """A pass through the supernet: the input of terms."""
 
     batch: Batch
     logits: jax.Array  # f32[B, classes]
     gates: Gates
     stats: Stats  # before the pass
     step: Scalar
-    arch: Arch = ()  # that the gates were made of
-    weights: Weights = ()  # of the pass; gates may be made of these too
+    arch: Arch = ()  # of the gates
+    weights: Weights = ()  # of the pass; gates may depend on them too
 
 
 class Term(NamedTuple):
-    """A summand of an objective, with a memory of its own."""
+    """A summand of an objective, with its memory."""
 
     init: Callable[[Arch, Weights], Memory]
     value: Callable[[Memory, Forward], Scalar]
@@ -133,7 +133,7 @@ class Hypergradient(NamedTuple):
 
     rule: Callable[[Problem], Callable[[Arch, Weights], OuterGradient]]
     active: Callable[[Scalar], jax.Array] | None = None  # None: at every step
-    weights_first: bool = False  # in a step the architecture moves after the weights
+    weights_first: bool = False  # whether a step updates the weights before the architecture
 
 
 class SearchState(NamedTuple):
@@ -158,12 +158,12 @@ class Search(NamedTuple):
 
 
 class CostModel(NamedTuple):
-    """What networks of a space cost: latency, MACs, parameters, energy, memory."""
+    """A cost of a space's networks: latency, MACs, parameters, energy, memory."""
 
-    quantity: str  # "ms", "macs", "parameters", or what another one is called
+    quantity: str  # "ms", "macs", "parameters", or another name
     of_genomes: Callable[[np.ndarray], np.ndarray]  # i[N, positions] -> f64[N]
-    of_gates: Callable[[Gates], Scalar]  # what gates are expected to cost; differentiable
-    bounds: tuple[float, float]  # of the space's cheapest and dearest network
+    of_gates: Callable[[Gates], Scalar]  # expected cost of gates; differentiable
+    bounds: tuple[float, float]  # cost of the space's cheapest and most expensive network
     margin: float = 0.0  # half of the 90 % interval, relative
     unit: str = ""  # of the quantity in messages; empty: it is counted
     # i[N, positions] -> (f64[N], f64[N]), the ends of the 90 % interval; None: counted
@@ -171,14 +171,14 @@ class CostModel(NamedTuple):
 
 
 class FixedWeight(NamedTuple):
-    """A published form of a term, and its weight, which stays what it is."""
+    """A published form of a term, and its constant weight."""
 
     form: str  # of core.objectives.constraints.ADDED, MULTIPLIED or REWARDED
     weight: float
 
 
 class Constraint(NamedTuple):
-    """What a network may cost. `risk` half-widths of the interval are kept below the limit."""
+    """An upper limit of a cost. `risk`: the margin below it, in half-widths of the interval."""
 
     cost: CostModel
     limit: float
@@ -187,5 +187,5 @@ class Constraint(NamedTuple):
 
     @property
     def aim(self) -> float:
-        """What predicted costs are to come near from below."""
+        """The limit of predicted costs, below `limit` by the margin of `risk`."""
         return self.limit / (1 + self.risk * self.cost.margin)

@@ -16,7 +16,7 @@ def none() -> Augment:
 
 
 def chain(*augments: Augment) -> Augment:
-    """Augmentations one after the other, each with a key of its own. Raises ValueError for none."""
+    """Augmentations one after the other, each with a separate key. Raises ValueError for none."""
     if not augments:
         raise ValueError("chain() of nothing changes nothing: say none().")
 

@@ -26,7 +26,7 @@ class DataSet(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """A data set as a reader gives it, before training images are split into halves."""
+    """A data set as read, before the training images are split into halves."""
 
     name: str
     train: ImageSource
@@ -65,7 +65,7 @@ def from_pairs(
     name: str = "pairs",
     **options: Any,
 ) -> DataSet:
-    """A data set of iterators of (image, label), read to their end into memory.
+    """A data set of iterators of (image, label), read completely into memory.
 
     An endless iterator needs `limit`, which takes the first pairs of each as in `assemble`. Raises
     DataError as `from_arrays` does, and for iterators without a pair or images of several sizes.
@@ -131,22 +131,23 @@ def assemble(
 
 
 def merge_train(dataset: DataSet) -> Images:
-    """All training images, both halves together, for training what was found."""
+    """All training images, both halves together, for retraining."""
     return Images(
         np.concatenate([dataset.train.inputs, dataset.valid.inputs]),
         np.concatenate([dataset.train.labels, dataset.valid.labels]),
     )
 
 
-def _stack(pairs: Iterable[tuple[Any, int]], count: int | None, where: str) -> tuple:
+def _stack(pairs: Iterable[tuple[Any, int]], count: int | None, location: str) -> tuple:
     pairs = list(itertools.islice(pairs, count))
     if not pairs:
-        raise DataError(f"{where}: the iterator gave no pair of image and label.")
+        raise DataError(f"{location}: the iterator gave no pair of image and label.")
     images = [np.asarray(image) for image, _ in pairs]
     shapes = sorted({image.shape for image in images})
     if len(shapes) > 1:
         raise DataError(
-            f"{where}: images of shapes {shapes[0]} and {shapes[1]}; scale them to one size first."
+            f"{location}: images of shapes {shapes[0]} and {shapes[1]}; "
+            "scale them to one size first."
         )
     return np.stack(images), np.asarray([label for _, label in pairs])
 

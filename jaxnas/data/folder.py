@@ -16,8 +16,8 @@ def read(root: pathlib.Path) -> dataset.Splits:
     """root/train/<class>/* with root/test/<class>/*, or root/<class>/* with no test set.
 
     Without a folder `test`, the first of val, valid, validation is the test set.
-    Classes are in the order of their names. Images are ordered so that the classes take turns:
-    the first N hold all classes in equal shares, and so do halves by index.
+    Classes are in the order of their names. Images of the classes alternate: the first N have all
+    classes in equal shares, and so have halves by index.
     If any picture has colours, grey ones get three equal channels; otherwise all stay grey.
     Hidden files are left out; any other file must be a picture. Raises DataError.
     """
@@ -48,21 +48,21 @@ def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _listing(folder: pathlib.Path, names: tuple[str, ...]) -> Listing:
-    """The paths and labels of all pictures, the classes taking turns."""
-    turns = []
-    for entry in _entries(folder):
-        if not entry.is_dir():
+    """The paths and labels of all pictures, the classes alternating."""
+    paths_of_classes = []
+    for path in _entries(folder):
+        if not path.is_dir():
             raise DataError(
-                f"{entry}: a file where folders of classes are expected; the layout is "
+                f"{path}: a file where folders of classes are expected; the layout is "
                 f"{folder.name}/<class>/*.png, remove or move it."
             )
-        if entry.name not in names:
-            raise DataError(f"{entry}: no training folder has this class; add one or remove it.")
-        label = names.index(entry.name)
-        turns += [(turn, label, path) for turn, path in enumerate(_entries(entry))]
-    if not turns:
+        if path.name not in names:
+            raise DataError(f"{path}: no training folder has this class; add one or remove it.")
+        label = names.index(path.name)
+        paths_of_classes += [(turn, label, path) for turn, path in enumerate(_entries(path))]
+    if not paths_of_classes:
         raise DataError(f"{folder}: its folders hold no pictures.")
-    return [(path, label) for _, label, path in sorted(turns)]
+    return [(path, label) for _, label, path in sorted(paths_of_classes)]
 
 
 def _lazy_images(listing: Listing, channels: int) -> LazyImages:

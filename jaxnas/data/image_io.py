@@ -1,4 +1,4 @@
-"""Decoding and resizing of pictures: files or bytes become u8[H, W, C]."""
+"""Decoding and resizing of images: files or bytes to u8[H, W, C]."""
 
 import io
 import pathlib
@@ -24,10 +24,10 @@ def is_colour(path: pathlib.Path) -> bool:
         raise _unreadable(str(path), error) from error
 
 
-def decode(encoded: bytes | pathlib.Path, channels: int, where: str) -> np.ndarray:
-    """u8[H, W, channels] from PNG, JPEG or whatever else Pillow reads, turned upright by EXIF.
+def decode(encoded: bytes | pathlib.Path, channels: int, location: str) -> np.ndarray:
+    """u8[H, W, channels] from PNG, JPEG or other formats of Pillow, rotated by EXIF.
 
-    channels: 1 or 3; grey becomes three equal channels, colour becomes luma. `where` names the
+    channels: 1 or 3; grey becomes three equal channels, colour becomes luma. `location` names the
     picture in messages. Raises DataError for broken files, for more than 8 bits a channel and for
     transparent pixels.
     """
@@ -35,12 +35,12 @@ def decode(encoded: bytes | pathlib.Path, channels: int, where: str) -> np.ndarr
         with PIL.Image.open(
             io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
         ) as image:
-            _check_mode(image, where)
+            _check_mode(image, location)
             upright = PIL.ImageOps.exif_transpose(image)
-            _check_opaque(upright, where)
+            _check_opaque(upright, location)
             pixels = np.asarray(upright.convert("RGB" if channels == 3 else "L"))
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise _unreadable(where, error) from error
+        raise _unreadable(location, error) from error
     return pixels if channels == 3 else pixels[..., None]
 
 
@@ -65,21 +65,23 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return scaled.reshape(size, size, image.shape[2])
 
 
-def _check_mode(image: PIL.Image.Image, where: str) -> None:
+def _check_mode(image: PIL.Image.Image, location: str) -> None:
     if image.mode not in GREY + COLOUR:
         raise DataError(
-            f"{where}: pixel mode {image.mode!r} has no 8 bits a channel; convert it to 8-bit "
+            f"{location}: pixel mode {image.mode!r} has no 8 bits a channel; convert it to 8-bit "
             "grey or RGB."
         )
 
 
-def _check_opaque(image: PIL.Image.Image, where: str) -> None:
+def _check_opaque(image: PIL.Image.Image, location: str) -> None:
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-        raise DataError(f"{where}: has transparent pixels; put it on a background and save it.")
+        raise DataError(f"{location}: has transparent pixels; put it on a background and save it.")
 
 
-def _unreadable(where: str, error: Exception) -> DataError:
+def _unreadable(location: str, error: Exception) -> DataError:
     if isinstance(error, DataError):
         return error
     cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(f"{where}: no picture that can be read ({cause}); replace or remove the file.")
+    return DataError(
+        f"{location}: no picture that can be read ({cause}); replace or remove the file."
+    )

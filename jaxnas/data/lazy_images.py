@@ -40,15 +40,15 @@ def resized(source: ImageSource, size: int | None) -> ImageSource:
     return LazyImages(source.labels, lambda i: image_io.resize(source.fetch(i), size))
 
 
-def read(source: ImageSource, where: str) -> Images:
-    """Reads all images into memory, in threads. `where` names them in messages.
+def read(source: ImageSource, location: str) -> Images:
+    """Reads all images into memory, in threads. `location` names them in messages.
 
     Raises DataError where sizes differ or where they would not fit this machine's memory.
     """
     if isinstance(source, Images):
         return source
     count, first = len(source.labels), source.fetch(0)
-    _check_memory(count * first.nbytes, where)
+    _check_memory(count * first.nbytes, location)
     inputs = np.empty((count, *first.shape), np.uint8)
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, count, 1024):
@@ -56,7 +56,7 @@ def read(source: ImageSource, where: str) -> Images:
             for i, image in zip(indices, pool.map(source.fetch, indices), strict=True):
                 if image.shape != first.shape:
                     raise DataError(
-                        f"{where}: image 0 has shape {first.shape} but image {i} {image.shape}; "
+                        f"{location}: image 0 has shape {first.shape} but image {i} {image.shape}; "
                         "set image_size to scale all to one size."
                     )
                 inputs[i] = image
@@ -80,13 +80,14 @@ def gather(source: ImageSource, indices: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.stack(images), source.labels[indices]
 
 
-def _check_memory(needed: int, where: str) -> None:
+def _check_memory(needed: int, location: str) -> None:
     # Windows has no sysconf; there the allocation itself fails.
     if not hasattr(os, "sysconf"):
         return
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > total:
         raise DataError(
-            f"{where}: {needed / 1e9:.1f} GB of pixels but this machine has {total / 1e9:.1f} GB; "
+            f"{location}: {needed / 1e9:.1f} GB of pixels "
+            f"but this machine has {total / 1e9:.1f} GB; "
             "set limit or a smaller image_size, or stream it from Python (data.stream)."
         )

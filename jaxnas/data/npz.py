@@ -23,9 +23,11 @@ def read(path: pathlib.Path) -> dataset.Splits:
     missing = [key for key in REQUIRED if key not in arrays]
     unknown = [key for key in arrays if key not in REQUIRED + OPTIONAL]
     if missing or unknown:
-        wrong = [f"lacks {key}" for key in missing] + [f"has unknown {key!r}" for key in unknown]
+        unexpected = [f"lacks {key}" for key in missing] + [
+            f"has unknown {key!r}" for key in unknown
+        ]
         raise DataError(
-            f"{path}: {', '.join(wrong)}; the keys are {', '.join(REQUIRED)} and optionally "
+            f"{path}: {', '.join(unexpected)}; the keys are {', '.join(REQUIRED)} and optionally "
             f"{', '.join(OPTIONAL)}."
         )
     if ("x_test" in arrays) != ("y_test" in arrays):

@@ -15,7 +15,7 @@ def stream(source: ImageSource, seed: int, batch_size: int) -> Callable[[int], P
     """step -> (images, labels) on the host, drawn without replacement within an epoch.
 
     source: `Images` (of a `np.memmap`, too) or `LazyImages`. The incomplete last batch is dropped,
-    every epoch has an order of its own, and steps may come in any order.
+    every epoch has a different order, and steps may be requested in any order.
     Raises DataError where `batch_size` exceeds the set.
     """
     batches = _batches(source, seed, batch_size)
@@ -30,9 +30,9 @@ def prefetched(
     num_threads: int = 2,
     buffer_size: int = 8,
 ) -> Iterator[Pixels]:
-    """The batches of `stream` from step `start` on, without end, read ahead in threads.
+    """The batches of `stream` from step `start` on, without end, prefetched in threads.
 
-    At most `buffer_size` batches wait in memory. To resume, start at the next step.
+    At most `buffer_size` batches are in memory. To resume, start at the next step.
     Raises DataError as `stream` does.
     """
     import grain

@@ -34,7 +34,7 @@ def train_valid_split(
 def stratified_split(
     labels: np.ndarray, count: int, name: str, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the images kept and of `count` held out, every class in proportion; ascending.
+    """Indices of the remaining images and of `count` held out, stratified by class; ascending.
 
     Raises DataError for a class of one image, too few images, and a seed out of range.
     """
@@ -54,10 +54,10 @@ def stratified_split(
         )
     if not 0 <= seed < 2**32:
         raise DataError(f"split_seed is {seed}; it must be in 0..2^32-1.")
-    kept, held_out = model_selection.train_test_split(
+    remaining, held_out = model_selection.train_test_split(
         np.arange(len(labels)), test_size=count, stratify=labels, random_state=seed
     )
-    return np.sort(kept), np.sort(held_out)
+    return np.sort(remaining), np.sort(held_out)
 
 
 def check_class_counts(labels: np.ndarray, names: tuple[str, ...], name: str) -> None:

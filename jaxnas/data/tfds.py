@@ -112,17 +112,17 @@ def _builder(name: str, data_dir: str | None) -> Any:
 
 
 def _how_to_prepare(name: str, data_dir: str | None) -> str:
-    where = "" if data_dir is None else f", data_dir={str(data_dir)!r}"
+    data_dir_argument = "" if data_dir is None else f", data_dir={str(data_dir)!r}"
     return (
         "with network and TensorFlow (which writing images needs, reading does not): "
         "pip install tensorflow tensorflow-datasets importlib_resources && python -c "
-        f'"import tensorflow_datasets as tfds; tfds.builder({name!r}{where}, '
+        f'"import tensorflow_datasets as tfds; tfds.builder({name!r}{data_dir_argument}, '
         "file_format='array_record').download_and_prepare()\""
     )
 
 
 def _possible_names(name: str, data_dir: str | None) -> str:
-    """What may have been meant, and which sets are there, for messages."""
+    """Suggestions for messages: similar names, and the prepared sets."""
     import tensorflow_datasets as tfds
 
     names = ["digits", *tfds.list_builders(with_community_datasets=False)]

@@ -1,1 +1,1 @@
-"""From an architecture to figures: shared weights, training, a table."""
+"""Performance estimation of architectures: shared weights, training, tables."""

@@ -1,4 +1,4 @@
-"""Evaluators: what estimates the performance of networks, given as genomes."""
+"""Evaluators: estimators of the performance of networks, given as genomes."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -13,17 +13,17 @@ class Evaluator(NamedTuple):
     evaluate: Callable[[np.ndarray], Mapping[str, np.ndarray]]  # i[N, positions] -> f64[N] a figure
 
 
-def cached(evaluator: Evaluator, known: dict[bytes, Mapping[str, float]]) -> Evaluator:
-    """`evaluator` that evaluates every genome once and keeps its figures in `known`."""
+def cached(evaluator: Evaluator, cache: dict[bytes, Mapping[str, float]]) -> Evaluator:
+    """`evaluator` that evaluates every genome once and stores its figures in `cache`."""
 
-    def evaluate(rows: np.ndarray) -> Mapping[str, np.ndarray]:
-        rows = np.ascontiguousarray(rows, np.int64)
-        keys = [row.tobytes() for row in rows]
-        new = [i for i, key in enumerate(keys) if key not in known]
+    def evaluate(genomes: np.ndarray) -> Mapping[str, np.ndarray]:
+        genomes = np.ascontiguousarray(genomes, np.int64)
+        keys = [row.tobytes() for row in genomes]
+        new = [i for i, key in enumerate(keys) if key not in cache]
         if new:
-            figures = evaluator.evaluate(rows[new])
+            figures = evaluator.evaluate(genomes[new])
             for n, i in enumerate(new):
-                known[keys[i]] = {name: float(values[n]) for name, values in figures.items()}
-        return {name: np.array([known[k][name] for k in keys]) for name in evaluator.maximise}
+                cache[keys[i]] = {name: float(values[n]) for name, values in figures.items()}
+        return {name: np.array([cache[k][name] for k in keys]) for name in evaluator.maximise}
 
     return evaluator._replace(evaluate=evaluate)

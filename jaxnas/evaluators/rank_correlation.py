@@ -8,7 +8,7 @@ import scipy.stats
 
 
 class RankCorrelation(NamedTuple):
-    """How a ranking by scores agrees with the truth; NaN where the scores are all equal."""
+    """Agreement of a ranking by scores with the truth; NaN if the scores are all equal."""
 
     kendall: float  # tau-b
     spearman: float
@@ -20,9 +20,9 @@ def rank_correlation(
 ) -> RankCorrelation:
     """Compares scores, f32[n], with the truth, f64[n]; in both, more is better.
 
-    Equal scores keep the order given, on which the regret of a supernet that scores many cells
-    alike depends. A `top` above n is left out. Raises ValueError for fewer than two
-    cells, other shapes, values that are not finite, and a `top` below one.
+    Equal scores keep their order, on which the regret depends if a supernet scores many cells
+    equally. A `top` above n is omitted. Raises ValueError for fewer than two cells, other shapes,
+    values that are not finite, and a `top` below one.
     """
     scores, truth = np.asarray(scores, np.float64), np.asarray(truth, np.float64)
     if scores.ndim != 1 or scores.shape != truth.shape or len(scores) < 2:
@@ -52,7 +52,7 @@ def random_regret(truth: np.ndarray, top: Sequence[int] = (1, 10, 100)) -> dict[
     ascending = np.sort(np.asarray(truth, np.float64))
     n, regret = len(ascending), {}
     for k in _tops(top, n):
-        # From the best down: that it is drawn, or that it is not and the next one is, ...
+        # From the best down: the probability that it is drawn, or else the next one, ...
         below = np.arange(n - k + 1)
         absent = np.cumprod((n - k - below) / (n - below))
         probabilities = np.concatenate([[1.0], absent[:-1]]) * k / (n - below)

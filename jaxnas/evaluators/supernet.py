@@ -1,4 +1,4 @@
-"""Evaluation with the shared weights of a supernet: of its present gates, and of many networks."""
+"""Evaluation with the shared weights of a supernet: of its current gates, and of many networks."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -30,10 +30,10 @@ def accuracy(
 ) -> Callable[..., float]:
     """`(state, train images, valid images) -> fraction right`, batch by batch.
 
-    `valid(images, step)` and `train(images, step)` give batches. Batch normalisation works by
-    the statistics of each validation batch (`batch`, as architectures are evaluated while they
-    are searched), by those that training left (`running`), or by those of RECALIBRATION_STEPS
-    training batches passed through the present weights (`recalibrated`).
+    `valid(images, step)` and `train(images, step)` give batches. Batch normalisation uses the
+    statistics of each validation batch (`batch`, as during a search), the running ones of training
+    (`running`), or those of RECALIBRATION_STEPS training batches with the current weights
+    (`recalibrated`).
     """
 
     @jax.jit
@@ -76,17 +76,17 @@ def evaluator(
 
     Every network is evaluated with the shared weights on the same `steps` batches,
     `batch_of(images, step)`; figures are means over batches, the accuracy a fraction, the loss in
-    nats. Batch normalisation works by the statistics of each validation batch (`batch`) or by
-    those that training left (`running`), which are of no single architecture.
+    nats. Batch normalisation uses the statistics of each validation batch (`batch`) or the running
+    ones of training (`running`), which are of no single architecture.
 
     One program for all gates, called once a batch: it loops over them, `at_once` side by side,
     with the memory of one forward pass (of `at_once`). It is compiled again only where n passes a
     power of two.
 
-    A supernet that computes every candidate spends on those with gate zero as on the others: a
-    NAS-Bench-201 cell uses a fifth of the convolutions on average. A net that computes only the
-    candidates of largest gate gives one-hot gates the same figures for less, provided that
-    `at_once` is 1: side by side, every branch is computed.
+    A supernet that computes every candidate computes those with gate zero, too: a NAS-Bench-201
+    cell uses a fifth of the convolutions on average. A net that computes only the candidates with
+    the largest gates has the same figures at one-hot gates for less, provided that `at_once` is 1:
+    under vmap every branch is computed.
 
     Raises ValueError for `steps` or `at_once` below one, unknown statistics, and, when called,
     for gates that are not those of the space with one leading axis.

@@ -1,4 +1,4 @@
-"""Performance by training: a network's weights, learnt from all training images, and its logits.
+"""Performance by training: a network trained on all training images, and its logits.
 
 DARTS, section 3.1; quark0/darts cnn/train.py.
 """
@@ -27,7 +27,7 @@ class Hyperparameters(NamedTuple):
     clip_norm: float  # of the whole gradient
     drop_path: float = 0.0  # probability in the last epoch; rises from 0
     auxiliary: float = 0.0  # weight of the auxiliary classifier's loss
-    ema: float | None = None  # decay of an average of the weights, which is then what is tested
+    ema: float | None = None  # decay of an average of the weights, which is tested then
 
 
 class TrainState(NamedTuple):

@@ -1,1 +1,1 @@
-"""Methods: one file each, only choices."""
+"""Search methods: one file each, which composes parts of the engine."""

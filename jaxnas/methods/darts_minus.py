@@ -1,4 +1,4 @@
-"""DARTS-: a skip beside every edge, faded out. https://arxiv.org/abs/2009.01027"""
+"""DARTS-: an auxiliary skip on every edge, faded out. https://arxiv.org/abs/2009.01027"""
 
 import optax
 

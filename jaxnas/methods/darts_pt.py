@@ -21,14 +21,14 @@ from jaxnas.methods.entry import Settings
 from jaxnas.methods.optimisers import WEIGHTS_ONLY, Optimisers, transforms
 from jaxnas.methods.weights_only import weights_only
 
-# What `--select perturbation` adds to the settings of a method.
+# Settings that `--select perturbation` adds to those of a method.
 SETTINGS = {"interval": 5, "criterion": "accuracy"}
 QUICK = {"interval": 1}
 ARCH_LEARNING_RATE = 3e-4
 
 
 class Tuning(NamedTuple):
-    """How the supernet recovers between two decisions; the learning rate is a tenth of DARTS's.
+    """Tuning of the supernet between two decisions; the learning rate is a tenth of DARTS's.
 
     Epochs after each round, and first-order DARTS's optimisers, started anew for all rounds
     together. The paper's code has constant rates on NAS-Bench-201: `min_learning_rate` equal to
@@ -83,21 +83,21 @@ def perturbation(
     edges_per_node: int | None = 2,
     seed: int,
 ) -> Program:
-    """`inner`, whose last supernet then decides edge by edge, in random order.
+    """`inner`, followed by perturbation-based selection on its last supernet, in random order.
 
-    Of an edge every candidate is removed in turn (its gate becomes 0, the others stay as they
-    are); the one whose removal leaves the lowest accuracy, or the highest loss, is chosen. Then
-    of each node with more than `edges_per_node` inputs those are dropped, one by one, whose removal
-    hurts least; with None (NAS-Bench-201) none. A round decides one edge, or node, of every
-    choice of the space; between rounds the supernet is tuned, None: never. Ties go to the
+    Of an edge every candidate is removed in turn (its gate becomes 0, the others are unchanged);
+    the one whose removal gives the lowest accuracy, or the highest loss, is selected. Then of each
+    node with more than `edges_per_node` inputs the edges are dropped, one by one, whose removal
+    has the least effect; with None (NAS-Bench-201) none. A round decides one edge, or node, of
+    every choice of the space; between rounds the supernet is tuned, None: never. Ties go to the
     candidate, or edge, listed first.
 
-    `relaxation` (default: softmax) is what the last stage of `inner` searched with; edges not yet
-    decided go on learning by it, first order. Where its architecture is empty the weights alone
-    do (blank DARTS-PT). Differs from the code: dropped edges of a node stay dropped while its next
-    one is chosen; the architecture's Adam starts anew as well; no last epoch after the last
-    round. Raises ValueError for a bad setting, for a space with `none` where `edges_per_node` is
-    given, and for a last stage whose architecture is not of `relaxation`.
+    `relaxation` (default: softmax) is that of the last stage of `inner`; undecided edges are
+    trained further by it, first order. If its architecture is empty only the weights are trained
+    (blank DARTS-PT). Differs from the code: dropped edges of a node stay dropped while its next
+    one is selected; the architecture's Adam is reset as well; no last epoch after the last round.
+    Raises ValueError for an invalid setting, for a space with `none` if `edges_per_node` is given,
+    and for a last stage whose architecture is not of `relaxation`.
     """
     if criterion not in ("accuracy", "loss"):
         raise ValueError(f"Removals are judged by 'accuracy' or 'loss', not by {criterion!r}.")
@@ -148,7 +148,7 @@ def _stages(
 def _relay(
     inner: Program, edges_per_node: int | None
 ) -> Generator[Stage, StageResult, tuple[Stage, StageResult]]:
-    """Runs a program within another; gives its last stage and how that ended."""
+    """Runs a program within another; returns its last stage and that stage's result."""
     last = result = None
     while True:
         try:
@@ -197,7 +197,7 @@ def _decide(
     criterion: str,
     edges_per_node: int | None,
 ) -> list[int]:
-    """Writes one decision into `gates`; gives the edges it is about."""
+    """Writes one decision into `gates`; returns its edges."""
     if len(rows) == 1:
         (row,) = rows
         count = gates[name].shape[1]
@@ -219,7 +219,7 @@ def _copies(gates: dict[str, np.ndarray], name: str, count: int) -> dict[str, np
 
 
 def _harm(result: StageResult, gates: dict[str, np.ndarray], criterion: str) -> np.ndarray:
-    """How bad the supernet is at each of the gates, f32[n]."""
+    """The loss, or minus the accuracy, of the supernet at each of the gates, f32[n]."""
     accuracy, loss = result.evaluate(jax.tree.map(jnp.asarray, gates))
     return np.asarray(loss) if criterion == "loss" else -np.asarray(accuracy)
 
@@ -229,22 +229,22 @@ def _tuned(relaxation: Relaxation, tuning: Tuning, rounds: int, moves_arch: bool
     epochs = tuning.interval * (rounds - 1) + 1
     optimisers = tuning.optimisers
 
-    def weights_alone(net: Supernet, *, steps_per_epoch: int, **_) -> Search:
+    def weights_only_search(net: Supernet, *, steps_per_epoch: int, **_) -> Search:
         length = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
         return weights_only(net, relaxation, **length, optimisers=optimisers)
 
-    def both(net: Supernet, *, steps_per_epoch: int, **_) -> Search:
+    def weights_and_arch(net: Supernet, *, steps_per_epoch: int, **_) -> Search:
         rate = optimisers.arch_learning_rate
         rate = ARCH_LEARNING_RATE if rate is None else rate
         txs = transforms(optimisers._replace(arch_learning_rate=rate), epochs, steps_per_epoch)
         txs = txs._replace(arch_tx=masking.only_free(txs.arch_tx))
         return search.bilevel(net, relaxation, terms.cross_entropy(), txs)
 
-    return both if moves_arch else weights_alone
+    return weights_and_arch if moves_arch else weights_only_search
 
 
 def _continued(state: SearchState, arch, *, restarts: bool) -> Callable[[SearchState], SearchState]:
-    """`Stage.begin` of a stage that goes on from `state`, with `arch` as decided since."""
+    """`Stage.begin` of a stage that continues `state` with the decisions in `arch`."""
 
     def begin(fresh: SearchState) -> SearchState:
         continued = fresh._replace(arch=arch, weights=state.weights, stats=state.stats)

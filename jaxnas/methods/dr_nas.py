@@ -21,7 +21,7 @@ def dr_nas(
     regulariser_weight: float = 1e-3,
     optimisers: Optimisers = Optimisers(arch_weight_decay=None),
 ) -> Search:
-    """DARTS over Dirichlet samples, held near the uniform distribution by a regulariser.
+    """DARTS over Dirichlet samples, with a regulariser towards the uniform distribution.
 
     "l2" decays the logits (coupled, within Adam); "kl" adds the divergence from the uniform
     Dirichlet to the validation loss. Settings as in xiangning-chen/DrNAS 201-space/train_search.py.

@@ -1,4 +1,4 @@
-"""What a method registers: its program, its settings, and what it needs of a search space."""
+"""The registry entry of a method: its program, its settings, and the spaces it needs."""
 
 import functools
 import inspect
@@ -18,14 +18,14 @@ NO_SETTINGS: Settings = {}
 EDGEWISE = frozenset({"edgewise"})
 # Sampled gates get few gradients in a short search: these must be larger.
 QUICK_SAMPLED = {"warm_up": 2, "arch_every": 1, "arch_learning_rate": 0.03}
-# What a run gives to the methods whose functions have such a parameter.
+# Values of a run for methods whose functions have such a parameter.
 FROM_RUN = ("hypergrad", "constraints", "reward")
 # Keyword arguments that no user sets.
 NOT_SETTINGS = (*FROM_RUN, "outer_objective", "relaxation", "costs", "edges_per_node")
 
 
 class Context(NamedTuple):
-    """What a program knows of its run."""
+    """The run that a program is made for."""
 
     space: SearchSpace
     steps_per_epoch: int
@@ -63,32 +63,32 @@ def single_stage(
     quick: Settings = NO_SETTINGS,
     net: Settings | Callable[[Settings], Settings] = NO_SETTINGS,
     needs: Set[str] = EDGEWISE,
-    **more: Any,
+    **fields: Any,
 ) -> Method:
     """A method that is one search, which `function(net, epochs=, steps_per_epoch=, ...)` makes.
 
     `net` are settings of the method that its supernet takes, or a function of the method's
-    settings that gives the supernet's. `more` are further fields of `Method`.
+    settings that gives the supernet's. `fields` are further fields of `Method`.
     """
     of_net = {} if callable(net) else net
 
     def program(context: Context, settings: Settings) -> Program:
         net_settings = net(settings) if callable(net) else {k: settings[k] for k in net}
-        rest = {k: v for k, v in settings.items() if k not in of_net and k != "epochs"}
-        method = bind(function, context, rest)
+        method_settings = {k: v for k, v in settings.items() if k not in of_net and k != "epochs"}
+        method = bind(function, context, method_settings)
         return stages.one_stage(context.space.choices, settings["epochs"], method, net_settings)
 
-    fields = {
+    derived = {
         "defaults": defaults(function) | of_net,
         "quick": quick,
         "needs": needs,
         "accepts": accepted(function),
     }
-    return Method(summary, program, **fields | more)
+    return Method(summary, program, **derived | fields)
 
 
 def bind(function: Callable[..., Any], context: Context, settings: Settings) -> Callable[..., Any]:
-    """`function` with flat settings, and with what it accepts of the run where there is some."""
+    """`function` with flat settings, and with the accepted values of the run that are not empty."""
     from_run = {name: getattr(context, name) for name in accepted(function)}
     present = {name: value for name, value in from_run.items() if value}
     return functools.partial(function, **nest(function, settings), **present)
@@ -97,7 +97,7 @@ def bind(function: Callable[..., Any], context: Context, settings: Settings) -> 
 def defaults(*functions: Callable[..., Any]) -> dict[str, Any]:
     """The settings of functions in their order and the papers' values, the first one's first.
 
-    A default that is a NamedTuple stands for its fields, but for those that are None.
+    A default that is a NamedTuple is replaced by its fields that are not None.
     """
     flat: dict[str, Any] = {}
     for function in functions:
@@ -119,7 +119,7 @@ def nest(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
 
 
 def accepted(function: Callable[..., Any]) -> frozenset[str]:
-    """What of FROM_RUN the function has a parameter for."""
+    """The parameters of a function that are in FROM_RUN."""
     return frozenset(FROM_RUN) & inspect.signature(function).parameters.keys()
 
 

@@ -39,13 +39,13 @@ def fbnet(
 ) -> Search:
     """Weights learn from training data, logits from validation data, both at relaxed samples.
 
-    One sample a batch, shared by its images: the paper has one an image (from memory), which would
-    have every image open all candidates otherwise. The temperature of epoch e is
-    `temperature * cooling^e`; logits rest for `warm_up` epochs. The paper's epochs train weights on
+    One sample a batch, shared by its images: the paper has one an image (from memory). The
+    temperature of epoch e is `temperature * cooling^e`; logits are constant for `warm_up` epochs.
+    The paper's epochs train weights on
     80 % of the data, then logits on 20 %; here a step of the logits follows every `arch_every`
     steps, which with that split is as many. Logits start as 1e-3 times a normal (ours).
-    `outer_objective` is the validation loss in the place of cross-entropy: `cost_terms.fbnet`,
-    say. Raises ValueError for settings that are impossible.
+    `outer_objective` is the validation loss in place of cross-entropy, for example
+    `cost_terms.fbnet`. Raises ValueError for invalid settings.
     """
     active = schedules.arch_active(
         epochs=epochs, warm_up=warm_up, steps_per_epoch=steps_per_epoch, period=arch_every
@@ -102,8 +102,8 @@ def sample(gates: Gates, samples: int, seed: int) -> Gates:
     samples_of = {}
     for key, (name, probabilities) in zip(keys, sorted(gates.items()), strict=True):
         logs = jnp.log(jnp.asarray(probabilities))
-        chosen = jax.random.categorical(key, logs, shape=(samples, len(probabilities)))
-        samples_of[name] = jax.nn.one_hot(chosen, probabilities.shape[-1])
+        indices = jax.random.categorical(key, logs, shape=(samples, len(probabilities)))
+        samples_of[name] = jax.nn.one_hot(indices, probabilities.shape[-1])
     return samples_of
 
 

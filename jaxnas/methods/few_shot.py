@@ -31,14 +31,14 @@ Masks = dict[str, np.ndarray]  # 1 where a candidate is in the sub-supernet
 
 
 class Leaf(NamedTuple):
-    """A sub-supernet that is split no further."""
+    """A leaf of the tree: a sub-supernet that is not split."""
 
     accuracy: float
     gates: Gates
 
 
 class Matching(NamedTuple):
-    """How gradients of candidates are compared."""
+    """The comparison of the candidates' gradients."""
 
     batches: int
     # (space, weights, choice, edge) -> 1 at the weights of that edge's candidates, else 0
@@ -81,7 +81,7 @@ def few_shot(
     for more splits than there are edges with a choice.
     """
     _check(space, epochs, splits, batches)
-    # All sub-supernets share one compilation: the schedule goes by the optimisers' own counts.
+    # All sub-supernets share one compilation: the schedule follows the optimisers' counts.
     method = lambda net, *, steps_per_epoch, **_: masked_darts(
         net, epochs=epochs, steps_per_epoch=steps_per_epoch, optimisers=optimisers
     )
@@ -90,17 +90,17 @@ def few_shot(
     def grow(
         name: str, masks: Masks, split: frozenset, parent: SearchState | None
     ) -> Generator[Stage, StageResult, list[Leaf]]:
-        start, end = (0, *splits, epochs)[len(split) : len(split) + 2]
+        first, stop = (0, *splits, epochs)[len(split) : len(split) + 2]
         begin = parent and functools.partial(_inherit, parent, masks)
-        result = yield Stage(name, space, end - start, method, {}, begin)
-        if end == epochs:
+        result = yield Stage(name, space, stop - first, method, {}, begin)
+        if stop == epochs:
             accuracy, _ = result.evaluate(jax.tree.map(lambda row: row[None], result.gates))
             return [Leaf(float(accuracy[0]), result.gates)]
         edge, groups = _best_split(space, split, matching, result)
         leaves = []
         for number, group in enumerate(groups):
-            inside = restricted(masks, *edge, group)
-            leaves += yield from grow(f"{name}-{number}", inside, split | {edge}, result.state)
+            child_masks = restricted(masks, *edge, group)
+            leaves += yield from grow(f"{name}-{number}", child_masks, split | {edge}, result.state)
         return leaves
 
     def stages() -> Program:
@@ -144,11 +144,11 @@ def partition(distances: np.ndarray) -> tuple[Groups, float]:
 
 
 def restricted(masks: Masks, name: str, edge: int, group: tuple[int, ...]) -> Masks:
-    """The masks with an edge's candidates only those of `group`."""
-    inside = masks[name].copy()
-    inside[edge] = 0
-    inside[edge, list(group)] = 1
-    return masks | {name: inside}
+    """The masks with an edge's candidates restricted to `group`."""
+    mask = masks[name].copy()
+    mask[edge] = 0
+    mask[edge, list(group)] = 1
+    return masks | {name: mask}
 
 
 def distances(
@@ -165,14 +165,14 @@ def distances(
     mask = matching.edge_mask(space, weights, name, edge)
     shared = jax.tree.map(lambda leaf: 1 - leaf, mask)
     count = space[name].shape[1]
-    alone = [
+    single_gates = [
         {**result.gates, name: jnp.asarray(result.gates[name]).at[edge].set(jnp.eye(count)[n])}
         for n in range(count)
     ]
     total = np.zeros((count, count))
     for number in range(matching.batches):
         batch = result.batch(number)
-        gradients = [gradient(weights, stats, gates, shared, batch) for gates in alone]
+        gradients = [gradient(weights, stats, gates, shared, batch) for gates in single_gates]
         total += np.asarray(_cosine_distances(gradients))
     return total / matching.batches
 

@@ -1,4 +1,4 @@
-"""The optimisers of DARTS, which most methods keep: Adam for the architecture, SGD for weights."""
+"""The optimisers of DARTS, shared by most methods: Adam for the architecture, SGD for weights."""
 
 from typing import NamedTuple
 
@@ -48,8 +48,7 @@ def transforms(
 ) -> Transforms:
     """The optimisers for `search.bilevel`.
 
-    `rate` stands in the place of `learning_rate`. Raises ValueError for an impossible learning
-    rate or length.
+    `rate` replaces `learning_rate`. Raises ValueError for an invalid learning rate or length.
     """
     rate = rate or learning_rate(optimisers, epochs, steps_per_epoch)
     return Transforms(
@@ -68,7 +67,7 @@ def transforms(
 def clipped_sgd(
     optimisers: Optimisers, epochs: int, steps_per_epoch: int, *, nesterov: bool = False
 ) -> optax.GradientTransformation:
-    """The optimiser of the weights with its clipping, where no look-ahead does without.
+    """The optimiser of the weights with clipping, for methods without a look-ahead.
 
     Raises ValueError as `transforms`.
     """

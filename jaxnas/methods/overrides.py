@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# A run has flags of its own for these.
+# These have flags of the run.
 FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
 EXPECTED = {
     bool: "true or false",
@@ -31,7 +31,7 @@ def parse(
             raise ValueError(
                 f"--{flag.replace('_', '-')} has no effect on the method {method}: leave it out."
             )
-        # One number stands for every stage.
+        # One number is the value of all stages.
         stages = defaults[flag]
         settings[flag] = (value,) * len(stages) if isinstance(stages, tuple) else value
     for word in words:

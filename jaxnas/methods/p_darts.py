@@ -36,9 +36,9 @@ def stage_search(
     optimisers: Optimisers = OPTIMISERS,
     arch_clip_norm: float = 5.0,
 ) -> Search:
-    """First-order DARTS whose architecture rests for the first `rest` epochs, its gradient clipped.
+    """First-order DARTS with clipping whose architecture is constant for the first `rest` epochs.
 
-    Raises ValueError for a rest that leaves no epoch, or an impossible learning rate or length.
+    Raises ValueError unless rest < epochs, and for an invalid learning rate or length.
     """
     schedules.check_warm_up(rest, epochs, "rest")
     rule = hypergrad.first_order()
@@ -122,8 +122,8 @@ def _check(
 def rate_of(first_rate: float, epochs: int, rest: int, steps_per_epoch: int) -> Rate:
     """step -> the probability that a skip's output is dropped, constant within an epoch.
 
-    A line from `first_rate` towards 0 at `epochs` while the architecture rests; then
-    `first_rate * exp(-0.2 (epoch - rest))`, anew from the top.
+    A line from `first_rate` towards 0 at `epochs` for the first `rest` epochs; then
+    `first_rate * exp(-0.2 (epoch - rest))`, which starts at `first_rate` again.
     """
 
     def rate(step: jax.Array) -> jax.Array:
@@ -138,7 +138,7 @@ def limit_skips(space: Space, gates: Gates, max_skips: int, kind: str = "normal"
     """`gates` whose selected cell `kind` has at most `max_skips` skips.
 
     While it has more, the selected skip with the smallest gate is closed and the cell selected
-    anew. Raises ValueError for a space without `kind`.
+    again. Raises ValueError for a space without `kind`.
     """
     if kind not in space:
         raise ValueError(f"There is no {kind!r} cell whose skips could be limited: give None.")

@@ -27,7 +27,7 @@ def pc_darts(
 ) -> Search:
     """DARTS with normalised edges, on a supernet made with `partial=4`.
 
-    First order by default. The architecture rests for the first `warm_up` epochs.
+    First order by default. The architecture is constant for the first `warm_up` epochs.
     Settings as in yuhuixu1993/PC-DARTS train_search.py (CIFAR-10, batches of 256). Raises
     ValueError for an impossible learning rate or length, and for a warm-up that leaves no epoch.
     """

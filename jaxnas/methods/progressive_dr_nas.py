@@ -30,9 +30,9 @@ def stage_search(
     rest: int = 10,
     optimisers: Optimisers = OPTIMISERS,
 ) -> Search:
-    """First-order search by `relaxation` of the net's space; it rests for `rest` epochs.
+    """First-order search by `relaxation`; the architecture is constant for `rest` epochs.
 
-    Raises ValueError for a rest that leaves no epoch, or an impossible learning rate or length.
+    Raises ValueError unless rest < epochs, and for an invalid learning rate or length.
     """
     schedules.check_warm_up(rest, epochs, "rest")
     rule = hypergrad.first_order()

@@ -53,10 +53,10 @@ def proxyless(
     )
     # Without momentum: the logits of what was not sampled stay where they are.
     adam = optax.adam(arch_learning_rate, b1=0.0, b2=0.999)
-    two = EXECUTES.get(mode) == "two"
+    is_two_path = EXECUTES.get(mode) == "two"
     rate = _rate(learning_rate, warm_up_learning_rate, epochs, warm_up, steps_per_epoch)
     txs = search.Transforms(
-        arch_tx=optax.chain(adam, binary.rescale_unsampled()) if two else adam,
+        arch_tx=optax.chain(adam, binary.rescale_unsampled()) if is_two_path else adam,
         weight_tx=_sgd(rate, weight_decay),
     )
     return search.bilevel(

@@ -1,4 +1,4 @@
-"""R-DARTS: DARTS that watches the curvature of its architecture. https://arxiv.org/abs/1909.09656
+"""R-DARTS: DARTS with early stopping by curvature. https://arxiv.org/abs/1909.09656
 
 The eigenvalue is that of the validation loss's Hessian in the architecture, whose diagonal takes
 the architecture's weight decay, on one validation batch; ours by Lanczos, where the paper's code
@@ -30,7 +30,7 @@ def r_darts(
     rule: Rule = Rule(),
     iterations: int = diagnostics.ITERATIONS,
 ) -> Search:
-    """DARTS that stops early (DARTS-ES), and then keeps the architecture of before the rise.
+    """DARTS with early stopping (DARTS-ES); the architecture is that before the eigenvalue's rise.
 
     `rule` is by default that of the paper's code; `iterations` are Lanczos's. All else is
     `darts.darts`; the paper's own runs are of second order and with cutout, and its R-DARTS takes
@@ -55,7 +55,7 @@ def r_darts_adaptive(
     factor: float = 10.0,
     max_weight_decay: float = 0.03,
 ) -> Search:
-    """DARTS that goes back before the rise and on with more weight decay (DARTS-ADA).
+    """DARTS that rolls back before the rise and continues with more weight decay (DARTS-ADA).
 
     Each time the decay of the weights is multiplied by `factor`, up to `max_weight_decay`, where
     the rule no longer applies. Factor and cap as in the scripts of the paper's code (its
@@ -83,7 +83,7 @@ def r_darts_adaptive(
         return state._replace(weight_opt=optax.tree.set(state.weight_opt, weight_decay=new))
 
     eigenvalue = _eigenvalue(net, base, optimisers.arch_weight_decay, iterations)
-    # Rounding must not count as one more factor.
+    # Rounding must not allow one more factor.
     max_returns = math.ceil(math.log(max_weight_decay / weight_decay, factor) - 1e-6)
     return early_stopping.roll_back(
         base, eigenvalue, rule, **length, max_returns=max_returns, change=regularise

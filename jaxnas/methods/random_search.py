@@ -1,7 +1,7 @@
-"""Random search with a search's budget: random cells, each trained alone, the best is kept.
+"""Random search with the budget of a search: random cells, trained separately; the best wins.
 
-The baseline of everything. The definition of its budget is ours: the epochs that a one-stage
-method trains its weights for are divided evenly among the cells.
+The baseline of all methods. The definition of its budget is ours: the epochs of a one-stage method
+are divided evenly among the cells.
 """
 
 import functools
@@ -21,7 +21,7 @@ from jaxnas.methods.weights_only import weights_only
 
 
 def trained_alone(net: Supernet, *, epochs: int, steps_per_epoch: int, **settings) -> Search:
-    """Trains the cell that the architecture says: gates as given, by `weights_only`."""
+    """Trains the cell whose gates are the architecture, by `weights_only`."""
     gates = samplers.identity()
     return weights_only(net, gates, epochs=epochs, steps_per_epoch=steps_per_epoch, **settings)
 
@@ -74,7 +74,7 @@ def _sample_distinct(
     relaxation = samplers.uniform_single_path(space, edges_per_node)
     sample = jax.jit(lambda key: relaxation.gates({}, None, key=key, step=0))
     distinct: dict[bytes, Gates] = {}
-    # Of as many cells as asked for, all are met in some count * log(count) samples.
+    # About count * log(count) samples contain `count` different cells (coupon collector).
     for attempt in range(100 + 20 * count):
         gates = jax.device_get(sample(jax.random.fold_in(jax.random.key(seed), attempt)))
         distinct.setdefault(b"".join(np.asarray(g).tobytes() for g in gates.values()), gates)

@@ -1,7 +1,7 @@
-"""RARTS: one copy of the weights for each data set, pulled together. https://arxiv.org/abs/2008.03901
+"""RARTS: a copy of the weights for each half, with a penalty. https://arxiv.org/abs/2008.03901
 
-The relaxed objective is outer(a, y) + weight * inner(a, w) + pull / 2 |y - w|^2, lowered in turn
-along w, y and a. Only first derivatives occur.
+The relaxed objective is outer(a, y) + weight * inner(a, w) + pull / 2 |y - w|^2, minimised
+alternately in w, y and a. Only first derivatives occur.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from jaxnas.methods.optimisers import Optimisers, transforms
 
 
 class Copies(NamedTuple):
-    """The three that are optimised, and their optimisers' states."""
+    """The three variables, and their optimisers' states."""
 
     arch: Arch
     weights: Weights  # w, fitted to the training data
@@ -37,15 +37,15 @@ def step(
     training_weight: float,
     pull: float,
 ) -> tuple[Copies, tuple]:
-    """One Gauss-Seidel step, and what `inner` and `outer` gave before it.
+    """One Gauss-Seidel step, and the values of `inner` and `outer` before it.
 
     Four gradients: two of weights, two of the architecture. The order and the equations are from
-    memory of the paper; on the solvable toy they reach the closed form.
+    memory of the paper; on a solvable toy problem they reach the closed form.
     """
     inner = jax.value_and_grad(problem.inner, argnums=1, has_aux=True)
     train, grads = inner(copies.arch, copies.weights)
-    apart = optax.tree.sub(copies.weights, copies.twin)
-    grads = optax.tree.add_scale(optax.tree.scale(training_weight, grads), pull, apart)
+    difference = optax.tree.sub(copies.weights, copies.twin)
+    grads = optax.tree.add_scale(optax.tree.scale(training_weight, grads), pull, difference)
     weights, weight_opt = _updated(weight_tx, grads, copies.weight_opt, copies.weights)
 
     outer = jax.value_and_grad(problem.outer, argnums=1, has_aux=True)

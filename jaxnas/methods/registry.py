@@ -93,9 +93,9 @@ def resolve(
     """All settings of a method: its own, changed by the preset, by `flags` and by `words`.
 
     `flags` are epochs, learning_rate and arch_learning_rate, None where not given; `words` are
-    `setting=value`. The least learning rate keeps the paper's share of the first one.
-    `perturbation` adds those of `darts_pt.perturbation`. Raises ValueError for what the method
-    does not know or cannot be.
+    `setting=value`. The minimal learning rate keeps its ratio to the initial one in the paper.
+    `perturbation` adds those of `darts_pt.perturbation`. Raises ValueError for unknown or invalid
+    settings.
     """
     method = get(name)
     settings = {k: v for k, v in method.defaults.items() if k != "min_learning_rate"}
@@ -134,7 +134,7 @@ def program(name: str, context: Context, settings: Settings, perturbation: bool 
 
 
 def _check(name: str, method: Method, context: Context) -> None:
-    """Raises ValueError for a method that the space does not fit or the run has no effect on."""
+    """Raises ValueError if the space does not fit the method or a setting has no effect on it."""
     space = context.space
     if not fits(method, space):
         missing = ", ".join(sorted(method.needs - space.supports))

@@ -1,4 +1,4 @@
-"""SD-DARTS: a supernet taught by its own past. https://arxiv.org/abs/2302.05629"""
+"""SD-DARTS: self-distillation from earlier supernets. https://arxiv.org/abs/2302.05629"""
 
 from typing import Literal
 

@@ -57,7 +57,7 @@ METHOD = entry.single_stage(
     "sharpDARTS: Max-W, cosine power annealing",
     sharp_darts,
     quick={"warm_up": 1},
-    accepts=frozenset(),  # no constraints beside Max-W
+    accepts=frozenset(),  # Max-W does not support constraints
 )
 _JOINT = entry.single_stage(
     "sharpDARTS's hypercuboid: how wide each layer is",

@@ -1,6 +1,6 @@
-"""Single-level search: weights and architecture learn from the same batch, together.
+"""Single-level search: weights and architecture are trained together on the same batch.
 
-The simplest rival of bilevel search. The optimisers, those of DARTS, are our own choice.
+The simplest alternative to bilevel search. The optimisers, those of DARTS, are our choice.
 """
 
 from jaxnas.core import search

@@ -1,4 +1,4 @@
-"""Single-Path NAS: one superkernel a layer, cut by thresholds. https://arxiv.org/abs/1904.02877
+"""Single-Path NAS: one superkernel a layer, masked by thresholds. https://arxiv.org/abs/1904.02877
 
 For a net of `supernet.single_path`. Settings as in dstamoulis/single-path-nas
 nas-search/search_main.py: 8 epochs on ImageNet at batch 1024, weights and thresholds learn together
@@ -77,8 +77,8 @@ def single_path(
         latency = cost_terms.log_latency(costs, fixed_ms)
         late = terms.weighted(latency, lambda step: weight * (step >= warmup_steps))
         objective = terms.total(loss=objective, latency=late)
-    # Beside the flat slopes of indicators, and an optimiser that does not know their scale, a
-    # weight of one would be lost: it begins as the paper's.
+    # A weight of 1 would have little effect, given the small slopes of indicators and an
+    # optimiser that ignores scale: the initial weight is the paper's.
     start = cost_terms.LOG_SCALE * LATENCY_WEIGHT
     arch_rate = learning_rate if arch_learning_rate is None else arch_learning_rate
     descend = lambda rate: descent(rate, steps_per_epoch, weight_decay)
@@ -100,26 +100,26 @@ def descent(rate: float, steps_per_epoch: int, weight_decay: float) -> optax.Gra
 
 
 def decaying(tree):
-    """Which leaves decay: all but those of normalisations, which are named so."""
+    """The leaves with decay: all but those of normalisations, by their names."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: "norm" not in jax.tree_util.keystr(path), tree
     )
 
 
-# Of the table in the place of a target; `table` is a file.
+# Settings of a table in place of a target; `table` is a file.
 OF_TABLE = {"table": "", "fixed_ms": 0.0, "latency_weight": LATENCY_WEIGHT}
 
 
 def _program(context: Context, settings: Settings) -> Program:
-    rest = {k: v for k, v in settings.items() if k not in ("epochs", *OF_TABLE)}
+    method_settings = {k: v for k, v in settings.items() if k not in ("epochs", *OF_TABLE)}
     if context.constraints:
         for name, default in OF_TABLE.items():
             if settings[name] != default:
                 raise ValueError(f"The setting {name} has no effect beside a target: leave it.")
     else:
-        rest |= _of_table(context, settings)
-    rest["relaxation"] = context.space.superkernel.relaxation
-    method = entry.bind(single_path, context, rest)
+        method_settings |= _of_table(context, settings)
+    method_settings["relaxation"] = context.space.superkernel.relaxation
+    method = entry.bind(single_path, context, method_settings)
     choices, epochs = context.space.choices, settings["epochs"]
     return stages.one_stage(choices, epochs, method, {"superkernel": True})
 
@@ -148,7 +148,7 @@ METHOD = entry.Method(
     "Single-Path NAS: one kernel a layer, cut by thresholds",
     _program,
     entry.defaults(single_path) | OF_TABLE,
-    # Thresholds answer slowly: at a tenth of it they stay where they are for 66 steps.
+    # Thresholds react slowly: at a tenth of this rate they do not change in 66 steps.
     quick={"learning_rate": 0.016, "arch_learning_rate": 0.5},
     needs={"superkernel"},
     accepts=entry.accepted(single_path),

@@ -1,4 +1,4 @@
-"""Training of a supernet's weights alone, by whatever gates: a part of other methods."""
+"""Training of a supernet's weights only, with any relaxation: a part of other methods."""
 
 import optax
 
@@ -17,7 +17,7 @@ def weights_only(
     optimisers: Optimisers = WEIGHTS_ONLY,
     nesterov: bool = False,
 ) -> Search:
-    """DARTS's weight optimiser on the training half; the architecture stays as it began.
+    """DARTS's weight optimiser on the training half; the architecture is constant.
 
     The validation batch is not used. Raises ValueError for an impossible learning rate or length.
     """

@@ -1,9 +1,9 @@
-"""Primitives with an adjoint of our choice: both directions of a linear map are given.
+"""Primitives with custom adjoints: linear maps defined in both directions.
 
 Automatic differentiation turns the slices of a shifted sum into pads and scatters, which XLA runs
-ten times slower than the sum itself. A `custom_vjp` would avoid that and forbid forward
-derivatives, which the exact hypergradient takes of a gradient. These maps may be differentiated in
-any order.
+ten times slower than the sum. A `custom_vjp` would avoid that but forbid forward derivatives of
+gradients, which the exact hypergradient needs. These maps can be differentiated in any mode and
+order.
 """
 
 import functools
@@ -52,7 +52,7 @@ def bilinear(name: str, compute: Map, to_left: Map, to_right: Map) -> Map:
 
 
 def standalone(name: str, compute: Map) -> Map:
-    """`compute(*arrays, **static)`, compiled as a kernel of its own; without derivatives."""
+    """`compute(*arrays, **static)`, compiled as a separate kernel; without derivatives."""
     return _primitive(name, compute).bind
 
 
@@ -92,8 +92,8 @@ def _primitive(name: str, compute: Map) -> Primitive:
     def batch(arguments, dimensions, **static):
         return jax.vmap(functools.partial(compute, **static), dimensions)(*arguments), 0
 
-    # XLA:CPU fuses whole chains of shifted sums into one slow loop, and runs on one thread what it
-    # fuses into the update of a loop's carry. Nothing is fused across a call that is not inlined.
+    # XLA:CPU fuses chains of shifted sums into one slow loop, and runs fusions with the update of a
+    # loop's carry on one thread. Nothing is fused across a call that is not inlined.
     def run_uninlined(*arguments, **static):
         return set_xla_metadata(run(*arguments, **static), inlineable="false")
 

@@ -1,4 +1,4 @@
-"""Batch normalisation as torch does it, and makers of it for supernets."""
+"""Batch normalisation with torch's running variance, and its factories for supernets."""
 
 import functools
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def _normalise(x, mean, var, scale=None, bias=None, *, epsilon: float) -> jax.Ar
 
 
 class Norms(NamedTuple):
-    """Makers of normalisation layers: those inside cells, and those around them."""
+    """Factories of normalisation layers: inside cells, and outside of them."""
 
     inside: Norm
     outside: Norm
@@ -70,9 +70,9 @@ class Norms(NamedTuple):
 
 @functools.cache
 def norms(affine_inside: bool, training: bool) -> Norms:
-    """The normalisation of a supernet, affine around the cells.
+    """The normalisation of a supernet, affine outside of the cells.
 
-    Cached: equal makers let equal cells be traced once.
+    Cached: equal factories let equal cells be traced once.
     """
     make = functools.partial(functools.partial, BatchNorm, training=training)
     return Norms(make(affine=affine_inside), make(affine=True))

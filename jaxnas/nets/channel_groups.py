@@ -1,7 +1,7 @@
-"""Groups of channels that are pruned together, and what pruning leaves of a network's weights.
+"""Groups of channels that are pruned together, and the pruned weights.
 
-Pruned channels are zeros at first, in a network of the old shape, which computes what the network
-without them does: one compiled program serves all widths.
+Pruned channels are first masked by zeros in the network of the old shape, which is equivalent to
+the network without them: one compiled program serves all widths.
 """
 
 import itertools
@@ -17,14 +17,14 @@ from jaxnas.core.types import Network, Stats, Weights
 ChannelMasks = Mapping[str, np.ndarray]  # bool[channels] a group: the channels that remain
 # Two convolutions that make the first and the second half of the channels: FactorizedReduce.
 HALVES: Mapping[str, Literal[0, 1]] = {"even": 0, "odd": 1}
-FACTORS = 2, 3, 5, 7  # by which widths are multiplied to see which axes grow
+FACTORS = 2, 3, 5, 7  # of widths, to detect the axes that grow
 _NOT_ALONE = "Channels of {} do not go one by one with those of {}: this network is not narrowed."
 
 
 class ChannelSlice(NamedTuple):
-    """Where channels of a group lie: along an axis of all leaves below a path.
+    """The place of a group's channels: along an axis of all leaves below a path.
 
-    There they lie `repeats` times one after the other (a concatenation), or one half of them does.
+    They are repeated there `repeats` times (a concatenation), or one half of them is there.
     """
 
     path: tuple[str, ...]
@@ -34,10 +34,10 @@ class ChannelSlice(NamedTuple):
 
 
 class ChannelGroup(NamedTuple):
-    """Channels that are pruned together: all that an addition joins.
+    """Channels that are pruned together, as they are added.
 
-    `filters` are the kernels that make them (their norm ranks channels). Where halves come of two
-    convolutions, as many channels remain in one as in the other.
+    `filters` are the kernels that output them (their norms rank channels). If two convolutions
+    output a half each, equally many channels remain in both.
     """
 
     width: int
@@ -52,7 +52,7 @@ class ChannelGroup(NamedTuple):
 class PrunableNetwork(NamedTuple):
     """A network with its groups of channels.
 
-    `remaining(masks)` is a description of what remains, None where that is no network;
+    `remaining(masks)` describes the pruned network, None if it is impossible;
     `network(remaining)` is the network of a description.
     """
 
@@ -67,14 +67,14 @@ def groups_by_shape(
 ) -> dict[str, ChannelGroup]:
     """The groups of a network whose widths have names, from the shapes of its leaves.
 
-    `shapes(widths)` are (weights, statistics) of a network. A group lies wherever an axis grows as
-    its width does. Raises ValueError where an axis grows otherwise: then channels are not pruned
-    one by one.
+    `shapes(widths)` are (weights, statistics) of a network. A group is on each axis that grows with
+    its width. Raises ValueError if an axis grows otherwise: then channels cannot be pruned one by
+    one.
     """
     before = _shapes(shapes(widths))
     groups = {}
     for name, width in widths.items():
-        # Widths that are equal by chance may make operations vanish: try others.
+        # Widths that are equal by chance may remove operations: try others.
         for factor in FACTORS:
             after = _shapes(shapes({**widths, name: factor * width}))
             if set(after) == set(before):
@@ -142,7 +142,7 @@ def _first(ranks: np.ndarray, count: int) -> np.ndarray:
 def weight_masks(
     groups: Mapping[str, ChannelGroup], masks: ChannelMasks, weights: Weights
 ) -> Weights:
-    """1 at the weights that remain, else 0; of the shapes of `weights`."""
+    """1 at the remaining weights, else 0; in the shapes of `weights`."""
 
     def of_leaf(path, leaf):
         mask = np.ones(leaf.shape, np.float32)
@@ -161,7 +161,7 @@ def cut(
     """The weights and statistics of the network without the pruned channels."""
 
     def of_leaf(path, leaf):
-        # On the host: every shape would be a program of its own.
+        # On the host: every shape would be a separate program.
         remaining = np.asarray(leaf)
         for name, part in groups_of_leaf(groups, _names(path)):
             remaining = np.compress(_along_axis(masks[name], part), remaining, axis=part.axis)
@@ -177,7 +177,7 @@ def _along_axis(mask: np.ndarray, part: ChannelSlice) -> np.ndarray:
 def groups_of_leaf(
     groups: Mapping[str, ChannelGroup], path: tuple[str, ...]
 ) -> list[tuple[str, ChannelSlice]]:
-    """The groups of whose channels a leaf has some, and where."""
+    """The groups with channels in a leaf, and their slices."""
     return [
         (name, part)
         for name, group in groups.items()

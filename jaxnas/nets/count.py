@@ -1,8 +1,7 @@
-"""Parameters and multiply-accumulates of a network, counted exactly and without computing it.
+"""Parameters and multiply-accumulates of a network, counted exactly by tracing.
 
-JAX traces the body of a loop once, however often it runs. A module that runs others in a loop
-therefore says their multiply-accumulates by itself: by a method `macs`, decorated with `nn.nowrap`,
-that takes what its call takes.
+JAX traces the body of a loop once. A module that runs others in a loop therefore defines their
+multiply-accumulates: a method `macs`, decorated with `nn.nowrap`, with the arguments of its call.
 """
 
 import math
@@ -39,10 +38,9 @@ class Kernel(NamedTuple):
 def size(net: Supernet | Network, image: tuple[int, int, int]) -> Size:
     """Counts `net` for images of (height, width, channels) without computing anything.
 
-    In a supernet every candidate of every edge counts. A multiply-accumulate belongs to a
-    kernel: whatever a module of the user's own multiplies with other parameters is not seen.
-    Raises ValueError for an image that the network refuses, and for a loop over stacked weights in
-    a module without `macs`.
+    In a supernet every candidate of every edge counts. Multiply-accumulates are those of kernels:
+    products of a user's module with other parameters are not counted. Raises ValueError for an
+    image that the network rejects, and for a loop over stacked weights in a module without `macs`.
     """
     # Weights are made module by module; afterwards equal cells may be one loop.
     arguments = jax.eval_shape(lambda: jax.random.key(0)), _images(image)
@@ -109,7 +107,7 @@ def _total(weights: Any) -> int:
 
 
 def _count(make_weights: Callable[..., Any], *arguments: Any, apart: str = "") -> tuple[Any, int]:
-    """(shapes of the weights that are made, multiply-accumulates of the modules that make them).
+    """(shapes of the weights, multiply-accumulates of their modules).
 
     A kernel `[..., O]` is multiplied once at every pixel of the module's output. Modules below
     `apart` are not counted.
@@ -134,7 +132,7 @@ def _count(make_weights: Callable[..., Any], *arguments: Any, apart: str = "") -
                 kernels[(*module.path, "kernel")] = kernel.shape
         return y
 
-    # A function of its own: JAX keeps the shapes of functions it knows and would not run it.
+    # A new function: JAX caches the shapes of known functions and would not run it.
     with nn.intercept_methods(listen):
         weights = jax.eval_shape(lambda *a: make_weights(*a), *arguments)
     _check_kernels(kernels, weights)
@@ -142,9 +140,9 @@ def _count(make_weights: Callable[..., Any], *arguments: Any, apart: str = "") -
 
 
 def _check_kernels(kernels: Mapping[tuple[str, ...], tuple[int, ...]], weights: Any) -> None:
-    """Raises ValueError where a kernel was called that is not, as it was, among the weights.
+    """Raises ValueError if a kernel of a call is not, in this shape, among the weights.
 
-    A loop, or `vmap`, calls slices of them. One whose rounds share their weights is not noticed.
+    A loop, or `vmap`, calls slices of them. A loop with shared weights is not detected.
     """
     leaves = jax.tree_util.tree_leaves_with_path(weights)
     shapes = {tuple(getattr(key, "key", key) for key in path): leaf.shape for path, leaf in leaves}

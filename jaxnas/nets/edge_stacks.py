@@ -1,4 +1,4 @@
-"""Which rows of a supernet's stacked weights belong to which edge."""
+"""The rows of a supernet's stacked weights, by edge."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -104,13 +104,13 @@ def edge_mask(space: Space, weights: Weights, name: str, edge: int) -> Weights:
 
 
 def replace_leaf(tree: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """`tree` with another value at `path`."""
+    """`tree` with `value` at `path`."""
     first, *rest = path
     return {**tree, first: replace_leaf(tree[first], tuple(rest), value) if rest else value}
 
 
 def subtree(tree: Any, path: tuple[str, ...]) -> Mapping[str, Any]:
-    """What lies at `path`; an empty mapping where nothing does."""
+    """The subtree at `path`; an empty mapping if there is none."""
     for name in path:
         tree = tree.get(name, {})
     return tree

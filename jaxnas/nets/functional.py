@@ -12,8 +12,8 @@ from jaxnas.nets import batch_norm
 
 # (height, width); raises ValueError for images that do not fit.
 CheckImage = Callable[[int, int], None]
-# What a module is called with in training, and its random streams, from what a `Network`'s `apply`
-# is given: (inputs, key, drop_path) -> (arguments, {stream: key}).
+# The arguments of a module in training, and its random streams, from those of a `Network`'s
+# `apply`: (inputs, key, drop_path) -> (arguments, {stream: key}).
 Call = Callable[[jax.Array, Key, Any], tuple[tuple, Mapping[str, Key]]]
 
 
@@ -26,8 +26,7 @@ def supernet(
 ) -> Supernet:
     """The supernet of `make(norms=...)`, a module called with (images, gates).
 
-    `affine` is that of the normalisation inside cells; `check_image` is called when weights are
-    made.
+    `affine` is that of the normalisation inside cells; `check_image` is called at `init`.
     """
     training, inference = (make(norms=batch_norm.norms(affine, mode)) for mode in (True, False))
 
@@ -62,8 +61,8 @@ def network(
 ) -> Network:
     """The network of `make(training=...)`, a module from images to logits.
 
-    In training it may give (logits, auxiliary logits), and takes what `call` says. Weights are made
-    of the random streams `init_rngs(key)`; `check_image` is called before.
+    In training it may return (logits, auxiliary logits), and has the arguments of `call`. `init`
+    has the random streams `init_rngs(key)` and calls `check_image` first.
     """
     training, inference = make(training=True), make(training=False)
 
@@ -100,7 +99,7 @@ def check_sizes(cells: int, features: int, classes: int) -> None:
 
 
 def check_reductions(reductions: Sequence[int], cells: int) -> None:
-    """Raises ValueError for a reduction that is no cell."""
+    """Raises ValueError for a reduction that is no index of a cell."""
     beyond = [r for r in reductions if not 0 <= r < cells]
     if beyond:
         raise ValueError(f"Reduction {beyond[0]} is not one of the cells 0 to {cells - 1}.")

@@ -1,7 +1,7 @@
 """The inverted bottleneck of MobileNetV2, with groups and squeeze-and-excitation.
 
-https://arxiv.org/abs/1801.04381: a 1x1 convolution that widens, a depthwise one, a 1x1 one that
-narrows. Submodules bear the names of checkpoint paths: `widen`, `look`, `narrow`.
+https://arxiv.org/abs/1801.04381: a 1x1 expansion, a depthwise convolution, a 1x1 projection.
+Submodules have the names of checkpoint paths: `widen`, `look`, `narrow`.
 """
 
 import functools
@@ -22,12 +22,13 @@ depthwise = functools.partial(ops.Depthwise, initializer=ops.he_normal)
 
 
 class InvertedBottleneck(nn.Module):
-    """Widen, depthwise convolution, squeeze and excite, narrow; a residual one where sizes agree.
+    """Expansion, depthwise convolution, squeeze-and-excitation, projection.
 
-    Without a first convolution where `hidden` features are as many as enter.
+    Residual at stride 1 and equal features; without expansion if `hidden` is the number of input
+    features.
     """
 
-    features: int  # that leave
+    features: int  # output
     hidden: int  # between the two 1x1 convolutions
     kernel: int
     stride: int
@@ -55,7 +56,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Channels times gates in [0, 1] that come of the means of all channels.
+    """Channels times gates in [0, 1] that depend on the means of all channels.
 
     https://arxiv.org/abs/1709.01507
     """
@@ -71,7 +72,7 @@ class SqueezeExcite(nn.Module):
 
 
 def channel_shuffle(x: jax.Array, groups: int) -> jax.Array:
-    """Channels of all groups taken in turn. ShuffleNet, https://arxiv.org/abs/1707.01083"""
+    """Channel shuffle between groups. ShuffleNet, https://arxiv.org/abs/1707.01083"""
     if groups == 1:
         return x
     return x.reshape(*x.shape[:3], groups, -1).swapaxes(3, 4).reshape(x.shape)

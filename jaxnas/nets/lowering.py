@@ -1,4 +1,4 @@
-"""How a primitive is computed, so that XLA compiles few operations and runs them fast.
+"""Lowerings of convolutions and pooling that XLA compiles to few, fast operations.
 
 Images are `[B, H, W, C]`, kernels `[k, k, C]` (depthwise) or `[k, k, C, O]` (full). XLA runs
 grouped convolutions on the CPU, and the gradients of full ones inside its loops
@@ -57,10 +57,10 @@ def convolution(
 def _with_padding(
     run: Callable[[jax.Array], jax.Array], x: jax.Array, stride: int, padding: Padding
 ) -> jax.Array:
-    """`run(x)`, a convolution that pads symmetrically, with the padding that is asked for."""
+    """`run(x)`, a convolution with symmetric padding, with the given padding instead."""
     late = [padding == "same" and stride == 2 and n % 2 == 0 for n in x.shape[1:3]]
     if any(late):
-        # A zero in front, and the first window left out: all windows begin one pixel later.
+        # A zero in front, without the first window: all windows begin one pixel later.
         x = jnp.pad(x, ((0, 0), *((int(n), 0) for n in late), (0, 0)))
     return run(x)[:, int(late[0]) :, int(late[1]) :]
 
@@ -86,7 +86,7 @@ def _full(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def _shifted_sum(x, kernel, *, stride, dilation):
-    # Padded first, in a kernel of its own: the taps then read without a test for borders.
+    # Padded first, in a separate kernel: the taps then read without a test for borders.
     return _sum_of_taps(_pad(x, len(kernel), dilation), kernel, stride=stride, dilation=dilation)
 
 
@@ -108,7 +108,7 @@ def _correlate(x, g, *, size, stride, dilation):
     """The kernel's gradient, `[size, size, C]`, from the image and the output's."""
     padded = _pad(x, size, dilation)
 
-    # One tap at a time: XLA merges the reductions of several taps into one slow loop.
+    # One tap at a time: XLA would merge the reductions of several taps into one slow loop.
     def of_tap(tap):
         corner = tap // size * dilation, tap % size * dilation
         return jnp.sum(_products(padded, g, *corner, stride=stride), (0, 1, 2))
@@ -156,8 +156,8 @@ _pointwise = adjoint.bilinear(
 )
 
 
-# An image and its maxima are compared bit by bit, so each kernel takes the image itself: were the
-# padding outside, XLA might compute the image twice, and round it in two ways.
+# An image and its maxima are compared bit by bit, so each kernel takes the unpadded image: else XLA
+# might compute the image twice, with different rounding.
 def _maxima(x, *, stride):
     taps = _taps(_around(x, -jnp.inf), 3, stride, 1)
     return functools.reduce(jnp.maximum, (tap for _, tap in taps))
@@ -255,7 +255,7 @@ def _pad(x, size, dilation, value=0.0):
 
 
 def _taps(padded, size, stride, dilation) -> Iterator[tuple[tuple[int, int], jax.Array]]:
-    """((row, column), the image as that tap of a kernel sees it) for every tap."""
+    """((row, column), the image at that tap of a kernel) for every tap."""
     b, h, w, c = padded.shape
     beyond = dilation * (size - 1)
     for i in range(size):

@@ -1,9 +1,9 @@
 """A cell with all its candidates, lowered as one loop over its edges.
 
-All edges of one stride share one loop body, so that XLA compiles each candidate once however many
-edges there are: weights are stacked, `[edges, ...]`, and the loop carries the values of the nodes.
-Edges come ordered by source; candidates without weights give every edge of a source the same value
-and are computed at its first edge only.
+All edges of one stride share one loop body, so that XLA compiles each candidate once for any number
+of edges: weights are stacked, `[edges, ...]`, and the loop carries the values of the nodes. Edges
+are ordered by source; candidates without weights have the same value on every edge of a source and
+are computed at its first edge only.
 """
 
 import functools
@@ -25,9 +25,9 @@ Execute = Literal["all", "selected", "surrogate"]
 class Mixture(NamedTuple):
     """How a supernet mixes the candidates of an edge (static).
 
-    `partial` K: candidates see the first K-th of the channels and the others pass by them
-    (PC-DARTS). `execute`: every candidate; or the one with the largest gate alone, as GDAS does,
-    whose surrogate adds the gates of the others to every pixel so that they too get a gradient
+    `partial` K: candidates are applied to the first K-th of the channels, the others bypass them
+    (PC-DARTS). `execute`: every candidate; or only the one with the largest gate, as GDAS does,
+    whose surrogate adds the gates of the others to every pixel so that they get a gradient, too
     (D-X-Y/AutoDL-Projects search_model_gdas.py). `remat`: recompute an edge in its backward pass.
     """
 
@@ -37,7 +37,7 @@ class Mixture(NamedTuple):
 
 
 def check_mixture(mixture: Mixture, features: int) -> None:
-    """Raises ValueError for a mixture that is impossible in cells that begin with `features`."""
+    """Raises ValueError for an invalid mixture, or one that does not divide `features`."""
     if mixture.execute not in ("all", "selected", "surrogate"):
         raise ValueError(
             f"Candidates are executed 'all', 'selected' or 'surrogate', not {mixture.execute!r}."
@@ -50,7 +50,7 @@ def check_mixture(mixture: Mixture, features: int) -> None:
 
 
 class LoopBody(NamedTuple):
-    """What one step of a loop computes (static).
+    """The modules of one step of a loop (static).
 
     `per_edge` are the modules with weights, and the identity; `per_source` those without, whose
     values the edges of a source share.
@@ -64,7 +64,7 @@ class LoopBody(NamedTuple):
 
 
 class MixedEdges(nn.Module):
-    """Adds to the nodes what the edges of one loop bring: `sum_o gate_o op_o(source)`.
+    """Adds the outputs of a loop's edges to the nodes: `sum_o gate_o op_o(source)`.
 
     The call takes (f32[edges, candidates] gates, nodes, sources), the latter two
     `[nodes, B, H, W, C]`; sources are None where the loop reads the nodes that it writes.
@@ -88,7 +88,7 @@ class MixedEdges(nn.Module):
             self._create(ops, nodes if sources is None else sources)
             return nodes
         weights, stats = (self.variables.get(kind, {}) for kind in ("params", "stats"))
-        # The identity costs nothing, so that sharing it would only keep copies.
+        # The identity costs nothing; sharing it would only store copies.
         is_per_edge = lambda name, op: name in weights or isinstance(op, Identity)
         body = LoopBody(
             tuple((name, op) for name, op in ops if is_per_edge(name, op)),
@@ -122,7 +122,7 @@ class MixedEdges(nn.Module):
 
     @nn.nowrap
     def _image(self, sources: jax.Array) -> jax.ShapeDtypeStruct:
-        """One image as the candidates see it."""
+        """One input image of the candidates."""
         features = self.features // self.mixture.partial
         return jax.ShapeDtypeStruct((1, *sources.shape[2:-1], features), sources.dtype)
 
@@ -140,7 +140,7 @@ class MixedEdges(nn.Module):
 
 
 class LoopInputs(NamedTuple):
-    """What a loop scans over, and numpy arrays that say which row belongs to which edge."""
+    """The scanned inputs of a loop, and numpy arrays that map rows to edges."""
 
     scanned: dict  # leaves `[edges, ...]`
     columns: dict[str, np.ndarray]  # i[edges] a candidate: its gate's column, -1: absent
@@ -158,19 +158,19 @@ def _loop_inputs(body: LoopBody, weights, stats) -> LoopInputs:
     rows = {name: np.maximum(np.cumsum(p) - 1, 0) for name, p in present.items()}
     is_first = np.array([s not in loop.sources[:i] for i, s in enumerate(loop.sources)])
     source_row = np.cumsum(is_first) - 1
-    unless_all = lambda tree, row: tree if len(set(row)) == len(row) else _take(tree, row)
+    unless_all = lambda tree, row: tree if len(set(row)) == len(row) else _rows(tree, row)
     scanned = {
         "source": np.array(loop.sources),
         "target": np.array(loop.targets),
         "first": is_first,
         "weights": {n: unless_all(weights.get(n, {}), rows[n]) for n, _ in body.per_edge},
         "own_stats": {n: unless_all(stats[n], rows[n]) for n, _ in body.per_edge if n in stats},
-        "shared_stats": {n: _take(stats[n], source_row) for n, _ in body.per_source if n in stats},
+        "shared_stats": {n: _rows(stats[n], source_row) for n, _ in body.per_source if n in stats},
     }
     return LoopInputs(scanned, columns, present, is_first)
 
 
-def _take(tree, row):
+def _rows(tree, row):
     return jax.tree.map(lambda leaf: leaf[row], tree)
 
 
@@ -220,17 +220,17 @@ def _mix_all(body: LoopBody, weights, stats, gates, nodes, sources):
         return (nodes.at[edge["target"]].add(y), shared), (new, shared[1])
 
     sample = (nodes if sources is None else sources)[0]
-    blank = _zeros_like_result(of_source, _take(scanned["shared_stats"], 0), sample)
+    blank = _zeros_like_result(of_source, _rows(scanned["shared_stats"], 0), sample)
     (nodes, _), (per_edge, per_source) = jax.lax.scan(step, (nodes, blank), scanned)
-    new_stats = {n: _take(tree, present[n].nonzero()[0]) for n, tree in per_edge.items()}
+    new_stats = {n: _rows(tree, present[n].nonzero()[0]) for n, tree in per_edge.items()}
     return nodes, new_stats | {
-        n: _take(tree, is_first.nonzero()[0]) for n, tree in per_source.items()
+        n: _rows(tree, is_first.nonzero()[0]) for n, tree in per_source.items()
     }
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _mix_selected(body: LoopBody, weights, stats, gates, nodes, sources):
-    """`_mix_all` where of each edge's candidates only the one with the largest gate is computed."""
+    """`_mix_all` that computes only the candidate with the largest gate of each edge."""
     scanned, columns, present, is_first = _loop_inputs(body, weights, stats)
     edges = np.array(body.loop.edges)
     ops = (*body.per_edge, *body.per_source)
@@ -241,7 +241,7 @@ def _mix_selected(body: LoopBody, weights, stats, gates, nodes, sources):
     scanned |= {"gates": gates[edges], "branch": branch}
     checkpoint = _checkpoint(body.mixture)
 
-    def of(name, op):
+    def runner_of(name, op):
         @checkpoint
         def run(weights, stats, x):
             value, new = _apply(op, weights.get(name, {}), stats.get(name, {}), x)
@@ -249,7 +249,7 @@ def _mix_selected(body: LoopBody, weights, stats, gates, nodes, sources):
 
         return run
 
-    runs = [of(name, op) for name, op in ops]
+    runs = [runner_of(name, op) for name, op in ops]
 
     def step(carry, edge):
         nodes, shared = carry
@@ -269,7 +269,7 @@ def _mix_selected(body: LoopBody, weights, stats, gates, nodes, sources):
         if body.mixture.execute == "surrogate":
             y += edge["gates"].sum() - gate
         y = _join(y, edge["gates"].sum(), passed, body.stride)
-        # A candidate without weights brings every edge of its source the same statistics.
+        # A candidate without weights has the same statistics on every edge of its source.
         for index, (name, _) in enumerate(body.per_source, 1 + len(body.per_edge)):
             if name in shared:
                 keep = lambda new, old, index=index: jnp.where(number == index, new, old)
@@ -277,24 +277,24 @@ def _mix_selected(body: LoopBody, weights, stats, gates, nodes, sources):
         new_stats = {name: after[name] for name in edge["own_stats"]}
         return (nodes.at[edge["target"]].add(y), shared), (new_stats, shared)
 
-    blank = _take(scanned["shared_stats"], 0)
+    blank = _rows(scanned["shared_stats"], 0)
     (nodes, _), (per_edge, per_source) = jax.lax.scan(step, (nodes, blank), scanned)
     is_last = np.append(is_first[1:], True)
-    new_stats = {n: _take(tree, present[n].nonzero()[0]) for n, tree in per_edge.items()}
+    new_stats = {n: _rows(tree, present[n].nonzero()[0]) for n, tree in per_edge.items()}
     return nodes, new_stats | {
-        n: _take(tree, is_last.nonzero()[0]) for n, tree in per_source.items()
+        n: _rows(tree, is_last.nonzero()[0]) for n, tree in per_source.items()
     }
 
 
 def _checkpoint(mixture: Mixture):
-    """Recomputes what it decorates in the backward pass, if the mixture says so."""
+    """A decorator: recompute in the backward pass, if the mixture has `remat`."""
     if not mixture.remat:
         return lambda function: function
     return functools.partial(jax.checkpoint, prevent_cse=False)
 
 
 def _split(x: jax.Array, partial: int) -> tuple[jax.Array, jax.Array | None]:
-    """The channels that the candidates see, and those that pass by them."""
+    """(the channels of the candidates, those that bypass them)."""
     if partial == 1:
         return x, None
     features = x.shape[-1] // partial
@@ -302,8 +302,9 @@ def _split(x: jax.Array, partial: int) -> tuple[jax.Array, jax.Array | None]:
 
 
 def _join(y: jax.Array, gate: jax.Array, passed: jax.Array | None, stride: int) -> jax.Array:
-    """`[y, gate * passed]` with its channels shuffled, so that the next cell's first ones are
-    drawn from all. Where the candidates halve the size a 2x2 max-pool does it for the others.
+    """`[y, gate * passed]` with shuffled channels, so that the next cell's first ones are from all.
+
+    If the candidates halve the size, a 2x2 max-pool halves the others.
     """
     if passed is None:
         return y

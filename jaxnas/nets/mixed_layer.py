@@ -1,6 +1,6 @@
-"""A layer that is a mixture of candidates, and the rules by which it may compute them.
+"""A layer that is a mixture of candidates, and its execution rules.
 
-All of them, or the one with the largest gate: what a step keeps in memory then does not grow with
+All candidates, or only the one with the largest gate: the memory of a step then does not grow with
 the number of candidates. ProxylessNAS, https://arxiv.org/abs/1812.00332, section 3.2.
 """
 
@@ -37,8 +37,8 @@ def weighted_sum(
 class MixedLayer(nn.Module):
     """A mixture of the candidates of a layer; the call takes (image, f32[candidates] gates).
 
-    A candidate is its name and what makes its module, called with `parent=None`; None in place of
-    the latter is the identity. One candidate at least is a module.
+    A candidate is its name and a factory of its module, called with `parent=None`; the factory None
+    is the identity. At least one candidate is a module.
     """
 
     candidates: tuple[tuple[str, Callable[..., nn.Module] | None], ...]
@@ -91,14 +91,15 @@ def _identity(weights: Weights, stats: Stats, x: jax.Array):
 
 
 def mixture(execute: Execute) -> Mixture:
-    """The rule by which a layer's candidates are computed.
+    """The execution rule of a layer's candidates.
 
-    `all`: every one, `weighted_sum`. The others compute the candidate with the largest gate, times
-    that gate, and recompute it in the backward pass; they differ in which gates get a gradient.
-    `selected`: its own; `surrogate`: the others too, as if they gave ones (GDAS's code);
-    `recomputed`: every gate its true one, <d loss / d output, candidate(x)>, the candidates
-    computed one after the other in the backward pass (ProxylessNAS's full_v2); `two`: so those of
-    the two largest gates, which `binary.two_path` opens. Raises ValueError for another word.
+    `all`: every one, `weighted_sum`. The other rules compute the candidate with the largest gate,
+    times that gate, and recompute it in the backward pass; they differ in the gates that get a
+    gradient. `selected`: only the largest; `surrogate`: the others too, as if their outputs were
+    ones (GDAS's code); `recomputed`: the true gradient of every gate,
+    <d loss / d output, candidate(x)>, the candidates computed one after the other in the backward
+    pass (ProxylessNAS's full_v2); `two`: the same for the two largest gates, which
+    `binary.two_path` opens. Raises ValueError for an unknown rule.
     """
     mixtures = {
         "all": weighted_sum,

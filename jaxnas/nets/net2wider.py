@@ -1,4 +1,4 @@
-"""Net2Wider: a supernet goes on with fewer candidates and more channels.
+"""Net2Wider: weights of a supernet with fewer candidates and more channels.
 
 Chen, Goodfellow and Shlens 2016, https://arxiv.org/abs/1511.05641, as DrNAS takes it from C/6 to
 C/4 channels, https://arxiv.org/abs/2006.10355, xiangning-chen/DrNAS DARTS-space/net2wider.py.
@@ -20,13 +20,12 @@ Trees = tuple[Weights, Stats]
 def widen(old_space: Space, new_space: Space, old: Trees, new: Trees, seed: int) -> Trees:
     """(weights, statistics) of the new supernet with the old one's values.
 
-    `new` is freshly made, for its shapes; the spaces have the same edges, the new one some of
-    the old one's candidates. Outside the mixed edges both have the same shapes. A channel that is
-    added copies one drawn at random, and every weight that reads a channel is divided by the number
-    of its copies: an op that is given copied channels gives copied channels (DrNAS's code,
-    from memory, does not divide; a normalisation follows). Channels are drawn for each op once,
-    alike on all edges and in all cells of as many channels. Raises ValueError where there would
-    be fewer channels.
+    `new` are initial values, for their shapes; the spaces have the same edges, the new one some of
+    the old one's candidates. Outside the mixed edges both have the same shapes. An added channel
+    copies one drawn at random, and every weight that reads a channel is divided by the number of
+    its copies: an op maps copied channels to copied channels (DrNAS's code, from memory, does not
+    divide; a normalisation follows). Channels are drawn once for each op, the same on all edges and
+    in all cells of equally many channels. Raises ValueError for fewer channels.
     """
     old_stacks = {stack.path: stack for stack in edge_stacks.find(old_space, *old)}
     widened = list(old)
@@ -51,7 +50,7 @@ def widen(old_space: Space, new_space: Space, old: Trees, new: Trees, seed: int)
 def _rows(
     old: edge_stacks.EdgeStack, new: edge_stacks.EdgeStack, op: str, tree: Any, weights: Weights
 ) -> Any:
-    """Of a stack the rows of the edges that still have the candidate."""
+    """The rows of a stack whose edges still have the candidate."""
     if op not in edge_stacks.subtree(weights, new.path):
         return tree  # without weights a row is a source's, and the sources are the same
     columns = dict(new.loop.columns)[op]
@@ -62,27 +61,27 @@ def _rows(
     return jax.tree.map(lambda leaf: jnp.take(leaf, rows, axis=new.axis), tree)
 
 
-def _widen_op(op: str, old: list[Any], new: list[Any], lead: int, seed: int) -> list[Any]:
-    """Its stacks, of weights and of statistics, with more channels; `lead` axes come first."""
+def _widen_op(op: str, old: list[Any], new: list[Any], leading_axes: int, seed: int) -> list[Any]:
+    """Its stacks, of weights and of statistics, with more channels; `leading_axes` come first."""
     has_halves = "even" in old[0].get(op, {})
 
     index = functools.partial(_copied_channels, op, seed)
 
     def widen(path, leaf: jax.Array, target: jax.Array) -> jax.Array:
         names = [part.key for part in path]
-        for axis in range(lead, leaf.ndim):
-            few, many = leaf.shape[axis], target.shape[axis]
-            if few == many:
+        for axis in range(leading_axes, leaf.ndim):
+            old_count, new_count = leaf.shape[axis], target.shape[axis]
+            if old_count == new_count:
                 continue
-            channels = index(few, many)
+            channels = index(old_count, new_count)
             if has_halves and "norm" in names:
                 # A factorised reduction normalises its two halves, one after the other.
-                even = index(few // 2, many // 2)
-                odd = few // 2 + index(few - few // 2, many - many // 2)
+                even = index(old_count // 2, new_count // 2)
+                odd = old_count // 2 + index(old_count - old_count // 2, new_count - new_count // 2)
                 channels = np.append(even, odd)
             leaf = jnp.take(leaf, channels, axis=axis)
             if axis == leaf.ndim - 2 and names[-1] == "kernel":
-                copies = np.bincount(channels, minlength=few)[channels]
+                copies = np.bincount(channels, minlength=old_count)[channels]
                 leaf = leaf / copies[:, None].astype(leaf.dtype)
         return leaf
 
@@ -92,12 +91,14 @@ def _widen_op(op: str, old: list[Any], new: list[Any], lead: int, seed: int) -> 
     ]
 
 
-def _copied_channels(op: str, seed: int, few: int, many: int) -> np.ndarray:
-    """Which of `few` channels each of `many` is a copy of, the first ones of themselves."""
-    if many < few:
-        raise ValueError(f"A supernet of {few} channels is not widened to {many}: choose more.")
-    rng = np.random.default_rng((seed, few, many, *op.encode()))
-    return np.append(np.arange(few), rng.integers(0, few, many - few))
+def _copied_channels(op: str, seed: int, old_count: int, new_count: int) -> np.ndarray:
+    """The old channel that each new one copies; the first ones copy themselves."""
+    if new_count < old_count:
+        raise ValueError(
+            f"A supernet of {old_count} channels is not widened to {new_count}: choose more."
+        )
+    rng = np.random.default_rng((seed, old_count, new_count, *op.encode()))
+    return np.append(np.arange(old_count), rng.integers(0, old_count, new_count - old_count))
 
 
 def _check_shapes(tree: Any, target: Any) -> Any:

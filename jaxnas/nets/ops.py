@@ -1,7 +1,7 @@
 """Convolutions, and candidate operations: Linen modules `Op(features, stride, norm)`.
 
 An op maps an image `[B, H, W, C]` to one of `features` channels and divides its size by `stride`.
-`norm` makes a normalisation layer; whoever builds the network decides whether it is affine and
+`norm` makes a normalisation layer; the network decides whether it is affine and
 which statistics it uses. DARTS operations: https://arxiv.org/abs/1806.09055, quark0/darts
 cnn/operations.py.
 """
@@ -101,7 +101,7 @@ class Convolution(nn.Module):
 
 
 class Identity(nn.Module):
-    """The image as it is."""
+    """The identity."""
 
     @nn.compact
     def __call__(self, x):
@@ -238,11 +238,10 @@ class ReluConv(nn.Module):
 
 
 class Noise(nn.Module):
-    """A standard normal image whatever its input: RobustDARTS's S4.
+    """A standard normal image, independent of its input: RobustDARTS's S4.
 
-    Its key is one of the statistics: it moves on with every training pass, so that a resumed
-    search draws as an uninterrupted one. Without weights, it counts as a candidate that gives
-    all edges of a source the same value.
+    Its key is one of the statistics and changes with every training pass, so that a resumed search
+    draws as an uninterrupted one. Without weights, it has the same value on all edges of a source.
     """
 
     stride: int

@@ -1,4 +1,4 @@
-"""Dropout on the output of skip connections, at a rate that follows the steps: P-DARTS.
+"""Dropout on the output of skip connections, with a scheduled rate: P-DARTS.
 
 Chen et al. 2019, section 3.3, https://arxiv.org/abs/1904.12760
 """
@@ -16,10 +16,10 @@ from jaxnas.nets.batch_norm import Norm
 class DroppedIdentity(nn.Module):
     """The identity followed by dropout with probability `rate(step)`.
 
-    Step and key are statistics: they move on with every training pass whose statistics are
-    kept, so that a resumed search drops as an uninterrupted one, and the passes of one step drop
-    alike. A supernet's `infer` drops nothing; its `apply` does, also for validation.
-    Without weights, it counts as a candidate that gives all edges of a source the same value.
+    Step and key are statistics: they change with every training pass whose statistics are kept, so
+    that a resumed search drops as an uninterrupted one, and the passes of one step drop the same.
+    A supernet's `infer` has no dropout; its `apply` has, also for validation. Without weights, it
+    has the same value on all edges of a source.
     """
 
     rate: Callable[[jax.Array], jax.Array]
@@ -49,7 +49,7 @@ def candidates(rate: Callable[[jax.Array], jax.Array], table: ops.Ops = ops.DART
         skip = table["skip_connect"](features, stride, norm)
         if not isinstance(skip, ops.Identity):
             return skip
-        # Whether a supernet is training, its normalisation knows.
+        # The normalisation has the supernet's training mode.
         return DroppedIdentity(rate, norm(parent=None).training)
 
     return {**table, "skip_connect": dropped_skip}

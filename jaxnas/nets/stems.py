@@ -50,7 +50,7 @@ class SecondStem(nn.Module):
 
 
 def check_image(height: int, width: int, halvings: int, imagenet: bool) -> None:
-    """Raises ValueError for sides that the stems do not divide or `halvings` shrink below one."""
+    """Raises ValueError for sides that the stems do not divide, or that end below one pixel."""
     divisor = IMAGENET_DIVISOR if imagenet else 1
     if height % divisor or width % divisor:
         raise ValueError(f"The stems divide {height}x{width} pixels by {divisor}: resize them.")

@@ -1,7 +1,7 @@
-"""Words to settings, and how a command fails: for `jaxnas` and for experiments.
+"""Command lines to settings, and errors to exit codes: for `jaxnas` and for experiments.
 
-Exit codes: 0 done; 2 refused, or failed for a reason that one line on stderr tells; 128 + N
-stopped by signal N, all saved.
+Exit codes: 0 done; 2 failed, with the reason in one line on stderr; 128 + N stopped by signal N,
+after saving.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from typing import Any
 import tyro
 
 REFUSED = 2
-# Where a field has a docstring that is its help; comments are for readers of the code.
+# A field's docstring is its help; its comments are not.
 CONFIG = (tyro.conf.HelptextFromCommentsOff, tyro.conf.DisallowNone)
 
 
 class UsageError(ValueError):
-    """A command line that cannot be read."""
+    """An invalid command line."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM outside the steps of a run, where nothing waits to be saved."""
+    """SIGTERM outside the steps of a run."""
 
 
 def run(
@@ -37,7 +37,7 @@ def run(
     description: str,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Calls `main` with settings, `default` changed by the flags in `argv`; gives the exit code.
+    """Calls `main` with settings, `default` changed by the flags in `argv`; returns the exit code.
 
     For scripts that are run as `python -m program`. `--debug` shows the traceback.
     """
@@ -51,7 +51,7 @@ def run(
 
 
 def split_debug(argv: Sequence[str] | None) -> tuple[list[str], bool]:
-    """(the words, by default the process's own, without `--debug`; whether that was there)."""
+    """(`argv`, by default the process's, without `--debug`; whether that was in it)."""
     words = list(sys.argv[1:] if argv is None else argv)
     return [word for word in words if word != "--debug"], "--debug" in words
 
@@ -59,9 +59,9 @@ def split_debug(argv: Sequence[str] | None) -> tuple[list[str], bool]:
 def parse(
     kind: type, words: Sequence[str], program: str, description: str, default: Any = None
 ) -> Any | None:
-    """Settings of a kind, or None where the words asked for help, which is printed.
+    """Settings of a kind, or None after printing the help, if `words` have `--help`.
 
-    Raises UsageError, in one line, for words that say no settings.
+    Raises UsageError, in one line, for an invalid command line.
     """
     complaint = io.StringIO()
     start = {} if default is None else {"default": default}
@@ -78,7 +78,7 @@ def parse(
 
 
 def one_line(box: str) -> str:
-    """tyro's box of an error as a sentence: what is wrong, and the flag that may be meant."""
+    """tyro's box of an error as a sentence: the error, and the flag that may be meant."""
     sections: list[list[str]] = [[]]
     for row in (line.strip("│ \t") for line in box.splitlines()):
         # A rule, or the frame; the title comes before the first one.
@@ -87,9 +87,9 @@ def one_line(box: str) -> str:
         elif row:
             sections[-1].append(row)
     text = " ".join(sections[1]) if len(sections) > 1 else " ".join(box.split())
-    wrong = re.search(r"Error parsing (--\S+): .*?(?:from \[|: )'([^']*)'", text)
-    if wrong:
-        text = f"{wrong[1]} cannot be {wrong[2]!r}: give {_expected(text)}"
+    invalid_value = re.search(r"Error parsing (--\S+): .*?(?:from \[|: )'([^']*)'", text)
+    if invalid_value:
+        text = f"{invalid_value[1]} cannot be {invalid_value[2]!r}: give {_expected(text)}"
     choice = re.match(
         r"invalid choice ('.*?') for argument '(.*?)'\. Expected one of \((.*)\)", text
     )
@@ -105,9 +105,9 @@ def one_line(box: str) -> str:
 
 @contextlib.contextmanager
 def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
-    """Turns what the block raises into `code` and one line; with `debug` it is raised.
+    """Turns errors of the block into `code` and one line; with `debug` they are raised.
 
-    What jaxnas does not know is raised as well: it is a bug, and its traceback is the report.
+    Unexpected errors are always raised: they are bugs, to be reported with their traceback.
     """
     outcome = SimpleNamespace(code=REFUSED)
     try:
@@ -118,7 +118,7 @@ def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
         number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
         outcome.code = 128 + number
     except BrokenPipeError:
-        # Whoever read our output is gone; Python would complain again while it shuts down.
+        # The reader of our output has closed it; avoids Python's second error at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         outcome.code = 128 + signal.SIGPIPE
     except Exception as error:
@@ -134,7 +134,7 @@ def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Turns SIGTERM into an exception, so that files half written are put away."""
+    """Turns SIGTERM into an exception, so that partly written files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -150,7 +150,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _message(error: Exception) -> str | None:
-    """What to print of an error, or None of one that is ours to repair."""
+    """The message of an error, or None for an unexpected one (a bug)."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return (

@@ -1,4 +1,4 @@
-"""The constraints of `jaxnas search`: flags to `Constraint`s, a finished search to a network."""
+"""The constraints of `jaxnas search`: from flags to `Constraint`s, and the selection under them."""
 
 import dataclasses
 import functools
@@ -24,7 +24,7 @@ from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.methods import registry as methods
 from jaxnas.pipelines import search_stages
 from jaxnas.pipelines.settings import Recipe, SearchSettings, latency
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.run import files, progress
 from jaxnas.spaces import registry, sampling
 from jaxnas.spaces.genotype import Genotype
@@ -41,7 +41,7 @@ FLAGS = (
 
 
 class Predictors(NamedTuple):
-    """The predictors that the flags name, of latency and of other quantities."""
+    """The predictors of latency and of other quantities that the flags name."""
 
     campaign: CampaignDataset | None
     latency: Predictor | None  # fitted to the campaign
@@ -50,30 +50,30 @@ class Predictors(NamedTuple):
 
 
 def has_constraints(settings: SearchSettings) -> bool:
-    """Whether there is a target. Raises ValueError for flags that need one and have none."""
+    """Whether there is a target. Raises ValueError for flags that need one without any."""
     for flag in ("target_ms", *COUNTED):
         require(_flag(flag), getattr(settings, flag), above=0)
     require("--risk", settings.risk, above=0)
     require("--latency-weight", settings.latency_weight, above=0)
     if settings.latency_weight is None and settings.latency_form is not None:
-        refuse("--latency-form has no effect without --latency-weight: give that, or leave it.")
+        fail("--latency-form has no effect without --latency-weight: give that, or leave it.")
     if settings.target_ms is None and settings.risk is not None:
-        refuse("--risk has no effect without --target-ms: give that, or leave it.")
+        fail("--risk has no effect without --target-ms: give that, or leave it.")
     by_ms = settings.target_ms is not None or settings.latency_weight is not None
     if not by_ms:
         for flag in ("latency", "any_device"):
             if getattr(settings, flag):
-                refuse(f"{_flag(flag)} has no effect without --target-ms: give that, or leave it.")
+                fail(f"{_flag(flag)} has no effect without --target-ms: give that, or leave it.")
     elif settings.latency is None:
         flag = "--latency-weight" if settings.target_ms is None else "--target-ms"
-        refuse(
+        fail(
             f"{flag} needs --latency: the folder of a campaign, which `jaxnas latency measure` "
             "makes."
         )
     constrained = by_ms or bool(settings.target_models)
     constrained = constrained or any(getattr(settings, flag) for flag in COUNTED)
     if constrained and settings.select != "strongest":
-        refuse("--select has no effect beside a target, which decides what is taken: leave it out.")
+        fail("--select has no effect with a target, which selects the network: leave it out.")
     return constrained
 
 
@@ -94,13 +94,13 @@ def load_predictors(settings: SearchSettings) -> Predictors | None:
     campaign = dataset.load(Path(settings.latency))
     same_file = space.digest is not None and space.digest == campaign.space.digest
     if campaign.settings["space"] != settings.space and not same_file:
-        refuse(
+        fail(
             f"{campaign.path} is of the space {campaign.settings['space']}, not {settings.space}: "
             "measure this one."
         )
     layers = campaign.settings["cells"]
     if space.shaped_by_cells and settings.cells != layers:
-        refuse(
+        fail(
             f"{campaign.path} is of {settings.space} with --cells {layers}, this search has "
             f"{settings.cells}: give --cells {layers}, or measure such networks."
         )
@@ -109,7 +109,7 @@ def load_predictors(settings: SearchSettings) -> Predictors | None:
     if not settings.any_device:
         changed = device.differences(campaign.raw.header["device"], _device(campaign))
         if changed:
-            refuse(
+            fail(
                 f"{campaign.path} was measured elsewhere: {'; '.join(changed)}. Measure on this "
                 "device, or add --any-device to search by the model alone."
             )
@@ -117,13 +117,13 @@ def load_predictors(settings: SearchSettings) -> Predictors | None:
 
 
 def _check_reductions(settings: SearchSettings, space: SearchSpace) -> None:
-    """Networks that are counted and timed halve the image where their space does."""
+    """Raises ValueError for `reductions`: networks are counted and timed with the space's own."""
     reductions = {"--retrain.reductions": settings.retrain.reductions}
     if "search_reductions" in space.supports:
         reductions["--reductions"] = settings.reductions
     for flag, value in reductions.items():
         if value is not None:
-            refuse(
+            fail(
                 f"{flag} cannot stand beside a target, which is of networks that halve the image "
                 "where their space does: leave it out."
             )
@@ -140,9 +140,9 @@ def _others(words: Sequence[str]) -> dict[str, tuple[Predictor, float, str]]:
         except ValueError:
             value = math.nan
         if not file or not (math.isfinite(value) and value > 0):
-            refuse(f"--target-models: {text!r} is no FILE=MOST, the most a number above 0.")
+            fail(f"--target-models: {text!r} is no FILE=MOST, the most a number above 0.")
         if path.stem in (*predictors, "ms", *COUNTED.values()):
-            refuse(f"--target-models: two targets are called {path.stem!r}; rename the file.")
+            fail(f"--target-models: two targets are called {path.stem!r}; rename the file.")
         model = predictor_file.load(path)
         predictors[path.stem] = model, value, hashlib.sha256(path.read_bytes()).hexdigest()
     return predictors
@@ -151,17 +151,17 @@ def _others(words: Sequence[str]) -> dict[str, tuple[Predictor, float, str]]:
 def recipe(predictors: Predictors | None, retraining: Recipe) -> Recipe:
     """The recipe with the size of the network that the campaign timed.
 
-    Raises ValueError where another size was given.
+    Raises ValueError if the settings have another size.
     """
     if predictors is None or predictors.campaign is None:
         return retraining
     campaign = predictors.campaign
-    # A genotype of a space that its cells shape says them by itself.
+    # In a space shaped by cells the genotype has their number.
     names = ("features",) if campaign.space.shaped_by_cells else ("features", "cells")
     for name in names:
         value, timed = getattr(retraining, name), getattr(campaign.size, name)
         if value is not None and value != timed:
-            refuse(
+            fail(
                 f"--retrain.{name} is {value}, but {campaign.path} timed networks of {timed}: "
                 "leave it out, or measure such networks."
             )
@@ -175,9 +175,9 @@ def of_settings(
     image: tuple[int, int, int],
     classes: int,
 ) -> list[Constraint]:
-    """The constraints of a search whose recipe is decided, on images of that shape.
+    """The constraints of a search with a resolved recipe, on images of that shape.
 
-    Raises ValueError for limits out of range, and where the campaign timed other images.
+    Raises ValueError for limits out of range, and if the campaign timed other images.
     """
     if predictors is None:
         return []
@@ -187,10 +187,10 @@ def of_settings(
         for name, actual in (("image", tuple(image)), ("classes", classes)):
             timed = getattr(campaign.size, name)
             if timed != actual:
-                words = " ".join(map(str, actual)) if name == "image" else actual
-                refuse(
+                text = " ".join(map(str, actual)) if name == "image" else actual
+                fail(
                     f"{campaign.path} timed networks of {name} {timed}, these data have {actual}: "
-                    f"measure with --{name} {words}."
+                    f"measure with --{name} {text}."
                 )
         constraints.append(_latency(predictors, settings, space))
     for quantity, (predictor, limit, _) in predictors.others.items():
@@ -204,7 +204,7 @@ def of_settings(
 
 
 def _latency(predictors: Predictors, settings: SearchSettings, space: SearchSpace) -> Constraint:
-    """The constraint in milliseconds; with a weight alone the campaign's median is its limit."""
+    """The constraint in milliseconds; with only a weight the limit is the campaign's median."""
     limit = settings.target_ms
     if limit is None:
         limit = float(np.median(predictors.campaign.latency_ms))
@@ -223,12 +223,12 @@ def select(
 ) -> Genotype:
     """The network that meets the constraints; writes `target.json` and the refitted predictor.
 
-    With a weight and no limit it is the method's own network, measured.
+    With a weight and no limit it is the method's network, measured.
     """
     settings, space, folder, campaign = task.settings, task.space, job.folder, predictors.campaign
     measure = None
     if campaign is not None and not settings.any_device:
-        measure = lambda networks, number: timed(
+        measure = lambda networks, number: time_genotypes(
             campaign, networks, folder / ROUNDS / f"round-{number}", job.console, seed=number
         )
     constraints = task.constraints
@@ -238,10 +238,10 @@ def select(
         record = selection_record.unconstrained(space, result.genotype, predictors.latency, measure)
         files.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
         return result.genotype
-    of_state = methods.get(settings.method).probabilities
+    probabilities = methods.get(settings.method).probabilities
     gates = result.finished.gates
-    if of_state is not None:
-        gates = of_state(space, result.finished.state)
+    if probabilities is not None:
+        gates = probabilities(space, result.finished.state)
     selected = constrained_selection.select(
         selection_record.SelectionProblem(
             space,
@@ -261,19 +261,19 @@ def select(
 
 
 def placeholders(settings: SearchSettings) -> list[Constraint]:
-    """Constraints of constant cost, for the state of a search that is over, by its settings.
+    """Constraints of constant cost, to restore the state of a finished search.
 
-    Such a state has a multiplier for each constraint; costs are not computed again.
+    The state has a multiplier for each constraint; costs are not computed again.
     """
     form = None
     if settings.latency_weight is not None:
         form = FixedWeight(settings.latency_form or "add-linear", settings.latency_weight)
-    named = [name for flag, name in COUNTED.items() if getattr(settings, flag) is not None]
+    counted = [name for flag, name in COUNTED.items() if getattr(settings, flag) is not None]
     constant = lambda quantity: CostModel(
         quantity, lambda rows: np.full(len(rows), 2.0), lambda gates: jnp.float32(2.0), (0.0, 4.0)
     )
     constraints = [
-        Constraint(constant(quantity), 2.0) for quantity in (*settings.target_models, *named)
+        Constraint(constant(quantity), 2.0) for quantity in (*settings.target_models, *counted)
     ]
     if settings.latency is not None:
         constraints.append(Constraint(constant(MS), 2.0, form=form))
@@ -290,18 +290,18 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def fingerprinted(settings: SearchSettings, predictors: Predictors | None) -> dict[str, Any]:
-    """What constraints add to the recorded settings of a run."""
-    named = {flag: getattr(settings, flag) for flag in FLAGS if getattr(settings, flag)}
+    """The settings that constraints add to the record of a run."""
+    recorded = {flag: getattr(settings, flag) for flag in FLAGS if getattr(settings, flag)}
     if predictors is not None and predictors.campaign is not None:
-        named["latency"] = predictors.campaign.digest
+        recorded["latency"] = predictors.campaign.digest
     if predictors is not None and predictors.others:
-        named["target_models"] = {
+        recorded["target_models"] = {
             name: [limit, sha] for name, (_, limit, sha) in predictors.others.items()
         }
-    return named
+    return recorded
 
 
-def timed(
+def time_genotypes(
     measured: CampaignDataset,
     genotypes: Sequence[Genotype],
     folder: Path,

@@ -1,4 +1,4 @@
-"""`jaxnas diagnose`: curvature, entropy and hypergradients of a run's search, measured."""
+"""`jaxnas diagnose`: curvature, entropy and hypergradients at the end of a run's search."""
 
 import dataclasses
 import json
@@ -26,12 +26,12 @@ from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.genotype import Genotype
 
 FILE = "diagnostics.json"
-# Recorded beside the settings that are flags: of the user's file, and of the method.
+# Keys of a record that are no flags: of the user's file, and of the method's settings.
 SPACE, METHOD = "space_sha256", "set."
 
 
 class Searched(NamedTuple):
-    """The first stage of a search as its run left it."""
+    """The first stage of a search at its last checkpoint."""
 
     stage: Stage
     learning_rate: float  # of the weights, at the start
@@ -47,8 +47,8 @@ class Searched(NamedTuple):
 
 def main(settings: DiagnoseSettings) -> None:
     """Measures a run's search, writes diagnostics.json and prints. Raises ValueError, OSError."""
-    require("--batches", settings.batches, least=1)
-    require("--iterations", settings.iterations, least=1)
+    require("--batches", settings.batches, minimum=1)
+    require("--iterations", settings.iterations, minimum=1)
     require("--radius", settings.radius, above=0)
     folder = Path(settings.run).expanduser()
     figures = measure(load(folder), settings)
@@ -58,21 +58,21 @@ def main(settings: DiagnoseSettings) -> None:
 
 
 def load(folder: Path) -> Searched:
-    """The search of a run folder at its last checkpoint; nothing there is changed.
+    """The search of a run folder at its last checkpoint; only reads.
 
-    Raises ValueError for a folder that holds no search, or whose data or space are no longer
-    those of the run, and what `data.load` and `checkpoint.read` raise.
+    Raises ValueError for a folder of no search, or if the data or the space have changed since the
+    run, and as `data.load` and `checkpoint.read`.
     """
-    record = recorded(folder)
-    settings, of_method = _settings(record["settings"], folder)
+    record = load_record(folder)
+    settings, method_settings = _settings(record["settings"], folder)
     compilation_cache.enable()
     space = registry.get(settings.space, settings.cells)
     dataset = setup.load(settings.source, settings.train_fraction, settings.split_seed)
-    for was, now, name in (
+    for recorded_digest, current_digest, name in (
         (record["settings"].get(SPACE), space.digest, f"space {settings.space}"),
         (record.get("data"), dataset.digest, f"data set {settings.source.data}"),
     ):
-        if was != now:
+        if recorded_digest != current_digest:
             raise ValueError(
                 f"The {name} is not the one that {folder} was searched with: bring that one back, "
                 "or search again."
@@ -81,7 +81,7 @@ def load(folder: Path) -> Searched:
     task = search_stages.SearchTask(settings, space, dataset, placeholders)
     program, discretise = search_stages.plan(task)
     stage = next(program)
-    # A supernet that computes one candidate an edge is measured with all of them alive.
+    # A supernet that executes one candidate an edge is measured with all of them.
     execute_all = {name: value for name, value in stage.net.items() if name != "execute"}
     stage = stage._replace(net=execute_all)
     net = search_stages.supernet(task, stage)
@@ -95,7 +95,7 @@ def load(folder: Path) -> Searched:
         code = genome.of_space(stage.space, space.discretise)
     return Searched(
         stage,
-        of_method["learning_rate"],
+        method_settings["learning_rate"],
         settings.batch_size,
         settings.seed,
         net,
@@ -107,8 +107,8 @@ def load(folder: Path) -> Searched:
     )
 
 
-def recorded(folder: Path) -> Mapping[str, Any]:
-    """The settings.json of a search. Raises ValueError where there is none."""
+def load_record(folder: Path) -> Mapping[str, Any]:
+    """The settings.json of a search. Raises ValueError if there is none."""
     files = run_reader.read(folder)
     record = files.settings
     if not isinstance(record.get("settings"), dict):
@@ -155,9 +155,9 @@ def _unflat(default: Any, remaining: dict[str, Any], prefix: str = "") -> Any:
 
 
 def measure(searched: Searched, settings: DiagnoseSettings) -> dict[str, Any]:
-    """All figures, as diagnostics.json has them; None where one is not defined.
+    """All figures of diagnostics.json; None for undefined ones.
 
-    Raises ValueError for more batches than a half has.
+    Raises ValueError for more batches than half of the images has.
     """
     net, search, state = searched.net, searched.search, searched.state
     train, valid = _batches(searched, settings.batches)
@@ -168,7 +168,7 @@ def measure(searched: Searched, settings: DiagnoseSettings) -> dict[str, Any]:
         state, valid
     )
     steps_per_epoch = data.steps_per_epoch(len(searched.dataset.train.labels), searched.batch_size)
-    # Where gates are drawn blindly there is no architecture to derive by.
+    # Random search has no architecture parameters to differentiate by.
     derives = bool(jax.tree.leaves(state.arch))
     return {
         "stage": searched.stage.name,
@@ -289,7 +289,7 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def table(figures: Mapping[str, Any]) -> str:
-    """The figures in lines."""
+    """The figures as text."""
     arch, weights, gates = (figures[name] for name in ("arch", "weights", "gates"))
     gap, grads = figures["discretisation"], figures["hypergradients"]
     skips = ", ".join(f"{count} in {cell}" for cell, count in gates["skips"].items())

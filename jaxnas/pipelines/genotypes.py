@@ -1,4 +1,4 @@
-"""Genotypes by the words of a command line, and their pictures."""
+"""Genotypes named on a command line, and their pictures."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from jaxnas.spaces.genotype import Genotype, GenotypeError
 def named(text: str) -> tuple[Genotype, str]:
     """(genotype, a short name): of a file, a run folder, or a published name.
 
-    Raises GenotypeError where there is no such thing or it is no genotype.
+    Raises GenotypeError if there is none or it is invalid.
     """
     path = Path(text).expanduser()
     if text in registry.published() and not path.exists():
@@ -40,9 +40,9 @@ def read(path: Path) -> Genotype:
 
 
 def pictures(genotype: Genotype, target: Path) -> list[Path]:
-    """Draws each cell as SVG and PNG into a folder; gives the SVG files.
+    """Draws each cell as SVG and PNG into a folder; returns the SVG files.
 
-    Raises ValueError for a cell that no picture can tell, and OSError.
+    Raises ValueError for a cell that cannot be drawn, and OSError.
     """
     genotype_text.check(genotype)
     paths = []

@@ -1,4 +1,4 @@
-"""`jaxnas latency measure`: settings to programs, programs to a campaign."""
+"""`jaxnas latency measure`: the programs of settings, measured as a campaign."""
 
 import dataclasses
 import functools
@@ -14,21 +14,21 @@ from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.programs import BLOCK, NETWORK, OPERATOR, Program
 from jaxnas.pipelines import genotypes, setup
 from jaxnas.pipelines.settings import flat, latency
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype, compact
 from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
-# What may change between two sessions of a campaign.
+# Settings that may change between two sessions of a campaign.
 NOT_FINGERPRINTED = ("out", "name", "rounds", "budget_minutes", "timeout_s")
 
 
 def main(settings: latency.MeasureSettings, console: rich.console.Console | None = None) -> Path:
-    """Measures a campaign, or goes on with it; gives its folder.
+    """Measures a campaign, or resumes it; returns its folder.
 
-    Raises ValueError for settings that are impossible or have no effect, and what
-    `campaign.measure_all` raises.
+    Raises ValueError for settings that are invalid or have no effect, and as
+    `campaign.measure_all`.
     """
     console = console or rich.console.Console()
     check(settings)
@@ -42,14 +42,14 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
     compilation_cache.enable()
     this_device = device.this_device()
     if words is None and settings.threads is not None and this_device["platform"] != "cpu":
-        refuse(f"--threads has no effect on {this_device['platform']}: leave it out.")
+        fail(f"--threads has no effect on {this_device['platform']}: leave it out.")
     folder = Path(settings.out).expanduser() / (settings.name or name(settings))
     if words is None:
         sample_ms = latency.LOCAL_MS if settings.sample_ms is None else settings.sample_ms
         prepare = functools.partial(timing.prepare, sample_ms=sample_ms, loops=settings.slope)
         min_rounds, max_rounds = latency.LOCAL_ROUNDS
     else:
-        # The time is another device's; our versions still decide what it is given.
+        # Times are another device's, but the exported programs depend on our versions.
         this_device = {key: this_device[key] for key in ("jax", "jaxlib", "XLA_FLAGS", "python")}
         this_device |= {"platform": "remote", "kind": settings.command}
         prepare = functools.partial(
@@ -87,14 +87,14 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
 def programs_of(
     settings: latency.MeasureSettings, space: SearchSpace, architectures: list[Genotype]
 ) -> list[Program]:
-    """The reference, networks with their twins, then their cells, then operations.
+    """The reference, networks with their replicates, then their cells, then operations.
 
-    Raises ValueError where the space has no such networks, or makes them of no such images.
+    Raises ValueError for networks that are not of the space, or images that it does not support.
     """
     size = NetworkSize(
         settings.features, settings.cells, settings.classes, settings.image, settings.batch
     )
-    chosen = [programs.reference()]
+    selected = [programs.reference()]
     count = settings.networks or (latency.MOST if settings.budget_minutes else latency.NETWORKS)
     networks = architectures
     if not architectures and settings.kinds != (OPERATOR,):
@@ -104,25 +104,27 @@ def programs_of(
             networks, None if architectures else space.genome.space
         ):
             if choice.again:
-                # Its twin is the program before it.
-                chosen.append(programs.again(chosen[-1]))
+                # A replicate of the program before it.
+                selected.append(programs.again(selected[-1]))
                 continue
             twin_of = choice.twin_of and programs.label(choice.twin_of)
-            chosen.append(programs.of_genotype(choice.genotype, space, size, twin_of))
+            selected.append(programs.of_genotype(choice.genotype, space, size, twin_of))
     if BLOCK in settings.kinds:
-        chosen += programs.blocks(networks, space, size)
+        selected += programs.blocks(networks, space, size)
     if OPERATOR in settings.kinds:
-        chosen += programs.operators(space, size)
+        selected += programs.operators(space, size)
     if NETWORK not in settings.kinds:
-        # The noise is measured here too, and early, since a budget may cut.
-        pairs = max(2, min(design.REPLICATES, len(chosen) // 5))
-        twins = [program for p in chosen[1 : 1 + pairs] for program in (p, programs.again(p))]
-        chosen = [chosen[0], *twins, *chosen[1 + pairs :]]
-    return chosen
+        # Replicates measure the noise, early, since a budget may stop the campaign.
+        pairs = max(2, min(design.REPLICATES, len(selected) // 5))
+        replicates = [
+            program for p in selected[1 : 1 + pairs] for program in (p, programs.again(p))
+        ]
+        selected = [selected[0], *replicates, *selected[1 + pairs :]]
+    return selected
 
 
 def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
-    """The settings with the sizes that their space has by default."""
+    """The settings with the default sizes of their space."""
     cells = settings.cells
     if cells is None:
         cells = registry.get(settings.space).campaign_cells
@@ -134,15 +136,15 @@ def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
 
 
 def check(settings: latency.MeasureSettings) -> None:
-    """Raises ValueError for settings that are impossible or have no effect."""
+    """Raises ValueError for settings that are invalid or have no effect."""
     space = registry.get(settings.space)
     for flag, minimum in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
-        require(f"--{flag}", getattr(settings, flag), least=minimum)
-    require("--seed", settings.seed, least=0)
+        require(f"--{flag}", getattr(settings, flag), minimum=minimum)
+    require("--seed", settings.seed, minimum=0)
     for flag in ("budget_minutes", "sample_ms", "timeout_s"):
         require(f"--{flag.replace('_', '-')}", getattr(settings, flag), above=0)
     if not settings.kinds or len(set(settings.kinds)) < len(settings.kinds):
-        refuse("--kinds names each of network, block and operator once at most, and one at least.")
+        fail("--kinds names each of network, block and operator once at most, and one at least.")
     idle = {
         "--networks": settings.networks is not None
         and (settings.genotypes or settings.kinds == ("operator",)),
@@ -159,24 +161,24 @@ def check(settings: latency.MeasureSettings) -> None:
     }
     for flag, is_idle in idle.items():
         if is_idle:
-            refuse(f"{flag} has no effect beside the other settings: leave it out.")
+            fail(f"{flag} has no effect with the other settings: leave it out.")
     if space.blocks is None and BLOCK in settings.kinds:
-        refuse(f"--kinds block: the blocks of {settings.space} are its candidates; take operator.")
+        fail(f"--kinds block: the blocks of {settings.space} are its candidates; take operator.")
     if settings.features % space.features_multiple:
-        refuse(
+        fail(
             f"--features is {settings.features}: the stem of {space.noun} has a multiple of "
             f"{space.features_multiple}."
         )
     if settings.networks is not None and settings.budget_minutes is not None:
-        refuse("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
+        fail("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
     if settings.name is not None and (
         settings.name.strip(".") == "" or set(settings.name) & set("/\\\0")
     ):
-        refuse(f"--name is {settings.name!r}: a name has no slash; say where by --out.")
+        fail(f"--name is {settings.name!r}: a name has no slash; say where by --out.")
 
 
 def name(settings: latency.MeasureSettings) -> str:
-    """The folder of a campaign that was given no name."""
+    """The default name of a campaign's folder."""
     space = Path(settings.space).stem if settings.space.endswith(".py") else settings.space
     height, width, _ = settings.image
     parts = [
@@ -194,7 +196,7 @@ def name(settings: latency.MeasureSettings) -> str:
 def fingerprinted(
     settings: latency.MeasureSettings, space: SearchSpace, architectures: list[Genotype]
 ) -> dict[str, Any]:
-    """All settings that decide what is measured, by the names of their flags."""
+    """The settings that identify a campaign, by the names of their flags."""
     table = {name: value for name, value in flat(settings).items() if name not in NOT_FINGERPRINTED}
     texts = "\n".join(map(compact, architectures))
     digest = hashlib.sha256(texts.encode()).hexdigest() if architectures else None

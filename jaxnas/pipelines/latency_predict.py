@@ -18,13 +18,13 @@ from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
 from jaxnas.hardware.tables import csv_table, layer_table, network_table
 from jaxnas.pipelines import genotypes
 from jaxnas.pipelines.settings import latency
-from jaxnas.pipelines.settings.limits import refuse
+from jaxnas.pipelines.settings.limits import fail
 from jaxnas.report import figures, table
 from jaxnas.run import files, progress
 from jaxnas.spaces import genome, registry
 
 MODEL, REPORT, PAGE, PLOT = "model.json", "report.json", "report.md", "predicted.svg"
-SHOWN_VIOLATIONS = 5  # the worst pairs of which the smaller one is slower
+MAX_VIOLATIONS = 5  # printed: the worst pairs whose smaller network is slower
 HEAD = ("model", "Spearman", "Kendall", "within 5 %", "within 10 %", "MdAPE %", "coverage 90 %")
 
 
@@ -42,7 +42,7 @@ class Rows(NamedTuple):
 
 
 def fit_model(settings: latency.FitSettings, console: rich.console.Console | None = None) -> Path:
-    """Writes the model of what was measured; gives its file. Raises ValueError."""
+    """Fits a predictor to measurements and writes it; returns its file. Raises ValueError."""
     console = console or rich.console.Console()
     rows = read(settings)
     measured = rows.space, rows.networks, rows.values
@@ -72,13 +72,13 @@ def fit_model(settings: latency.FitSettings, console: rich.console.Console | Non
 
 
 def _sources(files: Sequence[str], rows: Rows) -> list[Predictor]:
-    """Models of other devices. Raises ValueError where they are of another quantity."""
+    """Models of other devices. Raises ValueError for other quantities than latency."""
     if rows.quantity != LATENCY:
-        refuse("--sources has no effect beside --column: devices share latency only; leave it out.")
+        fail("--sources has no effect with --column: devices share latency only; leave it out.")
     predictors = [predictor_file.load(Path(file).expanduser(), space=rows.space) for file in files]
     for file, model in zip(files, predictors, strict=True):
         if model.quantity != LATENCY:
-            refuse(f"--sources: {file} is of {model.quantity}; give models of latency.")
+            fail(f"--sources: {file} is of {model.quantity}; give models of latency.")
     return predictors
 
 
@@ -86,7 +86,7 @@ def predict(settings: latency.PredictSettings, console: rich.console.Console | N
     """Prints milliseconds and interval of each network. Raises ValueError."""
     console = console or rich.console.Console()
     if not settings.networks:
-        refuse("There is nothing to predict: give a genotype.json, a run folder, or a name.")
+        fail("There is nothing to predict: give a genotype.json, a run folder, or a name.")
     model = predictor_file.load(Path(settings.model).expanduser(), device=settings.device)
     shown_unit = unit(model.quantity)
     networks = [_network(model, text) for text in settings.networks]
@@ -106,7 +106,7 @@ def predict(settings: latency.PredictSettings, console: rich.console.Console | N
 def report(
     settings: latency.ReportPredictorSettings, console: rich.console.Console | None = None
 ) -> Path:
-    """Evaluates our model and the baselines on networks held out; gives the folder of the report.
+    """Cross-validates our model and the baselines; returns the folder of the report.
 
     Raises ValueError.
     """
@@ -159,20 +159,20 @@ def _ceiling(ceiling: round_statistics.Ceiling) -> str:
 def check_table(
     settings: latency.CheckTableSettings, console: rich.console.Console | None = None
 ) -> None:
-    """Prints what a table from elsewhere holds and which of its times cannot be right.
+    """Prints the contents of a table and the times that contradict dominance.
 
-    Raises ValueError for what is no table, and for one that a fit would refuse.
+    Raises ValueError for an invalid table, and for one that cannot be fitted.
     """
     console = console or rich.console.Console()
     path = Path(settings.table).expanduser()
     if settings.space is None and settings.cells is not None:
-        refuse("--cells has no effect without --space: leave it out.")
+        fail("--cells has no effect without --space: leave it out.")
     space = None if settings.space is None else _space(settings.space, settings.cells)
     csv = csv_table.read(path)
     if csv_table.form(csv) == csv_table.NETWORKS:
         lines = _networks_checked(csv, space, settings.device)
     elif settings.device is not None:
-        refuse(f"--device has no effect on a {csv.form} look-up table of layers: leave it out.")
+        fail(f"--device has no effect on a {csv.form} look-up table of layers: leave it out.")
     else:
         lines = _layers_checked(csv, space, settings.space)
     for line in list(lines):
@@ -188,7 +188,7 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
     quantity = LATENCY if settings.column in (None, *csv_table.UNITS) else settings.column
     if path.suffix == ".csv":
         if settings.space is None:
-            refuse(_spaceless(path))
+            fail(_spaceless(path))
         choices = _space(settings.space, settings.cells)
         csv = csv_table.read(path)
         measured = network_table.measured(
@@ -198,7 +198,7 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
             choices, measured.device, quantity, measured.networks, measured.latency_ms, None, None
         )
     if any(flag is not None for flag in (settings.space, settings.device, settings.cells)):
-        refuse(
+        fail(
             "--space, --cells and --device have no effect on a campaign, which says all: leave "
             "them out."
         )
@@ -221,12 +221,12 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
 def _space(name: str, cells: int | None) -> Space:
     space = registry.get(name, cells)
     if cells is not None and not space.shaped_by_cells:
-        refuse(f"--cells has no effect on {name}: leave it out.")
+        fail(f"--cells has no effect on {name}: leave it out.")
     return space.genome.space
 
 
 def _spaceless(path: Path) -> str:
-    """Why a table cannot be read without a space: one line."""
+    """The message on a table that cannot be read without a space: one line."""
     if (path.parent / campaign_file.RAW).is_file():
         return f"{path} does not say its space: give the campaign's folder {path.parent} instead."
     with contextlib.suppress(csv_table.TableError):
@@ -239,10 +239,10 @@ def _layers_checked(
     csv: csv_table.LatencyTable, space: Space | None, name: str | None
 ) -> Iterator[str]:
     layers = layer_table.read(csv)
-    ms, places = list(layers.entries.values()), {layer for layer, _ in layers.entries}
+    ms, layer_indices = list(layers.entries.values()), {layer for layer, _ in layers.entries}
     yield (
-        f"{layers.form} look-up table: {len(ms)} entries at {len(places)} layers, {min(ms):.3g} to "
-        f"{max(ms):.3g} ms"
+        f"{layers.form} look-up table: {len(ms)} entries at {len(layer_indices)} layers, "
+        f"{min(ms):.3g} to {max(ms):.3g} ms"
     )
     pairs = layer_table.compared(layers)
     yield from _dominance(len(pairs), [pair for pair in pairs if pair.violates])
@@ -259,12 +259,12 @@ def _networks_checked(
     csv: csv_table.LatencyTable, space: Space | None, device: str | None
 ) -> Iterator[str]:
     if space is None:
-        refuse(f"{csv.path} is of whole networks and does not say their space: give --space.")
+        fail(f"{csv.path} is of whole networks and does not say their space: give --space.")
     for name in [device] if device else network_table.devices(csv) or [None]:
         measured = network_table.measured(csv, space, device=name)
-        different, ms = validation.validated(space, measured.networks, measured.latency_ms)
+        networks, ms = validation.validated(space, measured.networks, measured.latency_ms)
         yield (
-            f"table of whole networks, {measured.device or 'an unnamed device'}: {len(different)} "
+            f"table of whole networks, {measured.device or 'an unnamed device'}: {len(networks)} "
             f"networks in {len(measured.networks)} rows, {min(ms):.3g} to {max(ms):.3g} ms"
         )
         yield from _dominance(*network_table.compared(measured, space))
@@ -272,18 +272,19 @@ def _networks_checked(
             yield f"only the first {network_table.MOST} rows were compared with each other"
 
 
-def _dominance(pairs: int, wrong: Sequence[csv_table.Pair]) -> Iterator[str]:
-    """How often what does less is slower, and the worst of it."""
-    if not wrong:
+def _dominance(pairs: int, violations: Sequence[csv_table.Pair]) -> Iterator[str]:
+    """The number of pairs whose smaller network is slower, and the worst of them."""
+    if not violations:
         yield f"dominance: of {pairs} pairs, none is slower though it does less"
         return
-    times = lambda pair: pair.smaller_ms / max(pair.larger_ms, 1e-9)
-    far = sum(times(pair) > validation.ALIKE for pair in wrong)
+    ratio = lambda pair: pair.smaller_ms / max(pair.larger_ms, 1e-9)
+    large = sum(ratio(pair) > validation.ALIKE for pair in violations)
     yield (
-        f"dominance: of {pairs} pairs, {len(wrong)} are slower though they do less, {far} of them "
-        f"by more than {100 * (validation.ALIKE - 1):.0f} %; measure those again. The worst:"
+        f"dominance: of {pairs} pairs, {len(violations)} are slower though they do less, {large} "
+        f"of them by more than {100 * (validation.ALIKE - 1):.0f} %; measure those again. "
+        "The worst:"
     )
-    for pair in sorted(wrong, key=times, reverse=True)[:SHOWN_VIOLATIONS]:
+    for pair in sorted(violations, key=ratio, reverse=True)[:MAX_VIOLATIONS]:
         yield (
             f"  {pair.where}: {pair.smaller} {pair.smaller_ms:.4g} ms, {pair.larger} "
             f"{pair.larger_ms:.4g} ms"
@@ -297,7 +298,7 @@ def _figures(quality: Quality) -> list[str]:
 
 
 def _network(model: Predictor, text: str) -> tuple[np.ndarray, str]:
-    """(i[positions], name) of what `genotypes.named` takes, or of a space's own notation."""
+    """(i[positions], name) of a text for `genotypes.named`, or in a space's notation."""
     if text.startswith(network_table.NOTATION):
         return genome.encode(model.space, registry.parse_genotype(text)), text
     genotype, name = genotypes.named(text)

@@ -1,4 +1,4 @@
-"""`jaxnas narrow`: trains a network and takes channels away until it fits a budget."""
+"""`jaxnas narrow`: trains a network and prunes channels until it meets a budget."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ from jaxnas.pipelines.narrow_state import NarrowingState, Trained
 from jaxnas.pipelines.settings import command, flat
 from jaxnas.pipelines.settings import narrow as narrows
 from jaxnas.pipelines.settings import recipe as recipes
-from jaxnas.pipelines.settings.limits import refuse
+from jaxnas.pipelines.settings.limits import fail
 from jaxnas.pipelines.settings.narrow import NarrowSettings
 from jaxnas.report import figures, formatting, table
 from jaxnas.run import compilation_cache, progress
@@ -31,7 +31,7 @@ from jaxnas.strategies.selection_record import TOLERANCE
 
 WHOLE, TUNED = "whole", "tuned"
 SUMMARY, REPORT = "summary.json", "narrow.md"
-MAX_STEP = 0.97  # of the last milliseconds: less than that saved is hardly seen
+MAX_STEP = 0.97  # of the last milliseconds: smaller savings are within the noise
 FINGERPRINTED = (
     "macs", "target_ms", "held_out", "short_steps", "short_rate", "first", "decay", "multiple",
     "tune_epochs", "seed",
@@ -39,12 +39,12 @@ FINGERPRINTED = (
 
 
 class NarrowTask(NamedTuple):
-    """What is narrowed, how, and on what."""
+    """The network to narrow, its data and the settings."""
 
     settings: NarrowSettings
-    training: retrain.TrainingTask  # on the images that do not evaluate
+    training: retrain.TrainingTask  # without the held-out images
     prunable: Prunable
-    dataset: data.DataSet  # with the images that evaluate as its validation half
+    dataset: data.DataSet  # the held-out images are its validation half
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -53,10 +53,10 @@ class NarrowTask(NamedTuple):
 
 
 def main(settings: NarrowSettings, console: rich.console.Console | None = None) -> Path:
-    """The whole run, from wherever its folder was left; gives the folder.
+    """Runs the command, or resumes it from its folder; returns the folder.
 
-    Raises ValueError for settings that are impossible, GenotypeError for what is no genotype, and
-    what `data.load`, `run.claim`, `run.loop` and `net_adapt.network` raise.
+    Raises ValueError for invalid settings, GenotypeError for an invalid genotype, and as
+    `data.load`, `run.claim`, `run.loop` and `net_adapt.network`.
     """
     console = console or rich.console.Console()
     log = lambda text="": progress.print_line(console, text)
@@ -67,7 +67,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     check_multiple(settings.multiple, task.prunable)
     if settings.macs is not None:
         _check_macs(task)
-    elif not folder.exists():  # a run that goes on is not asked again: times differ
+    elif not folder.exists():  # a resumed run is not timed again: times vary
         _check_ms(task)
     log(f"jaxnas trains the network of {label} on {task.dataset.name}, then narrows it")
     log(f"{len(task.dataset.valid.labels):,} of its training images only judge what is to go")
@@ -78,8 +78,8 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
     record = run.record(fingerprinted, run.execution(1), task.dataset.digest)
     with run.claim(folder, record, log):
         summary = _run(task, folder, console)
-        again = command("jaxnas narrow", settings, NarrowSettings(""))
-        summary |= {"command": again, "resume": f"{again} --resume"}
+        command_text = command("jaxnas narrow", settings, NarrowSettings(""))
+        summary |= {"command": command_text, "resume": f"{command_text} --resume"}
         run.write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
         for line in _report(folder, summary):
             log(line)
@@ -87,7 +87,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
 
 
 def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> NarrowTask:
-    """All that the settings come to. Raises ValueError and GenotypeError for what cannot be."""
+    """The task of the settings. Raises ValueError and GenotypeError for invalid ones."""
     space = registry.find(genotype)
     if space is None or space.prunable is None:
         raise genotype_text.GenotypeError(
@@ -107,108 +107,108 @@ def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> Narro
 
 
 def _run(task: NarrowTask, folder: Path, console: rich.console.Console) -> dict[str, Any]:
-    """Training, narrowing, tuning; what each came to."""
+    """Trains, narrows and tunes; returns the summary."""
     settings, prunable = task.settings, task.prunable
     train = lambda training, name: retrain.train(
         training, folder / name, title=name, place=settings.place, console=console
     )
-    before = train(task.training, WHOLE)
-    # Milliseconds differ from time to time: what was narrowed once is read, not made again.
-    narrowing = narrow_state.load(folder, prunable, task.dataset)
-    if narrowing is None:
-        weights, stats = retrain.trained(task.training, folder / WHOLE, settings.place.mode)
-        narrowing = NarrowingState(Trained(prunable.whole, weights, stats), [], False)
-    for further in _narrowed(task, narrowing, lambda text: progress.print_line(console, text)):
-        narrowing = further
-        narrow_state.save(folder, prunable, narrowing)
-    remaining, weights, stats = narrowing.trained
+    full_result = train(task.training, WHOLE)
+    # Measured milliseconds vary: a narrowing is resumed from its file, not repeated.
+    state = narrow_state.load(folder, prunable, task.dataset)
+    if state is None:
+        weights, stats = retrain.load_trained(task.training, folder / WHOLE, settings.place.mode)
+        state = NarrowingState(Trained(prunable.unpruned, weights, stats), [], False)
+    for new_state in _narrowed(task, state, lambda text: progress.print_line(console, text)):
+        state = new_state
+        narrow_state.save(folder, prunable, state)
+    remaining, weights, stats = state.trained
     recipe = task.training.recipe
-    slim = prunable.network(remaining)
+    pruned_network = prunable.network(remaining)
     tuning = task.training._replace(
-        space=task.training.space._replace(network=lambda *_, **__: slim),
+        space=task.training.space._replace(network=lambda *_, **__: pruned_network),
         recipe=dataclasses.replace(recipe, epochs=settings.tune_epochs or recipe.epochs),
         start=(weights, stats),
     )
-    after = train(tuning, TUNED)
-    steps = [step._asdict() for step in narrowing.steps]
-    summary = {"whole": before, "tuned": after, "steps": steps, "file": prunable.file}
-    return summary | verdict(settings, after)
+    tuned_result = train(tuning, TUNED)
+    steps = [step._asdict() for step in state.steps]
+    summary = {"whole": full_result, "tuned": tuned_result, "steps": steps, "file": prunable.file}
+    return summary | verdict(settings, tuned_result)
 
 
-def verdict(settings: NarrowSettings, after: dict[str, Any]) -> dict[str, Any]:
-    """The budget, and whether it is met, timed again after the tuning where it is a time."""
+def verdict(settings: NarrowSettings, tuned: dict[str, Any]) -> dict[str, Any]:
+    """The budget, and whether the tuned network meets it."""
     if settings.target_ms is None:
-        return {"target": {"macs": settings.macs, "holds": after["macs"] <= settings.macs}}
-    within = after["latency_ms"] <= (1 + TOLERANCE) * settings.target_ms
-    return {"target": {"ms": settings.target_ms, "holds": within}}
+        return {"target": {"macs": settings.macs, "holds": tuned["macs"] <= settings.macs}}
+    is_satisfied = tuned["latency_ms"] <= (1 + TOLERANCE) * settings.target_ms
+    return {"target": {"ms": settings.target_ms, "holds": is_satisfied}}
 
 
 def without_valid(dataset: data.DataSet) -> data.DataSet:
-    """The images without those that evaluate, which are never learnt from."""
+    """The data set without its held-out images, which are not trained on."""
     valid = dataset.valid
     return dataset._replace(valid=valid._replace(inputs=valid.inputs[:0], labels=valid.labels[:0]))
 
 
 def check_multiple(multiple: int, prunable: Prunable) -> None:
     """Raises ValueError for an odd multiple of channels that come in halves."""
-    groups = prunable.groups(prunable.whole).groups.values()
+    groups = prunable.groups(prunable.unpruned).groups.values()
     if multiple % 2 and any(group.halved for group in groups):
-        refuse(
+        fail(
             f"--multiple is {multiple}: this network makes channels in two halves, so give an even "
             "number."
         )
 
 
 def _check_macs(task: NarrowTask) -> None:
-    """Before anything is trained for a budget that is met already, or cannot be met."""
+    """Raises ValueError for a budget of MACs that is met already, or cannot be met."""
     settings, prunable = task.settings, task.prunable
-    whole, narrowest = prunable.macs(prunable.whole), prunable.narrowest(settings.multiple)
-    if settings.macs >= whole:
-        refuse(f"--macs is {settings.macs:,}, but the network has {whole:,}: give fewer.")
-    if narrowest is not None and settings.macs < (fewest := prunable.macs(narrowest)):
-        refuse(
+    full_macs, narrowest = prunable.macs(prunable.unpruned), prunable.narrowest(settings.multiple)
+    if settings.macs >= full_macs:
+        fail(f"--macs is {settings.macs:,}, but the network has {full_macs:,}: give fewer.")
+    if narrowest is not None and settings.macs < (min_macs := prunable.macs(narrowest)):
+        fail(
             f"--macs is {settings.macs:,}, but channels in multiples of {settings.multiple} leave "
-            f"{fewest:,} at least: give more, or a smaller --multiple."
+            f"{min_macs:,} at least: give more, or a smaller --multiple."
         )
 
 
 def _check_ms(task: NarrowTask) -> None:
-    """The same of milliseconds, which do not depend on what the weights are."""
+    """As `_check_macs` for milliseconds, which do not depend on the weights."""
     settings, prunable, image = task.settings, task.prunable, task.image
 
-    def timed(remaining: Any) -> float:
+    def latency_ms(remaining: Any) -> float:
         net = prunable.network(remaining)
         weights, stats = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, *image)))
         return timing.inference(net, weights, stats, image).median
 
-    if (ms := timed(prunable.whole)) <= settings.target_ms:
-        refuse(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
+    if (ms := latency_ms(prunable.unpruned)) <= settings.target_ms:
+        fail(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
     narrowest = prunable.narrowest(settings.multiple)
-    if narrowest is not None and (ms := timed(narrowest)) > settings.target_ms:
-        refuse(
+    if narrowest is not None and (ms := latency_ms(narrowest)) > settings.target_ms:
+        fail(
             f"--target-ms is {settings.target_ms:.3g}, but channels in multiples of "
             f"{settings.multiple} take {ms:.3g} ms at least: give more, or a smaller --multiple."
         )
 
 
 def _narrowed(
-    task: NarrowTask, narrowing: NarrowingState, log: Callable[[str], None]
+    task: NarrowTask, state: NarrowingState, log: Callable[[str], None]
 ) -> Iterator[NarrowingState]:
-    """The network after each budget, the last one within the user's."""
+    """The state after each intermediate budget; the last one meets the user's."""
     settings, prunable = task.settings, task.prunable
-    trained, steps, done = narrowing
+    trained, steps, done = state
     if done:
         return
 
-    def timed(trained: Trained) -> float:
+    def latency_ms(trained: Trained) -> float:
         net = prunable.network(trained.remaining)
         return timing.inference(net, trained.weights, trained.stats, task.image).median
 
-    ms = None if settings.target_ms is None else timed(trained)
+    ms = None if settings.target_ms is None else latency_ms(trained)
     if ms is not None and ms <= settings.target_ms:
         if not steps:
             raise ValueError(f"The network takes {ms:.3g} ms already: give a lower --target-ms.")
-        yield narrowing._replace(done=True)
+        yield state._replace(done=True)
         return
     train, valid = _train_batches(settings, task.training), _valid_batch(task.dataset)
     schedule = net_adapt.Schedule(
@@ -216,31 +216,31 @@ def _narrowed(
     )
     while True:
         groups = prunable.groups(trained.remaining)
-        cost, budget, shown = prunable.macs, settings.macs, "{:,.0f} MACs"
+        cost, budget, form = prunable.macs, settings.macs, "{:,.0f} MACs"
         try:
             if ms is not None:
                 log("narrow: the parts are timed at a few widths")
                 cost, budget = _milliseconds(task, groups, ms)
-                shown = "{:.4g} ms predicted"
+                form = "{:.4g} ms predicted"
             fitted = net_adapt.network(
                 net_adapt.Pretrained(groups, trained.weights, trained.stats),
                 cost=cost, budget=budget, train=train, valid=valid, schedule=schedule,
-                on_step=lambda step, shown=shown: log(
-                    f"narrow: {step.part} to {step.width} channels, {shown.format(step.cost)}, "
+                on_step=lambda step, form=form: log(
+                    f"narrow: {step.part} to {step.width} channels, {form.format(step.cost)}, "
                     f"{step.score:.1%} of the held-out images"
                 ),
             )  # fmt: skip
         except net_adapt.BudgetError:
             if ms is None:
                 raise
-            refuse(
+            fail(
                 f"--target-ms {settings.target_ms:.3g} cannot be met: as narrow as it gets, the "
                 f"network takes {ms:.3g} ms. Give a higher one, or a smaller --multiple."
             )
         steps = [*steps, *fitted.steps]
         trained = Trained(fitted.remaining, fitted.weights, fitted.stats)
         if ms is not None:
-            ms = timed(trained)
+            ms = latency_ms(trained)
             log(f"narrow: {ms:.3g} ms on this device, wanted {settings.target_ms:.3g}")
         done = ms is None or ms <= settings.target_ms
         yield NarrowingState(trained, steps, done)
@@ -249,13 +249,13 @@ def _narrowed(
 
 
 def _milliseconds(task: NarrowTask, groups: Any, ms: float) -> tuple[Callable[[Any], float], float]:
-    """(what remains -> milliseconds, how many of them to go to first). Raises BudgetError."""
-    timed = width_table.measured(groups, task.image, task.settings.multiple)
-    budget = width_table.budget(timed, min(MAX_STEP, task.settings.target_ms / ms))
-    if budget >= timed.whole_ms:
+    """(remaining -> predicted milliseconds, the next budget of them). Raises BudgetError."""
+    width_times = width_table.measured(groups, task.image, task.settings.multiple)
+    budget = width_table.budget(width_times, min(MAX_STEP, task.settings.target_ms / ms))
+    if budget >= width_times.whole_ms:
         raise net_adapt.BudgetError("No part is faster at any width.")
     widths = task.prunable.widths
-    return lambda remaining: width_table.milliseconds(timed, widths(remaining)), budget
+    return lambda remaining: width_table.milliseconds(width_times, widths(remaining)), budget
 
 
 def _train_batches(
@@ -274,35 +274,35 @@ def _valid_batch(dataset: data.DataSet) -> Batch:
 
 
 def _report(folder: Path, summary: dict[str, Any]) -> list[str]:
-    """Writes narrow.md and its picture; gives the table's lines."""
+    """Writes narrow.md and its picture; returns the table's lines."""
     rows = [
         (name, f"{row['top1']:.1%}", f"{row['parameters']:,}", f"{row['macs']:,}",
          formatting.milliseconds(row["latency_ms"]))
         for name, row in (("whole", summary["whole"]), ("narrowed, tuned", summary["tuned"]))
     ]  # fmt: skip
-    shown = table.TextTable(("network", "test accuracy", "parameters", "MACs", "latency"), rows)
+    results = table.TextTable(("network", "test accuracy", "parameters", "MACs", "latency"), rows)
     line = verdict_line(summary)
     _picture(folder, summary)
     run.write_text(
         folder / REPORT,
-        f"# A narrower network\n\n{table.markdown(shown)}\n{line}\n\n![](steps.svg)\n\n"
+        f"# A narrower network\n\n{table.markdown(results)}\n{line}\n\n![](steps.svg)\n\n"
         f"The network is in {summary['file']}, its weights are the last checkpoint of {TUNED}.\n\n"
         f"```\n{summary['command']}\n```\n",
     )
-    return [*table.text(shown).splitlines(), line, f"report: {folder / REPORT}"]
+    return [*table.text(results).splitlines(), line, f"report: {folder / REPORT}"]
 
 
 def verdict_line(summary: dict[str, Any]) -> str:
     """The budget, and whether it is met, in a line."""
     target, tuned = summary["target"], summary["tuned"]
-    word = "it holds" if target["holds"] else "it DOES NOT HOLD"
+    status = "it holds" if target["holds"] else "it DOES NOT HOLD"
     if "macs" in target:
-        return f"target: {target['macs']:,.0f} MACs; {tuned['macs']:,} are left: {word}"
-    off = tuned["latency_ms"] / target["ms"] - 1
-    word += "" if target["holds"] else "; is the device busy?"
+        return f"target: {target['macs']:,.0f} MACs; {tuned['macs']:,} are left: {status}"
+    error = tuned["latency_ms"] / target["ms"] - 1
+    status += "" if target["holds"] else "; is the device busy?"
     return (
         f"target: {target['ms']:.4g} ms; measured after tuning {tuned['latency_ms']:.4g} ms "
-        f"({off:+.1%}, {TOLERANCE:.0%} above are allowed): {word}"
+        f"({error:+.1%}, {TOLERANCE:.0%} above are allowed): {status}"
     )
 
 

@@ -1,4 +1,4 @@
-"""A narrowing on disk: what remains of a network, with its weights, step by step."""
+"""The files of a narrowing: the pruned network after the last step, and its weights."""
 
 import hashlib
 import json
@@ -19,15 +19,15 @@ STEPS, WEIGHTS = "steps.json", "narrowed"
 
 
 class Trained(NamedTuple):
-    """What remains of a network, with its weights."""
+    """A pruned network with its weights."""
 
-    remaining: Any  # as `Prunable` names it
+    remaining: Any  # of `Prunable`
     weights: Weights
     stats: Stats
 
 
 class NarrowingState(NamedTuple):
-    """A narrowing as far as it came."""
+    """The state of a narrowing after its last step."""
 
     trained: Trained
     steps: list[net_adapt.Step]
@@ -35,26 +35,26 @@ class NarrowingState(NamedTuple):
 
 
 def save(folder: Path, prunable: Prunable, narrowing: NarrowingState) -> None:
-    """Writes what remains and its weights, then the file that says that all is there."""
+    """Writes the weights, then `steps.json`, which marks them as complete."""
     text = prunable.to_text(narrowing.trained.remaining)
     name = hashlib.sha256(text.encode()).hexdigest()
-    where = folder / WEIGHTS / name[:16]
-    # A narrowing that was stopped while it was written is written anew.
-    shutil.rmtree(where, ignore_errors=True)
-    with checkpoint.open_store(where, name) as store:
+    location = folder / WEIGHTS / name[:16]
+    # Removes the remains of an interrupted `save`.
+    shutil.rmtree(location, ignore_errors=True)
+    with checkpoint.open_store(location, name) as store:
         store.save(0, (narrowing.trained.weights, narrowing.trained.stats))
     steps = [step._asdict() for step in narrowing.steps]
     record = {"left": text, "steps": steps, "done": narrowing.done}
     run.write_text(folder / STEPS, json.dumps(record, indent=1) + "\n")
-    for other in (folder / WEIGHTS).iterdir():
-        if other != where:
-            shutil.rmtree(other)
+    for stale in (folder / WEIGHTS).iterdir():
+        if stale != location:
+            shutil.rmtree(stale)
     if narrowing.done:
         run.write_text(folder / prunable.file, text)
 
 
 def load(folder: Path, prunable: Prunable, dataset: data.DataSet) -> NarrowingState | None:
-    """What `save` wrote last; None where it wrote nothing."""
+    """The state of the last `save`; None if there is none. Raises RunError for damaged files."""
     if not (folder / STEPS).exists():
         return None
     try:

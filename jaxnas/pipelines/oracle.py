@@ -1,4 +1,4 @@
-"""`jaxnas oracle`: what a cell of a tabular benchmark really scores."""
+"""`jaxnas oracle`: the scores of a cell in a tabular benchmark."""
 
 import json
 from typing import Any
@@ -12,8 +12,8 @@ def query(settings: QuerySettings) -> None:
     """Prints the entry of a cell. Raises ValueError and OSError."""
     benchmark = tabular.default()
     table = benchmark.load(benchmark.locate(settings.table))
-    entry = _entry(table, settings.cell)
-    as_json, lines = benchmark.as_json(entry), benchmark.lines(entry)
+    cell_entry = _entry(table, settings.cell)
+    as_json, lines = benchmark.as_json(cell_entry), benchmark.lines(cell_entry)
     print(json.dumps(as_json, indent=2) if settings.json else "\n".join(lines))
 
 
@@ -28,7 +28,7 @@ def build(settings: BuildSettings) -> None:
 
 
 def _entry(table: Any, text: str) -> Any:
-    """The entry of a cell as the command is given it."""
+    """The entry of the cell that the command line names."""
     number = text.removeprefix("-")
     if number.isascii() and number.isdecimal() and len(number) < 20:
         return tabular.default().query(table, int(text))

@@ -36,18 +36,18 @@ FIGURES = (
 
 
 class TrainingTask(NamedTuple):
-    """What is trained, how, and on what."""
+    """The network to train, its data and the recipe."""
 
     space: SearchSpace
     genotype: Genotype
     recipe: Recipe  # resolved
     seed: int
     dataset: data.DataSet
-    start: tuple[Weights, Stats] | None = None  # to begin with; None: drawn by `seed`
+    start: tuple[Weights, Stats] | None = None  # initial values; None: random by `seed`
 
 
 class TrainingPlan(NamedTuple):
-    """A training that may have been begun before."""
+    """The trainer of a task, and the record of its folder."""
 
     net: Network
     trainer: Trainer
@@ -57,10 +57,10 @@ class TrainingPlan(NamedTuple):
 
 
 def main(settings: RetrainSettings, console: rich.console.Console | None = None) -> Path:
-    """The whole run, from wherever its folder was left; gives the folder.
+    """Runs the command, or resumes it from its folder; returns the folder.
 
-    Raises ValueError for settings that are impossible or have no effect, GenotypeError for
-    what is no genotype, and what `data.load`, `run.claim` and `run.loop` raise.
+    Raises ValueError for settings that are invalid or have no effect, GenotypeError for an invalid
+    genotype, and as `data.load`, `run.claim` and `run.loop`.
     """
     console = console or rich.console.Console()
     log = lambda text="": progress.print_line(console, text)
@@ -96,12 +96,12 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
 
 
 def augmentation(recipe: Recipe, dataset: data.DataSet) -> data.augment.Augment:
-    """What a resolved recipe does to training images."""
+    """The augmentation of a resolved recipe."""
     return augment(dataset, recipe.pad, recipe.flip, recipe.cutout)
 
 
 def augment(dataset: data.DataSet, pad: int, flip: bool, cutout: int) -> data.augment.Augment:
-    """Framed in black and cropped, mirrored, cut out: in the order of the DARTS code."""
+    """Pad with black and crop, flip, cutout: in the order of the DARTS code."""
     parts = []
     if pad:
         parts.append(data.augment.pad_crop(pad, data.augment.black(dataset.mean, dataset.std)))
@@ -113,7 +113,7 @@ def augment(dataset: data.DataSet, pad: int, flip: bool, cutout: int) -> data.au
 
 
 def network(task: TrainingTask) -> Network:
-    """The network that a resolved recipe makes of a genotype."""
+    """The network of a genotype and a resolved recipe."""
     recipe = task.recipe
     return task.space.network(
         task.genotype,
@@ -126,9 +126,9 @@ def network(task: TrainingTask) -> Network:
 
 
 def check(task: TrainingTask) -> None:
-    """Raises ValueError where a resolved recipe cannot train a genotype on these images.
+    """Raises ValueError if a resolved recipe cannot train a genotype on these images.
 
-    Nothing is computed: call it before a search whose cell is to be trained so.
+    Computes nothing: call it before a search whose cell will be trained.
     """
     net, dataset, batch_size = network(task), task.dataset, task.recipe.batch_size
     inputs = jax.ShapeDtypeStruct((batch_size, *dataset.train.inputs.shape[1:]), jnp.float32)
@@ -139,7 +139,7 @@ def check(task: TrainingTask) -> None:
 
 
 def plan(task: TrainingTask, mode: str | None = None) -> TrainingPlan:
-    """How a task is trained, and what its folder records."""
+    """The trainer of a task, and the record of its folder."""
     recipe, dataset = task.recipe, task.dataset
     net = network(task)
     images = len(data.merge_train(dataset).labels)
@@ -170,11 +170,11 @@ def train(
     console: rich.console.Console,
     timed: bool = True,
 ) -> dict[str, Any]:
-    """Trains on all training images and tests once; goes on where `folder` was left.
+    """Trains on all training images and tests once; resumes from `folder`.
 
-    Gives, and writes as `result.json`, `top1, top5, loss, ece, reliability, parameters, macs,
+    Returns, and writes as `result.json`, `top1, top5, loss, ece, reliability, parameters, macs,
     digest` (of the final state), with `timed` also `latency_ms`; a finished folder is only
-    read. Raises what `run.claim` and `run.loop` raise.
+    read. Raises as `run.claim` and `run.loop`.
     """
     dataset, recipe = task.dataset, task.recipe
     shape = dataset.train.inputs.shape[1:]
@@ -210,8 +210,10 @@ def train(
         return result
 
 
-def trained(task: TrainingTask, folder: Path, mode: str | None = None) -> tuple[Weights, Stats]:
-    """The weights that `train` tested in the end, and the statistics. Raises CheckpointError."""
+def load_trained(
+    task: TrainingTask, folder: Path, mode: str | None = None
+) -> tuple[Weights, Stats]:
+    """The weights that `train` tested, and the statistics. Raises CheckpointError."""
     trainer, record = plan(task, mode).trainer, plan(task, mode).record
     image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
     template = run.init_compiled(trainer.init, jax.random.key(0), image)

@@ -1,4 +1,4 @@
-"""`jaxnas search`: finds a genotype, retrains it beside random ones, reports."""
+"""`jaxnas search`: searches a genotype, retrains it and random ones, reports."""
 
 import dataclasses
 import functools
@@ -27,28 +27,27 @@ from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
 GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
-# The words of --set are recorded as the settings that they give.
-# Constraints are recorded where there are some.
+# --set is recorded as the method's settings, constraints by `constraints.fingerprinted`.
 NOT_FINGERPRINTED = [
     *(field.name for field in dataclasses.fields(RunSettings)), "set", "table", *constraints.FLAGS
 ]  # fmt: skip
 
 
 class SearchRun(NamedTuple):
-    """All that a run's settings come to; every refusal is behind it."""
+    """A resolved and checked run."""
 
     search: search_stages.SearchTask
     predictors: Predictors | None
     job: run.Run
-    truth: Callable[[Genotype], Any] | None  # what a genotype really scores, where that is known
-    command: str  # that gives the settings
+    truth: Callable[[Genotype], Any] | None  # benchmark entry of a genotype; None: no table
+    command: str  # the command line of the settings
 
 
 def main(settings: SearchSettings, console: rich.console.Console | None = None) -> Path:
-    """The whole run, from wherever its folder was left; gives the folder.
+    """Runs the command, or resumes it from its folder; returns the folder.
 
-    Raises ValueError for settings that are impossible or have no effect, and what `data.load`,
-    `run.claim` and `run.loop` raise.
+    Raises ValueError for settings that are invalid or have no effect, and as `data.load`,
+    `run.claim` and `run.loop`.
     """
     console = console or rich.console.Console()
     log = lambda text="": progress.print_line(console, text)
@@ -77,13 +76,13 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
 
 
 def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchRun:
-    """All that the settings come to. Raises ValueError for what cannot be; nothing is written."""
+    """The run of the settings. Raises ValueError for invalid ones; writes nothing."""
     settings = searches.resolved(requested, registry.get(requested.space))
     predictors = constraints.load_predictors(settings)
-    of_method = search_stages.method_settings(settings)
-    flags = {name: of_method.get(name) for name in overrides.FLAGS}
+    method_settings = search_stages.method_settings(settings)
+    flags = {name: method_settings.get(name) for name in overrides.FLAGS}
     settings = dataclasses.replace(
-        settings, **{k: v for k, v in flags.items() if not isinstance(v, tuple)}
+        settings, **{key: value for key, value in flags.items() if not isinstance(value, tuple)}
     )
     folder = setup.folder(settings.place, name(settings))
     compilation_cache.enable()
@@ -92,7 +91,7 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     shape = dataset.train.inputs.shape[1:]
     recipe = constraints.recipe(predictors, settings.retrain)
     if "search_reductions" in space.supports and recipe.reductions is None:
-        # A network's layers are those of the search, one for one.
+        # The network has the layers of the supernet.
         recipe = dataclasses.replace(recipe, reductions=settings.reductions)
     recipe = recipes.resolved(recipe, space, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
@@ -102,24 +101,24 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     retrain.check(_retraining(search, search_stages.random_genotype(space, 0)))
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)
-    recorded = fingerprinted(settings) | {
-        f"set.{k}": v for k, v in of_method.items() if k not in flags
+    fingerprint = fingerprinted(settings) | {
+        f"set.{key}": value for key, value in method_settings.items() if key not in flags
     }
-    recorded |= {"space_sha256": space.digest}
-    recorded |= constraints.fingerprinted(settings, predictors)
-    record = run.record(recorded, execution, dataset.digest)
+    fingerprint |= {"space_sha256": space.digest}
+    fingerprint |= constraints.fingerprinted(settings, predictors)
+    record = run.record(fingerprint, execution, dataset.digest)
     job = run.Run(folder, record, execution, setup.checkpoints(settings.place), console)
     command_text = command("jaxnas search", requested, SearchSettings())
     return SearchRun(search, predictors, job, _truth(settings, space), command_text)
 
 
 def fingerprinted(settings: SearchSettings) -> dict[str, Any]:
-    """Those of the settings that a run is known by: with others it does not go on."""
+    """The settings that identify a run: with other values it is not resumed."""
     return {k: v for k, v in flat(settings).items() if k not in NOT_FINGERPRINTED}
 
 
 def name(settings: SearchSettings) -> str:
-    """The folder of a run that was given no name."""
+    """The default name of a run's folder."""
     space = Path(settings.space).stem if settings.space.endswith(".py") else settings.space
     parts = [setup.label(settings.source.data), space]
     parts += [settings.method] if settings.method != SearchSettings.method else []
@@ -129,9 +128,9 @@ def name(settings: SearchSettings) -> str:
 
 
 def _truth(settings: SearchSettings, space: SearchSpace) -> Callable[[Genotype], Any] | None:
-    """What a genotype really scores, where there is a table of the space.
+    """The query of the space's tabular benchmark; None without a table.
 
-    Raises ValueError for a table that was named and cannot be read.
+    Raises ValueError for a table that cannot be read.
     """
     if space.benchmark is None:
         return None
@@ -160,7 +159,7 @@ def _announce(task: SearchRun, log: Callable[[str], None]) -> None:
 
 
 def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:
-    """The genotype: read where the search is over, else searched for and written."""
+    """The genotype: read if the search is finished, else searched and written."""
     folder, (settings, space, dataset, _) = task.job.folder, task.search
     if (folder / GENOTYPE).exists():
         log("search: done before")
@@ -179,13 +178,13 @@ def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:
 def _retrained(task: SearchRun, genotype: Genotype) -> dict[str, Any]:
     """The summary: the genotype and random ones, trained alike."""
     settings, job = task.search.settings, task.job
-    # Runs of other seeds compare with other cells.
+    # Each seed has different random cells.
     first = settings.seed * settings.random_cells
     seeds = range(first, first + settings.random_cells)
     cells = {"found": genotype} | {
         f"random-{i}": search_stages.random_genotype(task.search.space, i) for i in seeds
     }
-    found, *others = (
+    searched, *others = (
         retrain.train(
             _retraining(task.search, cell),
             job.folder / "retrain" / name,
@@ -200,7 +199,7 @@ def _retrained(task: SearchRun, genotype: Genotype) -> dict[str, Any]:
     if task.truth is not None:
         truth = tabular.of(task.search.space).as_json(task.truth(genotype))
     record = {
-        "found": found,
+        "found": searched,
         "random": [{"seed": i} | result for i, result in zip(seeds, others, strict=True)],
         "truth": truth,
     }

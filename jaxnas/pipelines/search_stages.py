@@ -1,4 +1,4 @@
-"""The search of a run, stage by stage: data, network and method in, a genotype out."""
+"""The search of a run, stage by stage, from data, network and method to a genotype."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
 SKIP = "skip_connect"
-# Folded into a state's key for its batches; steps, which are folded in too, never get there.
+# Folded into a state's key for its batches; above the steps that are folded in, too.
 BATCHES = 2**31 - 1
 FIGURES = (
     ("loss", "loss/train", ".3f"),
@@ -43,23 +43,23 @@ FIGURES = (
 
 
 class SearchTask(NamedTuple):
-    """What is searched, how, and on what."""
+    """The space, data and settings of a search."""
 
     settings: SearchSettings  # resolved
     space: SearchSpace
     dataset: data.DataSet
-    constraints: Sequence[Constraint] = ()  # on what architectures are expected to cost
+    constraints: Sequence[Constraint] = ()  # on expected costs
 
 
 class SearchPlan(NamedTuple):
-    """The program of a method, and how its gates become a genotype."""
+    """The program of a method, and the discretisation of its gates."""
 
     program: Program
     discretise: Callable[[Space, Gates], Genotype]
 
 
 class SearchResult(NamedTuple):
-    """What a search ended with: its genotype, and how its last stage ended."""
+    """The genotype of a search, and the result of its last stage."""
 
     genotype: Genotype
     outcome: run.RunResult
@@ -76,18 +76,18 @@ class Batches(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """What stages of one method, space and supernet have in common, compiled once."""
+    """The programs that stages of one method, space and supernet share, compiled once."""
 
     net: Supernet
     search: Search
     runner: run.StepRunner
     accuracy: Callable[..., float]
     evaluate: Callable[..., tuple[np.ndarray, np.ndarray]]
-    stage: Stage  # the first of them; kept, as it is known by the identity of its parts
+    stage: Stage  # the first one; referenced so that the ids of its parts stay unique
 
 
 def plan(task: SearchTask) -> SearchPlan:
-    """The program that resolved settings ask for. Raises ValueError for what the method refuses."""
+    """The plan of resolved settings. Raises ValueError for settings the method does not support."""
     settings, space = task.settings, task.space
     steps_per_epoch = data.steps_per_epoch(len(task.dataset.train.labels), settings.batch_size)
     reward = objectives.reward(task.constraints)
@@ -100,10 +100,10 @@ def plan(task: SearchTask) -> SearchPlan:
         reward,
         layer_table.single_path_times,
     )
-    of_method = method_settings(settings)
+    resolved = method_settings(settings)
     perturbation = settings.select == "perturbation"
-    program = methods.program(settings.method, context, of_method, perturbation)
-    discretise = methods.get(settings.method).discretise(space, of_method)
+    program = methods.program(settings.method, context, resolved, perturbation)
+    discretise = methods.get(settings.method).discretise(space, resolved)
     return SearchPlan(program, discretise or space.discretise)
 
 
@@ -126,8 +126,8 @@ def _hypergradient(order: str | None) -> Hypergradient | None:
 def random_genotype(space: SearchSpace, seed: int) -> Genotype:
     """A random genotype of the space, with as many edges as a searched one.
 
-    It is what random gates select: every pair of edges is as likely as any other, and so is
-    every candidate that may be selected.
+    The discretisation of random gates: all pairs of edges are equally likely, and so are all
+    candidates that may be selected.
     """
     random = np.random.default_rng(seed)
     gates = {name: random.random(choice.shape) for name, choice in space.choices.items()}
@@ -135,7 +135,7 @@ def random_genotype(space: SearchSpace, seed: int) -> Genotype:
 
 
 def supernet(task: SearchTask, stage: Stage | None = None) -> Supernet:
-    """The search network that resolved settings ask for, in a stage of its program."""
+    """The supernet of resolved settings, in a stage of its program (None: before the first)."""
     settings = task.settings
     sizes = {
         "features": settings.features,
@@ -149,9 +149,9 @@ def supernet(task: SearchTask, stage: Stage | None = None) -> Supernet:
 
 
 def check(task: SearchTask) -> None:
-    """Raises ValueError for what the first stage of a search cannot be; nothing is computed.
+    """Raises ValueError for invalid settings of the first stage; computes nothing.
 
-    Call it before a folder is claimed, which would hold the settings that cannot be.
+    Call it before a folder is claimed, since claiming records the settings.
     """
     stage = next(plan(task).program)
     steps = data.steps_per_epoch(len(task.dataset.train.labels), task.settings.batch_size)
@@ -159,12 +159,10 @@ def check(task: SearchTask) -> None:
 
 
 def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> SearchResult:
-    """Searches to the end, from wherever `job.folder`, which is claimed, was left.
+    """Searches to the end, or resumes from `job.folder`, which is claimed.
 
-    What architectures are expected to cost is held below the constraints; each epoch records it.
-
-    The first stage of the program keeps its files in that folder, each other one in
-    `stages/NAME` within. Raises what `run.loop` raises.
+    Each epoch records the expected costs of the constraints. The first stage of the program has its
+    files in that folder, each later one in its `stages/NAME`. Raises as `run.loop`.
     """
     program, discretise = plan(task)
     dataset, size = task.dataset, task.settings.batch_size
@@ -175,17 +173,21 @@ def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> Sea
         data.make_batch(dataset.mean, dataset.std, data.augment.none(), size),
     )
     compiled: dict[Any, Compiled] = {}
-    done, outcome, number = None, None, 0
+    stage_result, outcome, number = None, None, 0
     while True:
         try:
-            stage = program.send(done)
-        except StopIteration as end:
-            return SearchResult(discretise(end.value.space, end.value.gates), outcome, done)
-        named = {k: v if isinstance(v, str | int | float) else id(v) for k, v in stage.net.items()}
-        same = (id(stage.method), tuple(stage.space.items()), tuple(named.items()))
-        if same not in compiled:
-            compiled[same] = _compiled(task, stage, batches, job.execution.mode)
-        done, outcome = _run_stage(task, stage, number, compiled[same], batches, job)
+            stage = program.send(stage_result)
+        except StopIteration as stop:
+            return SearchResult(
+                discretise(stop.value.space, stop.value.gates), outcome, stage_result
+            )
+        net_key = {
+            k: v if isinstance(v, str | int | float) else id(v) for k, v in stage.net.items()
+        }
+        key = (id(stage.method), tuple(stage.space.items()), tuple(net_key.items()))
+        if key not in compiled:
+            compiled[key] = _compiled(task, stage, batches, job.execution.mode)
+        stage_result, outcome = _run_stage(task, stage, number, compiled[key], batches, job)
         number += 1
 
 
@@ -197,7 +199,7 @@ def _run_stage(
     batches: Batches,
     job: run.Run,
 ) -> tuple[StageResult, run.RunResult]:
-    """Runs one stage, or takes up what remains of it."""
+    """Runs or resumes one stage."""
     net, search = compiled.net, compiled.search
     key = jax.random.key(task.settings.seed)
     if number:
@@ -243,12 +245,12 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
     valid_steps = data.steps_per_epoch(len(dataset.valid.labels), settings.batch_size)
-    fixed = jax.random.key(0)
-    valid = lambda images, step: batches.plain(images, fixed, step)
+    fixed_key = jax.random.key(0)
+    valid = lambda images, step: batches.plain(images, fixed_key, step)
 
     def update(state: SearchState, train, valid):
         k_train, k_valid = jax.random.split(jax.random.fold_in(state.key, BATCHES))
-        # A method that looks at no validation batch has none made: jit leaves out what is unused.
+        # jit removes the validation batch of methods that do not use it.
         return search.update(
             state,
             batches.augmented(train, k_train, state.step),
@@ -265,7 +267,7 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
         evaluated,
         settings.statistics,
         valid=valid,
-        train=lambda images, step: batches.augmented(images, fixed, step),
+        train=lambda images, step: batches.augmented(images, fixed_key, step),
         valid_steps=valid_steps,
     )
     return Compiled(
@@ -283,7 +285,7 @@ def _argmax_gates(gates: Gates) -> Gates:
 
 
 def gate_metrics(choices: Space, gates: Gates, genotype: Genotype) -> dict[str, float]:
-    """Mean entropy of an edge's gates in nats, and the skips that would be selected now."""
+    """Mean entropy of an edge's gates in nats, and the skips of the current genotype."""
     rows = np.concatenate([np.asarray(gates[name]).reshape(-1) for name in choices])
     edges = sum(len(choice.edges) for choice in choices.values())
     # 0 log 0 is 0.
@@ -296,9 +298,9 @@ def gate_metrics(choices: Space, gates: Gates, genotype: Genotype) -> dict[str, 
 
 
 def skip_limits(space: SearchSpace) -> dict[str, int]:
-    """From how many skips on a cell counts as collapsed: more than half of its edges.
+    """The number of skips from which a cell counts as collapsed: more than half of its edges.
 
-    Cells that are no choice by themselves, as a path through a grid, have none.
+    Cells that are no choice of the space, as a path through a grid, have none.
     """
     cells = random_genotype(space, 0).cells
     can_skip = lambda choice: any(SKIP in row for row in choice.candidates)

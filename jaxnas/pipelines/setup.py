@@ -22,7 +22,7 @@ def load(
 
 
 def images(dataset: data.DataSet) -> str:
-    """How many images of what size and how many classes, in words."""
+    """The number of images, their size and the number of classes, as text."""
     height, width, channels = dataset.train.inputs.shape[1:]
     count = len(dataset.train.labels) + len(dataset.valid.labels)
     kind = {1: "grey ", 3: "colour "}.get(channels, "")
@@ -33,13 +33,13 @@ def images(dataset: data.DataSet) -> str:
 
 
 def label(name: str) -> str:
-    """A name that may be a path, as a part of a folder's name."""
+    """A part of a folder's name, made of a name or a path."""
     stem = name if name.count("/") == 1 and not Path(name).exists() else Path(name).name
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem.removesuffix(".npz")).strip("-") or "run"
 
 
 def folder(place: RunSettings, name: str) -> Path:
-    """The run's folder. Raises RunError where `--resume` finds nothing to go on with."""
+    """The run's folder. Raises RunError for `--resume` without a run."""
     path = Path(place.out).expanduser() / (place.name or name)
     if place.resume and not (path / "settings.json").exists():
         raise run.RunError(
@@ -50,5 +50,5 @@ def folder(place: RunSettings, name: str) -> Path:
 
 
 def checkpoints(place: RunSettings) -> run.SavePolicy:
-    """When checkpoints are written, and how many stay."""
+    """When checkpoints are written, and how many are kept."""
     return run.SavePolicy(place.save_every_steps, place.save_every_s, place.keep)

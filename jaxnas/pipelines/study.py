@@ -1,4 +1,4 @@
-"""Methods times seeds, a row each: what the studies share."""
+"""Studies of methods times seeds: one row of results each."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.run import progress
 
 ROWS = "rows.jsonl"
-# Methods of the registry under a name of their own, with what that name stands for.
+# Additional names of methods with settings.
 VARIANTS = {
     "darts-exact": {"method": "darts", "order": "exact"},
     "darts-fd": {"method": "darts", "order": "finite-difference"},
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 
 def check(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) -> None:
-    """Raises ValueError for a name that is no method, for repetitions, and for stray words."""
+    """Raises ValueError for unknown methods, repetitions, and `--set` of methods not listed."""
     names = (*registry.names(), *VARIANTS)
     for name in methods:
         if name not in names:
@@ -50,21 +50,20 @@ def check(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) ->
 def search_of(name: str, words: Sequence[str], **settings: Any) -> SearchSettings:
     """The search of a method, or variant.
 
-    Of `words`, which are `METHOD.name=value`, it takes its own. Random search trains as many cells
-    as its preset has, or, where that does not divide the epochs it is given, the next smaller
-    number that does.
+    `words` are `METHOD.name=value`; those of other methods are ignored. Random search trains as
+    many cells as its preset has, or the next smaller number that divides the epochs.
     """
-    of_method = tuple(w.partition(".")[2] for w in words if w.partition(".")[0] == name)
+    overrides = tuple(word.partition(".")[2] for word in words if word.partition(".")[0] == name)
     epochs = settings.get("epochs")
-    if name == "random" and epochs and not any(word.startswith("cells=") for word in of_method):
+    if name == "random" and epochs and not any(word.startswith("cells=") for word in overrides):
         preset = settings.get("preset", "quick")
-        cells = registry.resolve("random", preset, {}, of_method)["cells"]
-        of_method += (f"cells={max(k for k in range(1, cells + 1) if epochs % k == 0)}",)
-    return SearchSettings(**{**settings, **VARIANTS.get(name, {"method": name}), "set": of_method})
+        cells = registry.resolve("random", preset, {}, overrides)["cells"]
+        overrides += (f"cells={max(n for n in range(1, cells + 1) if epochs % n == 0)}",)
+    return SearchSettings(**{**settings, **VARIANTS.get(name, {"method": name}), "set": overrides})
 
 
 def rows(folder: Path) -> list[Row]:
-    """The rows that are there. Raises RunError for a file that is none of ours."""
+    """The rows of the study so far. Raises RunError for an invalid file."""
     path = folder / ROWS
     if not path.exists():
         return []
@@ -87,10 +86,10 @@ def pairs(
     console: rich.console.Console,
     seconds: Callable[[str], Sequence[float]] = lambda name: (),
 ) -> Iterator[tuple[str, int]]:
-    """Each (method, seed) that is not done, announced with its number and how long the rest takes.
+    """Each (method, seed) that is not done, announced with its number and the remaining time.
 
-    Seed by seed, so that a study that is stopped has seen every method. `seconds(method)` are
-    those that its rows took before.
+    Seed by seed, so that an interrupted study has rows of every method. `seconds(method)`: the
+    durations of its earlier rows.
     """
     all_pairs = [(name, seed) for seed in seeds for name in methods]
     durations: dict[str, list[float]] = {name: list(seconds(name)) for name in methods}
@@ -101,15 +100,15 @@ def pairs(
             continue
         remaining = [other for other, s in all_pairs[number - 1 :] if not is_done(other, s)]
         progress.print_line(console, f"{label}; {_eta(remaining, durations)}")
-        began = time.monotonic()
+        start_s = time.monotonic()
         yield name, seed
-        durations[name].append(time.monotonic() - began)
+        durations[name].append(time.monotonic() - start_s)
         # A study compiles dozens of programs that no other row uses.
         jax.clear_caches()
 
 
 def _eta(names: Sequence[str], durations: Mapping[str, Sequence[float]]) -> str:
-    """The time that rows will take, by rows of the same method or, where none ran, by all."""
+    """The estimated time of rows, by the mean of the same method's rows or else of all rows."""
     all_seconds = [s for of_method in durations.values() for s in of_method]
     if not all_seconds:
         return "ETA unknown before the first row is done"
@@ -118,22 +117,22 @@ def _eta(names: Sequence[str], durations: Mapping[str, Sequence[float]]) -> str:
 
 
 def add(folder: Path, row: Row) -> None:
-    """Adds a row; the file is there whole or as it was."""
+    """Adds a row, atomically."""
     lines = [json.dumps(finite(other), allow_nan=False) for other in (*rows(folder), row)]
     run.write_text(folder / ROWS, "\n".join(lines) + "\n")
 
 
 def finite(value: Any) -> Any:
-    """JSON has no NaN: it becomes null."""
+    """`value` with None (JSON's null) for numbers that are not finite."""
     if isinstance(value, Mapping):
         return {name: finite(inner) for name, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def steps_s(folder: Path) -> float:
-    """Seconds of all steps of a search, in all its stages and however often it was stopped.
+    """Seconds of all steps of a search, in all its stages and sessions.
 
-    Compilation, validation between epochs, selection and saving are not in it.
+    Without compilation, validation between epochs, selection and saving.
     """
     total = 0.0
     for path in [folder / "metrics.jsonl", *sorted(folder.glob("stages/*/metrics.jsonl"))]:
@@ -143,7 +142,7 @@ def steps_s(folder: Path) -> float:
 
 
 def spread(values: Sequence[float | None], digits: int) -> str:
-    """`mean ± standard deviation`, of those that are known; a dash where none is."""
+    """`mean ± standard deviation` of the values that are not None; a dash if all are."""
     numbers = [value for value in values if value is not None]
     if not numbers:
         return "–"

@@ -8,7 +8,7 @@ from jaxnas.report import formatting
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.strategies.selection_record import MS, TOLERANCE
 
-WORTH_MENTIONING = 0.005  # relative: how much faster or slower a device is
+WORTH_MENTIONING = 0.005  # relative: smaller drifts of a device's speed are not reported
 
 
 def cells(genotype: Genotype) -> list[str]:
@@ -34,10 +34,10 @@ def comparison(
         accuracies = [other["top1"] for other in others]
         mean = statistics.mean(accuracies)
         spread = f" ± {100 * statistics.stdev(accuracies):.{digits}f}" if len(others) > 1 else ""
-        shown = ", ".join(percent(value) for value in accuracies)
+        accuracy_list = ", ".join(percent(value) for value in accuracies)
         lines.append(
             f"{len(others)} random cell{'s' * (len(others) > 1)}   "
-            f"{100 * mean:.{digits}f}{spread} % trained alike ({shown})"
+            f"{100 * mean:.{digits}f}{spread} % trained alike ({accuracy_list})"
         )
         if mean < 1:
             gain = (result["top1"] - mean) / (1 - mean)
@@ -87,18 +87,18 @@ def _latency(target: Mapping[str, Any]) -> list[str]:
         return [text + "not measured: this is another device than the campaign's"]
     if limit is None:
         return [text + f"measured {measured:.4g} ms"]
-    off = measured / limit - 1
+    error = measured / limit - 1
     verdict = "it holds within 5 %"
-    if abs(off) > TOLERANCE:
+    if abs(error) > TOLERANCE:
         risky = measured >= (1 - TOLERANCE) * target["aim"]
         verdict = f"it holds: {'--risk keeps off' if risky else 'another target is what binds'}"
     verdict = verdict if target["holds"] else "it DOES NOT HOLD within 5 %"
-    lines = [text + f"measured {measured:.4g} ms ({off:+.1%}): {verdict}"]
+    lines = [text + f"measured {measured:.4g} ms ({error:+.1%}): {verdict}"]
     clock = target.get("clock_ms", measured)  # older records do not have it
-    off = clock / measured - 1
-    if abs(off) > WORTH_MENTIONING:
+    error = clock / measured - 1
+    if abs(error) > WORTH_MENTIONING:
         lines.append(
             f"          that is on the campaign's scale; the clock read {clock:.4g} ms, this "
-            f"device being {off:+.1%} against it now"
+            f"device being {error:+.1%} against it now"
         )
     return lines

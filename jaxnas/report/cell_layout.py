@@ -1,8 +1,8 @@
 """Layout of a cell's graph: columns from left to right, in which nothing overlaps.
 
-A node stands in the first column after all its sources, with its operations stacked to its left. A
-value needed further right passes each column between in a lane of its own, so that curves run
-only between columns and cross nothing but each other.
+A node is in the first column after all its sources, with its operations stacked to its left. A
+value needed further right passes each column between in a separate lane, so that curves run only
+between columns and cross only each other.
 """
 
 import itertools
@@ -68,7 +68,7 @@ def check(cell: Any) -> None:
     if not cell.edges:
         raise ValueError("A cell without edges cannot be drawn.")
     if len(cell.edges) > MAX_EDGES:
-        raise ValueError(f"A picture of {len(cell.edges)} edges says nothing: at most {MAX_EDGES}.")
+        raise ValueError(f"{len(cell.edges)} edges are too many to draw: at most {MAX_EDGES}.")
     for source, target, op in cell.edges:
         if not (0 <= source < target and target >= cell.inputs):
             raise ValueError(
@@ -93,12 +93,12 @@ def lay_out(cell: Any, op_width: Mapping[str, float], input_width: float) -> Lay
 def spread(targets: Sequence[float], sizes: Sequence[float]) -> list[float]:
     """Positions closest to `targets` (least squares), in order and without overlap.
 
-    Item i takes `sizes[i]`. Isotonic regression by pooling adjacent violators, on the targets less
-    the offsets of items that stand close together.
+    Item i has the size `sizes[i]`. Isotonic regression by pooling adjacent violators, on the
+    targets minus the offsets of items without gaps.
     """
     offset, offsets = 0.0, []
-    for before, after in itertools.pairwise([0.0, *sizes]):
-        offset += (before + after) / 2
+    for size, next_size in itertools.pairwise([0.0, *sizes]):
+        offset += (size + next_size) / 2
         offsets.append(offset)
     pools: list[list[float]] = []  # [sum, count]
     for value, shift in zip(targets, offsets, strict=True):
@@ -226,7 +226,7 @@ def _stack(items, column, sources) -> dict[_Item, float]:
 
 
 def _vertical_positions(columns, sources):
-    """y of every item: near its neighbours in both columns beside it, in the column's order."""
+    """y of every item: near its neighbours in the adjacent columns, in the column's order."""
     y = {
         (column, item): value
         for column, items in enumerate(columns)
@@ -234,11 +234,11 @@ def _vertical_positions(columns, sources):
     }
     neighbours: dict[Any, list[tuple[Any, float]]] = {key: [] for key in y}
     for (column, item), pairs in sources.items():
-        for before, edge in pairs:
-            # Lanes are to be straight; lines to the output matter least.
+        for source, edge in pairs:
+            # Weights keep lanes straight; lines to the output count least.
             weight = 4.0 if item.kind == "lane" else 1.0 if edge else 0.3
-            neighbours[column, item].append(((column - 1, before), weight))
-            neighbours[column - 1, before].append(((column, item), weight))
+            neighbours[column, item].append(((column - 1, source), weight))
+            neighbours[column - 1, source].append(((column, item), weight))
     for sweep in range(24):
         order = range(len(columns)) if sweep % 2 == 0 else reversed(range(len(columns)))
         for column in order:
@@ -263,7 +263,7 @@ def _assemble(cell, columns, sources, y, op_width, input_width) -> Layout:
     nodes: dict[int, Point] = {}
     output = None
     operations: list[Operation] = []
-    ends: dict[tuple[int, _Item], Point] = {}  # where a value leaves its column
+    right_ends: dict[tuple[int, _Item], Point] = {}  # start of the links to the next column
     links: list[Link] = []
     right = 0.0
     for column, items in enumerate(columns):
@@ -280,11 +280,11 @@ def _assemble(cell, columns, sources, y, op_width, input_width) -> Layout:
             if item.kind == "node":
                 half = input_width / 2 if item.node < cell.inputs else NODE / 2
                 nodes[item.node] = (right - half, y[key])
-            ends[key] = (right, y[key])
+            right_ends[key] = (right, y[key])
             # Operations of a node are stacked in the order of their sources.
             ordered = sorted(pairs, key=lambda pair, column=column: -y[column - 1, pair[0]])
-            for rank, (before, edge) in enumerate(ordered):
-                start = ends[column - 1, before]
+            for rank, (source, edge) in enumerate(ordered):
+                start = right_ends[column - 1, source]
                 if edge is None:
                     end = (left, y[key])
                     lane_end = (right, y[key]) if item.kind == "lane" else None

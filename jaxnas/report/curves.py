@@ -1,7 +1,6 @@
 """Charts: metrics over time, a reliability diagram, and accuracies compared.
 
-Every function takes numbers and gives one `<svg>` element; numbers that are not finite are left
-out.
+Every function returns one `<svg>` element; numbers that are not finite are left out.
 """
 
 import itertools
@@ -44,17 +43,17 @@ def lines(
         axes.set_ylabel(f"{y_label} (%)" if percent else y_label)
         axes.grid(axis="y")
         axes.tick_params(length=0)
-        ends = []
+        line_ends = []
         for (name, line), colour in zip(lines.items(), itertools.cycle(_COLOURS), strict=False):
             y = scale * line.y
             marker = "o" if len(y) == 1 else None
             axes.plot(line.x, y, color=figures.LIGHT[colour], marker=marker, markersize=5)
-            ends.append((y[-1], name, colour))
+            line_ends.append((y[-1], name, colour))
         axes.margins(x=0.01, y=0.08)
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=7)
         axes.yaxis.get_major_locator().set_params(nbins=6)
-        _label_ends(axes, ends)
-        last = ", ".join(f"{name} {value:.4g}" for value, name, _ in ends)
+        _label_ends(axes, line_ends)
+        last = ", ".join(f"{name} {value:.4g}" for value, name, _ in line_ends)
         return figures.svg(fig, f"{title}, by {x_label}; last values: {last}")
 
 
@@ -101,15 +100,15 @@ def reliability(
         )
 
 
-def comparison(found_top1: float, random_top1: Sequence[float], digits: int = 2) -> str:
-    """The accuracy of the found cell, a fraction, beside those of random cells trained alike.
+def comparison(selected_top1: float, random_top1: Sequence[float], digits: int = 2) -> str:
+    """The accuracies of the found cell and of random cells trained alike, as fractions.
 
-    Raises ValueError unless there is one of each that is finite.
+    Raises ValueError unless there is a finite one of each.
     """
     values = 100 * np.asarray([value for value in random_top1 if math.isfinite(value)], float)
-    if not len(values) or not math.isfinite(found_top1):
+    if not len(values) or not math.isfinite(selected_top1):
         raise ValueError("A comparison needs the found cell's accuracy and a random cell's.")
-    found = 100 * found_top1
+    selected = 100 * selected_top1
     mean = values.mean()
     spread = values.std(ddof=1) if len(values) > 1 else 0.0
     with figures.figure(440, 210) as fig:
@@ -119,49 +118,54 @@ def comparison(found_top1: float, random_top1: Sequence[float], digits: int = 2)
         axes.axvspan(mean - spread, mean + spread, ymax=0.5, color=pale, linewidth=0)
         axes.plot([mean, mean], [-0.42, 0.42], color=grey, linewidth=1.6)
         # A small, fixed scatter across the row keeps equal results apart.
-        across = 0.16 * ((np.arange(len(values)) % 3) - 1) if len(values) > 1 else [0.0]
-        axes.plot(values, across, "o", color=grey, markersize=8, alpha=0.75, markeredgewidth=0)
-        axes.plot([found], [1], "D", color=blue, markersize=11, markeredgewidth=0)
-        axes.plot([found, found], [-0.42, 1], color=blue, linewidth=1.2, dashes=(3, 3), zorder=0)
-        low, high = min(values.min(), mean - spread, found), max(values.max(), mean + spread, found)
+        jitter = 0.16 * ((np.arange(len(values)) % 3) - 1) if len(values) > 1 else [0.0]
+        axes.plot(values, jitter, "o", color=grey, markersize=8, alpha=0.75, markeredgewidth=0)
+        axes.plot([selected], [1], "D", color=blue, markersize=11, markeredgewidth=0)
+        axes.plot(
+            [selected, selected], [-0.42, 1], color=blue, linewidth=1.2, dashes=(3, 3), zorder=0
+        )
+        low, high = (
+            min(values.min(), mean - spread, selected),
+            max(values.max(), mean + spread, selected),
+        )
         width = max(high - low, 0.2)
         axes.set(
             ylim=(-0.6, 1.5), xlim=(low - 0.22 * width, high + 0.3 * width), xlabel="top-1 (%)"
         )
-        offset = dict(textcoords="offset points", va="center")
+        style = dict(textcoords="offset points", va="center")
         axes.annotate(
-            f"{found:.{digits}f}", (found, 1), (11, 0), weight="bold", color=blue, **offset
+            f"{selected:.{digits}f}", (selected, 1), (11, 0), weight="bold", color=blue, **style
         )
         text = f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if len(values) > 1 else "")
-        axes.annotate(text, (mean, 0.42), (0, 8), ha="center", size=9, color=grey, **offset)
+        axes.annotate(text, (mean, 0.42), (0, 8), ha="center", size=9, color=grey, **style)
         axes.set_yticks([1, 0], ["found", f"random × {len(values)}"], size=10)
         axes.tick_params(length=0)
         axes.xaxis.get_major_locator().set_params(nbins=6)
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
         return figures.svg(
-            fig, f"Top-1: found cell {found:.{digits}f} %, {len(values)} random cells {text} %"
+            fig, f"Top-1: found cell {selected:.{digits}f} %, {len(values)} random cells {text} %"
         )
 
 
 def _downsample(line: Series) -> Series:
     x, y = np.asarray(line.x, float), np.asarray(line.y, float)
-    kept = np.isfinite(x) & (np.abs(y) < 1e30)  # larger numbers do not fit beside the axes
-    x, y = x[kept], y[kept]
+    is_plottable = np.isfinite(x) & (np.abs(y) < 1e30)  # larger numbers do not fit next to the axes
+    x, y = x[is_plottable], y[is_plottable]
     if len(x) > _MAX_POINTS:
         buckets = np.array_split(np.arange(len(x)), _MAX_POINTS)
         x, y = (np.array([values[b].mean() for b in buckets]) for values in (x, y))
     return Series(x, y)
 
 
-def _label_ends(axes: Any, ends: list[tuple[float, str, str]]) -> None:
-    """Writes the name of each line beside its last point, apart where they would overlap."""
+def _label_ends(axes: Any, line_ends: list[tuple[float, str, str]]) -> None:
+    """Writes the name of each line next to its last point, without overlap."""
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height
-    ends = sorted(ends)
-    targets = [height * (value - low) / (high - low) for value, _, _ in ends]
-    positions = cell_layout.spread(targets, [15.0] * len(ends))
-    for y, (_, name, colour) in zip(positions, ends, strict=True):
+    line_ends = sorted(line_ends)
+    targets = [height * (value - low) / (high - low) for value, _, _ in line_ends]
+    positions = cell_layout.spread(targets, [15.0] * len(line_ends))
+    for y, (_, name, colour) in zip(positions, line_ends, strict=True):
         text = name if len(name) <= 12 else name[:11] + "…"
         axes.text(
             1.025, y / height, text, transform=axes.transAxes, color=figures.LIGHT[colour],

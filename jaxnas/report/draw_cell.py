@@ -64,7 +64,7 @@ def cell_png(cell: Any, path: str | os.PathLike[str], title: str = "") -> Path:
 
 
 def save(cell: Any, folder: str | os.PathLike[str], stem: str, title: str = "") -> str:
-    """Writes STEM.svg and STEM.png into a folder and gives the `<svg>` element.
+    """Writes STEM.svg and STEM.png into a folder and returns the `<svg>` element.
 
     Raises ValueError as `cell_svg` does, and OSError.
     """

@@ -28,7 +28,7 @@ def heat_map(
             f"{title}: gates of shape {gates.shape} do not fit {len(edges)} edges "
             f"with {count} candidates."
         )
-    places, rows, columns = _panels(edges)
+    positions, rows, columns = _panels(edges)
     same_names = all(tuple(c) == tuple(candidates[0]) for c in candidates)
     panel_width, panel_height = 132, 11 * count + 2
     label_width = 92
@@ -43,7 +43,7 @@ def heat_map(
         colour_map = _colour_map()
         fig.text(12 / width, 1 - 22 / height, title, size=13, weight="bold", va="center")
         _colour_bar(fig, colour_map, low, high, width, height)
-        for index, (row, column) in enumerate(places):
+        for index, (row, column) in enumerate(positions):
             left = label_width + column * column_width
             bottom = height - 42 - row * row_height - row_height + 8
             box = (left / width, bottom / height, panel_width / width, panel_height / height)
@@ -54,7 +54,7 @@ def heat_map(
             axes.imshow(image, aspect="auto", interpolation="nearest", extent=extent)
             _label_panel(axes, edges[index], candidates[index], gates[-1, index])
             ticks = sorted({0, len(gates) // 2, len(gates) - 1})
-            bottom_row = not any(r == row + 1 and c == column for r, c in places)
+            bottom_row = not any(r == row + 1 and c == column for r, c in positions)
             labels = [f"{x[tick]:g}" for tick in ticks] if bottom_row else []
             axes.set_xticks([tick + 0.5 for tick in ticks] if bottom_row else [], labels, size=8)
             if column == 0 or not same_names:
@@ -76,18 +76,22 @@ def _panels(edges: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], in
     Panels of chains, whose nodes have one edge each, fill rows of five.
     """
     targets = sorted({target for _, target in edges})
-    places: list[tuple[int, int]] = []
+    positions: list[tuple[int, int]] = []
     filled = dict.fromkeys(targets, 0)
     for _, target in edges:
-        places.append((targets.index(target), filled[target]))
+        positions.append((targets.index(target), filled[target]))
         filled[target] += 1
     if max(filled.values()) == 1:
-        places = [(index // 5, index % 5) for index in range(len(edges))]
-    return places, 1 + max(row for row, _ in places), 1 + max(column for _, column in places)
+        positions = [(index // 5, index % 5) for index in range(len(edges))]
+    return (
+        positions,
+        1 + max(row for row, _ in positions),
+        1 + max(column for _, column in positions),
+    )
 
 
 def _colour_map() -> Any:
-    """One hue, from nearly transparent to full: it suits light and dark grounds."""
+    """One hue, from nearly transparent to opaque, for light and dark backgrounds."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
     ends = [to_rgba(figures.LIGHT["blue"], 0.05), to_rgba("#3f7df0", 1.0)]

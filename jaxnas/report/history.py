@@ -35,13 +35,13 @@ class _Sample(NamedTuple):
 def charts(run: run_reader.RunContents, missing: list[str]) -> str:
     """Charts, as HTML: one for each prefix of metric names, as `loss` of `loss/train`.
 
-    What cannot be shown is added to `missing`, a sentence each.
+    Appends a sentence to `missing` for each chart that cannot be shown.
     """
     groups: dict[str, dict[str, dict[float, _Sample]]] = {}
-    for entry in run.metrics:
-        step, epoch = (formatting.number(entry.get(key)) for key in ("step", "epoch"))
+    for record in run.metrics:
+        step, epoch = (formatting.number(record.get(key)) for key in ("step", "epoch"))
         time = epoch if step is None else step
-        for key, value in entry.items():
+        for key, value in record.items():
             prefix, name = _CHARTS.get(key) or key.rpartition("/")[::2]
             value = formatting.number(value)
             if prefix and value is not None and time is not None:
@@ -81,10 +81,10 @@ def _chart(prefix: str, group: Mapping[str, list[_Sample]]) -> str:
         label = "epoch"
     series = {}
     for name in sorted(group)[:_MAX_LINES]:
-        placed = [point for point in group[name] if getattr(point, label) is not None]
-        if placed:
-            x = [getattr(point, label) for point in placed]
-            series[name] = curves.Series(x, [point.value for point in placed])
+        labelled = [point for point in group[name] if getattr(point, label) is not None]
+        if labelled:
+            x = [getattr(point, label) for point in labelled]
+            series[name] = curves.Series(x, [point.value for point in labelled])
     percent = prefix.split("/")[-1] == "accuracy" and all(0 <= p.value <= 1 for p in points)
     picture = curves.lines(title, series, x_label=label, y_label=unit, percent=percent)
     caption = ""
@@ -96,7 +96,7 @@ def _chart(prefix: str, group: Mapping[str, list[_Sample]]) -> str:
 def heat_maps(run: run_reader.RunContents, missing: list[str]) -> str:
     """Heat maps, as HTML: one for each cell whose gates were recorded.
 
-    What cannot be shown is added to `missing`, a sentence each.
+    Appends a sentence to `missing` for each cell that cannot be shown.
     """
     figures = []
     for index, (name, choice) in enumerate(run.space.items() if run.gates else ()):
@@ -110,33 +110,33 @@ def heat_maps(run: run_reader.RunContents, missing: list[str]) -> str:
             missing.append(f"Gates of cell {name}: gates.jsonl and space.json do not fit together.")
             continue
         caption = (
-            "A panel an edge (source → target), a row a candidate; the stronger its blue, the "
-            "wider open. The name above is the candidate widest open at the end."
+            "A panel an edge (source → target), a row a candidate; the darker its blue, the "
+            "larger its gate. The name above is the candidate with the largest gate at the end."
         )
         figures.append(html_page.figure(picture, f"gates-{index}", caption, wide=True))
     return "".join(figures)
 
 
 def _gates_over_time(run: run_reader.RunContents, name: str, shape: tuple[int, int]):
-    """The gates f32[T, edges, candidates] of a cell, their epochs or steps, and which of both.
+    """(gates f32[T, edges, candidates] of a cell, their x values, "epoch", "step" or "entry").
 
-    Raises ValueError where there are none of that shape.
+    Raises ValueError if no gates of that shape were recorded.
     """
     recorded = []
     # A resumed run may have two lines of a step: the later one counts.
-    entries = {entry.get("step", index): entry for index, entry in enumerate(run.gates)}
-    for entry in entries.values():
-        table = entry.get("gates")
+    by_step = {record.get("step", index): record for index, record in enumerate(run.gates)}
+    for record in by_step.values():
+        table = record.get("gates")
         values = np.asarray(table[name], float) if isinstance(table, dict) and name in table else ()
         if np.shape(values) == shape:
-            recorded.append((entry, values))
+            recorded.append((record, values))
     if not recorded:
         raise ValueError(f"no gates of cell {name} with shape {shape}")
     if len(recorded) > _MAX_COLUMNS:
         indices = np.linspace(0, len(recorded) - 1, _MAX_COLUMNS).astype(int)
         recorded = [recorded[i] for i in indices]
     for label in ("epoch", "step"):
-        x = [formatting.number(entry.get(label)) for entry, _ in recorded]
+        x = [formatting.number(record.get(label)) for record, _ in recorded]
         if None not in x:
             return np.stack([values for _, values in recorded]), x, label
     return np.stack([values for _, values in recorded]), list(range(len(recorded))), "entry"

@@ -13,7 +13,7 @@ from jaxnas.report import figures, style
 def write(
     path: Path, kind: str, title: str, chips: Mapping[str, str], sections: Mapping[str, str]
 ) -> Path:
-    """Writes a page and gives its path. Raises OSError.
+    """Writes a page and returns its path. Raises OSError.
 
     `kind` stands above the title, `chips` are short facts by name, `sections` are HTML by title,
     made with `figure`, `escape` and `table.html`.

@@ -11,7 +11,7 @@ from jaxnas.report import curves, formatting, html_page, run_reader
 
 def headline(run: run_reader.RunContents) -> str:
     """The main numbers, as tiles; "" where there are none."""
-    found, top1, random = _found_result(run), *_accuracies(run)
+    result, top1, random = _found_result(run), *_accuracies(run)
     digits = _digits(run)
     tiles = []
     if top1 is not None:
@@ -24,14 +24,14 @@ def headline(run: run_reader.RunContents) -> str:
         )
         text = f"{100 * statistics.mean(random):.{digits}f}{spread}{formatting.SPACE}%"
         cells = "cell" if len(random) == 1 else "cells"
-        note = "mean ± standard dev." if spread else "one only: no spread"
-        tiles.append((f"{len(random)} random {cells}", text, note))
+        caption = "mean ± standard dev." if spread else "one only: no spread"
+        tiles.append((f"{len(random)} random {cells}", text, caption))
     gain = _error_reduction(top1, random)
     if gain is not None:
         sign = "−" if gain > 0 else "+" if gain < 0 else ""
-        note = f"{'fewer' if gain >= 0 else 'more'} errors than their mean"
-        tiles.append(("Against random", f"{sign}{formatting.change(gain)}", note))
-    for key, title, form, note in (
+        caption = f"{'fewer' if gain >= 0 else 'more'} errors than their mean"
+        tiles.append(("Against random", f"{sign}{formatting.change(gain)}", caption))
+    for key, title, text_of, caption in (
         ("top5", "Top-5", lambda value: formatting.percent(value, digits), "test accuracy"),
         ("loss", "Test loss", lambda value: f"{value:.3g}{formatting.SPACE}nats", "cross entropy"),
         ("ece", "Calibration error", formatting.percent, "ECE: lower is better"),
@@ -39,24 +39,26 @@ def headline(run: run_reader.RunContents) -> str:
         ("macs", "MACs", formatting.amount, None),
         ("latency_ms", "Latency", formatting.milliseconds, "on this device"),
     ):
-        read = formatting.fraction if key in ("top5", "ece") else formatting.number
-        value = read(found.get(key))
+        parse = formatting.fraction if key in ("top5", "ece") else formatting.number
+        value = parse(result.get(key))
         if value is not None:
-            tiles.append((title, form(value), formatting.exact(value) if note is None else note))
+            tiles.append(
+                (title, text_of(value), formatting.exact(value) if caption is None else caption)
+            )
     if not tiles:
         return ""
     cards = "".join(
         f'<div class="tile{" first" if index == 0 and top1 is not None else ""}"><dt>{title}</dt>'
-        f"<dd><strong>{value}</strong><span>{note}</span></dd></div>"
-        for index, (title, value, note) in enumerate(tiles)
+        f"<dd><strong>{value}</strong><span>{caption}</span></dd></div>"
+        for index, (title, value, caption) in enumerate(tiles)
     )
     return f'<dl class="tiles" aria-label="Headline numbers">{cards}</dl>'
 
 
 def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
-    """The found cell beside the random ones: a sentence, a chart, a table.
+    """The found cell compared with the random ones, as HTML: a sentence, a chart, a table.
 
-    What cannot be shown is added to `missing`, a sentence each.
+    Appends a sentence to `missing` if there is nothing to compare.
     """
     top1, random = _accuracies(run)
     if top1 is None or not random:
@@ -75,17 +77,17 @@ def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
         parameters = formatting.number(result.get("parameters"))
         accuracy = "–" if fraction is None else formatting.percent(fraction, digits)
         size = "–" if parameters is None else formatting.exact(parameters)
-        head = f'<th scope="row">{html_page.escape(name)}</th>'
-        body += f"<tr>{head}<td>{accuracy}</td><td>{size}</td></tr>"
+        row_head = f'<th scope="row">{html_page.escape(name)}</th>'
+        body += f"<tr>{row_head}<td>{accuracy}</td><td>{size}</td></tr>"
     gain = _error_reduction(top1, random)
     sentence = ""
     if gain is not None:
-        more = "fewer" if gain >= 0 else "more"
+        relation = "fewer" if gain >= 0 else "more"
         sentence = (
             f"<p>The found cell errs on {formatting.percent(1 - top1, digits)} of the test images, "
             "random cells trained alike on "
             f"{formatting.percent(1 - statistics.mean(random), digits)} on average: "
-            f"{formatting.change(gain)} {more} errors.</p>"
+            f"{formatting.change(gain)} {relation} errors.</p>"
         )
     picture = curves.comparison(top1, random, digits)
     return (
@@ -97,12 +99,12 @@ def comparison(run: run_reader.RunContents, missing: list[str]) -> str:
 
 
 def calibration(run: run_reader.RunContents, missing: list[str]) -> str:
-    """The reliability diagram, and how to read it.
+    """The reliability diagram with an explanation, as HTML.
 
-    What cannot be shown is added to `missing`, a sentence each.
+    Appends a sentence to `missing` if it cannot be drawn.
     """
-    found = _found_result(run)
-    table, ece = found.get("reliability"), formatting.fraction(found.get("ece"))
+    result = _found_result(run)
+    table, ece = result.get("reliability"), formatting.fraction(result.get("ece"))
     if not isinstance(table, dict) or ece is None:
         if run.summary:
             missing.append("summary.json holds no calibration (ece, reliability).")
@@ -134,8 +136,8 @@ def _random_results(run: run_reader.RunContents) -> list[Mapping[str, Any]]:
 def _accuracies(run: run_reader.RunContents) -> tuple[float | None, list[float]]:
     """The top-1 accuracy of the found cell and those of the random cells."""
     random = [formatting.fraction(result.get("top1")) for result in _random_results(run)]
-    found = formatting.fraction(_found_result(run).get("top1"))
-    return found, [value for value in random if value is not None]
+    selected = formatting.fraction(_found_result(run).get("top1"))
+    return selected, [value for value in random if value is not None]
 
 
 def _digits(run: run_reader.RunContents) -> int:

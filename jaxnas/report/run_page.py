@@ -9,9 +9,9 @@ from jaxnas.report import figures as report_figures
 
 
 def write(run_folder: str | Path) -> Path:
-    """Writes report.html, and cell_<name>.svg and .png, into a run folder; gives the page.
+    """Writes report.html, and cell_<name>.svg and .png, into a run folder; returns the page.
 
-    What the folder lacks is named on the page. Raises ValueError where there is no such folder,
+    Missing files are listed on the page. Raises ValueError if there is no such folder,
     and OSError where it cannot be written.
     """
     folder = Path(run_folder)

@@ -9,7 +9,7 @@ from jaxnas.spaces import genotype, registry
 
 
 class RunContents(NamedTuple):
-    """What a run folder holds; empty where a file is missing."""
+    """The contents of a run folder; empty fields for missing files."""
 
     name: str
     settings: Mapping[str, Any]
@@ -23,7 +23,7 @@ class RunContents(NamedTuple):
 
 
 def read(folder: Path) -> RunContents:
-    """Reads a run folder. Raises ValueError only where there is no such folder.
+    """Reads a run folder. Raises ValueError only if there is no such folder.
 
     An incomplete last line of a .jsonl file, as a killed process leaves it, is skipped.
     """
@@ -52,19 +52,19 @@ def read_genotype(path: Path) -> genotype.Genotype:
         return registry.parse_genotype(file.read(genotype.LIMIT + 1).decode("utf-8", "replace"))
 
 
-def _text(path: Path, what: str, missing: list[str]) -> str | None:
+def _text(path: Path, content: str, missing: list[str]) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        missing.append(f"{path.name} is not there: {what} cannot be shown.")
+        missing.append(f"{path.name} is not there: {content} cannot be shown.")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        missing.append(f"{path.name} cannot be read ({reason}): {what} cannot be shown.")
+        missing.append(f"{path.name} cannot be read ({reason}): {content} cannot be shown.")
     return None
 
 
-def _table(path: Path, what: str, missing: list[str]) -> Mapping[str, Any]:
-    text = _text(path, what, missing)
+def _table(path: Path, content: str, missing: list[str]) -> Mapping[str, Any]:
+    text = _text(path, content, missing)
     if text is None:
         return {}
     try:
@@ -73,30 +73,30 @@ def _table(path: Path, what: str, missing: list[str]) -> Mapping[str, Any]:
         table = None
     if isinstance(table, dict):
         return table
-    missing.append(f"{path.name} is damaged (no JSON object): {what} cannot be shown.")
+    missing.append(f"{path.name} is damaged (no JSON object): {content} cannot be shown.")
     return {}
 
 
-def _lines(path: Path, what: str, missing: list[str]) -> tuple[Mapping[str, Any], ...]:
-    text = _text(path, what, missing)
+def _lines(path: Path, content: str, missing: list[str]) -> tuple[Mapping[str, Any], ...]:
+    text = _text(path, content, missing)
     if text is None:
         return ()
-    entries, damaged = [], 0
+    records, damaged = [], 0
     lines = text.split("\n")
     for index, line in enumerate(lines):
         try:
-            entry = json.loads(line)
+            record = json.loads(line)
         except (ValueError, RecursionError):
-            entry = None
-        if isinstance(entry, dict):
-            entries.append(entry)
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
         elif line.strip() and index < len(lines) - 1:
             damaged += 1
     if damaged:
         missing.append(f"{path.name} has {damaged} damaged line(s), left out.")
-    if not entries:
-        missing.append(f"{path.name} has no entry yet: {what} cannot be shown.")
-    return tuple(entries)
+    if not records:
+        missing.append(f"{path.name} has no entry yet: {content} cannot be shown.")
+    return tuple(records)
 
 
 def _genotype(path: Path, missing: list[str]) -> genotype.Genotype | None:

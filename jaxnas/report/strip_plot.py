@@ -1,4 +1,4 @@
-"""Strip plot: the results of several groups as dots, beside reference values as lines."""
+"""Strip plot: the results of several groups as dots, with reference values as lines."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def save(
     lines: Mapping[str, float] | None = None,
     digits: int = 2,
 ) -> str:
-    """Writes STEM.svg and STEM.png into a folder and gives the `<svg>` element.
+    """Writes STEM.svg and STEM.png into a folder and returns the `<svg>` element.
 
     Each group is a row: its values as dots, their mean as a bar across the row and as a number.
     `lines` are reference values by name, drawn through all rows. `label` is that of the axis.
@@ -33,7 +33,7 @@ def save(
     if not groups:
         raise ValueError(f"{title}: no finite number to draw.")
     lines = lines or {}
-    # Names of lines stand above the rows, each in a row of its own, so that they do not overlap.
+    # Names of lines are above the rows, each in a separate row, so that they do not overlap.
     height = 92 + 26 * len(groups) + 15 * len(lines)
     with figures.figure(600, height) as fig:
         above, below = 34 + 15 * len(lines), 52

@@ -7,14 +7,14 @@ from jaxnas.report import html_page
 
 
 class TextTable(NamedTuple):
-    """`rows` have as many texts as `head`; the first of each is the name of the row."""
+    """`rows` have as many texts as `head`; the first text of each is the row's name."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 def check(table: TextTable) -> TextTable:
-    """`table` itself. Raises ValueError where a row has not as many texts as the head."""
+    """`table` unchanged. Raises ValueError if a row has not as many texts as the head."""
     for row in table.rows:
         if len(row) != len(table.head):
             raise ValueError(

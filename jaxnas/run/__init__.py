@@ -1,4 +1,4 @@
-"""The host side of a run: one loop, for a search and for the training of a network."""
+"""The host side of a run: one loop for searches and for the training of networks."""
 
 from jaxnas.run import compilation_cache, memory, process
 from jaxnas.run.checkpoint_policy import SavePolicy

@@ -1,4 +1,4 @@
-"""Checkpoints: states on disk, restored to the byte or refused.
+"""Checkpoints: states on disk, restored bit by bit, or rejected with an error.
 
 Orbax writes each checkpoint under a temporary name and renames it when it is complete; then a
 manifest is added with the fingerprint of the settings, the leaves, and the SHA-256 of every file.
@@ -26,7 +26,7 @@ from jaxnas.run import files
 
 FORMAT = 1  # of the manifest
 MANIFEST = "jaxnas.json"
-OVERHEAD_BYTES = 2**20  # of a checkpoint, beside its leaves
+OVERHEAD_BYTES = 2**20  # of a checkpoint, in addition to its leaves
 
 State = Any  # a pytree of arrays and PRNG keys
 
@@ -48,8 +48,8 @@ LATEST = PreservationPolicy()
 class CheckpointStore(NamedTuple):
     """An open folder of checkpoints.
 
-    `save(step, state)` returns when all is on disk. `restore(like)` gives `(state, step)` of
-    the latest intact checkpoint, or None where there is none; `like` is a state of the same
+    `save(step, state)` returns after everything is on disk. `restore(template)` gives
+    `(state, step)` of the latest intact checkpoint, or None; `template` is a state of the same
     shapes, dtypes and shardings. `steps()` are those of the checkpoints, ascending.
     """
 
@@ -73,23 +73,25 @@ def open_store(
     settings, structure, dtype or format, or if all are damaged.
     """
     folder = Path(folder).absolute()
-    kept = [policies.LatestN(preservation.latest)]
+    preservation_policies = [policies.LatestN(preservation.latest)]
     if preservation.every_steps is not None:
-        kept.append(policies.EveryNSteps(preservation.every_steps))
+        preservation_policies.append(policies.EveryNSteps(preservation.every_steps))
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=policies.AnyPreservationPolicy(kept),
+        preservation_policy=policies.AnyPreservationPolicy(preservation_policies),
         enable_async_checkpointing=False,  # the state is donated to the next chunk
         cleanup_tmp_directories=True,
     )
     with _manager(folder, options) as manager:
         yield CheckpointStore(
             save=lambda step, state: _save(manager, folder, fingerprint, step, state),
-            restore=lambda like: _restore(manager, folder, fingerprint, like, log, rename=True),
+            restore=lambda template: _restore(
+                manager, folder, fingerprint, template, log, rename=True
+            ),
             steps=lambda: sorted(manager.all_steps()),
         )
 
 
-def read(folder: Path, like: State, fingerprint: str | None = None) -> tuple[State, int]:
+def read(folder: Path, template: State, fingerprint: str | None = None) -> tuple[State, int]:
     """(state, step) of the latest checkpoint; the folder is not changed.
 
     Without a fingerprint the settings are not compared. Raises CheckpointError as
@@ -101,7 +103,7 @@ def read(folder: Path, like: State, fingerprint: str | None = None) -> tuple[Sta
     # Orbax's own `read_only` logs three warnings; a manager that saves nothing writes nothing.
     options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
     with _manager(folder, options) as manager:
-        restored = _restore(manager, folder, fingerprint, like, _raise_unusable, rename=False)
+        restored = _restore(manager, folder, fingerprint, template, _raise_unusable, rename=False)
     if restored is None:
         raise CheckpointError(f"There are no checkpoints in {folder}: run the command that saves.")
     return restored
@@ -127,7 +129,7 @@ def _manager(folder: Path, options: ocp.CheckpointManagerOptions) -> ocp.Checkpo
 
 
 def _save(manager, folder: Path, fingerprint: str, step: int, state: State) -> None:
-    # With `force` Orbax would write it all the same; without, it would save nothing silently.
+    # Orbax would overwrite it with `force`, and silently not save without.
     if any(step <= other for other in manager.all_steps()):
         raise CheckpointError(
             f"Step {step} is not after the last checkpoint in {folder}: restore before saving."
@@ -155,17 +157,17 @@ def _save(manager, folder: Path, fingerprint: str, step: int, state: State) -> N
         )
 
 
-def _restore(manager, folder, fingerprint, like, log, rename: bool) -> tuple[State, int] | None:
+def _restore(manager, folder, fingerprint, template, log, rename: bool) -> tuple[State, int] | None:
     steps, reason = sorted(manager.all_steps(), reverse=True), ""
     for step in steps:
         path = folder / str(step)
         manifest, reason = _attempt(lambda path=path: _read_manifest(path))
         if not reason:
-            _check(manifest, path, fingerprint, like)
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(_targets(like)))
+            _check(manifest, path, fingerprint, template)
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(_targets(template)))
             saved, reason = _attempt(lambda step=step, args=args: manager.restore(step, args=args))
         if not reason:
-            return _rebuild(saved.state, like), step
+            return _rebuild(saved.state, template), step
         log(f"Checkpoint {path} is damaged: {reason}")
         if rename:
             path.rename(_unused_path(folder / f"damaged-{step}"))
@@ -206,7 +208,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     if not isinstance(manifest, dict) or "format" not in manifest:
         raise ValueError(f"{MANIFEST} is not the manifest of a checkpoint.")
-    # Another format is refused by `_check`, whatever else the manifest holds.
+    # `_check` rejects other formats, whatever the rest of the manifest.
     if manifest["format"] == FORMAT and manifest["files"] != _hashes(path):
         raise ValueError("its files are not those that were saved (SHA-256).")
     return manifest
@@ -223,7 +225,7 @@ def _hashes(path: Path) -> dict[str, str]:
     return hashes
 
 
-def _check(manifest: dict, path: Path, fingerprint: str | None, like: State) -> None:
+def _check(manifest: dict, path: Path, fingerprint: str | None, template: State) -> None:
     """Raises CheckpointError for a checkpoint of another format, run, or structure."""
     if manifest["format"] != FORMAT:
         raise CheckpointError(
@@ -236,7 +238,7 @@ def _check(manifest: dict, path: Path, fingerprint: str | None, like: State) -> 
             "another name."
         )
     saved = {name: (shape, dtype) for name, shape, dtype in manifest["leaves"]}
-    expected = {name: (shape, dtype) for name, shape, dtype in _signature(like)}
+    expected = {name: (shape, dtype) for name, shape, dtype in _signature(template)}
     for name in sorted(saved.keys() | expected.keys()):
         if saved.get(name) != expected.get(name):
             raise CheckpointError(
@@ -287,22 +289,22 @@ def _orbax_data(state: State) -> dict[str, jax.Array]:
     return {name: leaf for name, leaf in _named_leaves(state) if leaf.size}
 
 
-def _targets(like: State) -> dict[str, jax.ShapeDtypeStruct]:
-    """What Orbax is to restore."""
+def _targets(template: State) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of the leaves that Orbax restores."""
     return {
         name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-        for name, x in _orbax_data(like).items()
+        for name, x in _orbax_data(template).items()
     }
 
 
-def _rebuild(data: dict[str, jax.Array], like: State) -> State:
-    """The state of restored leaves; empty leaves are those of `like`."""
+def _rebuild(data: dict[str, jax.Array], template: State) -> State:
+    """The state of restored leaves; empty leaves are those of `template`."""
 
     def leaf(path, old):
         new = data.get(jax.tree_util.keystr(path) or "state", old)
         return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if _is_key(old) else new
 
-    return jax.tree_util.tree_map_with_path(leaf, like)
+    return jax.tree_util.tree_map_with_path(leaf, template)
 
 
 def _leaf_text(leaf: tuple[list, str] | None) -> str:

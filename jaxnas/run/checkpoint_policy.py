@@ -9,8 +9,8 @@ from jaxnas.run import checkpoint
 class SavePolicy(NamedTuple):
     """Saves every so many steps, seconds, or both, always at the end of a chunk.
 
-    Saved too are the last step and the step at which a signal stops the run. The `keep` latest
-    checkpoints stay; with `keep_epochs = n` every n-th epoch is saved and stays as well.
+    The last step and the step at which a signal stops the run are saved, too. The `keep` latest
+    checkpoints are kept; with `keep_epochs = n` every n-th epoch is saved and kept as well.
     """
 
     every_steps: int | None = None
@@ -48,7 +48,7 @@ def is_due(
     if preservation.every_steps is not None and step % preservation.every_steps == 0:
         return True
     every_steps, every_s = policy.every_steps, policy.every_s
-    # Counted from step 0, so that it does not matter where a run was resumed.
+    # Counted from step 0, independent of resumptions.
     if every_steps is not None and step // every_steps > saved_step // every_steps:
         return True
     return every_s is not None and time.monotonic() - saved_s >= every_s

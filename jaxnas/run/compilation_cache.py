@@ -10,7 +10,7 @@ import jax
 
 
 def enable() -> Path | None:
-    """Switches the cache on for this process; gives its folder.
+    """Enables the cache for this process; returns its folder.
 
     The folder is `JAX_COMPILATION_CACHE_DIR` if that is set (set but empty: no cache), else
     `jaxnas/xla-...` in `XDG_CACHE_HOME` or `~/.cache`. None where it cannot be written: the run

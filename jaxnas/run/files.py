@@ -9,14 +9,14 @@ from typing import IO
 
 
 class RunError(ValueError):
-    """A run that cannot start or go on; the message is one line with cause and cure."""
+    """A run that cannot start or continue; the message is one line with cause and cure."""
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A temporary file beside `path` that takes its place, synced to disk, when the block ends.
+    """A temporary file next to `path` that replaces it, synced to disk, when the block ends.
 
-    If the block raises, `path` stays as it was and the temporary file is removed. Raises OSError
+    If the block raises, `path` is unchanged and the temporary file is removed. Raises OSError
     if the folder is read-only, the disk full, or the like.
     """
     path = Path(path)

@@ -28,14 +28,14 @@ State = Any  # a pytree with a field `step`, i32[]
 
 
 class EpochResult(NamedTuple):
-    """What a caller measured at the end of an epoch, and a line for `gates.jsonl`."""
+    """The caller's metrics at the end of an epoch, and a line for `gates.jsonl`."""
 
     metrics: Mapping[str, float] = {}
     gates: Mapping[str, Any] | None = None
 
 
 class RunResult(NamedTuple):
-    """How a run ended. The figures of this process are None where it took no step."""
+    """The result of a run. The figures of this process are None if it took no step."""
 
     state: State
     resumed_from: int  # step of the checkpoint it started from, or 0
@@ -45,7 +45,7 @@ class RunResult(NamedTuple):
 
 
 class Monitor(NamedTuple):
-    """What users see of a run while it goes on: progress, warnings, TensorBoard files."""
+    """The output of a run: progress, warnings, TensorBoard files."""
 
     title: str = "run"  # before each line
     metrics: tuple[tuple[str, str, str], ...] = progress.METRICS
@@ -54,7 +54,7 @@ class Monitor(NamedTuple):
 
 
 class LoopState(NamedTuple):
-    """How far a run is, replaced after each chunk; times and sizes are of this process."""
+    """The progress of a run, replaced after each chunk; times and sizes are of this process."""
 
     state: State
     step: int
@@ -66,7 +66,7 @@ class LoopState(NamedTuple):
 
 
 class _OpenRun(NamedTuple):
-    """What does not change during a run: its lengths, and its open files."""
+    """The constants of a run: its lengths, and its open files."""
 
     folder: Path
     runner: step_runner.StepRunner
@@ -92,11 +92,11 @@ def loop(
     monitor: Monitor,
     on_epoch: Callable[[State], EpochResult] | None = None,
 ) -> RunResult:
-    """Takes `state` from the last checkpoint of the run, or from step 0, to `total_steps`.
+    """Runs `state` from the last checkpoint of the run, or from step 0, to `total_steps`.
 
     `runner` is made of a pure `update(state, *operands) -> (state, {name: scalar})` that finds
     its batch by `state.step`; runs that share a runner share its compilation. `run.folder` is
-    held by `claim`. `on_epoch(state)` must not keep the state, whose buffers the next chunk takes.
+    locked by `claim`. `on_epoch(state)` must not keep the state, whose buffers are donated.
 
     Writes `metrics.jsonl` (a line a step, and a line an epoch with the caller's metrics),
     `gates.jsonl`, `tensorboard/` and `checkpoints/`.
@@ -115,29 +115,33 @@ def loop(
         raise ValueError(f"A run is given its state at step 0, not {int(state.step)}.")
     process.keep_freed_memory()
     with contextlib.ExitStack() as stack:
-        opened, now = _open(stack, run, runner, state, total_steps, steps_per_epoch, monitor)
-        warn_on_collapse = health.warn_on_collapse(monitor.skip_limits, opened.log)
-        start = now.step
-        while now.step < total_steps:
+        open_run, current = _open(stack, run, runner, state, total_steps, steps_per_epoch, monitor)
+        warn_on_collapse = health.warn_on_collapse(monitor.skip_limits, open_run.log)
+        start = current.step
+        while current.step < total_steps:
             length = step_runner.chunk_length(
-                now.step, total_steps, steps_per_epoch, run.execution.chunk_steps
+                current.step, total_steps, steps_per_epoch, run.execution.chunk_steps
             )
-            now, rows = _run_chunk(opened, now, length)
+            current, rows = _run_chunk(open_run, current, length)
             epoch_line = None
-            if now.step % steps_per_epoch == 0 or now.step == total_steps:
-                epoch_line = {"step": now.step, "epoch": rows[-1]["epoch"]}
+            if current.step % steps_per_epoch == 0 or current.step == total_steps:
+                epoch_line = {"step": current.step, "epoch": rows[-1]["epoch"]}
                 if on_epoch is not None:
-                    epoch_line = _write_epoch(opened.writer, on_epoch(now.state), epoch_line)
+                    epoch_line = _write_epoch(open_run.writer, on_epoch(current.state), epoch_line)
                     warn_on_collapse(epoch_line)
-            remaining_s = now.steps_s / (now.step - start) * (total_steps - now.step)
-            opened.bar.update(rows, epoch_line, remaining_s)
-            if now.step == total_steps or checkpoint_policy.is_due(
-                run.checkpoints, opened.preservation, now.step, now.saved_step, now.saved_s
+            remaining_s = current.steps_s / (current.step - start) * (total_steps - current.step)
+            open_run.bar.update(rows, epoch_line, remaining_s)
+            if current.step == total_steps or checkpoint_policy.is_due(
+                run.checkpoints,
+                open_run.preservation,
+                current.step,
+                current.saved_step,
+                current.saved_s,
             ):
-                now = _save(opened, now)
-            _stop_if_signalled(opened, now)
-    step_ms = 1e3 * now.steps_s / (now.step - start) if now.step > start else None
-    return RunResult(now.state, start, step_ms, now.compile_s, now.needed_bytes)
+                current = _save(open_run, current)
+            _stop_if_signalled(open_run, current)
+    step_ms = 1e3 * current.steps_s / (current.step - start) if current.step > start else None
+    return RunResult(current.state, start, step_ms, current.compile_s, current.needed_bytes)
 
 
 def _open(
@@ -155,7 +159,7 @@ def _open(
     log = lambda text: progress.print_line(console, text)
     stop_signal = enter(signals.stop_requests(log))
     state = step_runner.own_copy(state)
-    # Infinities in the first state, as of a running minimum, are no failure.
+    # Infinities in the initial state, for example of a running minimum, are allowed.
     infinite = health.non_finite_leaves(state)
     preservation = checkpoint_policy.in_steps(run.checkpoints, steps_per_epoch)
     fingerprint = provenance.fingerprint(run.record)
@@ -169,72 +173,78 @@ def _open(
             monitor.title, start, total_steps, steps_per_epoch, console, monitor.metrics
         )
     )
-    opened = _OpenRun(
+    open_run = _OpenRun(
         folder, runner, total_steps, steps_per_epoch, monitor.title, infinite, preservation,
         store, writer, bar, stop_signal, log,
     )  # fmt: skip
-    return opened, LoopState(state, start, start, time.monotonic())
+    return open_run, LoopState(state, start, start, time.monotonic())
 
 
 def _run_chunk(
-    opened: _OpenRun, now: LoopState, length: int
+    open_run: _OpenRun, current: LoopState, length: int
 ) -> tuple[LoopState, list[dict[str, float]]]:
     """Runs `length` steps, fewer where the chunk ends early, and writes their metric lines."""
     with _memory_errors():
-        now = _compile(opened, now, length)
+        current = _compile(open_run, current, length)
         start_s = time.monotonic()
-        should_stop = lambda: opened.stop_signal() is not None
-        state, done, measured = opened.runner.run(now.state, length, should_stop)
+        should_stop = lambda: open_run.stop_signal() is not None
+        state, finished_steps, measured = open_run.runner.run(current.state, length, should_stop)
     chunk_s = time.monotonic() - start_s
     rows = metric_writer.step_lines(
-        measured, now.step, done, opened.steps_per_epoch, 1e3 * chunk_s / done
+        measured,
+        current.step,
+        finished_steps,
+        open_run.steps_per_epoch,
+        1e3 * chunk_s / finished_steps,
     )
     bad = health.first_bad_loss(rows)
-    opened.writer.write_metrics(rows if bad is None else rows[: bad[0] + 1])
+    open_run.writer.write_metrics(rows if bad is None else rows[: bad[0] + 1])
     if bad is not None:
         row, name = bad
-        raise health.NonFiniteError(name, now.step + row + 1, now.saved_step or None, opened.folder)
-    step = now.step + done
+        raise health.NonFiniteError(
+            name, current.step + row + 1, current.saved_step or None, open_run.folder
+        )
+    step = current.step + finished_steps
     if int(state.step) != step:
         raise ValueError(f"`update` must add 1 to `state.step`: {state.step}, not {step}.")
-    return now._replace(state=state, step=step, steps_s=now.steps_s + chunk_s), rows
+    return current._replace(state=state, step=step, steps_s=current.steps_s + chunk_s), rows
 
 
-def _compile(opened: _OpenRun, now: LoopState, length: int) -> LoopState:
-    """Compiles the program of a chunk, unless that was done, and says what memory it takes."""
-    if opened.runner.is_compiled(length):
-        return now
+def _compile(open_run: _OpenRun, current: LoopState, length: int) -> LoopState:
+    """Compiles the program of a chunk, unless that was done, and logs its memory."""
+    if open_run.runner.is_compiled(length):
+        return current
     start_s = time.monotonic()
-    with opened.bar.compiling():
-        compiled = opened.runner.compile(now.state, length)
-    compile_s = (now.compile_s or 0.0) + time.monotonic() - start_s
-    needed_bytes = max(memory.needed_bytes(compiled) or 0, now.needed_bytes or 0) or None
-    opened.log(f"{opened.title}: {memory.advice(needed_bytes, memory.free_bytes())}")
-    now = now._replace(compile_s=compile_s, needed_bytes=needed_bytes)
-    _stop_if_signalled(opened, now)
-    return now
+    with open_run.bar.compiling():
+        compiled = open_run.runner.compile(current.state, length)
+    compile_s = (current.compile_s or 0.0) + time.monotonic() - start_s
+    needed_bytes = max(memory.needed_bytes(compiled) or 0, current.needed_bytes or 0) or None
+    open_run.log(f"{open_run.title}: {memory.advice(needed_bytes, memory.free_bytes())}")
+    current = current._replace(compile_s=compile_s, needed_bytes=needed_bytes)
+    _stop_if_signalled(open_run, current)
+    return current
 
 
-def _save(opened: _OpenRun, now: LoopState) -> LoopState:
+def _save(open_run: _OpenRun, current: LoopState) -> LoopState:
     """Saves the state unless that was done. Raises NonFiniteError, and as the store."""
-    if now.step == now.saved_step:
-        return now
-    for leaf in sorted(health.non_finite_leaves(now.state) - opened.infinite):
+    if current.step == current.saved_step:
+        return current
+    for leaf in sorted(health.non_finite_leaves(current.state) - open_run.infinite):
         raise health.NonFiniteError(
-            f"The state's {leaf}", now.step, now.saved_step or None, opened.folder
+            f"The state's {leaf}", current.step, current.saved_step or None, open_run.folder
         )
-    opened.writer.sync()
-    opened.store.save(now.step, now.state)
-    return now._replace(saved_step=now.step, saved_s=time.monotonic())
+    open_run.writer.sync()
+    open_run.store.save(current.step, current.state)
+    return current._replace(saved_step=current.step, saved_s=time.monotonic())
 
 
-def _stop_if_signalled(opened: _OpenRun, now: LoopState) -> None:
-    """Saves and raises Interrupted where SIGINT or SIGTERM has come."""
-    if (number := opened.stop_signal()) is not None:
-        _save(opened, now)
+def _stop_if_signalled(open_run: _OpenRun, current: LoopState) -> None:
+    """Saves and raises Interrupted after SIGINT or SIGTERM."""
+    if (number := open_run.stop_signal()) is not None:
+        _save(open_run, current)
         raise signals.Interrupted(
-            f"Stopped after step {now.step} of {opened.total_steps}, which is saved in "
-            f"{opened.folder}. Run the same command again to go on.",
+            f"Stopped after step {current.step} of {open_run.total_steps}, which is saved in "
+            f"{open_run.folder}. Run the same command again to go on.",
             number,
         )
 
@@ -242,7 +252,7 @@ def _stop_if_signalled(opened: _OpenRun, now: LoopState) -> None:
 def _write_epoch(
     writer: metric_writer.MetricWriter, result: EpochResult, place: dict[str, int]
 ) -> dict[str, float]:
-    """Writes the lines of an epoch's end; gives the line of metrics."""
+    """Writes the lines of an epoch's end; returns the line of metrics."""
     line = place | {name: float(value) for name, value in result.metrics.items()}
     writer.write_metrics([line])
     if result.gates is not None:

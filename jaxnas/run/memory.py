@@ -1,4 +1,4 @@
-"""Memory: the predicted peak of a compiled program against what is free."""
+"""Memory: the predicted peak of a compiled program, and the free memory."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ GIB = 2**30
 
 
 def needed_bytes(compiled: jax.stages.Compiled) -> int | None:
-    """Bytes that a program takes beyond its arguments, which are in memory already.
+    """Bytes that a program needs beyond its arguments, which are in memory already.
 
     By XLA's plan: outputs that reuse no argument, and temporaries. None if the backend has none.
     """
@@ -32,7 +32,7 @@ def free_bytes(device: jax.Device | None = None) -> int | None:
 
 
 def advice(needed_bytes: int | None, free_bytes: int | None) -> str:
-    """One line for the user: the prediction, and what to do where it will not fit."""
+    """One line for the user: the prediction, and a cure if it exceeds the free memory."""
     if needed_bytes is None:
         return "predicted peak memory: unknown on this device"
     line = f"predicted peak memory: {needed_bytes / GIB:.2f} GiB above what is loaded"
@@ -48,7 +48,7 @@ def advice(needed_bytes: int | None, free_bytes: int | None) -> str:
 
 
 def fits(needed_bytes: int | None, free_bytes: int | None) -> bool:
-    """False only where both numbers are known and the program takes more than is free."""
+    """False only if both numbers are known and the program needs more than is free."""
     return needed_bytes is None or free_bytes is None or needed_bytes <= free_bytes
 
 
@@ -62,7 +62,7 @@ def _free_on_host() -> int | None:
 
 
 def _free_in_container() -> int | None:
-    """What the control group still allows (version 2, then 1)."""
+    """The free bytes of the control group (version 2, then 1)."""
     v2 = Path("/sys/fs/cgroup")
     v1 = v2 / "memory"
     pairs = (

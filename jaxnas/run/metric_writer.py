@@ -1,7 +1,7 @@
 """Metrics of a run's steps and epochs, written as JSON lines and as TensorBoard events.
 
-`step` counts the steps done: the line of the first step has 1. Metrics named `time/...` are of the
-wall clock; all others are the same however often a run was interrupted.
+`step` is the number of finished steps: the line of the first step has 1. Metrics named `time/...`
+are of the wall clock; all others do not depend on interruptions of a run.
 """
 
 import contextlib
@@ -61,8 +61,8 @@ def step_lines(
 ) -> list[dict[str, float]]:
     """The metric lines of a chunk, one a step; `start` steps were done before it.
 
-    metrics: f32[steps] by name. Where `arch/active` is 0, metrics that end in `/valid` have no
-    meaning and are left out.
+    metrics: f32[steps] by name. If `arch/active` is 0, metrics that end in `/valid` are meaningless
+    and omitted.
     """
     lines = []
     for row in range(steps):

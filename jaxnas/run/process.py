@@ -1,4 +1,4 @@
-"""Settings of this process that make it compile and run faster; no result depends on them."""
+"""Settings of this process for faster compilation and execution; results do not change."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,7 @@ UNOPTIMISED = "jax_disable_most_optimizations"  # JAX's setting
 
 
 def keep_freed_memory() -> bool:
-    """Keeps freed memory instead of giving it back to the system; whether that was possible.
+    """Keeps freed memory instead of returning it to the system; whether that was possible.
 
     XLA:CPU frees a program's temporaries, gigabytes, after every step. Taken back by the system,
     they return page by page, each zeroed: a quarter of a step of the DARTS search network
@@ -29,7 +29,7 @@ def keep_freed_memory() -> bool:
 
 @contextlib.contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Switches garbage collection off: tracing makes millions of objects that all stay alive."""
+    """Disables garbage collection: tracing makes millions of objects that all stay alive."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -29,7 +29,7 @@ class RunProgress(NamedTuple):
     """The progress of a run: `compiling` wraps a compilation, `update` follows each chunk.
 
     `update(rows, epoch_line, remaining_s)` takes the metric lines of the chunk's steps and, at
-    the end of an epoch, the epoch's line. Shown are the means of the epoch so far, and the last
+    the end of an epoch, the epoch's line. It shows the means of the epoch so far, and the last
     values measured at an epoch's end.
     """
 
@@ -112,7 +112,7 @@ def _add(means: _Means, rows: list[Mapping]) -> None:
 
 @contextlib.contextmanager
 def _live(title, total, console, *, done=0, unit="", columns=()):
-    """A bar that is redrawn in place; `columns` stand behind it."""
+    """A bar that is redrawn in place, followed by `columns`."""
     columns = (
         rich.progress.TextColumn("{task.description}", markup=False),
         rich.progress.BarColumn(bar_width=20),

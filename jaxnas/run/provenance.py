@@ -61,7 +61,7 @@ def _fingerprinted(record: Mapping[str, Any]) -> dict[str, Any]:
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat = {}
     for name, value in tree.items():
-        # Settings go by the names that users know.
+        # Settings are named as their flags.
         path = prefix if name == "settings" and not prefix else f"{prefix}{name}"
         if isinstance(value, Mapping):
             flat |= _flat(value, path and f"{path}.")

@@ -1,4 +1,4 @@
-"""The folder of a run: locked by one process, and of one set of settings."""
+"""The folder of a run: locked by one process, with one set of settings."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ MAX_DIFFERENCES = 5  # shown of settings that differ
 
 
 class Run(NamedTuple):
-    """Where a run is kept, what determines it, how its steps are run, and when it is saved."""
+    """The folder, record, execution and checkpoint policy of a run."""
 
     folder: Path  # locked by `claim`
     record: Mapping[str, Any]  # of `provenance.record`
@@ -36,8 +36,8 @@ def claim(
 ) -> Iterator[Path]:
     """Locks a run folder for this process, and writes `settings.json` if it is new.
 
-    `record` is of `provenance.record`. A folder of the same settings is a run to go on with; `log`
-    reports versions or a device that are not those it began with. Raises RunError if a live
+    `record` is of `provenance.record`. A folder of the same settings is resumed; `log` reports
+    versions or a device that differ from those of its start. Raises RunError if a live
     process has locked the folder, if its settings differ, or if it cannot be written.
     """
     folder = Path(folder).absolute()
@@ -70,7 +70,7 @@ def _lock(file: IO[bytes], folder: Path) -> None:
 
 
 def _check_record(folder: Path, record: dict[str, Any], log: Callable[[str], None]) -> None:
-    """Writes the record of a new run, or compares it with the one that is there."""
+    """Writes the record of a new run, or compares it with the existing one."""
     path = folder / SETTINGS
     if not path.exists():
         results = [name for name in RESULTS if (folder / name).exists()]
@@ -83,8 +83,10 @@ def _check_record(folder: Path, record: dict[str, Any], log: Callable[[str], Non
         return
     old = _load(path)
     if changed := provenance.differences(old, record):
-        more = len(changed) - MAX_DIFFERENCES
-        text = "; ".join(changed[:MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+        omitted = len(changed) - MAX_DIFFERENCES
+        text = "; ".join(changed[:MAX_DIFFERENCES]) + (
+            f"; and {omitted} more" if omitted > 0 else ""
+        )
         raise RunError(
             f"{folder} is a run of other settings: {text}. Use those of {path}, or give this "
             "run another name."

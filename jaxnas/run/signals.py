@@ -20,11 +20,11 @@ class Interrupted(Exception):
 
 @contextlib.contextmanager
 def stop_requests(log: Callable[[str], None]) -> Iterator[Callable[[], int | None]]:
-    """A function that gives the signal this process has received, or None.
+    """A function that returns the signal this process has received, or None.
 
     The second signal ends the process at once with code 128 + signal, even inside a compiled
     program, where Python's own handlers do not run: a thread listens instead. Outside the main
-    thread signals cannot be caught, and the function always gives None.
+    thread signals cannot be caught, and the function always returns None.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None

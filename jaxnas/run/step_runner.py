@@ -19,7 +19,7 @@ UNOPTIMISED_INIT = {"xla_backend_optimization_level": 0}
 
 
 class Execution(NamedTuple):
-    """How steps are run; the last digits of a result depend on it.
+    """The execution mode of steps; the last digits of a result depend on it.
 
     Mode `scan` runs a chunk as one `lax.scan`, `step` calls one compiled step after another: on
     the CPU convolution gradients are an order slower inside a loop (jax-ml/jax#12868).
@@ -44,7 +44,7 @@ class StepRunner(NamedTuple):
 def execution(
     steps_per_epoch: int, mode: str | None = None, chunk_steps: int | None = None
 ) -> Execution:
-    """The execution that is given, or the default of this backend.
+    """The given execution, or the default of this backend.
 
     By default `step` on the CPU and `scan` elsewhere, in chunks of at most 50 steps that divide
     the epoch if possible, since each other length is one more compilation. Raises ValueError
@@ -67,9 +67,9 @@ def execution(
 def compiler_options() -> dict[str, int]:
     """XLA's options for the program of a step on this backend.
 
-    On the CPU LLVM's optimisation level 1, with a quarter less compilation for steps that are no
-    slower, and vectors of 512 bits where there are any (figures: docs/performance.md). None where
-    JAX's setting leaves most optimisations out, which these options would bring back.
+    On the CPU LLVM's optimisation level 1, with a quarter less compilation time for equally fast
+    steps, and vectors of 512 bits if supported (figures: docs/performance.md). None if JAX's
+    setting disables most optimisations, which these options would override.
     """
     if jax.default_backend() != "cpu" or jax.config.values[process.UNOPTIMISED]:
         return {}

@@ -24,13 +24,13 @@ def uniform(edges: Sequence[tuple[int, int]], candidates: Sequence[str]) -> Choi
 
 
 def with_auxiliary_skip(space: Space) -> Space:
-    """`space` with one more candidate on every edge, the last: DARTS-'s auxiliary skip.
+    """`space` with DARTS-'s auxiliary skip as the last candidate of every edge.
 
     https://arxiv.org/abs/2009.01027. Raises ValueError where it is there already.
     """
     if any(AUXILIARY_SKIP in row for choice in space.values() for row in choice.candidates):
         raise ValueError(f"The space has the candidate {AUXILIARY_SKIP!r} already.")
-    more = lambda choice: choice._replace(
+    extend = lambda choice: choice._replace(
         candidates=tuple((*row, AUXILIARY_SKIP) for row in choice.candidates)
     )
-    return {name: more(choice) for name, choice in space.items()}
+    return {name: extend(choice) for name, choice in space.items()}

@@ -1,9 +1,9 @@
 """Which edges of a cell carry data from its inputs to its output, and the longest path.
 
-An edge is dead where its operation is `none`, where nothing enters its source, or where nothing
-of its target reaches the output. The first and the last change no result. The second leaves out
-operations that see an empty image, whose normalisation would add one constant to every pixel: a
-network is trained without its dead edges, or that constant is lost.
+An edge is dead if its operation is `none`, if no data enter its source, or if its target does not
+reach the output. Removing edges of the first and the last kind changes no result. Edges of the
+second kind have operations of zero images, whose normalisation adds a constant to every pixel:
+networks are therefore trained without their dead edges, or removal would change their output.
 """
 
 from types import ModuleType
@@ -30,8 +30,8 @@ class CellGraph(NamedTuple):
 def of_choice(choice: Choice) -> CellGraph:
     """The graph of a choice's edges.
 
-    Nodes that no edge enters are inputs. With one input the last node is the output
-    (NAS-Bench-201), with more the concatenation of all others is (DARTS).
+    Nodes that no edge enters are inputs. With one input the output is the last node
+    (NAS-Bench-201), with more the concatenation of all other nodes (DARTS).
     """
     targets = {t for _, t in choice.edges}
     nodes = max(targets) + 1
@@ -41,9 +41,9 @@ def of_choice(choice: Choice) -> CellGraph:
 
 
 def reached(graph: CellGraph, present: Array, xp: ModuleType = np, sources: Any = None) -> Array:
-    """bool[N, edges]: edges whose source holds data, of the edges that are present, bool[N, edges].
+    """bool[N, edges]: edges whose source is reached from the inputs over the edges `present`.
 
-    `sources`, bool[N, edges]: edges that make data out of nothing.
+    `sources`, bool[N, edges]: edges whose operation needs no input.
     """
     filled = [xp.zeros(len(present), bool)] * graph.nodes
     for node in graph.inputs:
@@ -55,7 +55,7 @@ def reached(graph: CellGraph, present: Array, xp: ModuleType = np, sources: Any 
 
 
 def reaching(graph: CellGraph, present: Array, xp: ModuleType = np) -> Array:
-    """bool[N, edges]: edges whose target leads to an output over edges that are present."""
+    """bool[N, edges]: edges whose target reaches an output over the edges `present`."""
     needed = [xp.zeros(len(present), bool)] * graph.nodes
     for node in graph.outputs:
         needed[node] = xp.ones(len(present), bool)
@@ -71,7 +71,7 @@ def live_edges(graph: CellGraph, present: np.ndarray, sources: np.ndarray) -> np
 
 
 def summands(graph: CellGraph, mask: Array) -> list[Array]:
-    """How many edges under the mask enter each node, i[N] a node."""
+    """The number of edges in the mask that enter each node, i[N] a node."""
     targets = np.array([target for _, target in graph.edges])
     return [mask[:, targets == node].sum(1) for node in range(graph.nodes)]
 
@@ -81,8 +81,8 @@ def longest_path(
 ) -> list[Array]:
     """The length of the longest path over live edges to each node, f[N, weighings] a node.
 
-    `lengths` f[N, edges, weighings] of edges; a node takes `addition` f[weighings] for every
-    summand after its first. A node that nothing reaches is at 0.
+    `lengths` f[N, edges, weighings] of edges; a node adds `addition` f[weighings] for every
+    summand after its first. A node that no live edge enters has length 0.
     """
     distances = [xp.zeros((len(live), lengths.shape[2]), lengths.dtype)] * graph.nodes
     entering = summands(graph, live)
@@ -97,14 +97,14 @@ def longest_path(
 
 
 def remove_dead_edges(genotype: Genotype) -> Genotype:
-    """The genotype with `none` on every dead edge; edges and their order stay."""
+    """The genotype with `none` on every dead edge; the edges and their order are unchanged."""
     return genotype._replace(
         cells={name: _without_dead_edges(cell) for name, cell in genotype.cells.items()}
     )
 
 
 def is_connected(genotype: Genotype) -> bool:
-    """Whether data of its inputs (or noise) reach the output of every cell."""
+    """Whether data from the inputs (or noise) reach the output of every cell."""
     return all(
         any(op != NONE and target in cell.concat for _, target, op in cell.edges)
         for cell in remove_dead_edges(genotype).cells.values()
@@ -127,10 +127,10 @@ def _without_dead_edges(cell: Cell) -> Cell:
 
 
 def isomorph(genotype: Genotype, space: Space | None = None) -> Genotype | None:
-    """Another genotype of the same function, or None where no swap of two nodes gives one.
+    """An isomorphic genotype, of the same function; None if no swap of two nodes gives one.
 
-    Two neighbouring nodes without an operation between them change places. In NAS-Bench-201:
-    nodes 1 and 2 where the edge between them is `none`. With a space, the isomorph is of it too.
+    Swaps two neighbouring nodes without an operation between them. In NAS-Bench-201: nodes 1 and 2
+    if the edge between them is `none`. With `space`, the isomorph is one of its networks too.
     """
     for name, cell in genotype.cells.items():
         nodes = sorted({target for _, target, _ in cell.edges})

@@ -1,4 +1,4 @@
-"""What the gates say: gates -> genotype."""
+"""Discretisation: gates -> genotype."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from jaxnas.spaces.genotype import Cell, Genotype
 
 
 def top_edges_per_node(space: Space, gates: Gates, keep: int = 2, *, name: str) -> Genotype:
-    """Of every choice `top_edges`, in a genotype that bears `name`.
+    """`top_edges` of every choice, as a genotype of the space `name`.
 
     DARTS, section 2.4; quark0/darts cnn/model_search.py. Raises ValueError for gates of another
     shape, gates that are not finite, and as `top_edges`.
@@ -20,8 +20,8 @@ def top_edges_per_node(space: Space, gates: Gates, keep: int = 2, *, name: str) 
 def top_edges(choice: Choice, gates: np.ndarray, keep: int = 2) -> Cell:
     """The cell whose nodes keep their `keep` strongest edges, each with its strongest candidate.
 
-    An edge is as strong as its strongest candidate; `none` and an auxiliary skip count for
-    neither. Ties go to the lower source, then to the candidate listed first. Edges of a node are
+    The strength of an edge is its largest gate, without those of `none` and an auxiliary skip.
+    Ties go to the lower source, then to the candidate listed first. Edges of a node are
     written strongest first; the output is all nodes, concatenated. Raises ValueError for an edge
     whose only candidate is `none`, and for a `keep` below one or above the number of edges that
     enter some node.
@@ -49,8 +49,8 @@ def argmax_per_edge(space: Space, gates: Gates, *, name: str) -> Genotype:
     """
 
     def cell(choice: Choice, gates: np.ndarray) -> Cell:
-        helps = np.array([[op == AUXILIARY_SKIP for op in row] for row in choice.candidates])
-        strongest = np.argmax(np.where(helps, -np.inf, gates), axis=1)
+        is_auxiliary = np.array([[op == AUXILIARY_SKIP for op in row] for row in choice.candidates])
+        strongest = np.argmax(np.where(is_auxiliary, -np.inf, gates), axis=1)
         edges = tuple(
             (source, target, names[best])
             for (source, target), names, best in zip(
@@ -66,54 +66,54 @@ def argmax_per_edge(space: Space, gates: Gates, *, name: str) -> Genotype:
 def above_threshold(
     space: Space, gates: Gates, threshold: float = 0.85, keep: int = 2, *, name: str
 ) -> Genotype:
-    """Each node keeps those of its `keep` strongest edges whose strongest gate is high enough.
+    """Each node keeps those of its `keep` strongest edges whose largest gate is >= `threshold`.
 
-    High enough is `threshold` or more, so a node may keep fewer edges; one that keeps none has a
-    single edge of `none` and is left out of the cell's output. Else as `top_edges_per_node`.
+    A node may keep fewer edges; one that keeps none has a single edge of `none` and is excluded
+    from the cell's output. Else as `top_edges_per_node`.
     FairDARTS, section 4, https://arxiv.org/abs/1911.12126, as the method `threshold_sparse` of
     xiaomi-automl/FairDARTS fairdarts/utils.py. Raises ValueError as `top_edges_per_node`, for a
     threshold not between 0 and 1, and where a cell would keep nothing.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"The threshold of a gate is {threshold}: choose it between 0 and 1.")
-    by_name = top_edges_per_node(space, gates, keep, name=name)
+    unthresholded = top_edges_per_node(space, gates, keep, name=name)
 
-    def above(key: str, cell: Cell) -> Cell:
+    def thresholded(key: str, cell: Cell) -> Cell:
         choice, rows = space[key], np.asarray(gates[key])
         gate = lambda s, t, op: rows[
             (e := choice.edges.index((s, t))), choice.candidates[e].index(op)
         ]
-        open_ = [edge for edge in cell.edges if gate(*edge) >= threshold]
-        if not open_:
+        strong_edges = [edge for edge in cell.edges if gate(*edge) >= threshold]
+        if not strong_edges:
             raise ValueError(
                 f"No gate of {key!r} reaches {threshold}, the largest is {rows.max():.3g}: "
                 "search longer or lower the threshold."
             )
         edges = []
         for node in cell.concat:
-            of_node = [edge for edge in open_ if edge[1] == node]
+            of_node = [edge for edge in strong_edges if edge[1] == node]
             edges += of_node or [(0, node, NONE)]
-        filled = tuple(n for n in cell.concat if any(edge[1] == n for edge in open_))
-        return cell._replace(edges=tuple(edges), concat=filled)
+        nonempty = tuple(n for n in cell.concat if any(edge[1] == n for edge in strong_edges))
+        return cell._replace(edges=tuple(edges), concat=nonempty)
 
-    return by_name._replace(cells={key: above(key, c) for key, c in by_name.cells.items()})
+    cells = {key: thresholded(key, cell) for key, cell in unthresholded.cells.items()}
+    return unthresholded._replace(cells=cells)
 
 
 def best_path(scores: Sequence[np.ndarray], steps: Sequence[np.ndarray]) -> tuple[float, list[int]]:
-    """The largest sum of a path through layers, and the candidates that it takes (Viterbi).
+    """The maximum score of a path through layers, and its candidates (Viterbi).
 
-    `scores[i]` f[candidates of layer i]; `steps[i]` f[candidates of layer i, of layer i + 1] is
-    added where the path goes from one to the other, -inf where it cannot. Ties go to the
-    candidate listed first.
+    `scores[i]` f[candidates of layer i]; `steps[i]` f[candidates of layer i, of layer i + 1] are
+    transition scores, -inf for impossible transitions. Ties go to the candidate listed first.
     """
-    best, before = np.asarray(scores[0], float), []
+    best, predecessors = np.asarray(scores[0], float), []
     for score, step in zip(scores[1:], steps, strict=True):
         total = best[:, None] + score + step
-        before.append(total.argmax(0))
+        predecessors.append(total.argmax(0))
         best = total.max(0)
     path = [int(best.argmax())]
-    for predecessors in reversed(before):
-        path.append(int(predecessors[path[-1]]))
+    for step_predecessors in reversed(predecessors):
+        path.append(int(step_predecessors[path[-1]]))
     return float(best.max()), path[::-1]
 
 
@@ -128,7 +128,7 @@ def _best(names: tuple[str, ...], row: np.ndarray) -> tuple[float, str]:
 def per_choice(
     space: Space, gates: Gates, name: str, cell: Callable[[Choice, np.ndarray], Cell]
 ) -> Genotype:
-    """A genotype of cells, made of each choice with its gates f[edges, candidates].
+    """The genotype of `cell(choice, gates)` of each choice, gates f[edges, candidates].
 
     Raises ValueError for gates of another shape and gates that are not finite.
     """

@@ -1,8 +1,8 @@
 """The distribution over networks that gates define: independent draws, one a position by default.
 
-A space of which networks keep all edges draws a candidate at every position (`factorised`); others
-draw as they select: pairs of edges a node, or the transitions of a path. What networks are expected
-to cost, and which are likely, follow from the distribution alone.
+If networks keep all edges, a candidate is drawn at every position (`factorised`); other spaces draw
+as they discretise: pairs of edges a node, or the transitions of a path. Expected costs and the
+probability of a network follow from the distribution.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from jaxnas.core.types import Gates, Space
 from jaxnas.spaces import genome
 
 Array = Any  # of numpy or of jax.numpy
-MIN_PROBABILITY = 1e-9  # a gate that is shut leaves the others' shares defined
+MIN_PROBABILITY = 1e-9  # added to gates, so that their shares are defined if all are 0
 
 
 class Marginals(NamedTuple):
-    """Probabilities of one candidate, and of two neighbours: sums over networks reduce to them."""
+    """Probabilities of candidates, and of pairs of neighbours, to which expected costs reduce."""
 
     candidates: list[Array]  # f[candidates] of each position
-    # f[candidates, candidates] of each position but the last, in the order of a chain: one stands
-    # there and the other behind it. Of cells, which have no order, there is none.
+    # f[candidates, candidates] of each position of a chain and the next one, in the chain's order;
+    # empty for cells, which have no order.
     neighbours: list[Array]
 
 
@@ -32,21 +32,21 @@ class ArchDistribution(NamedTuple):
     """D draws, the d-th of `cardinalities[d]` outcomes, that together give a genome."""
 
     cardinalities: tuple[int, ...]
-    normalise: Callable[[Gates], Gates]  # gates as probabilities, up to what `probabilities` does
+    normalise: Callable[[Gates], Gates]  # applied to gates before `probabilities`
     probabilities: Callable[[Gates], list[Array]]  # f[cardinalities[d]] of each draw
     genomes: Callable[[Array, ModuleType], Array]  # i[N, D] draws -> i[N, positions]
-    active: Callable[[np.ndarray], np.ndarray]  # i[N, D] -> bool[N, D]: draws that have a say
+    active: Callable[[np.ndarray], np.ndarray]  # i[N, D] -> bool[N, D]: draws that matter
     marginals: Callable[[Gates], Marginals]
-    factorised: bool = False  # every position is a draw by itself, and draws are genomes
+    factorised: bool = False  # each position is one draw: draws are genomes
 
 
 def normalised(gates: Gates) -> Gates:
-    """Gates whose every edge sums to one (those of PC-DARTS sum to the edge's own share)."""
+    """Gates that sum to one on each edge (those of PC-DARTS sum to the edge's weight)."""
     return {name: gate / gate.sum(-1, keepdims=True) for name, gate in gates.items()}
 
 
 def factorised(space: Space) -> ArchDistribution:
-    """Every position takes a candidate by its own gates: chains, and cells that keep all edges."""
+    """Independent draws, one a position, by its gates: chains, and cells that keep all edges."""
 
     def probabilities(gates: Gates) -> list[Array]:
         genome.check_gates(space, gates)

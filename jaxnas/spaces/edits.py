@@ -8,7 +8,7 @@ from jaxnas.spaces.search_space import Edits
 
 
 def of_cells(candidates: ops.Ops) -> Edits:
-    """Those of supernets of mixed edges that know the operations `candidates`."""
+    """The edits of supernets of mixed edges with the operations `candidates`."""
     skip = candidates.get("skip_connect", ops.skip_connect)
     return Edits(
         auxiliary_skip={**candidates, AUXILIARY_SKIP: skip},

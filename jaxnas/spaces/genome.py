@@ -1,7 +1,7 @@
-"""How the networks of a space are written as rows of whole numbers: encode, decode, enumerate.
+"""The integer encoding of a space's networks: encode, decode, enumerate, sample.
 
-A genome is `i[positions]`: at each edge, choice after choice in the order of the space, the index
-of its candidate; -1: the edge is not there.
+A genome is `i[positions]`: for each edge, choice after choice in the order of the space, the index
+of its candidate; -1: the network does not have the edge.
 """
 
 import itertools
@@ -15,8 +15,8 @@ from jaxnas.core.types import NONE, Gates, Space
 from jaxnas.spaces import dataflow, op_names
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 
-ENUMERABLE = 1_000_000  # networks: up to here every one of them is looked at
-# Layers of a chain's genotype that a space may leave out, as nothing is chosen there.
+ENUMERABLE = 1_000_000  # networks: spaces up to this size are enumerated
+# Layers of a chain's genotype that a space may omit, as they have no choice.
 MAX_FIXED_LAYERS = 2
 
 
@@ -30,15 +30,15 @@ class Position(NamedTuple):
 
 
 class Genome(NamedTuple):
-    """The code of a space's networks."""
+    """The encoding of a space's networks."""
 
     space: Space
     discretise: Callable[[Space, Gates], Genotype]  # of gates of `space`
-    # i[..., positions] -> the gates of a search that open these candidates alone
+    # i[..., positions] -> one-hot gates of a search
     one_hot: Callable[[np.ndarray], Gates]
     # i[N, positions] -> the same networks without their dead edges, which are then `none`
     canonical: Callable[[np.ndarray], np.ndarray]
-    # of canonical i[N, positions] -> bool[N]: data reach the output of every cell
+    # canonical i[N, positions] -> bool[N]: whether data reach the output of every cell
     is_valid: Callable[[np.ndarray], np.ndarray]
 
     @property
@@ -67,10 +67,10 @@ def of_space(
     gates: Callable[[np.ndarray], Gates] | None = None,
     has_dead_edges: bool = False,
 ) -> Genome:
-    """The genome of a space whose genotypes are those that `discretise` makes of one-hot gates.
+    """The genome of a space whose genotypes are `discretise` of one-hot gates.
 
-    `gates`: of a search, where its choices are not those of `space`. `has_dead_edges`: every
-    choice keeps all its edges, some of which may be `none`; else nothing is ever dead.
+    `gates`: the `one_hot` of a search whose choices are not those of `space`. `has_dead_edges`:
+    every choice keeps all its edges, some of which may be `none`; else no edge can be dead.
     """
     open_alone = lambda rows: one_hot(space, rows)
     if has_dead_edges:
@@ -84,14 +84,14 @@ def of_space(
 
 def positions(space: Space) -> tuple[Position, ...]:
     """Every edge of every choice. Raises ValueError for a space without any."""
-    every_edge = tuple(
+    all_positions = tuple(
         Position(name, row, choice.edges[row], choice.candidates[row])
         for name, choice in space.items()
         for row in range(len(choice.edges))
     )
-    if not every_edge:
+    if not all_positions:
         raise ValueError("The space has no choices: there is nothing to fit.")
-    return every_edge
+    return all_positions
 
 
 def cardinalities(space: Space) -> tuple[int, ...]:
@@ -100,7 +100,7 @@ def cardinalities(space: Space) -> tuple[int, ...]:
 
 
 def is_chain(space: Space) -> bool:
-    """Whether every edge leads from a layer to the next, and no layer stands twice."""
+    """Whether every edge connects consecutive layers, and no layer occurs twice."""
     edges = [edge for choice in space.values() for edge in choice.edges]
     return all(t == s + 1 for s, t in edges) and len(set(edges)) == len(edges)
 
@@ -111,7 +111,7 @@ def chain_order(space: Space) -> np.ndarray:
 
 
 def is_enumerable(space: Space) -> bool:
-    """Whether a space of cells is small enough that each of its networks is predicted."""
+    """Whether a space of cells is small enough to predict each of its networks."""
     return not is_chain(space) and math.prod(cardinalities(space)) <= ENUMERABLE
 
 
@@ -124,7 +124,7 @@ def enumerate_all(space: Space, chunk: int = 16384) -> Iterator[np.ndarray]:
 
 
 def index(space: Space, rows: np.ndarray) -> np.ndarray:
-    """i64[...]: where networks i[..., positions] stand in `enumerate_all`."""
+    """i64[...]: the indices of networks i[..., positions] in `enumerate_all`."""
     rows = np.moveaxis(np.asarray(rows, np.int64), -1, 0)
     return np.ravel_multi_index(tuple(rows), cardinalities(space))
 
@@ -159,9 +159,9 @@ def check(space: Space, rows: np.ndarray) -> np.ndarray:
     if not np.issubdtype(rows.dtype, np.integer):
         raise ValueError(f"Networks are whole numbers, indices of candidates, not {rows.dtype}.")
     rows = rows.astype(int)
-    wrong = (rows < -1) | (rows >= np.array(shape))
-    if wrong.any():
-        row, position = np.argwhere(wrong)[0]
+    invalid = (rows < -1) | (rows >= np.array(shape))
+    if invalid.any():
+        row, position = np.argwhere(invalid)[0]
         raise ValueError(
             f"Network {row} has candidate {rows[row, position]} at position {position}, which has "
             f"0 to {shape[position] - 1}: the networks are of another space."
@@ -170,7 +170,7 @@ def check(space: Space, rows: np.ndarray) -> np.ndarray:
 
 
 def encode(space: Space, genotype: Genotype) -> np.ndarray:
-    """i64[positions] of a genotype; -1: the edge is not there.
+    """i64[positions] of a genotype; -1: it does not have the edge.
 
     A chain's genotype has all layers in one cell, and up to two in which its space has no choice.
     Raises GenotypeError for a genotype of another space.
@@ -181,7 +181,7 @@ def encode(space: Space, genotype: Genotype) -> np.ndarray:
         name: edges if chain or name not in genotype.cells else genotype.cells[name].edges
         for name in space
     }
-    ops = {name: {(s, t): op for s, t, op in found} for name, found in of_choice.items()}
+    ops = {name: {(s, t): op for s, t, op in cell_edges} for name, cell_edges in of_choice.items()}
     row = []
     for position in positions(space):
         op = ops[position.choice].get(position.edge)
@@ -191,11 +191,12 @@ def encode(space: Space, genotype: Genotype) -> np.ndarray:
                 f"{', '.join(position.candidates)}: the genotype is of another space."
             )
         row.append(-1 if op is None else position.candidates.index(op))
-    known = len(row) - row.count(-1)
-    fits = (
-        -1 not in row and len(edges) <= known + MAX_FIXED_LAYERS if chain else known == len(edges)
-    )
-    if not known or not fits:
+    known_edges = len(row) - row.count(-1)
+    if chain:
+        has_same_edges = -1 not in row and len(edges) <= known_edges + MAX_FIXED_LAYERS
+    else:
+        has_same_edges = known_edges == len(edges)
+    if not known_edges or not has_same_edges:
         raise GenotypeError(
             "The genotype has other edges than the space: it is of another, or of other --cells."
         )
@@ -204,14 +205,14 @@ def encode(space: Space, genotype: Genotype) -> np.ndarray:
 
 
 def check_widths(layers: list[str]) -> None:
-    """Raises GenotypeError where a layer begins with another width than the one before it gave."""
-    for before, behind in itertools.pairwise(layers):
-        if not op_names.connect([before], [behind]).all():
-            raise GenotypeError(f"{behind!r} follows {before!r}, which has another width.")
+    """Raises GenotypeError if a layer's input width differs from the previous output width."""
+    for before, after in itertools.pairwise(layers):
+        if not op_names.connect([before], [after]).all():
+            raise GenotypeError(f"{after!r} follows {before!r}, which has another width.")
 
 
 def one_hot(space: Space, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Gates f32[..., edges, candidates] a choice that open networks i[..., positions] alone."""
+    """One-hot gates f32[..., edges, candidates] a choice, of networks i[..., positions]."""
     rows, gates, start = np.asarray(rows), {}, 0
     for name, choice in space.items():
         codes = rows[..., start : start + len(choice.edges)]
@@ -239,24 +240,24 @@ def _with_dead_edges(space: Space, plan: Genotype) -> tuple[Callable, Callable]:
         )
         for name, choice in space.items()
     ]
-    nothing = np.array(
+    none_index = np.array(
         [p.candidates.index(NONE) if NONE in p.candidates else -1 for p in positions(space)]
     )
-    makes_data = [np.array([op == dataflow.NOISE for op in p.candidates]) for p in positions(space)]
+    is_source = [np.array([op == dataflow.NOISE for op in p.candidates]) for p in positions(space)]
     ends = np.cumsum([len(graph.edges) for graph in graphs])
     slices = [slice(end - len(g.edges), end) for g, end in zip(graphs, ends, strict=True)]
 
     def canonical(rows: np.ndarray) -> np.ndarray:
         rows = np.array(rows)
-        sources = np.stack([makes_data[p][rows[:, p]] for p in range(rows.shape[1])], 1)
+        sources = np.stack([is_source[p][rows[:, p]] for p in range(rows.shape[1])], 1)
         for graph, part in zip(graphs, slices, strict=True):
-            present = rows[:, part] != nothing[part]
+            present = rows[:, part] != none_index[part]
             live = dataflow.live_edges(graph, present, sources[:, part])
-            rows[:, part] = np.where(live, rows[:, part], nothing[part])
+            rows[:, part] = np.where(live, rows[:, part], none_index[part])
         return rows
 
     def is_valid(rows: np.ndarray) -> np.ndarray:
-        present = np.asarray(rows) != nothing
+        present = np.asarray(rows) != none_index
         return np.all([present[:, part].any(1) for part in slices], 0)
 
     return canonical, is_valid

@@ -1,7 +1,7 @@
-"""The found architecture: which operation stands on which edge, as text and back.
+"""Genotypes: the operation on each edge of an architecture, and their JSON format.
 
-The format, `docs/genotype.md`, is the same for every space. Whoever reads a file reads at most
-`LIMIT` bytes and one more, and hands the text over.
+The format, `docs/genotype.md`, is the same for every space. Readers of files pass at most
+`LIMIT` + 1 bytes.
 """
 
 import json
@@ -13,15 +13,15 @@ LIMIT = 1_000_000  # characters
 
 
 class GenotypeError(ValueError):
-    """No genotype, or a wrong one: the message is one line."""
+    """An invalid genotype; the message is one line."""
 
 
 class Cell(NamedTuple):
-    """Nodes 0..inputs-1 are given; every other is the sum of the edges that enter it."""
+    """Nodes 0..inputs-1 are inputs; every other is the sum of the edges that enter it."""
 
     edges: tuple[tuple[int, int, str], ...]  # (source, target, op), in the order written
     inputs: int
-    concat: tuple[int, ...]  # the nodes that make the output, concatenated
+    concat: tuple[int, ...]  # the nodes whose concatenation is the output
 
 
 class Genotype(NamedTuple):
@@ -30,7 +30,7 @@ class Genotype(NamedTuple):
 
 
 def to_json(genotype: Genotype) -> str:
-    """The genotype as text, an edge a line. Raises GenotypeError where it is no genotype."""
+    """The genotype as JSON text, an edge a line. Raises GenotypeError for an invalid one."""
     check(genotype)
     return (
         f'{{\n  "format": "{FORMAT}",\n  "version": {VERSION},\n'
@@ -88,30 +88,33 @@ def check(genotype: Genotype, ops: Collection[str] | None = None) -> None:
 
 
 def _check_cell(name: str, cell: Cell, ops: Collection[str] | None) -> None:
-    where = f"in the cell {show(name)}"
-    if not is_whole(cell.inputs) or cell.inputs < 1:
-        fail(f'{where} "inputs" is {show(cell.inputs)}, expected a positive number')
+    location = f"in the cell {show(name)}"
+    if not is_int(cell.inputs) or cell.inputs < 1:
+        fail(f'{location} "inputs" is {show(cell.inputs)}, expected a positive number')
     if not cell.edges:
-        fail(f"{where} there are no edges")
+        fail(f"{location} there are no edges")
     for source, target, op in cell.edges:
-        shown = f"{where} the edge [{show(source)}, {show(target)}, {show(op)}]"
-        if not (is_whole(source) and is_whole(target) and isinstance(op, str)):
-            fail(f"{shown} is not [source, target, operation]")
+        edge_text = f"{location} the edge [{show(source)}, {show(target)}, {show(op)}]"
+        if not (is_int(source) and is_int(target) and isinstance(op, str)):
+            fail(f"{edge_text} is not [source, target, operation]")
         if not 0 <= source < target:
-            fail(f"{shown} does not run from an earlier to a later node: that is a cycle")
+            fail(f"{edge_text} does not run from an earlier to a later node: that is a cycle")
         if target < cell.inputs:
-            fail(f"{shown} enters node {target}, which is an input")
+            fail(f"{edge_text} enters node {target}, which is an input")
         if ops is not None and op not in ops:
-            fail(f"{shown} has an unknown operation; known are {', '.join(sorted(ops))}")
-    made = {target for _, target, _ in cell.edges}
-    nodes = set(range(cell.inputs, cell.inputs + len(made)))
-    if made != nodes:
-        fail(f"{where} no edge enters node {min(nodes - made)}, but node {max(made)} has one")
+            fail(f"{edge_text} has an unknown operation; known are {', '.join(sorted(ops))}")
+    targets = {target for _, target, _ in cell.edges}
+    nodes = set(range(cell.inputs, cell.inputs + len(targets)))
+    if targets != nodes:
+        gap, last = min(nodes - targets), max(targets)
+        fail(f"{location} no edge enters node {gap}, but node {last} has one")
     if not cell.concat or len(set(cell.concat)) != len(cell.concat):
-        fail(f'{where} "concat" is {show(list(cell.concat))}: name one node or more, each once')
-    wrong = [node for node in cell.concat if node not in nodes]
-    if wrong:
-        fail(f'{where} "concat" names {show(wrong[0])}; nodes are {min(nodes)} to {max(nodes)}')
+        fail(f'{location} "concat" is {show(list(cell.concat))}: name one node or more, each once')
+    unknown = [node for node in cell.concat if node not in nodes]
+    if unknown:
+        fail(
+            f'{location} "concat" names {show(unknown[0])}; nodes are {min(nodes)} to {max(nodes)}'
+        )
 
 
 def parse_json(text: str) -> Any:
@@ -148,22 +151,22 @@ def _cell(name: str, cell: Any) -> Cell:
     for edge in cell["edges"]:
         if not isinstance(edge, list) or len(edge) != 3:
             fail(f"in the cell {show(name)} {show(edge)} is not [source, target, operation]")
-    if not all(map(is_whole, cell["concat"])):
+    if not all(map(is_int, cell["concat"])):
         fail(f'in the cell {show(name)} "concat" is {show(cell["concat"])}, expected nodes')
     edges = tuple((s, t, op) for s, t, op in cell["edges"])
     return Cell(edges, cell["inputs"], tuple(cell["concat"]))
 
 
-def check_keys(table: Mapping[str, Any], expected: Collection[str], where: str) -> None:
+def check_keys(table: Mapping[str, Any], expected: Collection[str], location: str) -> None:
     missing = [key for key in expected if key not in table]
     unknown = [key for key in table if key not in expected]
     if missing:
-        fail(f"{where} has no {missing[0]!r}")
+        fail(f"{location} has no {missing[0]!r}")
     if unknown:
-        fail(f"{where} has {show(unknown[0])}, which means nothing here")
+        fail(f"{location} has {show(unknown[0])}, which means nothing here")
 
 
-def is_whole(value: Any) -> bool:
+def is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -180,8 +183,8 @@ def fail(cause: str) -> NoReturn:
 
 
 def skips(genotype: Genotype, name: str = "skip_connect") -> dict[str, int]:
-    """How many edges of each cell were selected as skip connections."""
+    """The number of skip connections in each cell."""
     return {
-        cell: sum(op == name for _, _, op in chosen.edges)
-        for cell, chosen in genotype.cells.items()
+        cell: sum(op == name for _, _, op in cell_genotype.edges)
+        for cell, cell_genotype in genotype.cells.items()
     }

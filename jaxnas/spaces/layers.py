@@ -1,4 +1,4 @@
-"""Each candidate of a space where its networks have it, as a Linen module of known sizes."""
+"""Each candidate at each layer of a space's networks, as a Linen module of known sizes."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -74,19 +74,19 @@ def stage_sides(size: NetworkSize) -> list[tuple[int, int]]:
 
 
 def workload(layer: LayerSpec) -> np.ndarray:
-    """f64[QUANTITIES] of a layer, from its module's kernels: none of a pool is multiplied."""
+    """f64[QUANTITIES] of a layer, from its module's kernels; a pool has no MACs."""
     kernels, parameters = count.kernels(layer.module, (layer.height, layer.width, layer.inputs))
     depthwise = sum(kernel.macs for kernel in kernels if len(kernel.shape) == 3)
     dense = sum(kernel.macs for kernel in kernels) - depthwise
     activations = sum(kernel.shape[-1] * kernel.pixels for kernel in kernels)
     height, width = -(-layer.height // layer.stride), -(-layer.width // layer.stride)
-    leaving = layer.features * height * width
-    moved = layer.inputs * layer.height * layer.width + leaving
-    return np.array([dense, depthwise, activations or leaving, parameters, 1, moved], float)
+    outputs = layer.features * height * width
+    bytes_moved = layer.inputs * layer.height * layer.width + outputs
+    return np.array([dense, depthwise, activations or outputs, parameters, 1, bytes_moved], float)
 
 
 def padded(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """f64[positions, candidates, QUANTITIES]; missing candidates of narrower positions are zero."""
-    most = max(map(len, rows))
-    nothing = np.zeros(len(QUANTITIES))
-    return np.array([list(row) + [nothing] * (most - len(row)) for row in rows])
+    max_candidates = max(map(len, rows))
+    zeros = np.zeros(len(QUANTITIES))
+    return np.array([list(row) + [zeros] * (max_candidates - len(row)) for row in rows])

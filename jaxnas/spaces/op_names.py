@@ -1,4 +1,4 @@
-"""What the name of a candidate says: its kind, its numbers, and which candidate it outgrows."""
+"""Candidate names: the kind of operation, its numbers, and which candidates dominate others."""
 
 import math
 import re
@@ -27,65 +27,65 @@ def kind(name: str) -> int:
 def numbers(name: str) -> dict[str, float]:
     """The numbers of a name: `k5_e3_g2` gives k 5, e 3, g 2; `nor_conv_3x3` gives k 3; of widths,
     `sep_conv_3x3:8-16`, the first is `from`, the second `to`."""
-    found = {letter or "k": float(n) for letter, n in NUMBER.findall(WIDTHS.sub("", name))}
+    named = {key or "k": float(number) for key, number in NUMBER.findall(WIDTHS.sub("", name))}
     widths = WIDTHS.search(name)
-    return found | (dict(zip(STEP, map(float, widths.groups()), strict=True)) if widths else {})
+    return named | (dict(zip(STEP, map(float, widths.groups()), strict=True)) if widths else {})
 
 
 def dominates(names: Sequence[str]) -> np.ndarray:
-    """bool[O, O]: whether `names[j]` does all that `names[i]` does, and more.
+    """bool[O, O]: whether `names[j]` dominates `names[i]`.
 
-    Two names that differ in numbers alone, none of them smaller. More groups are less work per
-    feature and often more time, so that names of different groups are not compared. Nor are
-    steps of different widths: none gets wider alone, its neighbours have to.
+    So if they differ in numbers only, none of which is smaller. More groups are less work per
+    feature and often more time, so that names of different groups are not comparable. Nor are
+    transitions of different widths, which change the widths of their neighbours too.
     """
     shapes = [_skeleton(name) for name in names]
-    kept = (GROUPS, *STEP)
-    sizes = [{k: v for k, v in numbers(name).items() if k not in kept} for name in names]
+    ignored = (GROUPS, *STEP)
+    sizes = [{k: v for k, v in numbers(name).items() if k not in ignored} for name in names]
 
-    def outgrown(i: int, j: int) -> bool:
-        same = shapes[i] == shapes[j] and kind(names[i]) == kind(names[j])
-        no_less = same and all(sizes[j][k] >= v for k, v in sizes[i].items())
-        return no_less and sizes[i] != sizes[j]
+    def is_dominated(i: int, j: int) -> bool:
+        comparable = shapes[i] == shapes[j] and kind(names[i]) == kind(names[j])
+        none_smaller = comparable and all(sizes[j][k] >= v for k, v in sizes[i].items())
+        return none_smaller and sizes[i] != sizes[j]
 
-    every = range(len(names))
-    found = [[outgrown(i, j) for j in every] for i in every]
-    return np.array(found, bool).reshape(len(names), len(names))
+    indices = range(len(names))
+    matrix = [[is_dominated(i, j) for j in indices] for i in indices]
+    return np.array(matrix, bool).reshape(len(names), len(names))
 
 
-def connect(before: Sequence[str], behind: Sequence[str]) -> np.ndarray:
-    """bool[O, P]: whether `behind[p]` begins with the width that `before[o]` gives.
+def connect(before: Sequence[str], after: Sequence[str]) -> np.ndarray:
+    """bool[O, P]: whether the input width of `after[p]` is the output width of `before[o]`.
 
-    Names that are no steps of a path go with all others.
+    Names without widths connect with all others.
     """
-    gives = [numbers(name).get(STEP[1]) for name in before]
-    takes = [numbers(name).get(STEP[0]) for name in behind]
-    return np.array([[None in (g, t) or g == t for t in takes] for g in gives], bool)
+    output_widths = [numbers(name).get(STEP[1]) for name in before]
+    input_widths = [numbers(name).get(STEP[0]) for name in after]
+    return np.array([[None in (o, i) or o == i for i in input_widths] for o in output_widths], bool)
 
 
 def attributes(names: Sequence[str]) -> np.ndarray:
-    """f64[O, A], standardised: what names tell about work, for layers of unknown sizes.
+    """f64[O, A], standardised: features of work from names, for layers of unknown sizes.
 
-    Is it a block; kernel^2 * expansion; each number by itself; where names tell widths, as all do
-    or none, the product of the two.
+    Columns: whether it is a block; kernel^2 * expansion; each number; if the names have widths (all
+    do or none), the product of the two.
     """
-    known = [numbers(name) for name in names]
-    letters = sorted({letter for each in known for letter in each})
+    numbers_of_names = [numbers(name) for name in names]
+    keys = sorted({key for values in numbers_of_names for key in values})
     rows = []
-    for name, each in zip(names, known, strict=True):
+    for name, values in zip(names, numbers_of_names, strict=True):
         block = kind(name) in (FREE, LEARNED)
-        taps = each.get("k", 1) ** 2 * each.get("e", 1)
-        told = [block, block * taps, *(block * each.get(letter, 1) for letter in letters)]
-        wide = [block * math.prod(each[end] for end in STEP)] if STEP[0] in each else []
-        rows.append(told + wide)
+        taps = values.get("k", 1) ** 2 * values.get("e", 1)
+        row = [block, block * taps, *(block * values.get(key, 1) for key in keys)]
+        widths = [values[key] for key in STEP if key in values]
+        rows.append([*row, block * math.prod(widths)] if widths else row)
     table = np.array(rows, float)
     spread = table.std(0)
     return ((table - table.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0]
 
 
 def _skeleton(name: str) -> str:
-    def blank(found: re.Match) -> str:
-        return found[0] if found[1] == GROUPS else (found[1] or "k") + "#"
+    def blank(match: re.Match) -> str:
+        return match[0] if match[1] == GROUPS else (match[1] or "k") + "#"
 
     operation, widths, step = name.partition(":")
     return NUMBER.sub(blank, operation) + widths + step

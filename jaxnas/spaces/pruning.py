@@ -1,4 +1,4 @@
-"""Pruned networks of cells, or of layers of several widths, each with a width of its own."""
+"""Channel pruning of networks of cells or layers, each with a separate width."""
 
 import functools
 import math
@@ -20,9 +20,9 @@ Widths = tuple[int, ...]
 
 
 class NamedWidths(NamedTuple):
-    """Widths of a network with the names of their groups: those of one name are the same channels.
+    """Widths of a network with the names of their groups; one name is one group of channels.
 
-    Widths in `unequal`, pairs of indices, must stay unequal: else an operation would vanish.
+    Widths in `unequal`, pairs of indices, must stay unequal: else an operation would disappear.
     """
 
     widths: Widths
@@ -35,8 +35,8 @@ def prunable_network(
 ) -> PrunableNetwork:
     """`network(widths)` with the groups of `named`; `image` is a batch, or its shape.
 
-    Groups are found by shapes, so that they hold for a user's operations, too. Raises ValueError
-    as `channel_groups.groups_by_shape`.
+    Groups are inferred from shapes, which works for a user's operations, too. Raises ValueError as
+    `channel_groups.groups_by_shape`.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     widths_of = lambda by_name: tuple(by_name[name] for name in named.names)
@@ -44,8 +44,8 @@ def prunable_network(
 
     def remaining(masks: ChannelMasks) -> Widths | None:
         widths = widths_of({name: int(mask.sum()) for name, mask in masks.items()})
-        vanishes = any(widths[i] == widths[j] for i, j in named.unequal)
-        return None if vanishes or min(widths) < 2 else widths
+        disappears = any(widths[i] == widths[j] for i, j in named.unequal)
+        return None if disappears or min(widths) < 2 else widths
 
     by_name = dict(zip(named.names, named.widths, strict=True))
     groups = channel_groups.groups_by_shape(shapes, by_name)
@@ -57,7 +57,7 @@ def macs_counter(
 ) -> Callable[[Widths], int]:
     """Widths -> multiply-accumulates, without tracing a network for each.
 
-    Those of a kernel are its size times the pixels that it makes; its axes shrink as its groups do.
+    Those of a kernel are its size times its output pixels; its axes shrink with their groups.
     """
     pixels = count.pixels(prunable.net, image)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -72,9 +72,9 @@ def macs_counter(
         new_widths, total = dict(zip(named.names, widths, strict=True)), 0
         for path, shape, uses in kernels:
             size = list(shape)
-            for name, part in groups[path]:
+            for name, channel_slice in groups[path]:
                 old_width = prunable.groups[name].width
-                size[part.axis] = shape[part.axis] * new_widths[name] // old_width
+                size[channel_slice.axis] = shape[channel_slice.axis] * new_widths[name] // old_width
             total += uses * math.prod(size)
         return total
 
@@ -89,13 +89,12 @@ def of_cells(
     image: tuple[int, int, int],
     classes: int,
 ) -> Prunable:
-    """How channels are taken from the network of a genotype.
+    """The prunable network of a genotype.
 
-    `network` is the space's; `named(genotype, features, cells, reductions)` gives the widths that
-    `features` alone would make. `recipe` has the sizes of the network: features, cells, reductions
-    and auxiliary.
+    `network` is the space's; `named(genotype, features, cells, reductions)` gives the unpruned
+    widths. `recipe` has the sizes of the network: features, cells, reductions and auxiliary.
     """
-    whole = named(genotype, recipe.features, recipe.cells, recipe.reductions)
+    unpruned = named(genotype, recipe.features, recipe.cells, recipe.reductions)
 
     def of_widths(widths: Widths) -> Network:
         return network(
@@ -106,21 +105,21 @@ def of_cells(
     @functools.cache
     def groups(widths: Widths) -> PrunableNetwork:
         images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
-        return prunable_network(of_widths, whole._replace(widths=widths), images)
+        return prunable_network(of_widths, unpruned._replace(widths=widths), images)
 
     def narrowest(multiple: int) -> Widths | None:
-        prunable = groups(whole.widths)
+        prunable = groups(unpruned.widths)
         masks = {name: np.arange(g.width) < multiple for name, g in prunable.groups.items()}
         return prunable.remaining(masks)
 
-    record = pruned_file.PrunedNetwork(genotype, whole.widths, recipe.cells, recipe.reductions)
+    record = pruned_file.PrunedNetwork(genotype, unpruned.widths, recipe.cells, recipe.reductions)
     return Prunable(
-        whole.widths,
+        unpruned.widths,
         of_widths,
         groups,
-        macs_counter(groups(whole.widths), whole, image),
+        macs_counter(groups(unpruned.widths), unpruned, image),
         narrowest,
-        lambda widths: dict(zip(whole.names, widths, strict=True)),
+        lambda widths: dict(zip(unpruned.names, widths, strict=True)),
         "narrowed.json",
         lambda widths: pruned_file.to_json(record._replace(widths=widths)),
         lambda text: pruned_file.from_json(text, lambda genotype: network).widths,

@@ -28,7 +28,7 @@ def _mobile(name: str, make: Callable, summary: str) -> Callable[..., SearchSpac
     return functools.partial(mobile.entry, make, name=name, summary=summary)
 
 
-# Each is called with the number of cells, None where the space decides.
+# Factories of a number of cells; None: the space's default.
 SPACES: Mapping[str, Callable[..., SearchSpace]] = {
     "darts": darts.entry,
     "darts-no-none": _darts(
@@ -57,9 +57,9 @@ SPACES: Mapping[str, Callable[..., SearchSpace]] = {
 def get(name: str, cells: int | None = None) -> SearchSpace:
     """The space of that name, or of a file `*.py` that defines one.
 
-    `cells` shapes mobile spaces, where it is the most layers of a stage (None: the paper's), and
-    the hypercuboid, where it is the layers. Raises ValueError for an unknown name and
-    UserSpaceError for a file that defines no space.
+    `cells` shapes mobile spaces, as the maximum of layers in a stage (None: the paper's), and the
+    hypercuboid, as the number of layers. Raises ValueError for an unknown name and UserSpaceError
+    for a file that defines no space.
     """
     if name.endswith(".py"):
         return darts.of_file(name)
@@ -72,7 +72,7 @@ def get(name: str, cells: int | None = None) -> SearchSpace:
 
 @functools.cache
 def _by_genotype() -> Mapping[str, str]:
-    """The name of the first space whose genotypes bear each name."""
+    """`genotype_space` -> the name of the first space that has it."""
     names: dict[str, str] = {}
     for name in SPACES:
         names.setdefault(get(name).genotype_space, name)
@@ -80,7 +80,7 @@ def _by_genotype() -> Mapping[str, str]:
 
 
 def find(genotype: Genotype) -> SearchSpace | None:
-    """The first space whose genotypes bear the name of a genotype's space, of any size."""
+    """The first space with the genotype's space name, of any size; None for an unknown name."""
     name = _by_genotype().get(genotype.space)
     return None if name is None else get(name)
 
@@ -106,13 +106,13 @@ def network_of(genotype: Genotype) -> Callable[..., Network]:
 
 
 def table_workload(candidates: Sequence[str], layers: int) -> np.ndarray | None:
-    """f64[layers, candidates, quantities] of a public table of chains; None: of unknown sizes."""
+    """f64[layers, candidates, quantities] of a public table of chains; None for unknown sizes."""
     return workload.of_table(candidates, layers)
 
 
 @functools.cache
 def published() -> Mapping[str, Genotype]:
-    """Genotypes that others found, by name."""
+    """Published genotypes by name."""
     return {name: g for space in SPACES for name, g in get(space).published.items()}
 
 

@@ -1,4 +1,4 @@
-"""Networks drawn from a space: its corners, what gates make likely, what costs least."""
+"""Networks of a space: its corners, samples of the gates' distribution, the cheapest."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -13,9 +13,10 @@ from jaxnas.spaces.genome import Genome
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
-POOL_DRAWS, FLATTER = 2000, (1.0, 2.0, 4.0, 8.0)  # of larger spaces; powers 1 / f of the gates
-MIN_PROBABILITY = 1e-9  # a gate that is shut may still be drawn: a limit may leave nothing else
-REPRESENTATIVES = 8000  # draws that stand for a space too large to look through
+# Of spaces too large to enumerate: draws at each temperature f, which are gates ** (1 / f).
+POOL_DRAWS, TEMPERATURES = 2000, (1.0, 2.0, 4.0, 8.0)
+MIN_PROBABILITY = 1e-9  # closed gates may be drawn too: no other network may satisfy a constraint
+REPRESENTATIVES = 8000  # draws that represent a space too large to enumerate
 STARTS = 4  # of a descent
 
 
@@ -27,10 +28,10 @@ class CandidatePool(NamedTuple):
 def sample_pool(
     space: SearchSpace, gates: Mapping[str, np.ndarray], seed: int = 0
 ) -> CandidatePool:
-    """All networks of a small space, else those drawn from the gates and from flatter ones.
+    """All networks of a small space, else samples of the gates at several temperatures.
 
-    A genome stands for all that are the same without their dead edges; those of which nothing
-    reaches the output are left out.
+    A genome represents all that are equal without their dead edges; those whose inputs do not
+    reach the output are excluded.
     """
     distribution = space.distribution
     shares = distribution.normalise({name: np.asarray(g, float) for name, g in gates.items()})
@@ -44,7 +45,7 @@ def sample_pool(
     else:
         draws = _draw(rows, seed)
     logs = np.stack([np.log(row)[draws[:, d]] for d, row in enumerate(rows)], 1)
-    # A draw without a say may have come out in any way: a network is counted once.
+    # Inactive draws may have any outcome: a network is counted once.
     networks, first = np.unique(distribution.genomes(draws, np), axis=0, return_index=True)
     log_probability = np.where(distribution.active(draws), logs, 0.0).sum(1)[first]
     canonical = space.genome.canonical(networks)
@@ -58,8 +59,9 @@ def sample_pool(
 def anchors(code: Genome) -> list[Genotype]:
     """The corners of a space.
 
-    The same operation on every edge, for each (the empty and the largest network are among them),
-    and each alone on the edge from first to last node where all others may be `none`.
+    For each operation: the network that has it on every edge (the empty and the largest network are
+    among these), and if all edges may be `none`, the one that has it only on the edge from the
+    first to the last node.
     """
     space = code.space
     names = dict.fromkeys(op for c in space.values() for row in c.candidates for op in row)
@@ -91,9 +93,9 @@ def representatives(space: SearchSpace, seed: int = 0) -> np.ndarray:
 
 
 def minimise(space: SearchSpace, cost: Callable[[np.ndarray], np.ndarray]) -> float:
-    """The least of `cost`, f64[N] of i[N, positions], that descent from the best of many finds.
+    """The minimum of `cost`, f64[N] of i[N, positions], by local search from the best of many.
 
-    A draw at a time is changed, and with it, where that opens another edge, what it holds.
+    A move changes one draw, and draws that become active with it.
     """
     distribution = space.distribution
     draws = _random_draws(distribution, 0)
@@ -109,29 +111,31 @@ def minimise(space: SearchSpace, cost: Callable[[np.ndarray], np.ndarray]) -> fl
 
 
 def _draw(rows: list[np.ndarray], seed: int) -> np.ndarray:
-    random, draws = np.random.default_rng(seed), [np.array([[row.argmax() for row in rows]])]
-    for flatter in FLATTER:
+    generator, draws = np.random.default_rng(seed), [np.array([[row.argmax() for row in rows]])]
+    for temperature in TEMPERATURES:
         columns = []
         for row in rows:
-            ends = np.cumsum(row ** (1 / flatter))
-            drawn = np.searchsorted(ends, random.random(POOL_DRAWS) * ends[-1], side="right")
+            cumulative = np.cumsum(row ** (1 / temperature))
+            drawn = np.searchsorted(
+                cumulative, generator.random(POOL_DRAWS) * cumulative[-1], side="right"
+            )
             columns.append(np.minimum(drawn, len(row) - 1))
         draws.append(np.stack(columns, 1))
     return np.unique(np.concatenate(draws), axis=0)
 
 
 def _random_draws(distribution: ArchDistribution, seed: int) -> np.ndarray:
-    random = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     return np.stack(
-        [random.integers(0, size, REPRESENTATIVES) for size in distribution.cardinalities], 1
+        [generator.integers(0, size, REPRESENTATIVES) for size in distribution.cardinalities], 1
     )
 
 
 def _neighbours(distribution: ArchDistribution, row: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """i[moves, D]: every outcome of every draw, what has no say taken from each of the others."""
-    idle = ~distribution.active(row[None])[0]
+    """i[moves, D]: every outcome of every draw; inactive draws are those of each of `others`."""
+    inactive = ~distribution.active(row[None])[0]
     moves = []
-    for start in (np.where(idle, other, row) for other in others):
+    for start in (np.where(inactive, other, row) for other in others):
         for d, size in enumerate(distribution.cardinalities):
             changed = np.repeat(start[None], size, 0)
             changed[:, d] = np.arange(size)

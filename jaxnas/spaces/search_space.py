@@ -1,4 +1,4 @@
-"""All that a command asks of a search space: choices, genome, networks, sizes, what fits it.
+"""A search space: choices, genome, networks, preset sizes, and which methods support it.
 
 One `SearchSpace` a space, made by `entry` in the space's folder and registered in `registry`.
 """
@@ -25,17 +25,17 @@ class NetworkSize(NamedTuple):
 
 
 class LayerSpec(NamedTuple):
-    """A candidate where it stands in the networks of a size, to be timed or counted alone."""
+    """A candidate at a layer of networks of a size, to be timed or counted alone."""
 
     label: str  # equal for equal programs
     operation: str
     module: Any  # of Linen
-    height: int  # of the image that enters
+    height: int  # of the input image
     width: int
-    inputs: int  # channels that enter
-    features: int  # channels that leave
+    inputs: int  # input channels
+    features: int  # output channels
     stride: int
-    record: Mapping[str, Any]  # what a campaign's table says of it, as JSON values
+    record: Mapping[str, Any]  # its entry in a campaign's table, as JSON values
 
 
 class BlockSpec(NamedTuple):
@@ -43,23 +43,24 @@ class BlockSpec(NamedTuple):
 
     label: str
     module: Any  # of Linen
-    inputs: tuple[tuple[int, int, int], ...]  # height, width, channels of each image that enters
+    inputs: tuple[tuple[int, int, int], ...]  # height, width, channels of each input image
     arguments: tuple  # of the module's call, after the images
     record: Mapping[str, Any]
 
 
 class Prunable(NamedTuple):
-    """How channels are taken from a network: what `narrow` needs to know of it.
+    """A network whose channels `narrow` can prune.
 
-    A pruned network is `Any` value `left` that names its widths; `whole` is the one that has all.
+    A value `remaining` (`Any`: widths or a chain) describes a pruned network.
     """
 
-    whole: Any
+    unpruned: Any  # `remaining` of the network with all channels
     network: Callable[[Any], Network]
-    groups: Callable[[Any], Any]  # left -> `nets.channel_groups.PrunableNetwork`
+    groups: Callable[[Any], Any]  # remaining -> `nets.channel_groups.PrunableNetwork`
     macs: Callable[[Any], int]
-    narrowest: Callable[[int], Any | None]  # no multiple of channels leaves fewer; None: unknown
-    widths: Callable[[Any], Mapping[str, int]]  # left -> channels of each group
+    # multiple of channels -> the smallest network, or a lower bound of it; None: unknown
+    narrowest: Callable[[int], Any | None]
+    widths: Callable[[Any], Mapping[str, int]]  # remaining -> channels of each group
     file: str  # name of the file that it is written to
     to_text: Callable[[Any], str]
     from_text: Callable[[str], Any]
@@ -87,19 +88,19 @@ class Superkernel(NamedTuple):
     """The gates of supernets with one kernel a layer: Single-Path NAS."""
 
     relaxation: Callable[..., Relaxation]  # (choices, *, warmup_steps, keep)
-    # (choices, arch, weights) -> how likely each candidate is, as the gates are 0 or 1
+    # (choices, arch, weights) -> probabilities of the candidates, as the gates are 0 or 1
     probabilities: Callable[[Space, Arch, Weights], Gates]
-    # (layer -> milliseconds of its four candidates) -> milliseconds of each candidate
+    # layer -> milliseconds of its four candidates; result: milliseconds of each candidate
     layer_costs: Callable[[Mapping[int, Sequence[float]]], Mapping[str, Any]]
     fixed_ms: float  # of the paper's device outside the searched layers
 
 
 class SearchSpace(NamedTuple):
-    """A search space under the name that `--space` has for it."""
+    """A search space."""
 
-    name: str
-    genotype_space: str  # the name that genotypes of it bear
-    noun: str  # what its networks are called in messages
+    name: str  # of `--space`
+    genotype_space: str  # `Genotype.space` of its genotypes
+    noun: str  # for its networks in messages
     summary: str  # for `jaxnas spaces`
     choices: Space  # whose gates a search has
     genome: Genome
@@ -108,17 +109,17 @@ class SearchSpace(NamedTuple):
     # (genotype, *, features, cells, classes, reductions, auxiliary[, widths])
     network: Callable[..., Network]
     discretise: Callable[[Space, Gates], Genotype]
-    distribution: ArchDistribution  # of the networks that gates mean
-    # size -> each candidate where it stands
+    distribution: ArchDistribution  # of networks, given gates
+    # size -> each candidate at each layer
     layers: Callable[[NetworkSize], Iterator[LayerSpec]]
     sizes: Mapping[str, PresetSizes]  # by preset
     campaign_cells: int  # of a campaign's networks by default
     ignores: Mapping[str, frozenset[str]]  # command -> flags without effect on this space
-    supports: frozenset[str]  # what methods may need: see methods/entry
+    supports: frozenset[str]  # features that methods may need: see methods/entry
     # f64[positions, candidates, quantities] of a chain at a size
     workload: Callable[[NetworkSize], np.ndarray] | None = None
     blocks: Callable[[Genotype, NetworkSize], Iterator[BlockSpec]] | None = None
-    # (genotype, recipe, image, classes); None: its networks are not narrowed by the command
+    # (genotype, recipe, image, classes); None: `jaxnas narrow` does not support its networks
     prunable: Callable[..., Prunable] | None = None
     edits: Edits | None = None
     superkernel: Superkernel | None = None
@@ -127,12 +128,12 @@ class SearchSpace(NamedTuple):
     inherit: Callable[..., Any] | None = None
     edges_per_node: int | None = None  # that a node keeps; None: all
     shaped_by_cells: bool = False  # whether another number of cells is another space
-    cells: int | None = None  # that shaped it; None: as in the paper
-    cells_of: Callable[[Genotype], int | None] = lambda genotype: None  # `cells` of a network
+    cells: int | None = None  # of a space shaped by cells; None: as in the paper
+    cells_of: Callable[[Genotype], int | None] = lambda genotype: None  # `cells` of a genotype
     features_multiple: int = 1
     label: Callable[[Genotype], str] | None = None  # a short text that names a genotype uniquely
     parse: Callable[[str], Genotype | None] | None = None  # the field's own notation; None: not it
-    published: Mapping[str, Genotype] = {}  # that others found, by name
-    check: Callable[[Genotype], None] = lambda genotype: None  # beyond `genotype.check`
+    published: Mapping[str, Genotype] = {}  # by name
+    check: Callable[[Genotype], None] = lambda genotype: None  # in addition to `genotype.check`
     benchmark: str | None = None  # the module of a tabular benchmark of it
     digest: str | None = None  # SHA-256 of a user's file

@@ -17,7 +17,7 @@ from jaxnas.nets import ops
 
 
 class UserSpaceError(ValueError):
-    """A file that defines no space: the message is one line."""
+    """A file that defines no space; the message is one line."""
 
 
 class UserSpace(NamedTuple):
@@ -28,8 +28,8 @@ class UserSpace(NamedTuple):
 def load(path: str) -> UserSpace:
     """Runs the file at `path` and takes `SPACE` and `CANDIDATES` from it.
 
-    Whatever the file does at import is done: read it before you load a stranger's. Raises
-    UserSpaceError where the file cannot be read or run, or sets neither or something else.
+    The file's code is executed: load trusted files only. Raises UserSpaceError if the file cannot
+    be read or run, sets no `SPACE`, or sets either name to something else than a mapping.
     """
     names = vars(_run(pathlib.Path(path)))
     if "SPACE" not in names:

@@ -1,1 +1,1 @@
-"""Search by evaluations: ask for architectures, tell what they scored."""
+"""Black-box search strategies: ask for genomes, tell their results."""

@@ -25,17 +25,17 @@ from jaxnas.strategies.selection_record import (
 )
 from jaxnas.strategies.strategy import Strategy
 
-# Relative: a predictor that is farther off is fitted again.
+# Relative: a predictor with a larger error is fitted again.
 REFIT = 0.03
-SCORED, TIMED, ROUNDS = 32, 4, 25  # by shared weights; measured in a round; rounds at most
+SCORED, TIMED, ROUNDS = 32, 4, 25  # networks scored by shared weights, timed a round; max rounds
 
 
 class Selected(NamedTuple):
-    """The network for the constraints."""
+    """The selected network."""
 
     genotype: Genotype  # without dead edges
     record: dict[str, Any]  # JSON
-    predictor: Predictor | None  # fitted to all that was measured
+    predictor: Predictor | None  # fitted to all measurements
 
 
 def select(
@@ -45,18 +45,18 @@ def select(
     measure: Measure | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Selected:
-    """The network for the constraints, and how it was come by.
+    """The network selected under the constraints, with the record of the selection.
 
-    Among the networks whose costs are all at or below their aims and one within 5 % of it (else
-    the nearest below), the 32 likeliest are scored by `evaluator`, whose figure is `accuracy`.
-    With `measure` the best four are timed; where the gap between predicted and measured is above
-    3 %, the predictor is fitted again with them. That is repeated until one is within 5 % of the
-    limit in milliseconds (the most accurate of those below it, else above), or all such networks
-    are measured, 25 times at most. Networks of the campaign count as it measured them, until they
-    are timed again. Raises ConstraintError where no network meets all constraints at once.
+    Of the networks whose costs are all at or below their aims and one within 5 % of it (else the
+    nearest below), the 32 likeliest are scored by `evaluator`, whose figure is `accuracy`. With
+    `measure` the best four are timed; if the error of the prediction is above 3 %, the predictor is
+    fitted again with them. Repeated until one is within 5 % of the limit in milliseconds (the most
+    accurate of those below it, else above), or all such networks are measured, up to 25 times.
+    Networks of the campaign have its measurements until they are timed again. Raises
+    ConstraintError if no network meets all constraints at once.
     """
-    known: dict[bytes, Mapping[str, float]] = {}
-    evaluator = cached(evaluator, known)
+    cache: dict[bytes, Mapping[str, float]] = {}
+    evaluator = cached(evaluator, cache)
     accuracy = lambda row: float(evaluator.evaluate(problem.pool.genomes[[row]])["accuracy"][0])
     search = constrained_selection(problem, evaluator, log)
     if measure is None or problem.latency is None:
@@ -64,12 +64,12 @@ def select(
         order = ranked(problem, state, evaluator)
     else:
 
-        def timed(genomes: np.ndarray, number: int) -> Mapping[str, Any]:
+        def measure_genomes(genomes: np.ndarray, number: int) -> Mapping[str, Any]:
             return measure([problem.space.genome.decode(row) for row in genomes], number)._asdict()
 
-        state = strategy.run(search, timed, rounds=ROUNDS, batch=TIMED)
+        state = strategy.run(search, measure_genomes, rounds=ROUNDS, batch=TIMED)
         order = sorted(state.measured, key=lambda i: _merit(problem, state, i, accuracy(i)))
-    record = selection_record.of(problem, state, order[: 2 * TIMED], accuracy, len(known))
+    record = selection_record.of(problem, state, order[: 2 * TIMED], accuracy, len(cache))
     genotype = problem.space.genome.decode(problem.pool.genomes[order[0]])
     return Selected(genotype, record, state.predictor)
 
@@ -77,7 +77,7 @@ def select(
 def constrained_selection(
     problem: SelectionProblem, evaluator: Evaluator, log: Callable[[str], None]
 ) -> Strategy:
-    """Asks for the networks to measure, and is told their milliseconds: see `select`.
+    """The strategy whose evaluations are measurements: see `select`.
 
     Results are those of `hardware.measure.recheck`, as a mapping.
     """
@@ -87,9 +87,9 @@ def constrained_selection(
         costs = {c.cost.quantity: c.cost.of_genomes(pool.genomes) for c in problem.constraints}
         if latency is not None:
             costs[MS] = _as_measured(problem, costs[MS])
-            aim = latency.aim
-            if not np.any((costs[MS] <= aim) & (costs[MS] >= (1 - TOLERANCE) * aim)):
-                log(f"target: no network is known within {TOLERANCE:.0%} below {aim:.4g} ms")
+            bound = latency.aim
+            if not np.any((costs[MS] <= bound) & (costs[MS] >= (1 - TOLERANCE) * bound)):
+                log(f"target: no network is known within {TOLERANCE:.0%} below {bound:.4g} ms")
         return SelectionState(costs, {}, {}, problem.predictor)
 
     def ask(state: SelectionState, count: int) -> np.ndarray:
@@ -113,17 +113,17 @@ def constrained_selection(
         ms = results["latency_ms"]
         measured = {**state.measured, **dict(zip(rows, map(float, ms), strict=True))}
         clock = {**state.clock, **{i: slower * measured[i] for i in rows}}
-        gap = float(np.max(np.abs(ms / state.predictor.predict(genomes)[0] - 1)))
-        entry = {
-            "networks": len(rows), "gap": gap, "slower": slower, "noisy": list(results["noisy"]),
+        error = float(np.max(np.abs(ms / state.predictor.predict(genomes)[0] - 1)))
+        round_record = {
+            "networks": len(rows), "gap": error, "slower": slower, "noisy": list(results["noisy"]),
         }  # fmt: skip
         log(
             f"target: round {len(state.rounds) + 1}: {len(rows)} networks measured, up to "
-            f"{gap:.1%} from what was predicted; this device is {slower - 1:+.1%} against the "
+            f"{error:.1%} from what was predicted; this device is {slower - 1:+.1%} against the "
             "campaign"
         )
-        state = state._replace(measured=measured, clock=clock, rounds=(*state.rounds, entry))
-        if gap <= REFIT:
+        state = state._replace(measured=measured, clock=clock, rounds=(*state.rounds, round_record))
+        if error <= REFIT:
             return state
         predictor = _refitted(problem, state)
         ms_of_all = _as_measured(problem, predictor.predict(pool.genomes)[0])
@@ -136,7 +136,7 @@ def constrained_selection(
 
 
 def ranked(problem: SelectionProblem, state: SelectionState, evaluator: Evaluator) -> list[int]:
-    """The shortlist, the most accurate on shared weights first; of equal ones the likelier."""
+    """The shortlist by accuracy on shared weights, best first; ties by probability."""
     rows = shortlist(problem, state)
     accuracy = evaluator.evaluate(problem.pool.genomes[rows])["accuracy"]
     score = dict(zip(rows, accuracy, strict=True))
@@ -146,9 +146,9 @@ def ranked(problem: SelectionProblem, state: SelectionState, evaluator: Evaluato
 def shortlist(problem: SelectionProblem, state: SelectionState) -> list[int]:
     """Rows of the pool: the likeliest within 5 % below their aims, then the nearest below.
 
-    How near a network is, its cost nearest to an aim says; measured milliseconds count in the
-    place of predicted ones, and need no margin for the risk that a prediction is wrong. Raises
-    ConstraintError where no network meets all constraints at once.
+    The distance of a network is that of the cost nearest to its aim; measured milliseconds replace
+    predicted ones, and need no margin for prediction errors. Raises ConstraintError if no network
+    meets all constraints at once.
     """
     constraints, latency, pool = problem.constraints, problem.latency, problem.pool
     costs = {quantity: cost.copy() for quantity, cost in state.costs.items()}
@@ -167,14 +167,14 @@ def shortlist(problem: SelectionProblem, state: SelectionState) -> list[int]:
         )
     near = below[ratio[below] >= 1 - TOLERANCE]
     near = near[np.argsort(-pool.log_probability[near], kind="stable")][:SCORED]
-    # Runners-up have to come from somewhere.
+    # Fills a round if fewer than TIMED are near.
     further = below[ratio[below] < 1 - TOLERANCE]
     further = further[np.argsort(-ratio[further], kind="stable")][: max(TIMED - len(near), 0)]
     return [int(i) for i in (*near, *further)]
 
 
 def _as_measured(problem: SelectionProblem, ms: np.ndarray) -> np.ndarray:
-    """Milliseconds of the pool, where the campaign measured a network its own."""
+    """`ms` of the pool with the campaign's measurements (medians) of the networks that it has."""
     if problem.campaign is None:
         return ms
     row_of = {tuple(genome): i for i, genome in enumerate(problem.pool.genomes)}
@@ -201,8 +201,8 @@ def _refitted(problem: SelectionProblem, state: SelectionState) -> Predictor:
 
 
 def _merit(problem: SelectionProblem, state: SelectionState, row: int, accuracy: float) -> tuple:
-    """Least first: satisfied from below, satisfied from above, is below, is above."""
-    off = state.measured[row] / problem.latency.limit - 1
+    """Sort key: satisfied from below, satisfied from above, below, above; then by merit."""
+    error = state.measured[row] / problem.latency.limit - 1
     if is_satisfied(problem, state, row):
-        return 0, off > 0, -accuracy, 0.0
-    return 1, off > 0, abs(off), -accuracy
+        return 0, error > 0, -accuracy, 0.0
+    return 1, error > 0, abs(error), -accuracy

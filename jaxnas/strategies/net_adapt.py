@@ -1,8 +1,9 @@
-"""NetAdapt: a trained network loses channels, step by step, until it fits a budget.
+"""NetAdapt: iterative channel pruning of a trained network to a budget.
 
-Yang et al. 2018, https://arxiv.org/abs/1804.03230, algorithm 1. At every step each part of the
-network is narrowed until the step's share of the cost is saved, tuned for a short time, and the
-narrowed network that scores best is kept. Thoroughly tuning the last one is the caller's.
+Yang et al. 2018, https://arxiv.org/abs/1804.03230, algorithm 1. In every step each part of the
+network is narrowed until the step's share of the cost is saved, and tuned for a short time; the
+proposal with the best score becomes the next network. The long tuning of the last one is left to
+the caller.
 """
 
 import math
@@ -19,29 +20,29 @@ from jaxnas.core.types import Batch, Stats, Weights
 from jaxnas.nets import channel_groups
 from jaxnas.nets.channel_groups import ChannelMasks, PrunableNetwork
 
-# Below this share of the first cost a step is no step.
+# Of the initial cost: the minimum that a step saves.
 MIN_SHARE = 1e-4
 
 
 class BudgetError(ValueError):
-    """No part can lose more channels, and the budget is not met."""
+    """No part can be narrowed further, and the budget is not met."""
 
 
 class Step(NamedTuple):
-    """One narrowing that was kept."""
+    """One accepted narrowing."""
 
     part: str
-    width: int  # channels that are left there
+    width: int  # remaining channels of the part
     cost: float
     score: float  # after the short tuning
 
 
 class Narrowing(NamedTuple):
-    """What can be narrowed, and how. A network is whatever these functions understand.
+    """The functions of a problem. A network is any value that they accept.
 
-    `widths(net)`: channels of each part; `narrowed(net, part, width)`: None where that cannot be;
-    `cost(net)`: milliseconds, say; `tuned(net)`: after a short training; `score(net)`: the higher
-    the better.
+    `widths(net)`: channels of each part; `narrowed(net, part, width)`: None if impossible;
+    `cost(net)`, for example in milliseconds; `tuned(net)`: after a short training; `score(net)`:
+    higher is better.
     """
 
     widths: Callable[[Any], Mapping[str, int]]
@@ -53,7 +54,7 @@ class Narrowing(NamedTuple):
 
 def adapt(
     net: Any,
-    how: Narrowing,
+    narrowing: Narrowing,
     budget: float,
     *,
     first: float = 0.03,
@@ -63,12 +64,12 @@ def adapt(
 ) -> tuple[Any, list[Step]]:
     """(the network within `budget`, the steps to it), every step strictly cheaper than the last.
 
-    `on_step` is called with each step that is kept; widths are tried in multiples of `multiple`.
+    `on_step` is called with each accepted step; widths are tried in multiples of `multiple`.
 
-    The first step saves the share `first` of the cost, each next one `decay` times as much, the
-    last as much as is missing; where no part can save it alone, half of it is tried (ours). Both
-    defaults are from memory of the paper. A part's width is found by bisection, which takes
-    cost to fall with width; what costs more than it should is left out, not kept. Raises
+    The first step saves the share `first` of the cost, each later one `decay` times as much, the
+    last one no more than the budget needs; if no part can save it alone, half of it is tried
+    (ours). Both defaults are from memory of the paper. A part's width is found by bisection, which
+    assumes that cost falls with width; a proposal above the step's limit is discarded. Raises
     BudgetError for a budget that cannot be met, ValueError for one that is met already and unless
     0 < first < 1, 0 < decay <= 1 and multiple >= 1.
     """
@@ -77,55 +78,59 @@ def adapt(
             f"Need 0 < first < 1, 0 < decay <= 1 and multiple >= 1, not {first}, {decay} and "
             f"{multiple}."
         )
-    start = now = how.cost(net)
-    if not (math.isfinite(budget) and 0 < budget < start):
+    initial_cost = current_cost = narrowing.cost(net)
+    if not (math.isfinite(budget) and 0 < budget < initial_cost):
         raise ValueError(
-            f"The network costs {start:g}: give a budget between 0 and that, not {budget:g}."
+            f"The network costs {initial_cost:g}: give a budget between 0 and that, not {budget:g}."
         )
-    saving, steps = first * start, []
-    while now > budget:
-        limit = max(now - saving, budget)
-        proposals = _proposals(net, how, limit, multiple)
+    saving, steps = first * initial_cost, []
+    while current_cost > budget:
+        limit = max(current_cost - saving, budget)
+        proposals = _proposals(net, narrowing, limit, multiple)
         if not proposals:
-            saving = min(saving, now - budget) / 2
-            if saving < MIN_SHARE * start:
+            saving = min(saving, current_cost - budget) / 2
+            if saving < MIN_SHARE * initial_cost:
                 raise BudgetError(
-                    f"No part can lose more channels at a cost of {now:g}: a budget of {budget:g} "
-                    "cannot be met."
+                    f"No part can lose more channels at a cost of {current_cost:g}: a budget of "
+                    f"{budget:g} cannot be met."
                 )
             continue
-        tuned = [(part, width, how.tuned(other)) for part, width, other in proposals]
-        part, width, net = max(tuned, key=lambda found: how.score(found[2]))
-        cost = how.cost(net)
-        assert cost < now
-        steps.append(Step(part, width, cost, how.score(net)))
+        tuned = [(part, width, narrowing.tuned(narrowed)) for part, width, narrowed in proposals]
+        part, width, net = max(tuned, key=lambda proposal: narrowing.score(proposal[2]))
+        cost = narrowing.cost(net)
+        assert cost < current_cost
+        steps.append(Step(part, width, cost, narrowing.score(net)))
         on_step(steps[-1])
-        now, saving = cost, saving * decay
+        current_cost, saving = cost, saving * decay
     return net, steps
 
 
-def _proposals(net: Any, how: Narrowing, limit: float, multiple: int) -> list[tuple[str, int, Any]]:
-    """Every part by itself as wide as the limit allows, where it allows any width."""
-    found = []
-    for part, width in how.widths(net).items():
+def _proposals(
+    net: Any, narrowing: Narrowing, limit: float, multiple: int
+) -> list[tuple[str, int, Any]]:
+    """(part, width, network) of every part narrowed alone, as wide as the limit allows."""
+    proposals = []
+    for part, width in narrowing.widths(net).items():
         low, high, best = 1, (width - 1) // multiple, None
         while low <= high:
             middle = (low + high + 1) // 2
-            other = how.narrowed(net, part, middle * multiple)
-            if other is None:  # a single width that cannot be: look on below
-                other = how.narrowed(net, part, (middle - 1) * multiple) if middle > low else None
+            candidate = narrowing.narrowed(net, part, middle * multiple)
+            if candidate is None:  # this width is impossible: try the next smaller one
+                candidate = (
+                    narrowing.narrowed(net, part, (middle - 1) * multiple) if middle > low else None
+                )
                 middle -= 1
-            if other is not None and how.cost(other) <= limit:
-                best, low = (part, middle * multiple, other), middle + 1
+            if candidate is not None and narrowing.cost(candidate) <= limit:
+                best, low = (part, middle * multiple, candidate), middle + 1
             else:
                 high = middle - 1
         if best is not None:
-            found.append(best)
-    return found
+            proposals.append(best)
+    return proposals
 
 
 class Pretrained(NamedTuple):
-    """A network that can be narrowed, with trained weights."""
+    """A prunable network with trained weights."""
 
     prunable: PrunableNetwork
     weights: Weights
@@ -133,7 +138,7 @@ class Pretrained(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """How proposals are tuned, and how much each step saves: see `adapt`."""
+    """The tuning of proposals, and the savings of the steps: see `adapt`."""
 
     steps: int = 20  # of SGD, for each proposal
     learning_rate: float = 0.01
@@ -143,7 +148,7 @@ class Schedule(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What remains, as `PrunableNetwork.remaining` names it, with the weights of its network."""
+    """`PrunableNetwork.remaining` of the pruned network, with its weights."""
 
     remaining: Any
     weights: Weights
@@ -152,7 +157,7 @@ class Fitted(NamedTuple):
 
 
 class Masked(NamedTuple):
-    """A network on the way: zeros stand where channels went."""
+    """A partly narrowed network: pruned channels are masked by zeros."""
 
     masks: ChannelMasks
     weights: Weights
@@ -169,14 +174,14 @@ def network(
     schedule: Schedule = Schedule(),  # noqa: B008, a tuple of numbers
     on_step: Callable[[Step], None] = lambda step: None,
 ) -> Fitted:
-    """A trained network narrowed into a budget.
+    """A trained network narrowed to a budget.
 
     `cost(remaining)` is in the units of the budget: multiply-accumulates, or a prediction or
     measurement in milliseconds. `train(i)` is a training batch; each proposal is tuned for
-    `schedule.steps` of them by SGD, always the same ones; `valid` decides by accuracy with running
-    statistics, ties going to the lower loss. One compiled program tunes all widths. `on_step` is
-    called with each step that is kept. Raises ValueError as `adapt`, for no steps, for a tuning
-    that diverges, and for a network that computes something else without channels that are zero.
+    `schedule.steps` of them by SGD, always the same ones; scores are accuracies on `valid` with
+    running statistics, ties going to the lower loss. One compiled program tunes all widths.
+    `on_step` is called with each accepted step. Raises ValueError as `adapt`, for no steps, for a
+    tuning that diverges, and for a network whose output changes when zero channels are removed.
     """
     if schedule.steps < 1 or not schedule.learning_rate > 0:
         raise ValueError(
@@ -185,15 +190,17 @@ def network(
         )
     prunable, weights, stats = pretrained
     start = Masked(channel_groups.all_channels(prunable.groups), weights, stats)
-    # Before hours are spent on it: with two channels less wherever that can be.
+    # Checks early that channels can be removed, with two channels less in every possible group.
     narrower = start
-    for name, part in prunable.groups.items():
-        less = _narrowed(prunable, narrower, name, part.width - 2) if part.width >= 4 else None
-        narrower = less or narrower
+    for name, group in prunable.groups.items():
+        candidate = (
+            _narrowed(prunable, narrower, name, group.width - 2) if group.width >= 4 else None
+        )
+        narrower = candidate or narrower
     _cut(prunable, _zeroed(prunable, narrower)[0], valid)
-    how = Narrowing(
+    narrowing = Narrowing(
         widths=lambda state: {name: int(mask.sum()) for name, mask in state.masks.items()},
-        narrowed=lambda state, part, width: _narrowed(prunable, state, part, width),
+        narrowed=lambda state, group, width: _narrowed(prunable, state, group, width),
         cost=lambda state: float(cost(prunable.remaining(state.masks))),
         tuned=_tuning(prunable, train, schedule),
         score=_scoring(prunable, valid),
@@ -201,7 +208,7 @@ def network(
     accuracy = lambda step: step._replace(score=step.score[0])
     state, steps = adapt(
         start,
-        how,
+        narrowing,
         budget,
         first=schedule.first,
         decay=schedule.decay,
@@ -213,7 +220,7 @@ def network(
 
 
 def _zeroed(prunable: PrunableNetwork, state: Masked) -> tuple[Masked, Weights]:
-    """(the network with zeros where channels went, 1 where weights remain)."""
+    """(the network with pruned channels set to zero, masks that are 1 at remaining weights)."""
     remaining = channel_groups.weight_masks(prunable.groups, state.masks, state.weights)
     return state._replace(weights=jax.tree.map(jnp.multiply, state.weights, remaining)), remaining
 
@@ -263,34 +270,41 @@ def _scoring(prunable: PrunableNetwork, valid: Batch) -> Callable[[Masked], tupl
         return metrics.accuracy(logits, labels), metrics.cross_entropy(logits, labels)
 
     def score(state: Masked) -> tuple[float, float]:
-        right, entropy = map(float, evaluate(state.weights, state.stats, valid))
-        # What diverged comes last.
+        accuracy, entropy = map(float, evaluate(state.weights, state.stats, valid))
+        # Diverged networks rank last.
         is_finite = math.isfinite(entropy) and _finite(state.weights)
-        return (right, -entropy) if is_finite else (-1.0, -math.inf)
+        return (accuracy, -entropy) if is_finite else (-1.0, -math.inf)
 
     return score
 
 
 def _cut(prunable: PrunableNetwork, state: Masked, valid: Batch) -> tuple[Weights, Stats]:
-    """The weights and statistics of what remains. Raises ValueError for another network."""
-    slim = channel_groups.cut(prunable.groups, state.masks, state.weights, state.stats)
-    narrower = prunable.network(prunable.remaining(state.masks))
-    pairs = ((prunable.net, state[1:]), (narrower, slim))
-    # Both are to be the same up to rounding, which accelerators do coarsely unless told.
+    """The weights and statistics of the remaining channels.
+
+    Raises ValueError if the tuning diverged or the network's output changes.
+    """
+    cut_trees = channel_groups.cut(prunable.groups, state.masks, state.weights, state.stats)
+    cut_network = prunable.network(prunable.remaining(state.masks))
+    pairs = ((prunable.net, state[1:]), (cut_network, cut_trees))
+    # Both must agree up to rounding, which is coarse on accelerators by default.
     with jax.default_matmul_precision("highest"):
-        whole, cut = (np.asarray(jax.jit(net.infer)(*trees, valid.inputs)) for net, trees in pairs)
-    # XLA's minimum and maximum may pass by what is no number: look at the weights, too.
-    if not (_finite(state.weights) and np.isfinite(whole).all()):
-        raise ValueError(
-            "The short tuning diverged, so that nothing is left to judge: make its learning rate "
-            "smaller (--short-rate)."
+        full_logits, cut_logits = (
+            np.asarray(jax.jit(net.infer)(*trees, valid.inputs)) for net, trees in pairs
         )
-    if not np.allclose(whole, cut, rtol=1e-2, atol=1e-2 * float(np.abs(whole).max())):
+    # XLA's minimum and maximum may skip NaN: check the weights, too.
+    if not (_finite(state.weights) and np.isfinite(full_logits).all()):
+        raise ValueError(
+            "The short tuning diverged, so that no network can be evaluated: make its learning "
+            "rate smaller (--short-rate)."
+        )
+    if not np.allclose(
+        full_logits, cut_logits, rtol=1e-2, atol=1e-2 * float(np.abs(full_logits).max())
+    ):
         raise ValueError(
             "Without channels that are zero this network computes something else: an operation of "
-            "it mixes channels in a way that is not known here, so it is not narrowed."
+            "it mixes channels in a way that is not supported, so it is not narrowed."
         )
-    return slim
+    return cut_trees
 
 
 def _finite(weights: Weights) -> bool:

@@ -1,4 +1,4 @@
-"""A selection under constraints: its problem, its state, and what is recorded of it."""
+"""A selection under constraints: its problem, its state, and its record."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,19 +14,19 @@ from jaxnas.spaces.sampling import CandidatePool
 from jaxnas.spaces.search_space import SearchSpace
 
 MS = "ms"  # the quantity that can be measured
-TOLERANCE = 0.05  # relative: a limit in milliseconds is satisfied so near
+TOLERANCE = 0.05  # relative, of a limit in milliseconds
 
 Measure = Callable[[Sequence[Genotype], int], RecheckedTimes]  # (networks, number of the round)
 
 
 class SelectionProblem(NamedTuple):
-    """What is selected from, and what limits it."""
+    """The candidates of a selection and its constraints."""
 
     space: SearchSpace
     constraints: Sequence[Constraint]
     pool: CandidatePool
     predictor: Predictor | None = None  # of milliseconds
-    campaign: CampaignDataset | None = None  # that it was fitted to
+    campaign: CampaignDataset | None = None  # the predictor's data
 
     @property
     def latency(self) -> Constraint | None:
@@ -35,19 +35,21 @@ class SelectionProblem(NamedTuple):
 
 
 class SelectionState(NamedTuple):
-    """What is known of the pool's networks, by row of the pool."""
+    """Costs and measurements of the pool's networks, by row of the pool."""
 
     costs: Mapping[str, np.ndarray]  # f64[N] by quantity: counted, predicted or timed
     measured: Mapping[int, float]  # ms on the campaign's scale
-    clock: Mapping[int, float]  # the same, as the clock read them
-    predictor: Predictor | None  # fitted to all that was measured
+    clock: Mapping[int, float]  # ms of this device's clock
+    predictor: Predictor | None  # fitted to all measurements
     rounds: tuple[Mapping[str, Any], ...] = ()  # JSON
     refits: int = 0
 
 
 def is_satisfied(problem: SelectionProblem, state: SelectionState, row: int) -> bool:
-    """Whether measured milliseconds are within 5 % of the limit; below it, as far as a risk keeps
-    off, or where another constraint is what keeps the network from being slower."""
+    """Whether measured milliseconds are within 5 % of the limit.
+
+    Below it, they may be as far as the margin of a risk, or farther if another constraint binds.
+    """
     ms, latency = state.measured[row], problem.latency
     binds = any(
         state.costs[c.cost.quantity][row] >= (1 - TOLERANCE) * c.aim
@@ -67,7 +69,7 @@ def of(
 ) -> dict[str, Any]:
     """The record, JSON values, of a selection of the first network in `order`.
 
-    `scored`: how many networks were evaluated on shared weights.
+    `scored`: the number of networks evaluated on shared weights.
     """
     pool, costs = problem.pool, state.costs
     ranking = [
@@ -95,7 +97,7 @@ def of(
 def _target(
     problem: SelectionProblem, state: SelectionState, constraint: Constraint, row: int
 ) -> dict[str, Any]:
-    """What is recorded of a constraint: limit, prediction, interval, measurement, verdict."""
+    """The record of a constraint: limit, prediction, interval, measurement, verdict."""
     cost, genome = constraint.cost, problem.pool.genomes[[row]]
     target = {
         "target": constraint.limit, "aim": constraint.aim,
@@ -107,7 +109,7 @@ def _target(
             low, high = (float(value[0]) for value in cost.interval(genome))
             target |= {"interval": [low, high], "unit": cost.unit}
         return target
-    # As it was predicted before any candidate was measured: what came later has seen them.
+    # Predicted before any candidate was measured: later predictors are fitted to them.
     ms, low, high = (float(value[0]) for value in problem.predictor.predict(genome))
     measured = state.measured.get(row)
     fitted = float(state.predictor.predict(genome)[0][0])
@@ -121,7 +123,7 @@ def _target(
 def unconstrained(
     space: SearchSpace, genotype: Genotype, predictor: Predictor, measure: Measure | None = None
 ) -> dict[str, Any]:
-    """The record of a network that no constraint chose: predicted, and measured if that can be."""
+    """The record of a network selected without constraints: predicted, and measured if possible."""
     ms, low, high = (float(v[0]) for v in predictor.predict(space.genome.encode(genotype)[None]))
     times = measure([genotype], 0) if measure else None
     target = {

@@ -1,4 +1,4 @@
-"""Search strategies: ask for genomes to evaluate, tell what they came to."""
+"""Search strategies: ask for genomes to evaluate, tell their results."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,10 +9,10 @@ State = Any
 
 
 class Strategy(NamedTuple):
-    """Pure functions of a state; genomes i[n, positions] go out and come in."""
+    """Pure functions of a state; genomes are i[n, positions]."""
 
     init: Callable[[], State]
-    ask: Callable[[State, int], np.ndarray]  # at most n; none: it knows no more
+    ask: Callable[[State, int], np.ndarray]  # at most n genomes; none: the search is exhausted
     tell: Callable[[State, np.ndarray, Mapping[str, Any]], State]
     is_done: Callable[[State], bool] = lambda state: False
 

@@ -80,4 +80,4 @@ def test_sources_have_no_effect_on_another_quantity(tmp_path, capsys):
     lines = (f"{' '.join(map(str, ALL_CELLS[i]))},{i + 1},2" for i in rows)
     (tmp_path / "ten.csv").write_text("network,latency_ms,watts\n" + "\n".join(lines) + "\n")
     words = "latency fit ten.csv --space nasbench201 --sources other.json --column watts"
-    assert "no effect beside --column" in refused(capsys, *words.split())
+    assert "no effect with --column" in refused(capsys, *words.split())

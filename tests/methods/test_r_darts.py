@@ -248,7 +248,7 @@ def test_a_scan_that_stops_equals_the_loop():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (early_stopping.Rule()._asdict(), "first asks after epoch 23, and the search has 8"),
+        (early_stopping.Rule()._asdict(), "first applies after epoch 23, and the search has 8"),
         ({"window": 4}, "make 4 odd"),
         ({"every": 0}, "every, window and delay >= 1"),
         ({"delay": 0}, "every, window and delay >= 1"),

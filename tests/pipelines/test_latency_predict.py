@@ -62,7 +62,7 @@ def test_models_of_other_devices_help(tmp_path, console):
     assert "100% of the model knows them" in console.file.getvalue()
     predicted = predictor_file.load(new).predict(ALL_CELLS)[0]
     assert np.median(np.abs(predicted / true_ms(ALL_CELLS) - 1)) < 0.03
-    with pytest.raises(ValueError, match="no effect beside --column"):
+    with pytest.raises(ValueError, match="no effect with --column"):
         latency_predict.fit_model(latency.FitSettings(ten, column="watts", **settings), console)
 
 

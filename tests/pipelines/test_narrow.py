@@ -107,17 +107,17 @@ def test_a_narrowing_goes_on_after_the_last_budget(chain, tmp_path):
     """What was saved before it was done is taken up, and its weights with it."""
     dataset = setup.load(DataSettings(limit=300), 0.8)
     prunable = prunable_of(chain, 8)
-    weights, stats = jax.jit(prunable.network(prunable.whole).init)(
+    weights, stats = jax.jit(prunable.network(prunable.unpruned).init)(
         jax.random.key(0), jnp.zeros((1, *IMAGE))
     )
     steps = [net_adapt.Step("head", 8, 5.0, 0.5)]
-    state = NarrowingState(Trained(prunable.whole, weights, stats), steps, False)
+    state = NarrowingState(Trained(prunable.unpruned, weights, stats), steps, False)
     assert narrow_state.load(tmp_path, prunable, dataset) is None
     for done in (False, True):
         narrow_state.save(tmp_path, prunable, state._replace(done=done))
         loaded = narrow_state.load(tmp_path, prunable, dataset)
         assert (loaded.done, loaded.steps) == (done, steps)
-        assert loaded.trained.remaining == prunable.whole
+        assert loaded.trained.remaining == prunable.unpruned
         chex.assert_trees_all_equal(loaded.trained[1:], (weights, stats))
         assert (tmp_path / "chain.json").exists() == done
     (tmp_path / "steps.json").write_text("{}")
@@ -193,7 +193,7 @@ def test_a_uniform_cut_has_the_shapes_of_the_narrower_network(chain, cell, tmp_p
         pair = net_adapt_study._resolve(settings, tmp_path, 0)
         of_whole, of_small = (
             jax.eval_shape(
-                prunable.network(prunable.whole).init, jax.random.key(0), jnp.zeros((1, *IMAGE))
+                prunable.network(prunable.unpruned).init, jax.random.key(0), jnp.zeros((1, *IMAGE))
             )
             for prunable in map(net_adapt_study._prunable, (pair.whole, pair.small))
         )

@@ -110,7 +110,7 @@ def test_the_weights_that_were_tested_are_read_again(settings):
     recipe = recipes.resolved(RECIPE, DARTS, (8, 8, 1))
     task = TrainingTask(registry.of_genotype(genotype), genotype, recipe, 0, digits)
     folder = retrain.main(settings, console())
-    weights, stats = retrain.trained(task, folder)
+    weights, stats = retrain.load_trained(task, folder)
     logits = retrain.training.predict(retrain.network(task), weights, stats, digits)
     top1 = json.loads((folder / "result.json").read_text())["top1"]
     assert (logits.argmax(-1) == digits.test.labels).mean() == pytest.approx(top1)

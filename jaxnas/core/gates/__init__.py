@@ -1,1 +1,1 @@
-"""Architecture parameters to gates: relaxations, masks, samplers, perturbations."""
+"""Gates of architecture parameters: relaxations, masks, samplers, perturbations."""

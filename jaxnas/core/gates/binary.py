@@ -12,12 +12,12 @@ import optax
 from jaxnas.core.gates import relax
 from jaxnas.core.types import Arch, Gates, Key, Relaxation, Weights
 
-# The gate of the candidate that `two_path` sampled beside the open one.
+# The gate of the closed candidate that `two_path` sampled.
 COMPANION = 1e-9
 
 
 def binary(scale: float = 1e-3) -> Relaxation:
-    """Gates are a one-hot sample of the softmax of the logits, whose gradient they pass on.
+    """Gates are a one-hot sample of the softmax of the logits, with the softmax's gradient.
 
     d loss/d logit_i = sum_j d loss/d gate_j p_j (delta_ij - p_i). Expected gates are the softmax.
     ProxylessNAS, eqs. 3 and 4, https://arxiv.org/abs/1812.00332
@@ -33,11 +33,11 @@ def binary(scale: float = 1e-3) -> Relaxation:
 def two_path(scale: float = 1e-3, *, unbiased: bool = False) -> Relaxation:
     """Two candidates are sampled, without replacement; one is open, by the softmax over the two.
 
-    The other one's gate is `COMPANION`, which is as good as closed and tells a supernet that it
-    needs a gradient. Only the two logits get a gradient, that of the softmax over the two. Averaged
-    over pairs this is a multiple of `binary`'s where all probabilities are equal, N / (2 N - 2) of
-    it for N candidates, and biased elsewhere. With `unbiased` (ours) a pair's gradient is divided
-    by its probability, so that the average is `binary`'s for every loss linear in the gates.
+    The other one's gate is `COMPANION`, practically zero, which marks it for a gradient in the
+    supernet. Only the two logits get a gradient, that of the softmax over the two. The mean over
+    pairs is a multiple of `binary`'s if all probabilities are equal, N / (2 N - 2) of it for N
+    candidates, and biased otherwise. With `unbiased` (ours) a pair's gradient is divided by its
+    probability, so that the mean is `binary`'s for every loss linear in the gates.
     ProxylessNAS, section 3.2; mit-han-lab/proxylessnas search/modules/mix_op.py.
     """
 
@@ -92,11 +92,11 @@ def _sampled(
 
 
 def rescale_unsampled() -> optax.GradientTransformation:
-    """Logits that change keep the sum of their exponentials: the others keep their probabilities.
+    """Shifts updated logits so that the probabilities of the others do not change.
 
-    To be chained after an optimiser that does not change a logit without gradient, such as Adam
-    without momentum. Of a row the logits that change are shifted together. ProxylessNAS's code
-    after a step of its two paths.
+    The sum of their exponentials stays constant. To be chained after an optimiser that does not
+    change a logit without gradient, such as Adam without momentum. As ProxylessNAS's code does
+    after a step of two paths.
     """
 
     def shifted(logits: jax.Array, updates: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
-"""Masks: relaxations whose candidates are closed, or whose edges are fixed, by the architecture.
+"""Masks: relaxations with closed candidates or fixed edges.
 
-What is closed is data of the architecture, not a constant: searches that differ in it alone are
+Masks are data in the architecture, not constants: searches that differ in their masks only share
 one compiled program.
 """
 
@@ -37,7 +37,7 @@ def masked(relaxation: Relaxation) -> Relaxation:
 
 
 def with_fixed_edges(relaxation: Relaxation) -> Relaxation:
-    """The gates of `relaxation`, but on edges whose gates are fixed.
+    """The gates of `relaxation`, except on edges with fixed gates.
 
     The architecture is `{"free": that of relaxation, "fixed": {name: f32[edges, candidates]},
     "is_fixed": {name: f32[edges]}}`, with nothing fixed at first. See `fix_edge`.
@@ -63,7 +63,7 @@ def fix_edge(arch: Arch, name: str, edge: int, row: np.ndarray) -> Arch:
 
 
 def only_free(tx: optax.GradientTransformation) -> optax.GradientTransformation:
-    """`tx` on the free part of a masked architecture; masks and fixed gates stay as they are."""
+    """`tx` on the free part of a masked architecture; masks and fixed gates are not updated."""
     return optax.partition(
         {True: tx, False: optax.set_to_zero()}, lambda arch: {part: part == FREE for part in arch}
     )
@@ -72,10 +72,10 @@ def only_free(tx: optax.GradientTransformation) -> optax.GradientTransformation:
 def _wrapped(relaxation: Relaxation, init, change) -> Relaxation:
     """`relaxation` of the free part, its gates changed by `change(arch, gates)`."""
 
-    def gates(arch: Arch, weights: Weights, **at) -> Gates:
-        return change(arch, relaxation.gates(arch[FREE], weights, **at))
+    def gates(arch: Arch, weights: Weights, **context) -> Gates:
+        return change(arch, relaxation.gates(arch[FREE], weights, **context))
 
-    def expected(arch: Arch, weights: Weights, **at) -> Gates:
-        return change(arch, relaxation.expected(arch[FREE], weights, **at))
+    def expected(arch: Arch, weights: Weights, **context) -> Gates:
+        return change(arch, relaxation.expected(arch[FREE], weights, **context))
 
     return Relaxation(init, gates, expected)

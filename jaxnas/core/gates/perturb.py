@@ -29,9 +29,9 @@ def random(radius: optax.Schedule) -> Perturb:
 def adversarial(radius: optax.Schedule, steps: int = 7) -> Perturb:
     """Maximises the training loss within `radius(step)` of the gates. SmoothDARTS-ADV, eq. 4.
 
-    `steps` signed gradient steps of 2 radius / steps from a random start; the gates stay as they
-    were where the loss did not rise. The loss is that of the weight step, by statistics of the
-    batch, where the paper's code takes running ones; the attack updates none of them.
+    `steps` signed gradient steps of 2 radius / steps from a random start; the gates are unchanged
+    if the loss did not increase. The loss is that of the weight step, with batch statistics, where
+    the paper's code takes running ones; the attack updates none of them.
     Each step costs one gradient. Raises ValueError unless steps >= 1.
     """
     if steps < 1:
@@ -58,7 +58,7 @@ def adversarial(radius: optax.Schedule, steps: int = 7) -> Perturb:
 
 
 def project(gates: Gates) -> Gates:
-    """Rows into the simplex: clipped to [0, 1], divided by their sums.
+    """Rows mapped to the simplex: clipped to [0, 1], divided by their sums.
 
     A row without a positive entry becomes one-hot at its largest.
     """

@@ -60,11 +60,11 @@ def edge_normalised(space: Space, relaxation: Relaxation) -> Relaxation:
     def scaled(gates: Gates, arch: Arch) -> Gates:
         return {n: edge_weights(n, arch["edges"][n])[:, None] * gate for n, gate in gates.items()}
 
-    def gates(arch: Arch, weights: Weights, **at) -> Gates:
-        return scaled(relaxation.gates(arch["candidates"], weights, **at), arch)
+    def gates(arch: Arch, weights: Weights, **context) -> Gates:
+        return scaled(relaxation.gates(arch["candidates"], weights, **context), arch)
 
-    def expected(arch: Arch, weights: Weights, **at) -> Gates:
-        return scaled(relaxation.expected(arch["candidates"], weights, **at), arch)
+    def expected(arch: Arch, weights: Weights, **context) -> Gates:
+        return scaled(relaxation.expected(arch["candidates"], weights, **context), arch)
 
     return Relaxation(init, gates, expected)
 
@@ -136,7 +136,7 @@ def dirichlet(scale: float = 1e-3) -> Relaxation:
 
 
 def sigmoid() -> Relaxation:
-    """Every gate is the sigmoid of its own logit, which starts at 0: candidates do not compete.
+    """Every gate is the sigmoid of its logit, which starts at 0: candidates do not compete.
 
     FairDARTS, eq. 4, https://arxiv.org/abs/1911.12126
     """
@@ -211,7 +211,7 @@ def _softmax_of(arch: Arch, weights: Weights, **_) -> Gates:
 
 
 def _noise(sample: Callable[[Key, tuple], jax.Array], key: Key, arch: Arch) -> Gates:
-    """One sample for the whole architecture, cut into its choices: fewer random bits to compile."""
+    """One sample for the whole architecture, split by choice: a smaller program to compile."""
     leaves, tree = jax.tree.flatten(arch)
     ends = np.cumsum([leaf.size for leaf in leaves])
     parts = jnp.split(sample(key, (int(ends[-1]),)), ends[:-1])

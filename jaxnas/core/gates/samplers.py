@@ -1,4 +1,4 @@
-"""Gates without preferences: all candidates alike, gates as given, or uniformly sampled paths."""
+"""Gates without architecture parameters: uniform, given, or of uniformly sampled paths."""
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,13 @@ from jaxnas.core.types import NONE, Arch, Choice, Gates, Key, Relaxation, Space,
 
 
 def uniform(space: Space) -> Relaxation:
-    """All candidates of an edge equally open; the architecture is empty, `{}`."""
+    """Equal gates for all candidates of an edge; the architecture is empty, `{}`."""
     shares = {name: jnp.ones(c.shape) / c.shape[1] for name, c in space.items()}
     return relax.deterministic(lambda key, space: {}, lambda arch, weights, **_: shares)
 
 
 def identity() -> Relaxation:
-    """The architecture is the gates, `{name: f32[edges, candidates]}`, at first closed."""
+    """The architecture is the gates, `{name: f32[edges, candidates]}`, initially zero."""
 
     def init(key: Key, space: Space) -> Arch:
         return {name: jnp.zeros(choice.shape) for name, choice in space.items()}
@@ -26,15 +26,17 @@ def identity() -> Relaxation:
 def uniform_single_path(space: Space, keep: int | None = None) -> Relaxation:
     """One candidate of each edge, sampled uniformly at every step.
 
-    With `keep`, that many of the edges into a node are open, every set as likely, and `none` is
-    never sampled: the cells that `discretise.top_edges_per_node` can give. The architecture is
+    With `keep`, that many of the edges into a node are open, all sets equally likely, and `none`
+    is never sampled: the cells of `discretise.top_edges_per_node`. The architecture is
     empty, `{}`; the expected gates are the means of the samples. Guo et al. 2019, section 3.2,
     https://arxiv.org/abs/1904.00420; Li and Talwalkar 2019, https://arxiv.org/abs/1902.07638.
     Raises ValueError where `keep` is below one or above the edges into a node, and for an edge
     with nothing to sample.
     """
     odds = {name: _odds(choice, keep) for name, choice in space.items()}
-    kept = {name: _kept(choice, keep)[:, None] for name, choice in space.items()}
+    open_probability = {
+        name: _open_probability(choice, keep)[:, None] for name, choice in space.items()
+    }
 
     def gates(arch: Arch, weights: Weights, *, key: Key, **_) -> Gates:
         keys = jax.random.split(key, len(space))
@@ -44,7 +46,9 @@ def uniform_single_path(space: Space, keep: int | None = None) -> Relaxation:
         }
 
     def expected(arch: Arch, weights: Weights, **_) -> Gates:
-        return {name: jnp.asarray(kept[name] * odds[name], jnp.float32) for name in space}
+        return {
+            name: jnp.asarray(open_probability[name] * odds[name], jnp.float32) for name in space
+        }
 
     return Relaxation(lambda key, space: {}, gates, expected)
 
@@ -62,7 +66,7 @@ def _same_target(choice: Choice) -> np.ndarray:
     return targets[:, None] == targets
 
 
-def _kept(choice: Choice, keep: int | None) -> np.ndarray:
+def _open_probability(choice: Choice, keep: int | None) -> np.ndarray:
     """f[edges]: the probability that an edge is open."""
     entering = _same_target(choice).sum(1)
     if keep is None:

@@ -1,4 +1,4 @@
-"""Shrinking a space between stages: the candidates that stay, and the architecture of them."""
+"""Shrinking a space between stages: the remaining candidates, and their architecture."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxnas.core.types import Arch, Choice, Gates, Space
 
 
 def top_candidates(space: Space, gates: Gates, keep: int) -> tuple[Space, dict[str, np.ndarray]]:
-    """(space of each edge's `keep` most open candidates, their columns i[edges, keep] a choice).
+    """(space of each edge's `keep` largest gates, their columns i[edges, keep] a choice).
 
     The candidates of an edge stay in order; ties go to the one listed first. Raises ValueError
     unless 1 <= keep < candidates.
@@ -29,8 +29,7 @@ def top_candidates(space: Space, gates: Gates, keep: int) -> tuple[Space, dict[s
 def take_candidates(arch: Arch, columns: dict[str, np.ndarray]) -> Arch:
     """The architecture of the candidates that `top_candidates` kept, in its `columns`.
 
-    Every leaf at a choice's name that has candidates loses the other columns; leaves of one number
-    an edge stay.
+    Leaves with a candidate axis lose the other columns; leaves of one number an edge are unchanged.
     """
 
     def cut(path, leaf: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
-"""Constraints as terms: what gates are expected to cost is kept at or below a limit.
+"""Constraints as terms: the expected cost of gates is kept at or below a limit.
 
-The weight of a term adapts: it grows while the expected cost is above the limit and falls while it
-is below (dual ascent), so that no weight has to be found for a device or a unit.
+The weight of a term is a multiplier: it grows while the expected cost is above the limit and falls
+while it is below (dual ascent), so that no weight must be tuned for a device or a unit.
 """
 
 import math
@@ -50,10 +50,10 @@ def lagrangian(
     """`weight * width * softplus(log(E / aim) / width)`: 0 well below, a line in log E above.
 
     E is the cost of the relaxation's expected gates, `aim` that of the constraint. After each step
-    that moved the architecture, `weight *= exp(rate * log(E / aim))`, with the logarithm clipped to
-    one and the weight to 1e-3 and 1e3; while the architecture rests, the weight does too. Ours,
-    after the one-sided scale-free form in docs/target.md; the factor `width` makes the slope above
-    the aim the weight itself.
+    that updated the architecture, `weight *= exp(rate * log(E / aim))`, with the logarithm clipped
+    to one and the weight to 1e-3 and 1e3; without an update of the architecture the weight is
+    constant. Ours, after the one-sided scale-free form in docs/target.md; because of the factor
+    `width` the slope above the aim is the weight.
 
     Raises ValueError unless limit, width, rate and start are positive.
     """
@@ -92,10 +92,10 @@ def constrained(
     *,
     start: float = START,
 ) -> Term:
-    """`objective` in the forms of constraints with a fixed weight, then the sum of `lagrangian`s.
+    """`objective` with the constraints: forms of a fixed weight, and a `lagrangian` for the others.
 
-    Each of these has a weight of its own, which begins as `start`. Without constraints the
-    objective itself. Raises ValueError for an unknown form and impossible limits or weights.
+    Each `lagrangian` has a separate weight, initially `start`. Without constraints this is the
+    objective. Raises ValueError for an unknown form and invalid limits or weights.
     """
     for constraint in constraints:
         if constraint.form is not None:
@@ -111,9 +111,9 @@ def constrained(
 
 
 def reward(constraints: Sequence[Constraint]) -> cost_terms.Reward | None:
-    """The reward of methods that sample networks; None where no constraint has such a form.
+    """The reward of methods that sample networks; None if no constraint has such a form.
 
-    Raises ValueError where there are other constraints beside it.
+    Raises ValueError if there are other constraints, too.
     """
     forms = [constraint.form.form for constraint in constraints if constraint.form]
     rewarded = [form for form in forms if form in REWARDED]
@@ -127,7 +127,7 @@ def reward(constraints: Sequence[Constraint]) -> cost_terms.Reward | None:
 
 
 def _with_fixed_weight(objective: Term, constraint: Constraint, relaxation: Relaxation) -> Term:
-    """`cost_terms`, the aim as reference; a weight is the exponent of what multiplies."""
+    """The form of `cost_terms` with the aim as reference; in products the weight is an exponent."""
     (form, weight), aim = constraint.form, constraint.aim
     of_gates = constraint.cost.of_gates
     if form in ADDED:

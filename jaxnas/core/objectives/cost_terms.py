@@ -16,9 +16,9 @@ Model = Callable[[Gates], Scalar]
 # (accuracy, gates of the one architecture that reached it) -> what is maximised
 Reward = Callable[[Scalar, Gates], Scalar]
 Costs = Mapping[str, jax.Array]  # f32[edges, candidates] a choice: milliseconds of candidates
-# Of less the logarithm is nearly 0, where its powers have no slope. Ours.
+# Below it the logarithm is nearly 0, and its powers have no slope. Ours.
 MIN_MS = 1.001
-# Single-Path NAS's code multiplies the logarithm by it and says "to sec"; the paper does not.
+# Factor of the logarithm in the code of Single-Path NAS ("to sec"), not in the paper.
 LOG_SCALE = 1e3
 
 
@@ -143,7 +143,7 @@ def tunas_reward(model: Model, target_ms: float, weight: float = -0.07) -> Rewar
 
 
 def network_ms(gates: Gates, costs: Costs, fixed_ms: float) -> Scalar:
-    """Milliseconds of the network that gates open: `fixed_ms` and those of the searched layers."""
+    """Milliseconds of the network of the gates: `fixed_ms` plus those of the searched layers."""
     return fixed_ms + sum(jnp.sum(gates[name] * costs[name]) for name in costs)
 
 

@@ -1,4 +1,4 @@
-"""Self-distillation: earlier supernets of a search teach the present one."""
+"""Self-distillation: earlier supernets of a search are teachers of the current one."""
 
 from typing import Literal, NamedTuple
 
@@ -10,7 +10,7 @@ from jaxnas.core.types import Arch, Forward, Relaxation, Scalar, Supernet, Term,
 
 
 class Teachers(NamedTuple):
-    """Earlier supernets: a ring whose slot `count % teachers` is written next."""
+    """Earlier supernets: a ring buffer whose slot `count % teachers` is written next."""
 
     arch: Arch  # leaves [teachers, ...]
     weights: Weights  # leaves [teachers, ...]
@@ -86,7 +86,7 @@ def _soft_vote(logits: jax.Array, filled: jax.Array) -> jax.Array:
 
 
 def _hard_vote(logits: jax.Array, filled: jax.Array, mean: jax.Array) -> jax.Array:
-    """f32[B, classes], one-hot; `mean` decides ties, as it is too small to turn a vote."""
+    """f32[B, classes], one-hot; `mean` breaks ties, as it is below one vote."""
     classes = logits.shape[-1]
     predicted = jax.nn.one_hot(jnp.argmax(logits, -1), classes, dtype=mean.dtype)
     votes = jnp.einsum("t,tbc->bc", filled.astype(mean.dtype), predicted)

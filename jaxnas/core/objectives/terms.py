@@ -1,4 +1,4 @@
-"""Terms: the summands of an objective, each with a memory of its own."""
+"""Terms: the summands of an objective, each with a separate memory."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def stateless(value: Callable[[Forward], Scalar]) -> Term:
 
 
 def cross_entropy(smoothing: float = 0.0) -> Term:
-    """Mean cross-entropy over the batch, in nats, with smoothed labels if asked.
+    """Mean cross-entropy over the batch, in nats, with label smoothing.
 
     Raises ValueError unless 0 <= smoothing < 1.
     """

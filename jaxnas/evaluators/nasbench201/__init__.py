@@ -1,4 +1,4 @@
-"""What a cell of NAS-Bench-201 really scores, looked up in a table of all 15,625."""
+"""NAS-Bench-201 as a tabular benchmark: the scores of all 15,625 cells."""
 
 from jaxnas.evaluators.nasbench201 import cost, isomorphism
 from jaxnas.evaluators.nasbench201.build import build

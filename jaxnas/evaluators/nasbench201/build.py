@@ -1,4 +1,4 @@
-"""The table's file, built from an export of the public benchmark's own API."""
+"""The table's file, built from an export of the public benchmark's API."""
 
 import csv
 import json
@@ -19,12 +19,12 @@ COLUMNS = ("index", "arch", "n_seeds", *ACCURACIES)
 
 
 def build(export: Path | str, out: Path | str) -> TabularBenchmark:
-    """Writes the table of an export, a .csv with a header or a .jsonl; gives the table.
+    """Writes the table of an export, a .csv with a header or a .jsonl, and returns it.
 
-    An export has one line a cell with COLUMNS, in any order; docs/oracle.md has the few lines that
-    write it. Parameters, multiply-accumulates and isomorphism are computed, since the public
-    table's own costs are wrong for 150 cells. Raises BenchmarkError, which names the line, and
-    writes nothing, where a value is missing or wrong; OSError where `out` cannot be written.
+    An export has one line a cell with COLUMNS, in any order; docs/oracle.md has the code that
+    writes it. Parameters, multiply-accumulates and isomorphism are computed, since the public
+    table's costs are wrong for 150 cells. Raises BenchmarkError, which names the line, without
+    writing, if a value is missing or wrong; OSError if `out` cannot be written.
     """
     export, out = Path(export), Path(out)
     if out.suffix != ".npz":
@@ -89,39 +89,39 @@ def _lines(export: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         ) from error
 
 
-def _values(where: str, row: Mapping[str, Any]) -> list:
+def _values(location: str, row: Mapping[str, Any]) -> list:
     """index, code, seeds, accuracies of a row."""
     if not isinstance(row, dict):
-        raise BenchmarkError(f"{where}: it is {type(row).__name__}, not an object of columns.")
+        raise BenchmarkError(f"{location}: it is {type(row).__name__}, not an object of columns.")
     missing = [key for key in COLUMNS if row.get(key) in (None, "")]
     if missing:
         raise BenchmarkError(
-            f"{where}: {missing[0]} is missing; an export has {', '.join(COLUMNS)}."
+            f"{location}: {missing[0]} is missing; an export has {', '.join(COLUMNS)}."
         )
     try:
         code = encode(from_arch(row["arch"]))
     except (BenchmarkError, GenotypeError) as error:
-        raise BenchmarkError(f"{where}: {error}") from error
+        raise BenchmarkError(f"{location}: {error}") from error
     return [
-        _number(where, row, "index", int, 0, COUNT - 1),
+        _number(location, row, "index", int, 0, COUNT - 1),
         code,
-        _number(where, row, "n_seeds", int, 1, COUNT),
-        *(_number(where, row, key, float, 0, 100) for key in ACCURACIES),
+        _number(location, row, "n_seeds", int, 1, COUNT),
+        *(_number(location, row, key, float, 0, 100) for key in ACCURACIES),
     ]
 
 
 def _number(
-    where: str, row: Mapping[str, Any], key: str, kind: type, least: int, most: int
+    location: str, row: Mapping[str, Any], key: str, number_type: type, minimum: int, maximum: int
 ) -> float | int:
-    """A value from `least` to `most`; text, as a .csv has it, or a number."""
+    """A value from `minimum` to `maximum`; text, as in a .csv, or a number."""
     value = row[key]
     try:
-        number = kind(value) if isinstance(value, str) else value
+        number = number_type(value) if isinstance(value, str) else value
     except ValueError:
         number = None
-    if isinstance(number, bool) or not isinstance(number, (int, kind)):
-        what = "a whole number" if kind is int else "a number"
-        raise BenchmarkError(f"{where}: {key} is {str(value)[:40]!r}, not {what}.")
-    if not least <= number <= most:
-        raise BenchmarkError(f"{where}: {key} is {number}, not from {least} to {most}.")
+    if isinstance(number, bool) or not isinstance(number, (int, number_type)):
+        expected = "a whole number" if number_type is int else "a number"
+        raise BenchmarkError(f"{location}: {key} is {str(value)[:40]!r}, not {expected}.")
+    if not minimum <= number <= maximum:
+        raise BenchmarkError(f"{location}: {key} is {number}, not from {minimum} to {maximum}.")
     return number

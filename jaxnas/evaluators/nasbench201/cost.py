@@ -1,4 +1,4 @@
-"""What a NAS-Bench-201 network costs, from its operations alone.
+"""Parameters and multiply-accumulates of NAS-Bench-201 networks, in closed form.
 
 The network that the benchmark trains: three stages of 5 cells with 16, 32 and 64 features, all
 normalisation affine, hence without biases. The public table has other figures for 150 cells; these
@@ -16,7 +16,7 @@ KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}  # positions of the kernel
 
 
 class BenchmarkSet(NamedTuple):
-    """What a data set makes of the network: a classifier, and the size of the images."""
+    """The properties of a data set that the network's cost depends on."""
 
     key: str  # in the names of the table's arrays
     classes: int

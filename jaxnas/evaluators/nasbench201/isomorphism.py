@@ -1,4 +1,4 @@
-"""Which of the 15,625 cells of NAS-Bench-201 compute the same, by the benchmark's own rule.
+"""Isomorphic cells among the 15,625 of NAS-Bench-201, by the benchmark's rule.
 
 A cell is its genome in the space `nasbench201`. https://arxiv.org/abs/2001.00326
 """
@@ -18,11 +18,11 @@ COUNT = math.prod(GENOME.cardinalities)  # 15,625
 
 
 class BenchmarkError(ValueError):
-    """No cell of NAS-Bench-201, or no table of it: the message is one line."""
+    """An invalid cell or table of NAS-Bench-201; the message is one line."""
 
 
 def encode(genotype: Genotype) -> np.ndarray:
-    """The genome i64[6] of a cell, whatever its space is called: one's own may find cells of this.
+    """The genome i64[6] of a cell, of a space of any name: user spaces may have the same cells.
 
     Raises GenotypeError for other operations and BenchmarkError for fewer edges.
     """
@@ -35,13 +35,13 @@ def encode(genotype: Genotype) -> np.ndarray:
 
 
 def computed(row: np.ndarray) -> str:
-    """What a cell computes, as an expression in which equal computations read alike.
+    """The canonical expression of a cell's function.
 
-    The benchmark's own rule, by which it has 6,466 different cells (D-X-Y/AutoDL-Projects
+    The benchmark's rule, by which it has 6,466 different cells (D-X-Y/AutoDL-Projects
     xautodl/models/cell_searchs/genotypes.py, `to_unique_str(consider_zero=True)`): `none`, and
-    any operation on what one `none` alone made, is `#`; a skip is its source; sums are sorted. It
-    keeps the zeros in a sum, so that some cells of equal value still count as different, such as
-    those that differ by the order of nodes 1 and 2.
+    any operation on the output of a single `none`, is `#`; a skip is its source; sums are sorted.
+    It keeps the zeros in a sum, so that some cells of the same function count as different, such
+    as those that differ by the order of nodes 1 and 2.
     """
     nodes = ["0"]
     ops = iter(OPS[int(op)] for op in row)
@@ -57,6 +57,6 @@ def computed(row: np.ndarray) -> str:
 
 
 def representatives(rows: np.ndarray) -> np.ndarray:
-    """i64[n]: of each of the cells i[n, 6] the first one that computes the same."""
+    """i64[n]: for each of the cells i[n, 6] the first isomorphic one."""
     first: dict[str, int] = {}
     return np.array([first.setdefault(computed(row), i) for i, row in enumerate(rows)])

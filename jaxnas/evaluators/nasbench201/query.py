@@ -1,4 +1,4 @@
-"""What the table says of one cell: its true accuracies, its rank, its regret."""
+"""Queries of the table: a cell's true accuracies, its rank, its regret."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -22,13 +22,13 @@ from jaxnas.spaces.nasbench201.notation import from_arch
 
 
 class Scores(NamedTuple):
-    """A cell on one data set: accuracies in percent, means over the trainings there were."""
+    """A cell on one data set: accuracies in percent, means over its trainings."""
 
     valid_12: float  # of the training of 12 epochs
     test_12: float
     valid_200: float
     test_200: float
-    rank: int  # 1 + how many of the 15,625 cells have a higher test_200
+    rank: int  # 1 + the number of the 15,625 cells with a higher test_200
     regret: float  # percentage points of test_200 below the best cell
     parameters: int
     macs: int  # of one image
@@ -40,20 +40,20 @@ class BenchmarkEntry(NamedTuple):
     index: int
     arch: str
     code: str  # six digits
-    same_as: int  # the index of the first cell that computes the same
+    same_as: int  # the index of the first isomorphic cell
     seeds: int  # trainings of 200 epochs
     sets: Mapping[str, Scores]  # by cifar10, cifar100, imagenet16-120
 
 
 def query(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> BenchmarkEntry:
-    """All that is known of a cell: an index, the API's text, a genotype or a genome, i[6].
+    """The entry of a cell: an index, the benchmark's notation, a genotype or a genome, i[6].
 
-    Raises BenchmarkError or GenotypeError where there is no such cell.
+    Raises BenchmarkError or GenotypeError if there is no such cell.
     """
     row = _row(table, cell)
     code = table.codes[row]
     sets = {}
-    for i, (name, of) in enumerate(SETS.items()):
+    for i, (name, dataset) in enumerate(SETS.items()):
         accuracies = [
             float(split[i, e, row])
             for e in range(len(EPOCHS))
@@ -64,8 +64,8 @@ def query(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> B
             *accuracies,
             rank=int(rank(truth, truth[row])),
             regret=float(regret(truth, truth[row])),
-            parameters=int(cost.parameters(code, of.classes)),
-            macs=int(cost.macs(code, of.classes, of.side)),
+            parameters=int(cost.parameters(code, dataset.classes)),
+            macs=int(cost.macs(code, dataset.classes, dataset.side)),
         )
     same_as, seeds = int(table.same_as[row]), int(table.seeds[row])
     return BenchmarkEntry(
@@ -74,41 +74,41 @@ def query(table: TabularBenchmark, cell: int | str | Genotype | np.ndarray) -> B
 
 
 def as_json(entry: BenchmarkEntry) -> dict:
-    """An entry as JSON has it: the names of its fields."""
+    """An entry as a JSON object, by the names of its fields."""
     sets = {name: scores._asdict() for name, scores in entry.sets.items()}
     return entry._asdict() | {"sets": sets}
 
 
 def lines(entry: BenchmarkEntry) -> list[str]:
-    """An entry in words, a line a figure and a column a data set."""
+    """An entry as text, a line a figure and a column a data set."""
     scores = entry.sets.values()
     row = lambda label, texts: f"{label:<24}" + "".join(f"{text:>16}" for text in texts)
-    figure = lambda label, field: row(label, (f"{getattr(s, field):.2f}" for s in scores))
-    whole = lambda label, field: row(label, (f"{getattr(s, field):,}" for s in scores))
+    percentage = lambda label, field: row(label, (f"{getattr(s, field):.2f}" for s in scores))
+    integer = lambda label, field: row(label, (f"{getattr(s, field):,}" for s in scores))
     same = "" if entry.same_as == entry.index else f", computes what cell {entry.same_as} computes"
     return [
         f"cell {entry.index} of NAS-Bench-201{same}",
         entry.arch,
         row("", entry.sets),
-        figure("test %, 200 epochs", "test_200"),
-        figure("  points below the best", "regret"),
-        whole(f"  rank of {COUNT:,}", "rank"),
-        figure("valid %, 200 epochs", "valid_200"),
-        figure("test %, 12 epochs", "test_12"),
-        figure("valid %, 12 epochs", "valid_12"),
-        whole("parameters", "parameters"),
-        whole("MACs of an image", "macs"),
+        percentage("test %, 200 epochs", "test_200"),
+        percentage("  points below the best", "regret"),
+        integer(f"  rank of {COUNT:,}", "rank"),
+        percentage("valid %, 200 epochs", "valid_200"),
+        percentage("test %, 12 epochs", "test_12"),
+        percentage("valid %, 12 epochs", "valid_12"),
+        integer("parameters", "parameters"),
+        integer("MACs of an image", "macs"),
         f"accuracies of 200 epochs are means of {entry.seeds} training{'s' * (entry.seeds > 1)}",
     ]
 
 
 def rank(truth: np.ndarray, score: np.ndarray | float) -> np.ndarray:
-    """i64[...]: 1 + how many of `truth`, f64[n], are above each of `score`; equals share a rank."""
+    """i64[...]: 1 + the number of `truth`, f64[n], above each of `score`; ties share a rank."""
     return 1 + len(truth) - np.searchsorted(np.sort(truth), score, side="right")
 
 
 def regret(truth: np.ndarray, score: np.ndarray | float) -> np.ndarray:
-    """f64[...]: how far each of `score` stays below the best of `truth`."""
+    """f64[...]: the difference between the best of `truth` and each of `score`."""
     return np.max(truth) - score
 
 

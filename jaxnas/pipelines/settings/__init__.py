@@ -1,4 +1,4 @@
-"""What a command can be told: frozen dataclasses whose fields are the flags."""
+"""Settings of the commands: frozen dataclasses whose fields are the flags."""
 
 from jaxnas.pipelines.settings.common import DataSettings, RunSettings
 from jaxnas.pipelines.settings.flags import command, flat

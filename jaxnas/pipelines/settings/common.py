@@ -1,9 +1,9 @@
-"""Settings that several commands share: which images, and where and how a run is kept."""
+"""Settings that several commands share: the data, and the folder and checkpoints of a run."""
 
 import dataclasses
 from typing import Literal
 
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,7 +11,7 @@ class DataSettings:
     data: str = "digits"
     """`digits` (built in), a `.npz` file, a folder of pictures by class, or a TFDS name."""
     data_dir: str | None = None
-    """Where prepared TFDS sets lie."""
+    """The folder of prepared TFDS sets."""
     limit: int | None = None
     """The first N training images and N // 5 test images only."""
     image_size: int | None = None
@@ -20,30 +20,30 @@ class DataSettings:
 
 @dataclasses.dataclass(frozen=True)
 class RunSettings:
-    """Nothing here moves a result."""
+    """Settings without effect on results."""
 
     out: str = "runs"
     """The folder of all runs."""
     name: str | None = None
-    """The run's own folder in it; made of the settings unless given."""
+    """The run's folder in it; by default named after the settings."""
     resume: bool = False
-    """Go on with a run that is there; without one, an error. (The same command does so too.)"""
+    """Resume an existing run; an error if there is none. (The same command resumes it, too.)"""
     save_every_s: float = 60.0
     """Seconds between checkpoints."""
     save_every_steps: int | None = None
-    """Steps between checkpoints, beside the seconds."""
+    """Steps between checkpoints, in addition to the seconds."""
     keep: int = 2
-    """How many checkpoints stay."""
+    """Number of checkpoints that are kept."""
     mode: Literal["scan", "step"] | None = None
-    """Steps in one program or one by one; by default what is faster on this device."""
+    """Steps in one program or one by one; by default the faster one on this device."""
 
 
 def check(place: RunSettings) -> None:
-    """Raises ValueError for times and counts that are not positive, and for impossible names."""
+    """Raises ValueError for times and counts that are not positive, and for invalid names."""
     require("--save-every-s", place.save_every_s, above=0)
-    require("--save-every-steps", place.save_every_steps, least=1)
-    require("--keep", place.keep, least=1)
+    require("--save-every-steps", place.save_every_steps, minimum=1)
+    require("--keep", place.keep, minimum=1)
     if place.name is not None and (not place.name or place.name.strip(".") == ""):
-        refuse(f"--name is {place.name!r}: give the run's folder a name.")
+        fail(f"--name is {place.name!r}: give the run's folder a name.")
     if place.name is not None and any(c in place.name for c in "/\\\0"):
-        refuse(f"--name is {place.name!r}: a name has no slash; say where by --out.")
+        fail(f"--name is {place.name!r}: a name has no slash; say where by --out.")

@@ -1,4 +1,4 @@
-"""What `jaxnas diagnose` can be told."""
+"""The settings of `jaxnas diagnose`."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ class DiagnoseSettings:
     batches: int = 2
     """Validation batches to measure on, of the run's batch size."""
     exact_hessian: bool = True
-    """The whole Hessian of the architecture, a row at a time; else its ends, by Lanczos."""
+    """The whole Hessian of the architecture, a row at a time; else its extremes, by Lanczos."""
     iterations: int = 30
     """Of Lanczos."""
     radius: float = 0.05

@@ -8,7 +8,7 @@ UNPREFIXED = ("source", "place", "recipe")  # groups whose flags stand alone
 
 
 def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """{"epochs": 12, "retrain.epochs": 8, ...}: the names that the flags have."""
+    """{"epochs": 12, "retrain.epochs": 8, ...}: settings by the names of their flags."""
     table = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -21,7 +21,7 @@ def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def command(program: str, settings: Any, defaults: Any) -> str:
-    """The shell command that gives `settings`, as short as it can be."""
+    """The shortest shell command that gives `settings`."""
     words = program.split()
     plain = flat(defaults)
     for name, value in flat(settings).items():

@@ -1,4 +1,4 @@
-"""What the commands of `jaxnas latency` can be told."""
+"""The settings of the commands of `jaxnas latency`."""
 
 import dataclasses
 from typing import Literal
@@ -19,44 +19,44 @@ class MeasureSettings:
     space: str = "nasbench201"
     """A space by name, or a file *.py that defines one."""
     networks: int | None = None
-    """How many networks are chosen to cover the space; 60 unless told."""
+    """Number of networks chosen to cover the space; by default 60."""
     budget_minutes: float | None = None
-    """Minutes for all, instead of a number of networks: half to compile, half to measure."""
+    """Minutes in total, instead of a number of networks: half to compile, half to measure."""
     genotypes: tuple[str, ...] = ()
-    """These and no others: genotype.json files, run folders or published names."""
+    """The networks to measure: genotype.json files, run folders or published names."""
     kinds: tuple[Kind, ...] = ("network",)
-    """What is timed: whole networks, their cells alone, operations alone."""
+    """The programs to time: whole networks, single cells, single operations."""
     features: int = 16
     """Channels of the first cells."""
     cells: int | None = None
     """Cells of a network, of a stage, or its layers, as the space has it; by default as few as
     `jaxnas spaces` says."""
     classes: int | None = None
-    """Of the classifier; 10 unless told."""
+    """Of the classifier; by default 10."""
     image: tuple[int, int, int] = (32, 32, 3)
     """Height, width and channels of an image."""
     batch: int = 1
     """Images a call."""
     rounds: int | None = None
-    """At most so many; fewer where the times hold before. 100, and 10 with --command."""
+    """Maximum number of rounds; fewer if the times converge. By default 100, with --command 10."""
     sample_ms: float | None = None
-    """How long a sample lasts; a short program is called so often. 5 unless told."""
+    """Duration of a sample, in which a short program is repeated; by default 5."""
     slope: bool = False
     """Also time a loop on the device, without the cost of a call; compiles twice."""
     threads: int | None = None
-    """CPUs that may be used; by default all."""
+    """Number of CPUs to use; by default all."""
     command: str | None = None
-    """A command that times an exported network elsewhere; {network} stands for its folder."""
+    """A command that times an exported network elsewhere; {network} is replaced by its folder."""
     timeout_s: float | None = None
-    """How long the command may take for one network; 120 unless told."""
+    """Timeout of the command for one network; by default 120."""
     platform: Platform | None = None
-    """What the command's networks are exported for; cpu unless told."""
+    """The platform that networks are exported for; by default cpu."""
     seed: int = 0
-    """Of the choice of networks and of the order in the rounds."""
+    """Of the choice of networks and of their order in the rounds."""
     out: str = "latency"
     """The folder of all campaigns."""
     name: str | None = None
-    """The campaign's own folder in it; made of the settings unless given."""
+    """The campaign's folder in it; by default named after the settings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class FitSettings:
     measured: tyro.conf.Positional[str]
     """The folder of a campaign, or a table *.csv (docs/latency.md)."""
     out: str | None = None
-    """The model's file; by default model.json, or COLUMN.json, beside what was measured."""
+    """The model's file; by default model.json, or COLUMN.json, next to the measurements."""
     space: str | None = None
     """The space that a table is of."""
     cells: int | None = None
@@ -75,8 +75,8 @@ class FitSettings:
     """Another quantity than latency: a column of a table (energy_mj, say), or of a campaign's what
     XLA says of its networks: flops, bytes or temp_bytes."""
     sources: tuple[str, ...] = ()
-    """Models of other devices, by their files: ten networks of a new device may do then. Those that
-    do not help are dropped."""
+    """Files of models of other devices: ten networks of a new device may then be enough. Models
+    that do not help are dropped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ class PredictSettings:
     networks: tyro.conf.Positional[tuple[str, ...]]
     """genotype.json files, run folders, published names, or NAS-Bench-201's strings."""
     device: str | None = None
-    """Refuse a model of another device than this."""
+    """The device of the model; an error if it is another."""
     json: bool = False
     """Print JSON."""
 
@@ -96,7 +96,7 @@ class ReportPredictorSettings:
     measured: tyro.conf.Positional[str]
     """The folder of a campaign, or a table *.csv (docs/latency.md)."""
     out: str | None = None
-    """The report's folder; by default that of what was measured."""
+    """The report's folder; by default that of the measurements."""
     space: str | None = None
     """The space that a table is of."""
     cells: int | None = None
@@ -113,8 +113,8 @@ class CheckTableSettings:
     table: tyro.conf.Positional[str]
     """A table *.csv."""
     space: str | None = None
-    """The space that it is of: whole networks are read with it, layers are compared to it."""
+    """The table's space: whole networks are decoded with it, layers are compared with it."""
     cells: int | None = None
     """The cells that shape the space, where they do (`jaxnas spaces`)."""
     device: str | None = None
-    """Which device of a table of networks; all unless told."""
+    """The device in a table of networks; by default all."""

@@ -1,4 +1,4 @@
-"""Whether a number is one that a setting can have."""
+"""Checks of the values of settings."""
 
 import math
 from typing import Any, NoReturn
@@ -8,41 +8,39 @@ def require(
     flag: str,
     value: float | None,
     *,
-    least: float | None = None,
+    minimum: float | None = None,
     above: float | None = None,
     below: float | None = None,
 ) -> None:
-    """Raises ValueError unless None or `least <= value`, `above < value`, `value < below`."""
+    """Raises ValueError unless None or `minimum <= value`, `above < value`, `value < below`."""
     if value is None:
         return
     if not math.isfinite(value):
-        refuse(f"{flag} is {value}: give a finite number.")
-    if least is not None and value < least:
-        refuse(f"{flag} is {value}: give {least} or more.")
+        fail(f"{flag} is {value}: give a finite number.")
+    if minimum is not None and value < minimum:
+        fail(f"{flag} is {value}: give {minimum} or more.")
     if above is not None and value <= above:
-        refuse(f"{flag} is {value}: give more than {above}.")
+        fail(f"{flag} is {value}: give more than {above}.")
     if below is not None and value >= below:
-        refuse(f"{flag} is {value}: give less than {below}.")
+        fail(f"{flag} is {value}: give less than {below}.")
 
 
-def refuse(message: str) -> NoReturn:
+def fail(message: str) -> NoReturn:
     raise ValueError(message)
 
 
 def check_ignored(settings: Any, space: Any, command: str, prefix: str = "") -> None:
     """Raises ValueError for a flag of a command that has no effect on a `SearchSpace`."""
     for flag in sorted(space.ignores.get(command, ())):
-        # 0 of what networks of the space never have is no request.
+        # 0 of a part that the space's networks never have is allowed.
         if getattr(settings, flag) not in (None, 0):
-            refuse(
-                f"--{prefix}{flag.replace('_', '-')} has no effect on {space.noun}: leave it out."
-            )
+            fail(f"--{prefix}{flag.replace('_', '-')} has no effect on {space.noun}: leave it out.")
 
 
 def check_multiple(flag: str, features: int, space: Any) -> None:
     """Raises ValueError for features that a `SearchSpace` cannot have."""
     if features % space.features_multiple:
-        refuse(
+        fail(
             f"{flag} is {features}: the stem of {space.noun} has a multiple of "
             f"{space.features_multiple}."
         )

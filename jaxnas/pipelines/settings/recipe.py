@@ -1,9 +1,9 @@
-"""How a found network is trained: the paper's protocol, a quick one, or your own."""
+"""The training recipe of a selected network: the paper's protocol, a quick one, or your own."""
 
 import dataclasses
 from typing import Any, Literal
 
-from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, refuse, require
+from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, fail, require
 
 QUICK: dict[str, Any] = {
     "epochs": 8,
@@ -32,7 +32,7 @@ PAPER: dict[str, Any] = {
 class Recipe:
     preset: Literal["quick", "paper"] = "quick"
     """`quick` for a CPU; `paper`: C=36, 20 cells, 600 epochs, as DARTS does on CIFAR-10.
-    The preset decides whatever is not given below."""
+    The preset sets the defaults."""
     epochs: int | None = None
     """Passes over the training set."""
     batch_size: int | None = None
@@ -41,7 +41,7 @@ class Recipe:
     """Channels of the first cells (for mobile networks: of the stem, a multiple of 4; for paths
     through the hypercuboid: of its narrowest width)."""
     cells: int | None = None
-    """Cells (for NAS-Bench-201: cells a stage; mobile genotypes and paths say their layers)."""
+    """Cells (for NAS-Bench-201: cells a stage; mobile genotypes and paths define their layers)."""
     reductions: tuple[int, ...] | None = None
     """Which cells halve the image, by number; by default those at a third and two thirds (after a
     search of the hypercuboid: as in that search)."""
@@ -50,31 +50,31 @@ class Recipe:
     weight_decay: float | None = None
     """Added to the gradient, for all weights."""
     clip_norm: float | None = None
-    """Largest norm of the whole gradient."""
+    """Maximum norm of the whole gradient."""
     drop_path: float | None = None
-    """Chance that a path is dropped in the last epoch; rises from 0."""
+    """Probability that a path is dropped in the last epoch; rises from 0."""
     auxiliary: float | None = None
     """Weight of the auxiliary classifier's loss; 0: no auxiliary classifier."""
     cutout: int | None = None
     """Side of the square cut out of each training image; 0: none."""
     pad: int | None = None
-    """Training images are framed by so many pixels and cropped; by default an eighth of the
-    side; 0: not at all."""
+    """Pixels by which training images are padded before the random crop; by default an eighth of
+    the side; 0: none."""
     flip: bool | None = None
     """Mirror half of the training images; by default those in colour."""
     ema: float | None = None
-    """Decay of an average of the weights, which is then what is tested; by default none."""
+    """Decay of an average of the weights, which is tested then; by default none."""
 
 
 def resolved(recipe: Recipe, space: Any, image: tuple[int, int, int], prefix: str = "") -> Recipe:
-    """`recipe` with nothing left open, for a network of `space` and images of `image`'s shape.
+    """`recipe` with all defaults resolved, for a network of `space` and images of shape `image`.
 
-    `space`: a `SearchSpace`; `prefix` stands before the names of the recipe's flags. Raises
-    ValueError for a value that is impossible or has no effect.
+    `space`: a `SearchSpace`; `prefix`: of the recipe's flags in messages. Raises ValueError for a
+    value that is invalid or has no effect.
     """
     sizes = space.sizes[recipe.preset].retrain
     if sizes is None:
-        refuse(
+        fail(
             f"--{prefix}preset {recipe.preset} has no sizes for {space.noun}: use 'quick' and say "
             "what shall differ."
         )
@@ -83,16 +83,16 @@ def resolved(recipe: Recipe, space: Any, image: tuple[int, int, int], prefix: st
     missing = {name: value for name, value in defaults.items() if getattr(recipe, name) is None}
     full = dataclasses.replace(recipe, **missing)
     for flag, value in (("epochs", full.epochs), ("batch-size", full.batch_size)):
-        require(f"--{prefix}{flag}", value, least=1)
-    require(f"--{prefix}cells", full.cells, least=1)
-    require(f"--{prefix}features", full.features, least=2)
+        require(f"--{prefix}{flag}", value, minimum=1)
+    require(f"--{prefix}cells", full.cells, minimum=1)
+    require(f"--{prefix}features", full.features, minimum=2)
     require(f"--{prefix}learning-rate", full.learning_rate, above=0)
-    require(f"--{prefix}weight-decay", full.weight_decay, least=0)
+    require(f"--{prefix}weight-decay", full.weight_decay, minimum=0)
     require(f"--{prefix}clip-norm", full.clip_norm, above=0)
-    require(f"--{prefix}drop-path", full.drop_path, least=0, below=1)
-    require(f"--{prefix}auxiliary", full.auxiliary, least=0)
-    require(f"--{prefix}cutout", full.cutout, least=0)
-    require(f"--{prefix}pad", full.pad, least=0)
+    require(f"--{prefix}drop-path", full.drop_path, minimum=0, below=1)
+    require(f"--{prefix}auxiliary", full.auxiliary, minimum=0)
+    require(f"--{prefix}cutout", full.cutout, minimum=0)
+    require(f"--{prefix}pad", full.pad, minimum=0)
     require(f"--{prefix}ema", full.ema, above=0, below=1)
     check_ignored(recipe, space, "retrain", prefix)
     check_multiple(f"--{prefix}features", full.features, space)

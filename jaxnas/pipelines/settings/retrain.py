@@ -1,4 +1,4 @@
-"""What `jaxnas retrain` can be told."""
+"""The settings of `jaxnas retrain`."""
 
 import dataclasses
 from typing import Annotated
@@ -7,7 +7,7 @@ import tyro.conf
 
 from jaxnas.pipelines.settings import common
 from jaxnas.pipelines.settings.common import DataSettings, RunSettings
-from jaxnas.pipelines.settings.limits import refuse, require
+from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.pipelines.settings.recipe import Recipe
 
 
@@ -25,8 +25,8 @@ class RetrainSettings:
 
 
 def check(settings: RetrainSettings) -> None:
-    """Raises ValueError for what is wrong whatever the data."""
+    """Raises ValueError for settings that are invalid for any data."""
     common.check(settings.place)
     if settings.space is not None and not settings.space.endswith(".py"):
-        refuse(f"--space is {settings.space!r}: give a file *.py, or leave it out.")
-    require("--seed", settings.seed, least=0, below=2**32)
+        fail(f"--space is {settings.space!r}: give a file *.py, or leave it out.")
+    require("--seed", settings.seed, minimum=0, below=2**32)

@@ -1,4 +1,4 @@
-"""What `jaxnas search` can be told."""
+"""The settings of `jaxnas search`."""
 
 import dataclasses
 from typing import Annotated, Any, Literal
@@ -7,7 +7,7 @@ import tyro.conf
 
 from jaxnas.pipelines.settings import common
 from jaxnas.pipelines.settings.common import DataSettings, RunSettings
-from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, refuse, require
+from jaxnas.pipelines.settings.limits import check_ignored, check_multiple, fail, require
 from jaxnas.pipelines.settings.recipe import Recipe
 
 
@@ -15,25 +15,25 @@ from jaxnas.pipelines.settings.recipe import Recipe
 class SearchSettings:
     source: Annotated[DataSettings, tyro.conf.arg(name="")] = DataSettings()
     train_fraction: float = 0.5
-    """Share of the training images that the weights learn from; the rest is the architecture's."""
+    """Share of the training images for the weights; the others are for the architecture."""
     split_seed: int | None = None
     """Divides the two at random instead of by index."""
     space: str = "darts"
-    """What may be found; `jaxnas spaces` lists all; or a file `*.py` of your own
+    """The search space; `jaxnas spaces` lists all; or a file `*.py` of your own
     (docs/extending.md)."""
     method: str = "darts"
-    """How it is searched; `jaxnas methods` lists all, with their settings."""
+    """The search method; `jaxnas methods` lists all, with their settings."""
     set: tuple[str, ...] = ()
     """Settings of the method, as `name=value`."""
     select: Literal["strongest", "perturbation"] = "strongest"
-    """What is taken of what was learned: the strongest gates, or the candidates whose removal
-    hurts most (DARTS-PT, with the settings `interval` and `criterion`)."""
+    """The selection: the candidates with the strongest gates, or those whose removal lowers the
+    accuracy most (DARTS-PT, with the settings `interval` and `criterion`)."""
     order: Literal["first", "exact", "finite-difference"] | None = None
-    """The gradient of the architecture, for methods that leave it open: first order (the default),
+    """The gradient of the architecture, for methods that support it: first order (the default),
     or through one step of the weights, exactly or as in DARTS's code."""
     preset: Literal["quick", "paper"] = "quick"
     """`quick` for a CPU; `paper`: C=16, 8 cells and the method's own settings.
-    The preset decides whatever is not given."""
+    The preset sets the defaults."""
     epochs: int | None = None
     """Passes over the training half, in each stage of the method."""
     batch_size: int = 64
@@ -51,30 +51,30 @@ class SearchSettings:
     arch_learning_rate: float | None = None
     """Of the architecture."""
     statistics: Literal["batch", "running", "recalibrated"] = "batch"
-    """By which statistics batch normalisation works where the search network is validated."""
+    """The batch normalisation's statistics when the search network is validated."""
     remat: bool = True
-    """Recompute in the backward pass what would not fit in memory; same result."""
+    """Recompute activations in the backward pass to save memory; same result."""
     seed: int = 0
-    """Of all that is random."""
+    """Of all random numbers."""
     random_cells: int = 3
-    """How many random cells are trained for comparison."""
+    """Number of random cells that are trained for comparison."""
     table: str | None = None
-    """The scores of NAS-Bench-201 (docs/oracle.md), to say what a found cell is really worth; by
+    """The table of NAS-Bench-201 (docs/oracle.md), for the true scores of the found cell; by
     default the file that JAXNAS_NASBENCH201 names."""
     target_ms: float | None = None
-    """Milliseconds that the found network may take; measured in the end (docs/target.md)."""
+    """Maximum milliseconds of the found network; measured at the end (docs/target.md)."""
     target_macs: float | None = None
-    """Multiply-accumulates that it may do for one image."""
+    """Maximum multiply-accumulates of one image."""
     target_parameters: float | None = None
-    """Parameters that it may have."""
+    """Maximum number of parameters."""
     target_models: tuple[str, ...] = ()
-    """FILE=MOST: models that `jaxnas latency fit` made, and the most that each may predict: another
+    """FILE=MOST: models of `jaxnas latency fit` with the maximum of their predictions: another
     device's milliseconds, energy, memory."""
     latency: str | None = None
-    """The folder of the campaign that --target-ms goes by: see `jaxnas latency measure`."""
+    """The folder of the campaign for --target-ms: see `jaxnas latency measure`."""
     latency_weight: float | None = None
-    """The fixed weight of the latency in the loss, in the place of one that adapts to --target-ms;
-    without that, nothing holds the found network, and it is measured."""
+    """A fixed weight of the latency in the loss, in place of one that adapts to --target-ms;
+    without --target-ms the found network is not constrained, and it is measured."""
     latency_form: (
         Literal[
             "add-linear",
@@ -88,43 +88,43 @@ class SearchSettings:
         ]
         | None
     ) = None
-    """How the latency enters the loss with --latency-weight (docs/target.md), add-linear unless
-    told; the last three are rewards, for proxyless-reinforce."""
+    """The form of the latency in the loss with --latency-weight (docs/target.md), by default
+    add-linear; the last three are rewards, for proxyless-reinforce."""
     risk: float | None = None
-    """How many half-widths of the predicted interval lie below --target-ms; 0 unless told."""
+    """The margin of predictions below --target-ms, in half-widths of their interval; default 0."""
     any_device: bool = False
     """The campaign may be of another device; the found network is then not measured."""
     retrain: Recipe = Recipe()
-    """How the found cell and the random ones are trained at the end."""
+    """The training of the found cell and of the random ones at the end."""
     place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()
 
 
 def resolved(settings: SearchSettings, space: Any) -> SearchSettings:
-    """`settings` with nothing left open but what the data decide.
+    """`settings` with all defaults resolved that do not depend on the data.
 
     `space`: the `SearchSpace` of that name, of any number of cells. Raises ValueError for a value
-    that is impossible or has no effect.
+    that is invalid or has no effect.
     """
     sizes = space.sizes[settings.preset].search
     if sizes is None:
-        refuse(
+        fail(
             f"--preset {settings.preset} has no sizes for the space {settings.space}: use 'quick' "
             "and say what shall differ."
         )
     missing = {name: value for name, value in sizes.items() if getattr(settings, name) is None}
     full = dataclasses.replace(settings, **missing)
-    require("--epochs", full.epochs, least=1)
-    require("--batch-size", full.batch_size, least=1)
-    require("--features", full.features, least=2)
-    require("--cells", full.cells, least=1)
+    require("--epochs", full.epochs, minimum=1)
+    require("--batch-size", full.batch_size, minimum=1)
+    require("--features", full.features, minimum=2)
+    require("--cells", full.cells, minimum=1)
     require("--learning-rate", full.learning_rate, above=0)
     require("--arch-learning-rate", full.arch_learning_rate, above=0)
     require("--train-fraction", full.train_fraction, above=0, below=1)
-    require("--seed", full.seed, least=0, below=2**32)
-    require("--split-seed", full.split_seed, least=0, below=2**32)
-    require("--random-cells", full.random_cells, least=0)
+    require("--seed", full.seed, minimum=0, below=2**32)
+    require("--split-seed", full.split_seed, minimum=0, below=2**32)
+    require("--random-cells", full.random_cells, minimum=0)
     if settings.table is not None and space.benchmark is None:
-        refuse("--table has no effect on this space: there is no table of its networks.")
+        fail("--table has no effect on this space: there is no table of its networks.")
     check_ignored(settings, space, "search")
     check_multiple("--features", full.features, space)
     common.check(full.place)

@@ -1,4 +1,4 @@
-"""What must hold of a user's own space and operations: asserted, and explained where it fails."""
+"""Checks of a user's space and operations, with explanations of failures."""
 
 from jaxnas.spaces.check.claim import ClaimResult
 from jaxnas.spaces.check.runner import evaluate_all, run

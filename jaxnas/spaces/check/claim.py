@@ -7,7 +7,7 @@ from jaxnas.spaces.user_space import UserSpace
 
 
 class ClaimFailed(Exception):
-    """A claim that does not hold: the message says why in plain words, in one line."""
+    """A claim that does not hold; the message is the reason, in one line."""
 
 
 class Claim(NamedTuple):
@@ -23,7 +23,7 @@ class ClaimResult(NamedTuple):
 
 
 def evaluate(claim: Claim, user: UserSpace) -> ClaimResult:
-    """The result of a claim's test; an error in the user's own code fails the claim as well."""
+    """The result of a claim's test; an error in the user's code fails the claim as well."""
     try:
         claim.test(user)
     except ClaimFailed as failure:

@@ -1,4 +1,4 @@
-"""Claims on a user's choices, and on each operation by itself."""
+"""Claims on a user's choices, and on each operation alone."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ ARCH_NAMES = {"arch", "alpha", "alphas", "gate", "gates"}
 class Trial(NamedTuple):
     """One operation at one stride."""
 
-    name: str  # as messages call it
+    name: str  # in messages
     op: Any  # a Linen module
     stride: int
 
 
 def named(user: UserSpace) -> tuple[str, ...]:
-    """Every candidate that an edge names, once, `none` excepted."""
+    """The different candidates of all edges, without `none`."""
     rows = (row for choice in user.space.values() for row in choice.candidates)
     return tuple(dict.fromkeys(name for row in rows for name in row if name != NONE))
 

@@ -42,7 +42,7 @@ def darts_without_none(nodes: int = 4) -> Space:
 
 
 def s1() -> Space:
-    """RobustDARTS S1: on each edge the two candidates that a DARTS search liked best.
+    """RobustDARTS S1: on each edge the two best candidates of a DARTS search.
 
     Zela et al. 2020, https://arxiv.org/abs/1909.09656, src/search/spaces.py.
     """

@@ -1,4 +1,4 @@
-"""The distribution of DARTS's cells: every node takes two of its edges, each edge a candidate."""
+"""The distribution over DARTS's cells: two edges drawn for a node, a candidate for each edge."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ EDGES_PER_NODE = 2
 
 
 class CellDraws(NamedTuple):
-    """What is drawn: of every node with more than two edges a pair, then of every edge a candidate.
+    """The draws: a pair of edges for every node with more than two, then a candidate an edge.
 
     Positions are numbered as in `genome`.
     """
 
-    candidates: list[list[int]]  # of each position those that may stand there
+    candidates: list[list[int]]  # of each position those that may be selected
     nodes: list[list[int]]  # the positions of each node with more than two edges
     pairs: list[list[tuple[int, int]]]  # of each such node, as indices into its positions
 
 
 def pairs(space: Space) -> ArchDistribution:
-    """Networks are `discretise.top_edges_per_node` of log gates disturbed by Gumbel noise.
+    """The distribution of `discretise.top_edges_per_node` of log gates with Gumbel noise.
 
-    That is in closed form: an edge weighs as much as its candidates but `none` together; the first
-    edge of a node is drawn by weight, the second by weight among the others, a candidate by its
-    gate within its edge. That a search ends with such draws is ours. Raises ValueError for an edge
-    that has nothing but `none`.
+    In closed form: the weight of an edge is the sum of its gates without `none`; the first edge of
+    a node is drawn by weight, the second by weight among the others, a candidate by its gate within
+    its edge. This distribution for searches is ours. Raises ValueError for an edge whose only
+    candidate is `none`.
     """
     draws_of = _draws(space)
     first = len(draws_of.nodes)
@@ -58,16 +58,16 @@ def pairs(space: Space) -> ArchDistribution:
 
     def marginals(gates: Gates) -> Marginals:
         rows = probabilities(gates)
-        kept = [jnp.float32(1)] * len(draws_of.candidates)
+        edge_probabilities = [jnp.float32(1)] * len(draws_of.candidates)
         for node, of_node, row in zip(draws_of.nodes, draws_of.pairs, rows, strict=False):
             for e, p in enumerate(node):
-                kept[p] = row @ np.array([e in pair for pair in of_node], np.float32)
-        open_ = []
+                edge_probabilities[p] = row @ np.array([e in pair for pair in of_node], np.float32)
+        candidates = []
         for p, position in enumerate(genome.positions(space)):
-            nothing = jnp.zeros(len(position.candidates))
+            zeros = jnp.zeros(len(position.candidates))
             columns = np.array(draws_of.candidates[p])
-            open_.append(nothing.at[columns].set(kept[p] * rows[first + p]))
-        return Marginals(open_, [])
+            candidates.append(zeros.at[columns].set(edge_probabilities[p] * rows[first + p]))
+        return Marginals(candidates, [])
 
     cardinalities = (*map(len, draws_of.pairs), *map(len, draws_of.candidates))
     return ArchDistribution(
@@ -92,7 +92,7 @@ def _draws(space: Space) -> CellDraws:
 
 
 def _weights(space: Space, draws_of: CellDraws, gates: Gates) -> tuple[list[Array], list[Array]]:
-    """(the gates of what may stand at each position, their sums)."""
+    """(the gates of the candidates that may be selected at each position, their sums)."""
     genome.check_gates(space, gates)
     rows = [
         gates[position.choice][position.row][np.array(candidates)] + MIN_PROBABILITY
@@ -102,9 +102,9 @@ def _weights(space: Space, draws_of: CellDraws, gates: Gates) -> tuple[list[Arra
 
 
 def _of_pairs(weights: Array) -> Array:
-    """f[pairs]: how likely two of f[edges] are drawn, one after the other."""
+    """f[pairs]: the probability of drawing two of f[edges] without replacement."""
     weights = weights / weights.sum()
-    others = (1 - np.eye(len(weights))) @ weights  # not 1 - weights, which may come to 0
+    others = (1 - np.eye(len(weights))) @ weights  # not 1 - weights, which may round to 0
     i, j = np.array(list(itertools.combinations(range(len(weights)), EDGES_PER_NODE))).T
     return weights[i] * weights[j] * (1 / others[i] + 1 / others[j])
 

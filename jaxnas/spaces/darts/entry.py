@@ -40,10 +40,10 @@ def entry(
     summary: str = "DARTS's cells: 8 operations, 14 edges, two a node",
     digest: str | None = None,
 ) -> SearchSpace:
-    """The space of such cells with `choices` (None: DARTS's own).
+    """The space of DARTS's cells with `choices` (None: DARTS's).
 
-    `candidates` are the operations that supernets know, `derived` those of networks, which
-    normalise no pools; genotypes bear the name `genotype_space`.
+    `candidates` are the operations of supernets, `derived` those of networks, whose pools have no
+    normalisation; `genotype_space` is the space's name in genotypes.
     """
     choices = darts_choices.darts() if choices is None else choices
     select = functools.partial(discretise.top_edges_per_node, name=genotype_space)
@@ -80,7 +80,7 @@ def of_file(name: str) -> SearchSpace:
     """The space of a user's file `*.py`. Raises UserSpaceError for a file that defines none."""
     path = Path(name).expanduser()
     user = user_space.load(str(path))
-    # A network that is retrained normalises no pools, unless they are the user's own.
+    # Pools of retrained networks have no normalisation, except a user's.
     derived = {
         operation: ops.DARTS_DERIVED[operation] if make is ops.DARTS.get(operation) else make
         for operation, make in user.candidates.items()

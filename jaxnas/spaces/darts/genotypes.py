@@ -1,4 +1,4 @@
-"""Genotypes that others found and published, by name.
+"""Published genotypes by name.
 
 Sources: the `genotypes.py` of quark0/darts, yuhuixu1993/PC-DARTS, chenxin061/pdarts,
 xiangning-chen/DrNAS, ruocwang/darts-pt, Sunshine-Ye/Beta-DARTS and D-X-Y/AutoDL-Projects.
@@ -22,12 +22,12 @@ SHORT = {
 
 
 def _cell(text: str) -> Cell:
-    """From "op,source op,source | ...", a group a node; `> 4 5` names what is concatenated."""
+    """From "op,source op,source | ...", a group a node; `> 4 5`: the concatenated nodes."""
     nodes, _, concat = text.partition(">")
     groups = [[pair.split(",") for pair in group.split()] for group in nodes.split("|")]
     edges = tuple((int(s), 2 + n, SHORT[op]) for n, pairs in enumerate(groups) for op, s in pairs)
-    every = range(2, 2 + len(groups))
-    return Cell(edges, 2, tuple(int(n) for n in concat.split()) or tuple(every))
+    nodes_of_cell = range(2, 2 + len(groups))
+    return Cell(edges, 2, tuple(int(n) for n in concat.split()) or tuple(nodes_of_cell))
 
 
 def _darts(normal: str, reduce: str) -> Genotype:

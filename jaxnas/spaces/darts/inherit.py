@@ -1,4 +1,4 @@
-"""Inherited weights: those of a discrete DARTS network, cut out of its supernet."""
+"""Weight inheritance: the weights of a discrete DARTS network, taken from its supernet."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from jaxnas.core.types import NONE, Choice, Space, Stats, Weights
 from jaxnas.nets import edge_stacks
 from jaxnas.spaces.genotype import Genotype
 
-# The parameters of an affine normalisation, and their values at which it does nothing.
+# The parameters of an affine normalisation, and the values at which it is the identity.
 NEUTRAL = {"scale": jnp.ones, "bias": jnp.zeros}
 
 
@@ -25,11 +25,10 @@ def from_darts(
 
     `network` are its shapes: `jax.eval_shape(network.init, key, images)`. Both have the same
     cells, features, classes and stem; each edge of the genotype is one of the space's. Affine
-    normalisations, which the supernet's cells do without, get scale 1 and bias 0: so the network
-    computes what the supernet does with one-hot gates, if it was built with the supernet's own
-    candidates (`ops.DARTS`; the default of derived networks leaves out the normalisation of
-    pools). Raises ValueError where an edge or a candidate is not the supernet's, and where the
-    two trees do not match.
+    normalisations, which the supernet's cells do not have, get scale 1 and bias 0: so the network
+    equals the supernet with one-hot gates, if it has the supernet's candidates (`ops.DARTS`; by
+    default pools of derived networks have no normalisation). Raises ValueError if an edge or a
+    candidate is not the supernet's, and if the two trees do not match.
     """
     inherited = (_cut(space, genotype, reductions, supernet[0], tree) for tree in supernet)
     pairs = zip(network, inherited, strict=True)
@@ -80,12 +79,14 @@ def _row_of_choice(choice: Choice, kind: str, source: int, target: int, op: str)
 
 
 def _fill(shapes: Any, values: Any, path: tuple[str, ...]) -> Any:
-    """A tree of these shapes: `values`, and what does nothing where there are none."""
-    where = "/".join(path)
+    """A tree of these shapes: `values`, and the identity's parameters where there are none."""
+    path_text = "/".join(path)
     if isinstance(shapes, Mapping) and isinstance(values, Mapping):
         unknown = sorted(values.keys() - shapes.keys())
         if unknown:
-            raise ValueError(f"The network has no place for the supernet's {where}/{unknown[0]}.")
+            raise ValueError(
+                f"The network has no place for the supernet's {path_text}/{unknown[0]}."
+            )
         return {
             name: _fill(part, values[name], (*path, name))
             if name in values
@@ -93,7 +94,7 @@ def _fill(shapes: Any, values: Any, path: tuple[str, ...]) -> Any:
             for name, part in shapes.items()
         }
     if isinstance(shapes, Mapping) or isinstance(values, Mapping) or shapes.shape != values.shape:
-        raise ValueError(f"{where} has another shape in the supernet than in the network.")
+        raise ValueError(f"{path_text} has another shape in the supernet than in the network.")
     return values
 
 

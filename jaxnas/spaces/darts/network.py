@@ -61,7 +61,7 @@ class DARTSCell(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """A second classifier in the middle of the network, for training alone."""
+    """A second classifier in the middle of the network, only for training."""
 
     classes: int
     stride: int

@@ -9,27 +9,31 @@ from jaxnas.spaces.genotype import Cell, Genotype
 CELLS = ("normal", "reduce")
 
 
-def from_pairs(found: str | Mapping[str, Any] | Sequence[Any]) -> Genotype:
+def from_pairs(pairs: str | Mapping[str, Any] | Sequence[Any]) -> Genotype:
     """DARTS's pairs (operation, source), two a node, flat or grouped by node.
 
     Reads a `Genotype(normal=[...], normal_concat=..., reduce=..., reduce_concat=...)` as text
     (quark0/darts cnn/genotypes.py prints it), the same as a named tuple, tuple of four or
     mapping, and its JSON; `concat` is a list or a range. Raises GenotypeError.
     """
-    if isinstance(found, str):
-        found = _table(found)
-    fields = [f"{cell}{end}" for cell in CELLS for end in ("", "_concat")]
-    if hasattr(found, "_asdict"):
-        found = found._asdict()
-    elif isinstance(found, Sequence) and len(found) == len(fields):
-        found = dict(zip(fields, found, strict=True))
-    if not isinstance(found, Mapping):
-        genotypes.fail(f"expected {', '.join(fields)}, found {genotypes.show(found)}")
+    if isinstance(pairs, str):
+        pairs = _table(pairs)
+    fields = [f"{cell}{suffix}" for cell in CELLS for suffix in ("", "_concat")]
+    if hasattr(pairs, "_asdict"):
+        pairs = pairs._asdict()
+    elif isinstance(pairs, Sequence) and len(pairs) == len(fields):
+        pairs = dict(zip(fields, pairs, strict=True))
+    if not isinstance(pairs, Mapping):
+        genotypes.fail(f"expected {', '.join(fields)}, found {genotypes.show(pairs)}")
     # AutoDL-Projects writes two more, always empty.
-    found = {k: v for k, v in found.items() if k not in ("connectN", "connects") or v is not None}
-    genotypes.check_keys(found, fields, "DARTS's genotype")
+    pairs = {
+        key: value
+        for key, value in pairs.items()
+        if key not in ("connectN", "connects") or value is not None
+    }
+    genotypes.check_keys(pairs, fields, "DARTS's genotype")
     cells = {
-        name: Cell(_edges(name, found[name]), 2, _concat(name, found[f"{name}_concat"]))
+        name: Cell(_edges(name, pairs[name]), 2, _concat(name, pairs[f"{name}_concat"]))
         for name in CELLS
     }
     genotype = Genotype("darts", cells)
@@ -38,7 +42,7 @@ def from_pairs(found: str | Mapping[str, Any] | Sequence[Any]) -> Genotype:
 
 
 def _table(text: str) -> Any:
-    """Python's spelling turned into JSON's, without evaluating anything."""
+    """Python's syntax converted to JSON and parsed, without evaluation."""
     if text.lstrip().startswith("{"):
         return genotypes.parse_json(text)
     compact = "".join(text[: genotypes.LIMIT + 1].split())
@@ -56,20 +60,22 @@ def _table(text: str) -> Any:
 
 
 def _edges(name: str, pairs: Any) -> tuple[tuple[int, int, str], ...]:
-    where = f"in the cell {name!r}"
+    location = f"in the cell {name!r}"
     if not isinstance(pairs, Sequence) or isinstance(pairs, str) or not pairs:
-        genotypes.fail(f"{where} expected pairs [operation, source], found {genotypes.show(pairs)}")
+        genotypes.fail(
+            f"{location} expected pairs [operation, source], found {genotypes.show(pairs)}"
+        )
     is_pair = lambda p: isinstance(p, Sequence) and len(p) == 2 and isinstance(p[0], str)
     if not is_pair(pairs[0]):
         groups = pairs
     elif len(pairs) % 2:
-        genotypes.fail(f"{where} {len(pairs)} pairs are not two a node")
+        genotypes.fail(f"{location} {len(pairs)} pairs are not two a node")
     else:
         groups = [pairs[i : i + 2] for i in range(0, len(pairs), 2)]
     for group in groups:
         if not isinstance(group, Sequence) or not group or not all(map(is_pair, group)):
             genotypes.fail(
-                f"{where} expected pairs [operation, source], found {genotypes.show(group)}"
+                f"{location} expected pairs [operation, source], found {genotypes.show(group)}"
             )
     return tuple((s, 2 + node, op) for node, group in enumerate(groups) for op, s in group)
 
@@ -77,7 +83,7 @@ def _edges(name: str, pairs: Any) -> tuple[tuple[int, int, str], ...]:
 def _concat(name: str, concat: Any) -> tuple[int, ...]:
     if isinstance(concat, list) and concat[:1] == ["range"]:
         if not (
-            1 < len(concat) < 4 and all(genotypes.is_whole(n) and 0 <= n < 1000 for n in concat[1:])
+            1 < len(concat) < 4 and all(genotypes.is_int(n) and 0 <= n < 1000 for n in concat[1:])
         ):
             genotypes.fail(f"in the cell {name!r} concat is range({genotypes.show(concat[1:])})")
         concat = range(*concat[1:])

@@ -89,7 +89,7 @@ class CellLoop(NamedTuple):
         older, older_stats = _apply_input(fit, weights[1], stats[1], "input_0", last)
         newest, newest_stats = _apply_input(fit, weights[0], stats[0], "input_1", last)
         body = SearchCellBody(*self.settings)
-        # Rows that the loop does not read repeat one of the right shape.
+        # Rows that the loop does not use repeat one of the right shape.
         rows = lambda name, tree, start: _stack([cell[name] for cell in tree[start:]], len(tree))
         per_cell = {
             "number": np.arange(len(weights)),
@@ -202,7 +202,7 @@ class DARTSSearchNetwork(nn.Module):
 
 
 def _runs(cells: int, reductions: Sequence[int]) -> list[list[int]]:
-    """The cells in order: each reduction alone, those between two together."""
+    """The cells in order, grouped: each reduction alone, those between two together."""
     stage = lambda i: (sum(r < i for r in reductions), i in reductions)
     return [list(run) for _, run in itertools.groupby(range(cells), stage)]
 
@@ -232,8 +232,8 @@ def supernet(
     space = spaces.darts() if space is None else space
     reductions = functional.default_reductions(cells) if reductions is None else tuple(reductions)
     functional.check_sizes(cells, features, classes)
-    how = mixed_edges.Mixture(**mixture)
-    mixed_edges.check_mixture(how, features)
+    mixture_settings = mixed_edges.Mixture(**mixture)
+    mixed_edges.check_mixture(mixture_settings, features)
     functional.check_reductions(reductions, cells)
     names = dict.fromkeys(n for c in space.values() for row in c.candidates for n in row)
     make = functools.partial(
@@ -246,7 +246,7 @@ def supernet(
         reductions,
         stem_multiplier,
         imagenet,
-        mixture=how,
+        mixture=mixture_settings,
     )
     check_image = functools.partial(
         stems.check_image, halvings=len(set(reductions)), imagenet=imagenet

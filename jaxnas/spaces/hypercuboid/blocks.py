@@ -13,7 +13,7 @@ from jaxnas.spaces.darts import sharp_ops
 
 
 class ResizingPool(nn.Module):
-    """3x3 pooling, followed by a 1x1 convolution and normalisation where the width changes."""
+    """3x3 pooling, followed by a 1x1 convolution and normalisation if the width changes."""
 
     features: int
     stride: int

@@ -9,7 +9,7 @@ from jaxnas.spaces import choices
 def hypercuboid(
     layers: int, widths: int, candidates: Sequence[str] = ("sep_conv_3x3", "max_pool_3x3")
 ) -> Space:
-    """A grid of hyper-parameters: how wide each layer is, and which candidate leads to it.
+    """A grid of hyperparameters: the width of each layer, and its operation.
 
     Choice `layer_l` has an edge (i, widths + j) from every width before the layer to every width
     after it; its gates are one softmax, `relax.joint_softmax`. sharpDARTS's hypercuboid,
@@ -22,36 +22,34 @@ def hypercuboid(
 
 
 def transitions(grid: Space, widths: Sequence[int]) -> tuple[dict[str, int], ...]:
-    """Of each layer of a `hypercuboid` its ways on: `op:from-to`, and where its gates, laid flat,
-    have the gate of that.
+    """The transitions of each layer of a `hypercuboid`: `op:from-to` -> index into its flat gates.
 
-    `none` leads nowhere, and the last layer to the last width alone. Raises ValueError for layers
-    of another number of widths, and where all that an edge has is `none`.
+    Without `none`; those of the last layer end at the last width. Raises ValueError for layers of
+    another number of widths, and for an edge whose only candidate is `none`.
     """
-    found, count = [], len(widths)
+    of_layers, count = [], len(widths)
     for layer, (key, choice) in enumerate(grid.items(), 1):
         if len(choice.edges) != count**2:
             raise ValueError(f"{key!r} is no layer of {count} widths.")
-        ways = {}
+        flat_indices = {}
         for e, ((i, j), names) in enumerate(zip(choice.edges, choice.candidates, strict=True)):
-            taken = [o for o, op in enumerate(names) if op not in (NONE, AUXILIARY_SKIP)]
-            if not taken:
+            ops = [o for o, name in enumerate(names) if name not in (NONE, AUXILIARY_SKIP)]
+            if not ops:
                 raise ValueError(f"An edge whose only candidate is {NONE!r} can keep nothing.")
             if layer < len(grid) or j == 2 * count - 1:
-                written = f"{widths[i]}-{widths[j - count]}"
-                ways |= {f"{names[o]}:{written}": e * len(names) + o for o in taken}
-        found.append(ways)
-    return tuple(found)
+                step = f"{widths[i]}-{widths[j - count]}"
+                flat_indices |= {f"{names[o]}:{step}": e * len(names) + o for o in ops}
+        of_layers.append(flat_indices)
+    return tuple(of_layers)
 
 
 def as_chain(grid: Space, widths: Sequence[int]) -> Space:
-    """The paths through a `hypercuboid` as a chain: one choice a layer, of how and how wide.
+    """The paths through a `hypercuboid` as a chain: one choice of operation and width a layer.
 
-    Layer n is the edge (n, n + 1), whose candidates are its `transitions`; those of the last layer,
-    which are fewer, stand in the choice `last`, all others in `grid`. Raises ValueError as
-    `transitions`.
+    Layer n is the edge (n, n + 1), whose candidates are its `transitions`. The last layer, which
+    has fewer, is the choice `last`, all others are in `grid`. Raises ValueError as `transitions`.
     """
-    rows = [tuple(ways) for ways in transitions(grid, widths)]
+    rows = [tuple(of_layer) for of_layer in transitions(grid, widths)]
     edges = tuple((n, n + 1) for n in range(len(rows)))
-    found = {"grid": Choice(edges[:-1], tuple(rows[:-1])), "last": Choice(edges[-1:], (rows[-1],))}
-    return {name: choice for name, choice in found.items() if choice.edges}
+    chain = {"grid": Choice(edges[:-1], tuple(rows[:-1])), "last": Choice(edges[-1:], (rows[-1],))}
+    return {name: choice for name, choice in chain.items() if choice.edges}

@@ -1,4 +1,4 @@
-"""Gates of the hypercuboid to a genotype: the best path through the grid."""
+"""Discretisation of the hypercuboid: the best path through the grid."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,26 +16,26 @@ def strongest_path(
 ) -> Genotype:
     """The path through a grid of widths whose gates have the largest product.
 
-    It ends at the last width; from a width to the next it takes the strongest candidate that is
-    not `none`. An operation is written `op:from-to`, with the widths in channels. sharpDARTS
-    takes the longest path through its grid, too, https://arxiv.org/abs/1903.09900; that lengths
-    are logarithms of gates is ours. Raises ValueError for gates that do not fit the space or are
-    not finite, and where no gate of a layer is positive.
+    It ends at the last width and has no `none`. An operation is written `op:from-to`, with the
+    widths in channels. sharpDARTS takes the longest path through its grid, too,
+    https://arxiv.org/abs/1903.09900; that lengths are logarithms of gates is ours. Raises
+    ValueError for gates that do not fit the space or are not finite, and if no gate of a layer is
+    positive.
     """
     discretise.per_choice(space, gates, name, lambda choice, rows: None)
     rows = []
     for key, columns in zip(space, spaces.transitions(space, widths), strict=True):
-        taken = np.asarray(gates[key], float).reshape(-1)[list(columns.values())]
+        path_gates = np.asarray(gates[key], float).reshape(-1)[list(columns.values())]
         with np.errstate(divide="ignore"):
-            rows.append((tuple(columns), np.log(np.maximum(taken, 0.0))))
+            rows.append((tuple(columns), np.log(np.maximum(path_gates, 0.0))))
     return _path_of(rows, name)
 
 
 def path_of_chain(space: Space, gates: Gates, *, name: str = "hypercuboid") -> Genotype:
     """The path of a chain of `choices.as_chain` whose gates have the largest sum.
 
-    Every layer begins with the width that the one before it gave. Raises ValueError for gates that
-    do not fit the space or are not finite.
+    Every layer has the output width of the previous one as input width. Raises ValueError for gates
+    that do not fit the space or are not finite.
     """
     discretise.per_choice(space, gates, name, lambda choice, rows: None)
     rows = {
@@ -49,8 +49,8 @@ def path_of_chain(space: Space, gates: Gates, *, name: str = "hypercuboid") -> G
 def _path_of(rows: Sequence[tuple[Sequence[str], np.ndarray]], name: str) -> Genotype:
     names, scores = zip(*rows, strict=True)
     steps = [
-        np.where(op_names.connect(before, behind), 0.0, -np.inf)
-        for before, behind in itertools.pairwise(names)
+        np.where(op_names.connect(before, after), 0.0, -np.inf)
+        for before, after in itertools.pairwise(names)
     ]
     total, path = discretise.best_path(scores, steps)
     if total == -np.inf:

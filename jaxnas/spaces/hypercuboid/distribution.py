@@ -1,4 +1,4 @@
-"""The distribution of a hypercuboid: from the width it has come to, a path takes a transition."""
+"""The distribution over a hypercuboid's paths: in each layer a transition, given the width."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -16,17 +16,17 @@ from jaxnas.spaces.hypercuboid import choices as spaces
 class GridLayer(NamedTuple):
     """A layer whose transitions are numbered as the candidates of `choices.as_chain`."""
 
-    columns: np.ndarray  # i[transitions], into its gates, laid flat
-    ends: np.ndarray  # i[transitions]: the width after it, an index
-    draws: list[np.ndarray]  # those among which is drawn, of each width before; layer 0: all
+    columns: np.ndarray  # i[transitions], into its flat gates
+    ends: np.ndarray  # i[transitions]: index of the width after it
+    draws: list[np.ndarray]  # the transitions from each width; layer 0: all in one draw
     first: int  # the number of its first draw
 
 
 def transitions(grid: Space, widths: Sequence[int]) -> ArchDistribution:
-    """Networks are those of `choices.as_chain`.
+    """The distribution over the networks of `choices.as_chain`.
 
-    The first layer draws among all transitions, each later one from every width among those that
-    begin there, of which the one that is needed has a say. Ours. Raises ValueError as
+    The first layer draws among all transitions, each later one draws, for every width, among those
+    that begin there; only the draw for the path's width is active. Ours. Raises ValueError as
     `choices.transitions`.
     """
     layers = _layers(grid, widths)
@@ -52,13 +52,13 @@ def transitions(grid: Space, widths: Sequence[int]) -> ArchDistribution:
         rows = probabilities(gates)
         candidates, neighbours = [rows[0]], []
         for before, layer in zip(layers, layers[1:], strict=False):
-            # A transition begins at one width: its share among those there is its probability.
+            # A transition begins at one width: its conditional probability is its share there.
             order = np.concatenate(layer.draws)
             shares = jnp.concatenate(rows[layer.first : layer.first + len(layer.draws)])
             shares = shares[np.argsort(order)]
             starts = np.repeat(np.arange(len(layer.draws)), list(map(len, layer.draws)))
-            leads = before.ends[:, None] == starts[np.argsort(order)]
-            neighbours.append(candidates[-1][:, None] * leads * shares)
+            follows = before.ends[:, None] == starts[np.argsort(order)]
+            neighbours.append(candidates[-1][:, None] * follows * shares)
             candidates.append(neighbours[-1].sum(0))
         return Marginals(candidates, neighbours)
 
@@ -75,9 +75,11 @@ def transitions(grid: Space, widths: Sequence[int]) -> ArchDistribution:
 def _layers(grid: Space, widths: Sequence[int]) -> list[GridLayer]:
     layers: list[GridLayer] = []
     for n, columns in enumerate(spaces.transitions(grid, widths)):
-        ends = np.array([op.partition(":")[2].split("-") for op in columns], int)
-        starts = [ends[:, 0] == width for width in widths] if n else [np.ones(len(columns), bool)]
-        after = np.array([widths.index(width) for width in ends[:, 1]])
+        op_widths = np.array([op.partition(":")[2].split("-") for op in columns], int)
+        starts = (
+            [op_widths[:, 0] == width for width in widths] if n else [np.ones(len(columns), bool)]
+        )
+        after = np.array([widths.index(width) for width in op_widths[:, 1]])
         first = layers[-1].first + len(layers[-1].draws) if layers else 0
         draws = [np.flatnonzero(start) for start in starts]
         layers.append(GridLayer(np.array(list(columns.values())), after, draws, first))
@@ -87,12 +89,12 @@ def _layers(grid: Space, widths: Sequence[int]) -> list[GridLayer]:
 def _follow(
     layers: Sequence[GridLayer], draws: Array, xp: ModuleType
 ) -> tuple[list[Array], list[Array]]:
-    """(the draw of each layer that has a say, the transition it takes), i[N] each, of i[N, D]."""
-    width, numbers, taken = xp.zeros(len(draws), int), [], []
+    """(the active draw of each layer, the transition it takes), i[N] each, of i[N, D]."""
+    width, numbers, path_transitions = xp.zeros(len(draws), int), [], []
     for layer in layers:
-        table = xp.asarray(np.stack(layer.draws))  # from every width lead equally many
+        table = xp.asarray(np.stack(layer.draws))  # equally many transitions from each width
         number = layer.first + width
         transition = table[width, draws[xp.arange(len(draws)), number]]
-        numbers, taken = [*numbers, number], [*taken, transition]
+        numbers, path_transitions = [*numbers, number], [*path_transitions, transition]
         width = xp.asarray(layer.ends)[transition]
-    return numbers, taken
+    return numbers, path_transitions

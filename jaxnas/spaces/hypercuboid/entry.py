@@ -19,7 +19,7 @@ from jaxnas.spaces.hypercuboid import supernet as supernets
 from jaxnas.spaces.search_space import LayerSpec, NetworkSize, PresetSizes, SearchSpace
 
 NAME = "hypercuboid"
-LAYERS, WIDTHS = 4, (1, 2, 4)  # unless told; in multiples of the features. Ours.
+LAYERS, WIDTHS = 4, (1, 2, 4)  # defaults (ours); widths are multiples of the features
 SIZES: Mapping[str, PresetSizes] = {
     "quick": PresetSizes({"cells": 4, "features": 4}, {"cells": None, "features": 4}),
     "paper": PresetSizes(None, None),
@@ -29,8 +29,8 @@ SIZES: Mapping[str, PresetSizes] = {
 def entry(cells: int | None = None) -> SearchSpace:
     """The space of `cells` layers (None: 4).
 
-    A search weighs all edges of a layer against each other; its networks are paths, which the
-    genome writes as a chain of one transition a layer.
+    In a search all edges of a layer compete; networks are paths, which the genome encodes as a
+    chain of one transition a layer.
     """
     layer_count = LAYERS if cells is None else cells
     grid = hypercuboid_choices.hypercuboid(layer_count, len(WIDTHS))
@@ -62,14 +62,14 @@ def entry(cells: int | None = None) -> SearchSpace:
 
 
 def _gates(grid: Space, rows: np.ndarray) -> Gates:
-    """The gates of a search that open paths i[..., layers] alone."""
+    """One-hot gates of a search, of paths i[..., layers]."""
     rows, gates = np.asarray(rows), {}
     for layer, (name, columns) in enumerate(
         zip(grid, hypercuboid_choices.transitions(grid, WIDTHS), strict=True)
     ):
-        where = np.array(list(columns.values()))[rows[..., layer]]
+        flat_index = np.array(list(columns.values()))[rows[..., layer]]
         shape = grid[name].shape
-        flat = (where[..., None] == np.arange(shape[0] * shape[1])).astype(np.float32)
+        flat = (flat_index[..., None] == np.arange(shape[0] * shape[1])).astype(np.float32)
         gates[name] = flat.reshape(*flat.shape[:-1], *shape)
     return gates
 
@@ -118,7 +118,7 @@ def _network(
 def _widths(
     genotype: Genotype, features: int, cells: int | None, reductions: Sequence[int] | None
 ) -> pruning.NamedWidths:
-    """A pool passes its channels on where the width stays, and has a convolution where not."""
+    """A pool that keeps the width keeps its input's channels, else it has a convolution."""
     widths, names, unequal = networks.widths_of(genotype, features), ["stem"], []
     for i, (_, _, op) in enumerate(genotype.cells["grid"].edges):
         pools, stays = "pool" in op, widths[i] == widths[i + 1]
@@ -153,9 +153,9 @@ def _layers(size: NetworkSize) -> Iterator[list[LayerSpec]]:
 
 
 def _workload(size: NetworkSize) -> np.ndarray:
-    """f64[layers, candidates, QUANTITIES] of the chain, an image each.
+    """f64[layers, candidates, QUANTITIES] of the chain, for one image.
 
-    The stem, which is as wide as the first layer's candidate expects, counts with it.
+    The stem has the input width of the first layer's candidate, and is counted with it.
     """
     norm = batch_norm.norms(True, training=False).outside
     height, width, channels = size.image

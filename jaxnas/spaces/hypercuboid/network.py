@@ -45,7 +45,7 @@ def network(
     reductions: Sequence[int] = (),
     candidates: ops.Ops = blocks.OPS,
 ) -> Network:
-    """The network of a genotype as `discretise.strongest_path` gives it; it drops no paths.
+    """The network of a genotype of `discretise.strongest_path`; it has no drop-path.
 
     The channels are `features` times the widths of the genotype. Raises GenotypeError for a
     genotype that is no path, and ValueError as `supernet`.

@@ -43,7 +43,7 @@ class GridSearchNetwork(nn.Module):
             next_nodes = [0.0] * count
             for e, ((i, j), names) in enumerate(zip(choice.edges, choice.candidates, strict=True)):
                 j -= count
-                # Of the last layer only the last width is read.
+                # Only the last width of the last layer is used.
                 for o, name in enumerate(names if layer < last_layer or j == count - 1 else ()):
                     if name != NONE:
                         op = make[name](self.widths[j], stride, self.norms.inside)

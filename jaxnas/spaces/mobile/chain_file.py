@@ -1,4 +1,4 @@
-"""A mobile chain as a file: what `jaxnas narrow` leaves for other programs."""
+"""The file of a mobile chain: the output of `jaxnas narrow` for other programs."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from jaxnas.spaces.mobile.chain import Chain, ChainStage, Squeeze
 
 
 class ChainError(ValueError):
-    """A text that says no chain: the message is one line."""
+    """A text that is no valid chain file; the message is one line."""
 
 
 def to_json(chain: Chain) -> str:

@@ -1,7 +1,7 @@
 """The mobile search spaces: a chain of layers, each a choice among inverted bottlenecks.
 
-A space is named after the paper whose chain it has; `--cells` are the most layers of a stage,
-`--features` those of the stem.
+A space is named after the paper of its chain; `--cells` is the maximum of layers in a stage,
+`--features` the stem's features.
 """
 
 import functools
@@ -40,21 +40,21 @@ QUICK_STEM = 8
 
 
 class MobileChain(NamedTuple):
-    """The chain of a paper and the most layers a stage of a space of it."""
+    """The chain of a paper and the size of the space made of it."""
 
     paper: Chain
     name: str
-    repeats: int | None  # layers a stage at most; None: as in the paper
+    repeats: int | None  # maximum of layers in a stage; None: as in the paper
 
 
 def entry(
-    make: Callable[[], Chain], cells: int | None = None, *, name: str, summary: str
+    make_chain: Callable[[], Chain], cells: int | None = None, *, name: str, summary: str
 ) -> SearchSpace:
-    """The space of the chain that `make` gives, with at most `cells` layers a stage.
+    """The space of `make_chain()`, with at most `cells` layers a stage; None: as in the paper.
 
-    None: as in the paper. Supernets and networks take no other number.
+    Its supernets and networks raise ValueError for another number of `cells`.
     """
-    mobile = MobileChain(make(), name, cells)
+    mobile = MobileChain(make_chain(), name, cells)
     chain = sizing.sized(mobile.paper, name, repeats=cells)
     choices = chains.space(chain)
     select = lambda space, gates: chains.select(chain, gates)
@@ -121,13 +121,19 @@ def _supernet(
     if dict(choices) != dict(chains.space(chain)):
         name = mobile.name
         raise ValueError(f"A supernet of {name} has the candidates of {name}, no more or fewer.")
-    make = _maker(**mixture)
-    fit = lambda inputs: make(sizing.for_image(chain, *inputs.shape[1:3]), classes=classes)
+    make_supernet = _maker(**mixture)
+    supernet_for = lambda inputs: make_supernet(
+        sizing.for_image(chain, *inputs.shape[1:3]), classes=classes
+    )
     return Supernet(
         choices,
-        lambda key, inputs: fit(inputs).init(key, inputs),
-        lambda weights, stats, gates, inputs: fit(inputs).apply(weights, stats, gates, inputs),
-        lambda weights, stats, gates, inputs: fit(inputs).infer(weights, stats, gates, inputs),
+        lambda key, inputs: supernet_for(inputs).init(key, inputs),
+        lambda weights, stats, gates, inputs: supernet_for(inputs).apply(
+            weights, stats, gates, inputs
+        ),
+        lambda weights, stats, gates, inputs: supernet_for(inputs).infer(
+            weights, stats, gates, inputs
+        ),
     )
 
 
@@ -136,7 +142,7 @@ def _maker(
 ) -> Callable[..., Supernet]:
     if superkernel:
         return supernet.single_path
-    # What computes one candidate recomputes it by itself.
+    # Mixtures that execute one candidate at a time already recompute it.
     recomputes = execute in ("recomputed", "two")
     return functools.partial(
         supernet.mixed, remat=remat and not recomputes, mixture=mixed_layer.mixture(execute)
@@ -157,15 +163,17 @@ def _network(
         raise ValueError("A mobile network has no auxiliary head: leave it out.")
     chain = _chain(mobile, features, cells, reductions)
 
-    def fit(inputs):
-        fitting = sizing.for_image(chain, *inputs.shape[1:3])
-        return networks.network(fitting, genotype, classes=classes)
+    def network_for(inputs):
+        fitted_chain = sizing.for_image(chain, *inputs.shape[1:3])
+        return networks.network(fitted_chain, genotype, classes=classes)
 
-    networks.network(chain, genotype, classes=classes)  # raises for what cannot be
+    networks.network(chain, genotype, classes=classes)  # raises for an invalid genotype
     return Network(
-        lambda key, inputs: fit(inputs).init(key, inputs),
-        lambda weights, stats, inputs, *rest: fit(inputs).apply(weights, stats, inputs, *rest),
-        lambda weights, stats, inputs: fit(inputs).infer(weights, stats, inputs),
+        lambda key, inputs: network_for(inputs).init(key, inputs),
+        lambda weights, stats, inputs, *arguments: network_for(inputs).apply(
+            weights, stats, inputs, *arguments
+        ),
+        lambda weights, stats, inputs: network_for(inputs).infer(weights, stats, inputs),
     )
 
 
@@ -189,18 +197,18 @@ def _of_size(mobile: MobileChain, size: NetworkSize) -> Chain:
 
 
 def _layers(mobile: MobileChain, size: NetworkSize) -> Iterator[LayerSpec]:
-    """Each inverted bottleneck at each layer. `size.cells` are the most layers of a stage.
+    """Each inverted bottleneck at each layer. `size.cells`: the maximum of layers in a stage.
 
-    Raises ValueError for images that the chain makes nothing of.
+    Raises ValueError for images too small for the chain's halvings.
     """
     height, width = size.image[:2]
     chain = _of_size(mobile, size)
     chains.check_image(chain, height, width)
     norm = blocks.chain_norm(chain, batch_norm.norms(True, training=False).outside)
-    places = chains.layers(chain)
+    chain_layers = chains.layers(chain)
     stride = chain.stem_stride
-    sides = workload.sizes(places, -(-height // stride), -(-width // stride))
-    for layer, (rows, columns) in zip(places, sides, strict=True):
+    sides = workload.sizes(chain_layers, -(-height // stride), -(-width // stride))
+    for layer, (rows, columns) in zip(chain_layers, sides, strict=True):
         for op in (op for op in layer.candidates if op != chains.SKIP):
             module = blocks.bottleneck(layer, op, chain, norm)
             yield layers.of_chain(

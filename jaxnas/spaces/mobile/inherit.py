@@ -1,4 +1,4 @@
-"""Inherited weights: those of a mobile network, cut out of its supernet."""
+"""Weight inheritance: the weights of a mobile network, taken from its supernet."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from jaxnas.spaces.mobile.chain import Block, Chain, Layer
 def from_mixed(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """(weights, statistics) of `network.network` out of those of `supernet.mixed`.
+    """(weights, statistics) of `network.network`, taken from those of `supernet.mixed`.
 
     The network then computes what the supernet does with `chain.one_hot` gates. Raises
     GenotypeError for a genotype that is not the chain's.
@@ -24,7 +24,7 @@ def from_mixed(
 def from_single_path(
     chain: Chain, genotype: Genotype, weights: Weights, stats: Stats
 ) -> tuple[Weights, Stats]:
-    """As `from_mixed`, out of those of `supernet.single_path`; equal where it closes features."""
+    """As `from_mixed`, from `supernet.single_path`; equal if its `closing` is "features"."""
 
     def centre(layer: Layer, name: str, tree: Mapping[str, Any]) -> dict[str, Any]:
         return _centre(layer, chains.block(name), tree)
@@ -37,9 +37,9 @@ def _cut(
     genotype: Genotype,
     weights: Weights,
     stats: Stats,
-    choose: Callable[[Layer, str, Any], Any],
+    take_candidate: Callable[[Layer, str, Any], Any],
 ) -> tuple[Weights, Stats]:
-    """`choose(layer, candidate, tree)` cuts a candidate out of the tree of a searched layer."""
+    """`take_candidate(layer, candidate, tree)`: a candidate's tree, of that of a searched layer."""
     pairs = list(zip(chains.operations(chain, genotype), chains.layers(chain), strict=True))
     network = []
     for tree in (weights, stats):
@@ -48,7 +48,7 @@ def _cut(
             if name != chains.SKIP:
                 part = tree[f"layer_{i}"]
                 is_fixed = len(layer.candidates) == 1
-                parts[f"layer_{i}"] = part if is_fixed else choose(layer, name, part)
+                parts[f"layer_{i}"] = part if is_fixed else take_candidate(layer, name, part)
         network.append(parts)
     return tuple(network)
 

@@ -39,10 +39,10 @@ class MobileNetwork(nn.Module):
 def network(chain: Chain, genotype: Genotype, *, classes: int = 1000) -> Network:
     """The network of a mobile genotype; of `chain.genotype(chain)` where the chain is fixed.
 
-    `apply` drops features before the classifier with the chain's `dropout` and the key it is
-    given. It has neither an auxiliary head nor dropped paths: `apply` refuses a `drop_path` other
-    than None and the number 0. Raises GenotypeError for a genotype that is not the chain's,
-    ValueError for a chain that cannot be, and at `init` for images too small for its halvings.
+    `apply` has dropout before the classifier, with the chain's rate. There is neither an auxiliary
+    head nor drop-path: `apply` raises ValueError for a `drop_path` other than None and the number
+    0. Raises GenotypeError for a genotype that is not the chain's, ValueError for an invalid chain,
+    and at `init` for images too small for its halvings.
     """
     operations = chains.operations(chain, genotype)
     check_classes(classes)

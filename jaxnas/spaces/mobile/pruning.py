@@ -1,4 +1,4 @@
-"""Pruned mobile networks: the channel groups of a fixed chain, and the chains that remain."""
+"""Channel pruning of mobile networks: the channel groups of a fixed chain, and pruned chains."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ HEAD = "head"
 
 
 def prunable_network(chain: Chain, classes: int) -> PrunableNetwork:
-    """The network of a fixed chain, of which pruning leaves such chains. Raises as `groups`."""
+    """The network of a fixed chain; pruned ones are fixed chains too. Raises as `groups`."""
     return PrunableNetwork(
         network(chain, classes),
         groups(chain),
@@ -29,7 +29,7 @@ def network(chain: Chain, classes: int) -> Network:
 
 
 def fixed_chain(chain: Chain, genotype: Genotype) -> Chain:
-    """The chain that has a genotype's operations and no choice, every layer a stage of its own."""
+    """The chain of a genotype's operations, without choices, every layer a separate stage."""
     names, stages = chains.operations(chain, genotype), []
     for name, layer in zip(names, chains.layers(chain), strict=True):
         stages.append(ChainStage((name,), layer.features, 1, layer.stride))
@@ -37,11 +37,11 @@ def fixed_chain(chain: Chain, genotype: Genotype) -> Chain:
 
 
 def groups(chain: Chain) -> dict[str, ChannelGroup]:
-    """The channel groups of a fixed chain: `hidden_I` inside layer I, `features_I` that enter it
-    (and all that are added to them), `head`.
+    """The channel groups of a fixed chain: `hidden_I` inside layer I, `features_I` of its input
+    (and of everything added to it), `head`.
 
-    Channels in groups of a convolution, and those that decide how many are squeezed, cannot be
-    pruned one by one: they are left out. Raises ValueError for a chain with choices.
+    Channels of grouped convolutions, and those that set the number of squeezed features, cannot be
+    pruned one by one: they are excluded. Raises ValueError for a chain with choices.
     """
     layers = chains.layers(chain)
     filters, slices, excluded = {}, {}, set()
@@ -49,39 +49,39 @@ def groups(chain: Chain) -> dict[str, ChannelGroup]:
     def add(
         name: str, kernel: tuple[str, ...] | None, *leaves: tuple[tuple[str, ...], int]
     ) -> None:
-        """Leaves with the axes on which a group lies; a kernel that makes its channels, or None."""
+        """Adds leaves with the axes of a group's channels; `kernel`: the one that outputs them."""
         filters.setdefault(name, []).extend([ChannelSlice(kernel, -1)] if kernel else [])
         slices.setdefault(name, []).extend(ChannelSlice(path, axis) for path, axis in leaves)
 
-    entering = "features_0"
-    widths = {entering: chain.stem, HEAD: chain.head}
+    input_group = "features_0"
+    widths = {input_group: chain.stem, HEAD: chain.head}
     stem = ("front", "convolution", "kernel")
-    add(entering, stem, (stem, -1), (("front", "norm"), -1))
+    add(input_group, stem, (stem, -1), (("front", "norm"), -1))
     for i, layer in enumerate(layers):
         if len(layer.candidates) > 1:
             raise ValueError(f"Layer {i} of {chain.name} is not chosen yet: narrow a fixed chain.")
         if layer.candidates[0] == chains.SKIP:
             continue
         block, module = chains.block(layer.candidates[0]), f"layer_{i}"
-        hidden_width, hidden = chains.hidden(layer, block), entering
+        hidden_width, hidden = chains.hidden(layer, block), input_group
         if hidden_width != layer.inputs:
             hidden = f"hidden_{i}"
             widths[hidden] = hidden_width
             kernel = (module, "widen", "kernel")
             add(hidden, kernel, (kernel, -1), ((module, "widen_norm"), -1))
-            add(entering, None, (kernel, -2))
+            add(input_group, None, (kernel, -2))
         narrow = (module, "narrow", "kernel")
         look = ((module, "look", "kernel"), -1), ((module, "look_norm"), -1)
         add(hidden, None, *look, (narrow, -2))
-        leaving = entering if layer.residual else f"features_{i + 1}"
-        widths[leaving] = layer.features
+        output_group = input_group if layer.residual else f"features_{i + 1}"
+        widths[output_group] = layer.features
         if block.groups > 1 or block.squeeze:
-            excluded |= {entering, hidden} | ({leaving} if block.groups > 1 else set())
-        add(leaving, narrow, (narrow, -1), ((module, "narrow_norm"), -1))
-        entering = leaving
+            excluded |= {input_group, hidden} | ({output_group} if block.groups > 1 else set())
+        add(output_group, narrow, (narrow, -1), ((module, "narrow_norm"), -1))
+        input_group = output_group
     head = ("back", "convolution", "kernel")
     linear = ("back", "hidden" if chain.hidden else "classifier", "kernel")
-    add(entering, None, (head, -2))
+    add(input_group, None, (head, -2))
     add(HEAD, head, (head, -1), (("back", "norm"), -1), (linear, -2))
     return {
         name: ChannelGroup(widths[name], tuple(filters[name]), tuple(slices[name]))
@@ -90,27 +90,27 @@ def groups(chain: Chain) -> dict[str, ChannelGroup]:
 
 
 def remaining_chain(chain: Chain, masks: ChannelMasks) -> Chain | None:
-    """The fixed chain of the channels that remain; None where a chain cannot say it.
+    """The fixed chain of the remaining channels; None if no chain has this architecture.
 
-    So where as many channels are inside a layer as enter it (to a chain, a layer without its first
-    convolution) or above 99 times as many, and where widths that were unequal become equal, which
-    would add images.
+    So if a layer has as many hidden channels as input channels (a chain's layer then has no first
+    convolution) or above 99 times as many, and if unequal widths become equal, which would add a
+    residual connection.
     """
     pruned, is_equal = _pruned_chain(chain, masks)
     return pruned if is_equal else None
 
 
 def narrowest(chain: Chain, multiple: int) -> Chain:
-    """A chain with no more MACs than any that pruning to multiples leaves (maybe none of them)."""
+    """A chain whose MACs are a lower bound of those of all chains pruned to multiples."""
     masks = {name: np.arange(group.width) < multiple for name, group in groups(chain).items()}
     return _pruned_chain(chain, masks)[0]
 
 
 def _pruned_chain(chain: Chain, masks: ChannelMasks) -> tuple[Chain, bool]:
-    """(the chain of what remains, whether its network has the layers of the unpruned one)."""
+    """(the chain of remaining channels, whether its network has the layers of the unpruned one)."""
     width_of = lambda name, width: int(masks[name].sum()) if name in masks else width
-    stages, entering, layers = [], "features_0", chains.layers(chain)
-    inputs = stem = width_of(entering, chain.stem)
+    stages, input_group, layers = [], "features_0", chains.layers(chain)
+    inputs = stem = width_of(input_group, chain.stem)
     is_equal = True
     for i, layer in enumerate(layers):
         name = layer.candidates[0]
@@ -121,8 +121,8 @@ def _pruned_chain(chain: Chain, masks: ChannelMasks) -> tuple[Chain, bool]:
             hidden = int(masks[f"hidden_{i}"].sum())
             is_equal &= inputs != hidden <= 99 * inputs
             name = _with_expansion(name, hidden, layer._replace(inputs=inputs))
-        entering = entering if layer.residual else f"features_{i + 1}"
-        inputs = width_of(entering, layer.features)
+        input_group = input_group if layer.residual else f"features_{i + 1}"
+        inputs = width_of(input_group, layer.features)
         stages.append(ChainStage((name,), inputs, 1, layer.stride))
     head = width_of(HEAD, chain.head)
     pruned = chain._replace(stem=stem, head=head, stages=tuple(stages))
@@ -157,7 +157,7 @@ def macs(chain: Chain, image: tuple[int, int, int], classes: int) -> int:
 
 def _with_expansion(name: str, hidden: int, layer: Layer) -> str:
     """The candidate's name with the expansion that makes `hidden` features, at most 99."""
-    kernel, _, *rest = name.split("_")
-    renamed = "_".join([kernel, f"e{min(hidden / layer.inputs, 99):.7g}", *rest])
+    kernel, _, *suffixes = name.split("_")
+    renamed = "_".join([kernel, f"e{min(hidden / layer.inputs, 99):.7g}", *suffixes])
     assert chains.hidden(layer, chains.block(renamed)) in (hidden, 99 * layer.inputs)
     return renamed

@@ -1,4 +1,4 @@
-"""A mobile chain at the size that a run asks for."""
+"""Mobile chains resized to the settings of a run: features, layers a stage, image size."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile.chain import Chain
 
-# A chain halves the image as long as a side of so many pixels is left.
-LEAST_SIDE = 4
+# A chain does not halve the image to sides below so many pixels.
+MIN_SIDE = 4
 
 
 def sized(
@@ -16,23 +16,23 @@ def sized(
 ) -> Chain:
     """A chain with a stem of `features` and at most `repeats` layers a stage.
 
-    None: as it is. Features of all stages shrink or grow with the stem's, rounded to multiples of
-    4, those of unequal stages staying unequal, so that which layers may be skipped depends on
-    `repeats` alone (ours). `name` stands in errors: ValueError for features that are no multiple
-    of 4 and for repeats beyond those of the chain.
+    None: unchanged. Features of all stages scale with the stem's, rounded to multiples of 4; those
+    of unequal stages stay unequal, so that which layers may be skipped depends on `repeats` only
+    (ours). Raises ValueError, with `name` in the message, for features that are no multiple of 4
+    and for repeats beyond those of the chain.
     """
-    most = max(stage.repeats for stage in chain.stages)
-    if repeats is not None and not 1 <= repeats <= most:
-        raise ValueError(f"A stage of {name} has 1 to {most} layers, not {repeats}.")
-    if repeats is not None and repeats < most:
+    max_repeats = max(stage.repeats for stage in chain.stages)
+    if repeats is not None and not 1 <= repeats <= max_repeats:
+        raise ValueError(f"A stage of {name} has 1 to {max_repeats} layers, not {repeats}.")
+    if repeats is not None and repeats < max_repeats:
         chain = chains.resized(chain, repeats=repeats)
     return chain if features is None else _widened(chain, name, features)
 
 
 def repeats_of(chain: Chain, name: str, genotype: Genotype) -> int:
-    """The layers a stage of a genotype that was found in a chain of at most as many.
+    """The `repeats` of `sized` whose chain the genotype belongs to.
 
-    Raises GenotypeError where no such chain has as many layers as the genotype.
+    Raises GenotypeError if no such chain has as many layers as the genotype.
     """
     cell = genotype.cells.get(chains.LAYERS)
     for repeats in range(1, max(stage.repeats for stage in chain.stages) + 1):
@@ -44,11 +44,11 @@ def repeats_of(chain: Chain, name: str, genotype: Genotype) -> int:
 
 
 def for_image(chain: Chain, height: int, width: int) -> Chain:
-    """The chain with its last halvings only, as many as leave sides of at least 4 pixels.
+    """The chain with as many halvings, the last ones, as leave sides of at least 4 pixels.
 
-    Weights have the same shapes whatever is halved. Ours.
+    The shapes of weights do not depend on halvings. Ours.
     """
-    fits = int(math.log2(max(1, min(height, width) // LEAST_SIDE)))
+    fits = int(math.log2(max(1, min(height, width) // MIN_SIDE)))
     halvings = chains.halvings(chain)
     return chain if fits >= halvings else chains.resized(chain, halvings=fits)
 
@@ -60,13 +60,15 @@ def _widened(chain: Chain, name: str, features: int) -> Chain:
         )
     if features == chain.stem:
         return chain
-    width, before, last = features / chain.stem, 0, 0
-    fours: Mapping[int, int] = {}
+    ratio, before, new_last = features / chain.stem, 0, 0
+    new_features: Mapping[int, int] = {}
     for stage in chain.stages:
-        if stage.features not in fours:
-            least = last + 4 if stage.features > before else 4
-            fours = fours | {stage.features: max(4 * round(width * stage.features / 4), least)}
-        before, last = stage.features, fours[stage.features]
-    stages = tuple(stage._replace(features=fours[stage.features]) for stage in chain.stages)
-    head = max(8, 4 * round(width * chain.head / 4))
+        if stage.features not in new_features:
+            min_features = new_last + 4 if stage.features > before else 4
+            new_features = new_features | {
+                stage.features: max(4 * round(ratio * stage.features / 4), min_features)
+            }
+        before, new_last = stage.features, new_features[stage.features]
+    stages = tuple(stage._replace(features=new_features[stage.features]) for stage in chain.stages)
+    head = max(8, 4 * round(ratio * chain.head / 4))
     return chain._replace(stem=features, stages=stages, head=head)

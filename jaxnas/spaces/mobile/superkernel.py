@@ -1,4 +1,4 @@
-"""The superkernel: one inverted bottleneck of which all candidates of a layer are parts.
+"""The superkernel: one inverted bottleneck that contains all candidates of a layer.
 
 Single-Path NAS, https://arxiv.org/abs/1904.02877, dstamoulis/single-path-nas
 nas-search/superkernel.py: the depthwise kernel is as large and as wide as the largest candidate's;
@@ -17,7 +17,7 @@ from jaxnas.nets.batch_norm import Norm
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile.chain import Chain, Layer
 
-# What a gate of 0 masks: the kernel alone, as in the paper's code, or the features it makes, too.
+# What a gate of 0 masks: the kernel only, as in the paper's code, or its output features, too.
 Closing = Literal["kernel", "features"]
 
 
@@ -40,10 +40,10 @@ class SuperKernel(nn.Module):
 class SuperBottleneck(nn.Module):
     """The bottleneck of the largest candidate, masked by the gates, f32[candidates].
 
-    The paper's code masks the kernel alone: masked features still reach the next layer as what
-    normalisation makes of zeros, and a skipped layer adds such a constant. `closing` "features"
-    puts zeros there: with one-hot gates the layer is then the stand-alone block. Either way
-    gradients pass as if the kernel alone were masked, so that closed gates may open again.
+    The paper's code masks the kernel only: masked features still reach the next layer as
+    normalised zeros, and a skipped layer adds such a constant. `closing` "features" sets them to
+    zero: with one-hot gates the layer then equals the stand-alone block. Either way gradients pass
+    as if only the kernel were masked, so that closed gates may open again.
     """
 
     layer: Layer
@@ -65,14 +65,14 @@ class SuperBottleneck(nn.Module):
         return x + y if layer.residual else y
 
     def _mask(self, y: jax.Array, is_open: jax.Array) -> jax.Array:
-        """Zeros where it is not open; the gradient passes as if all were."""
+        """Zeros where `is_open` is False; the gradient is the identity's."""
         if self.closing == "kernel":
             return y
         return y + jax.lax.stop_gradient(jnp.where(is_open, y, 0) - y)
 
 
 def masks(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the kernel that each candidate is, as masks over its pixels and its channels.
+    """Each candidate's part of the kernel, as masks over its pixels and its channels.
 
     f32[candidates, k, k] and f32[candidates, hidden].
     """

@@ -1,4 +1,4 @@
-"""How a kernel's own norm opens candidates: thresholds -> gates, for superkernels.
+"""Gates of superkernels: norms of the kernel's parts compared with learned thresholds.
 
 Single-Path NAS, https://arxiv.org/abs/1904.02877; formulas and the Frobenius norm, not squared, as
 in dstamoulis/single-path-nas nas-search/superkernel.py. A searched layer has three thresholds and
@@ -17,7 +17,7 @@ from jaxnas.spaces.mobile import chain as chains
 
 
 class Indicators(NamedTuple):
-    """Numbers, 0 or 1 as a rule, of one layer; `keep` is 1 where a layer cannot be skipped."""
+    """The indicators of one layer, usually 0 or 1; `keep` is 1 if the layer cannot be skipped."""
 
     kernel: jax.Array
     keep: jax.Array
@@ -45,13 +45,13 @@ def _indicator_jvp(primals, tangents):
 
 
 def energies(kernel: jax.Array, small: int, first: int) -> jax.Array:
-    """f32[2, 2] of a kernel `[k, k, C]`: squares summed over (first features, rest) and
-    (centre of `small` x `small`, what surrounds it)."""
+    """f32[2, 2] of a kernel `[k, k, C]`: squares summed over (the `first` channels, the others) and
+    (the `small` x `small` centre, its surround)."""
     margin = (kernel.shape[0] - small) // 2
-    inside = np.zeros((*kernel.shape[:2], 1), bool)
-    inside[margin : margin + small, margin : margin + small] = True
+    centre = np.zeros((*kernel.shape[:2], 1), bool)
+    centre[margin : margin + small, margin : margin + small] = True
     squares = jnp.square(kernel)
-    by_feature = jnp.stack([jnp.sum(squares, (0, 1), where=part) for part in (inside, ~inside)])
+    by_feature = jnp.stack([jnp.sum(squares, (0, 1), where=mask) for mask in (centre, ~centre)])
     return jnp.stack([by_feature[:, :first].sum(1), by_feature[:, first:].sum(1)])
 
 
@@ -65,30 +65,30 @@ def opened(
 ) -> Indicators:
     """The indicators of a layer, from thresholds f32[3] (kernel, keep, widen) and its energies.
 
-    `factors`, f32[3], multiply the indicators as they come: dropout. `step` says what is open by
-    how far a norm is above its threshold.
+    `factors`, f32[3], multiply the indicators: dropout. `step` maps a norm's distance above its
+    threshold to an indicator.
     """
     factors = jnp.ones(3, squares.dtype) if factors is None else factors
     kernel = factors[0] * step(_root(squares[:, 1].sum()) - thresholds[0])
-    # The norms of both halves of the kernel that the first indicator leaves.
-    first, rest = (_root(half[0] + kernel**2 * half[1]) for half in squares)
-    widen = factors[2] * step(rest - thresholds[2])
+    # The norms of both halves of the channels, of the kernel size that the first indicator selects.
+    first, second = (_root(parts[0] + kernel**2 * parts[1]) for parts in squares)
+    widen = factors[2] * step(second - thresholds[2])
     keep = factors[1] * step(first - thresholds[1]) if skips else jnp.ones_like(kernel)
     return Indicators(kernel, keep, widen)
 
 
-def gates_of(candidates: tuple[str, ...], found: Indicators) -> jax.Array:
-    """f32[candidates]: how far each is open, a product of indicators; they sum to 1."""
+def gates_of(candidates: tuple[str, ...], indicators: Indicators) -> jax.Array:
+    """f32[candidates]: the gate of each, a product of indicators; they sum to 1."""
     sizes, gates = sizes_of(candidates), []
     for name in candidates:
         if name == chains.SKIP:
-            gates.append(1 - found.keep)
+            gates.append(1 - indicators.keep)
         else:
-            what = chains.block(name)
-            large, wide = what.kernel == sizes.kernels[1], what.expansion == sizes.expansions[1]
-            kernel = found.kernel if large else 1 - found.kernel
-            widen = found.widen if wide else 1 - found.widen
-            gates.append(found.keep * kernel * widen)
+            block = chains.block(name)
+            large, wide = block.kernel == sizes.kernels[1], block.expansion == sizes.expansions[1]
+            kernel = indicators.kernel if large else 1 - indicators.kernel
+            widen = indicators.widen if wide else 1 - indicators.widen
+            gates.append(indicators.keep * kernel * widen)
     return jnp.stack(gates)
 
 
@@ -96,8 +96,13 @@ def sizes_of(candidates: tuple[str, ...]) -> SuperkernelSizes:
     """Raises ValueError unless the candidates are two kernels times two expansions, and a skip."""
     blocks = [chains.block(name) for name in candidates if name != chains.SKIP]
     kernels, expansions = ({b[i] for b in blocks} for i in (0, 1))
-    plain = {chains.Block(k, e) for k in kernels for e in expansions}
-    if len(kernels) != 2 or len(expansions) != 2 or set(blocks) != plain or len(blocks) != 4:
+    expected_blocks = {chains.Block(k, e) for k in kernels for e in expansions}
+    if (
+        len(kernels) != 2
+        or len(expansions) != 2
+        or set(blocks) != expected_blocks
+        or len(blocks) != 4
+    ):
         raise ValueError(
             "Thresholds choose between two kernels and two expansions, "
             f"which {', '.join(candidates)} are not: give all four, and a skip or none."
@@ -106,12 +111,12 @@ def sizes_of(candidates: tuple[str, ...]) -> SuperkernelSizes:
 
 
 def relaxation(space: Space, *, warmup_steps: int = 0, keep: float | None = None) -> Relaxation:
-    """arch[choice] is f32[edges, 3], zeros; gates come of it and of the layers' own kernels.
+    """arch[choice] is f32[edges, 3], zeros; gates depend on it and on the layers' kernels.
 
-    For supernets of `supernet.single_path`, whose kernels it looks up by layer. Before
-    `warmup_steps` every indicator is kept with probability `keep` and divided by it, else 0. What
-    is judged and selected from is without that dropout. Thresholds for the skip of a layer that
-    cannot be skipped are there, as in the paper's code, and do nothing.
+    For supernets of `supernet.single_path`, whose kernels are looked up by layer. Before
+    `warmup_steps` every indicator has dropout: it is kept with probability `keep` and divided by
+    it, else 0. `expected` has no dropout. Layers that cannot be skipped have a threshold for the
+    skip without effect, as in the paper's code.
     Raises ValueError for a space of other candidates, and for a warm-up without its `keep` or the
     reverse; when called, for weights of another supernet.
     """
@@ -147,12 +152,12 @@ def relaxation(space: Space, *, warmup_steps: int = 0, keep: float | None = None
 
 
 def shares(space: Space, arch: Arch, weights: Weights) -> Gates:
-    """How near each candidate is to being open, as probabilities: sigmoids for indicators (ours).
+    """The gates with sigmoids for indicators, as probabilities of the candidates (ours).
 
-    Gates themselves are 0 or 1, and say of what is closed nothing more.
+    The gates of the search are 0 or 1, which does not rank the closed candidates.
     """
-    soft = jax.nn.sigmoid
-    return {name: _rows(space[name], arch[name], weights, None, soft) for name in space}
+    step = jax.nn.sigmoid
+    return {name: _rows(space[name], arch[name], weights, None, step) for name in space}
 
 
 def _rows(
@@ -165,23 +170,23 @@ def _rows(
         first = round(kernel.shape[-1] * sizes.expansions[0] / sizes.expansions[1])
         squares = energies(kernel, sizes.kernels[0], first)
         skips = chains.SKIP in candidates
-        dropped = None if factors is None else factors[i]
-        found = opened(thresholds[i], squares, skips, dropped, step=step)
-        rows.append(gates_of(candidates, found))
+        dropout_factors = None if factors is None else factors[i]
+        indicators = opened(thresholds[i], squares, skips, dropout_factors, step=step)
+        rows.append(gates_of(candidates, indicators))
     return jnp.stack(rows)
 
 
 def _kernel_of(weights: Weights, layer: int) -> jax.Array:
-    found = weights.get(f"layer_{layer}", {}).get("look")
-    if found is None:
+    convolution = weights.get(f"layer_{layer}", {}).get("look")
+    if convolution is None:
         raise ValueError(
             f"Layer {layer} has no superkernel for thresholds to look at: search a supernet of "
             "`spaces.mobile.supernet.single_path`."
         )
-    return found["kernel"]
+    return convolution["kernel"]
 
 
 def _root(square: jax.Array) -> jax.Array:
-    """The square root, whose derivative at 0 is 0 here and not infinite."""
+    """The square root with the derivative 0 at 0, where the true one is infinite."""
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)

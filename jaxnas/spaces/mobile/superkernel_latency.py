@@ -43,7 +43,7 @@ def milliseconds(indicators: Indicators, times: Times) -> Scalar:
 
 
 def costs(space: Space, times: LayerTimes) -> Costs:
-    """What the polynomial gives every candidate; it is `sum(gates * costs)`, a skip is free.
+    """The polynomial of each candidate; the latency is `sum(gates * costs)`, a skip costs 0.
 
     Raises ValueError for a layer without times, for more layers than the chain's searched ones
     and OUTSIDE others, and for other candidates.

@@ -25,14 +25,14 @@ class MobileSearchNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x, gates):
-        inside = blocks.chain_norm(self.chain, self.norms.inside)
+        inner = blocks.chain_norm(self.chain, self.norms.inside)
         outer = blocks.chain_norm(self.chain, self.norms.outside)
-        rows = chains.places(self.chain)
+        rows = chains.gate_rows(self.chain)
         x = blocks.MobileStem(self.chain, outer, name="front")(x)
         for i, layer in enumerate(chains.layers(self.chain)):
             if i in rows:
                 choice, row = rows[i]
-                module = self.make_layer(layer, self.chain, inside, name=f"layer_{i}")
+                module = self.make_layer(layer, self.chain, inner, name=f"layer_{i}")
                 x = module(x, gates[choice][row])
             elif layer.candidates[0] != chains.SKIP:
                 fixed = layer.candidates[0]
@@ -52,8 +52,8 @@ def mixed(
 
     Normalisation in searched layers is affine, as in both papers' code, unless `affine` is False;
     `mixture` computes the candidates (see `mixed_layer`); `remat`: recompute a searched layer in
-    its backward pass. There is no dropout. Raises ValueError for an impossible chain or one that
-    leaves no choice, and at `init` for images too small for its halvings.
+    its backward pass. There is no dropout. Raises ValueError for an invalid chain or one without
+    choices, and at `init` for images too small for its halvings.
     """
 
     def make_layer(layer, chain, norm, *, name):
@@ -71,8 +71,8 @@ def single_path(
 
     Gates may be any numbers: the kernel is `sum_c gate_c mask_c * kernel`. For `closing` see
     `superkernel.SuperBottleneck`. There is no dropout, which the paper's code has before the
-    classifier. Raises ValueError for an impossible chain, one that leaves no choice, or whose
-    candidates are not parts of one kernel, and at `init` for images too small for its halvings.
+    classifier. Raises ValueError for an invalid chain, one without choices, or one whose candidates
+    are not parts of one kernel, and at `init` for images too small for its halvings.
     """
     superkernel.check_chain(chain)
     if closing not in ("kernel", "features"):

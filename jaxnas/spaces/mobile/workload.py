@@ -1,4 +1,4 @@
-"""How much each candidate of a mobile chain computes at each layer, from its sizes."""
+"""The workload of each candidate at each layer of a mobile chain: MACs, parameters, bytes."""
 
 from collections.abc import Sequence
 
@@ -19,67 +19,78 @@ FBNET_SIZE, FBNET_HALVINGS = 32, 3
 
 
 def of_chain(chain: chains.Chain, height: int, width: int) -> np.ndarray:
-    """f64[positions, candidates, QUANTITIES] of `chain.space(chain)`, image of that size.
+    """f64[positions, candidates, QUANTITIES] of `chain.space(chain)`, for images of that size.
 
     Missing candidates of narrower positions are zero. Raises ValueError for a chain without
     choices.
     """
-    space, everything = chains.space(chain), chains.layers(chain)
-    size = sizes(everything, _halved(height, chain.stem_stride), _halved(width, chain.stem_stride))
+    space, layers = chains.space(chain), chains.layers(chain)
+    sizes_of_layers = sizes(
+        layers, _halved(height, chain.stem_stride), _halved(width, chain.stem_stride)
+    )
     rows = [
-        [quantities(everything[edge[0]], name, *size[edge[0]]) for name in names]
+        [quantities(layers[edge[0]], name, *sizes_of_layers[edge[0]]) for name in names]
         for choice in space.values()
         for edge, names in zip(choice.edges, choice.candidates, strict=True)
     ]
-    wide = max(map(len, rows))
-    return np.array([row + [[0.0] * len(QUANTITIES)] * (wide - len(row)) for row in rows])
+    max_candidates = max(map(len, rows))
+    return np.array([row + [[0.0] * len(QUANTITIES)] * (max_candidates - len(row)) for row in rows])
 
 
 def of_table(candidates: Sequence[str], layers: int) -> np.ndarray | None:
     """f64[layers, candidates, QUANTITIES] of the chains of a public table, every candidate at
-    every layer; None: their sizes are not known."""
-    chain = chains.layers(chains.resized(zoo.fbnet(), halvings=FBNET_HALVINGS))
-    if set(candidates) != FBNET or layers != len(chain):
+    every layer; None for a table of unknown sizes."""
+    chain_layers = chains.layers(chains.resized(zoo.fbnet(), halvings=FBNET_HALVINGS))
+    if set(candidates) != FBNET or layers != len(chain_layers):
         return None
     return np.array(
         [
             [quantities(layer, name, *size) for name in candidates]
-            for layer, size in zip(chain, sizes(chain, FBNET_SIZE, FBNET_SIZE), strict=True)
+            for layer, size in zip(
+                chain_layers, sizes(chain_layers, FBNET_SIZE, FBNET_SIZE), strict=True
+            )
         ]
     )
 
 
 def sizes(layers: Sequence[chains.Layer], height: int, width: int) -> list[tuple[int, int]]:
-    """(height, width) of the image that enters each layer."""
-    found = []
+    """(height, width) of each layer's input."""
+    layer_sizes = []
     for layer in layers:
-        found.append((height, width))
+        layer_sizes.append((height, width))
         height, width = _halved(height, layer.stride), _halved(width, layer.stride)
-    return found
+    return layer_sizes
 
 
 def quantities(layer: chains.Layer, name: str, height: int, width: int) -> list[float]:
-    """QUANTITIES of one candidate at a layer which an image of that size enters.
+    """QUANTITIES of one candidate at a layer with inputs of that size.
 
-    A skip where the image changes its size or features is a 1x1 convolution, as in the code of
+    A skip at a layer that changes the size or the features is a 1x1 convolution, as in the code of
     FBNet's authors.
     """
-    before = height * width
-    after = _halved(height, layer.stride) * _halved(width, layer.stride)
+    input_pixels = height * width
+    output_pixels = _halved(height, layer.stride) * _halved(width, layer.stride)
     if op_names.kind(name) == op_names.PASS:
         if layer.residual:
             return [0.0] * len(QUANTITIES)
         weights = layer.inputs * layer.features
-        out = layer.features * after
-        return [weights * after, 0, out, weights, 0, out]
-    what = chains.block(name)
-    hidden = chains.hidden(layer, what)
-    first = 0 if what.expansion == 1 else layer.inputs * hidden // what.groups
-    last = hidden * layer.features // what.groups
-    taps = hidden * what.kernel**2
-    moved = layer.inputs * before + layer.features * after
-    inside = hidden * before + hidden * after + layer.features * after
-    return [first * before + last * after, taps * after, inside, first + last + taps, 1, moved]
+        outputs = layer.features * output_pixels
+        return [weights * output_pixels, 0, outputs, weights, 0, outputs]
+    block = chains.block(name)
+    hidden = chains.hidden(layer, block)
+    first = 0 if block.expansion == 1 else layer.inputs * hidden // block.groups
+    last = hidden * layer.features // block.groups
+    depthwise_weights = hidden * block.kernel**2
+    bytes_moved = layer.inputs * input_pixels + layer.features * output_pixels
+    activations = hidden * input_pixels + hidden * output_pixels + layer.features * output_pixels
+    return [
+        first * input_pixels + last * output_pixels,
+        depthwise_weights * output_pixels,
+        activations,
+        first + last + depthwise_weights,
+        1,
+        bytes_moved,
+    ]
 
 
 def _halved(size: int, stride: int) -> int:

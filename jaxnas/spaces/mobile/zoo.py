@@ -1,4 +1,4 @@
-"""The mobile chains of the papers and the networks that were found in them, by name."""
+"""The mobile chains of the papers and the published networks of them, by name."""
 
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage, Squeeze, genotype
@@ -30,14 +30,14 @@ def single_path() -> Chain:
 
 
 def spnasnet() -> Genotype:
-    """What Single-Path NAS found for a Pixel 1 at 80 ms (spnasnet_100 of timm)."""
+    """The result of Single-Path NAS for a Pixel 1 at 80 ms (spnasnet_100 of timm)."""
     small, large = "k3_e3", "k5_e6"
     names = [small] * 3 + [SKIP] + 2 * ([large] + [small] * 3)
     return genotype(single_path(), names + [large] + ["k5_e3"] * 3 + [large] * 4)
 
 
 def proxyless(features: tuple[int, ...] = (24, 40, 80, 96, 192, 320)) -> Chain:
-    """ProxylessNAS: 21 layers, {3, 5, 7} x {3, 6}; a skip where the image can stay.
+    """ProxylessNAS: 21 layers, {3, 5, 7} x {3, 6}; a skip where stride and features allow it.
 
     `features` are those of the six searched stages. https://arxiv.org/abs/1812.00332,
     mit-han-lab/proxylessnas super_nets/super_proxyless.py.
@@ -60,9 +60,9 @@ def proxyless_mobile() -> tuple[Chain, Genotype]:
 
 
 def fbnet(head: int = 1984) -> Chain:
-    """FBNet: 22 layers, 9 blocks; a skip where the image can stay.
+    """FBNet: 22 layers, 9 blocks; a skip where stride and features allow it.
 
-    The code of its authors also skips where it cannot, by a 1x1 convolution; the paper does not.
+    The code of its authors has skips elsewhere too, as a 1x1 convolution; the paper has not.
     An expansion of 1 has no first 1x1 convolution, as in their code.
     https://arxiv.org/abs/1812.03443, facebookresearch/mobile-vision arch/fbnet_v2/irf_block.py.
     """
@@ -74,19 +74,19 @@ def fbnet(head: int = 1984) -> Chain:
 def fbnet_a() -> tuple[Chain, Genotype]:
     """FBNet-A of facebookresearch/mobile-vision; its head has 1504 features."""
     names = "- 33 31 - - 56 33 51 33 56 53 51g 56 36 51g 53 31g 56 56 53 56 56"
-    return _found(fbnet(1504), names)
+    return _published(fbnet(1504), names)
 
 
 def fbnet_b() -> tuple[Chain, Genotype]:
     """FBNet-B of facebookresearch/mobile-vision."""
     names = "31 36 51 31 31 56 53 36 56 56 56 - 53 56 31 51 53 56 51 56 56 36"
-    return _found(fbnet(), names)
+    return _published(fbnet(), names)
 
 
 def fbnet_c() -> tuple[Chain, Genotype]:
     """FBNet-C of facebookresearch/mobile-vision."""
     names = "31 36 - 31 31 56 53 56 36 56 53 56 56 56 56 56 53 56 56 56 56 36"
-    return _found(fbnet(), names)
+    return _published(fbnet(), names)
 
 
 def mobilenet_v2() -> Chain:
@@ -178,11 +178,15 @@ def _v3(name: str, stages: tuple, head: int, hidden: int) -> Chain:
 
 def _stages(rows) -> tuple[ChainStage, ...]:
     """From (candidate or candidates, features, repeats, stride)."""
-    names = lambda found: (found,) if isinstance(found, str) else tuple(found)
-    return tuple(ChainStage(names(found), *rest) for found, *rest in rows)
+    as_tuple = lambda candidates: (
+        (candidates,) if isinstance(candidates, str) else tuple(candidates)
+    )
+    return tuple(ChainStage(as_tuple(candidates), *sizes) for candidates, *sizes in rows)
 
 
-def _found(chain: Chain, text: str) -> tuple[Chain, Genotype]:
+def _published(chain: Chain, text: str) -> tuple[Chain, Genotype]:
     """The genotype of a text such as "36 51g -": kernel, expansion, two groups; skip."""
-    spell = lambda s: SKIP if s == "-" else f"k{s[0]}_e{s[1]}" + ("_g2" if s[2:] else "")
-    return chain, genotype(chain, map(spell, text.split()))
+    name_of = lambda code: (
+        SKIP if code == "-" else f"k{code[0]}_e{code[1]}" + ("_g2" if code[2:] else "")
+    )
+    return chain, genotype(chain, map(name_of, text.split()))

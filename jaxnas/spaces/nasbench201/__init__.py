@@ -1,1 +1,1 @@
-"""The cell of NAS-Bench-201, whose networks are all in a table."""
+"""The cell of NAS-Bench-201, of which a benchmark has all networks."""

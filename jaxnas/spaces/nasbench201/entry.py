@@ -25,7 +25,7 @@ SUPPORTS = frozenset(
 
 
 def entry(cells: int | None = None) -> SearchSpace:
-    """The space; `cells`, of a stage, do not shape it."""
+    """The space; `cells`, of a stage, have no effect on it."""
     choices = nasbench201_choices.nasbench201()
     derived = ops.nasbench201(affine=True)
     select = functools.partial(discretise.argmax_per_edge, name=NAME)
@@ -91,10 +91,10 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
     """The cell without dead edges, at each of the three stages."""
     norm = batch_norm.norms(True, training=False).outside
     for name, cell in dataflow.remove_dead_edges(genotype).cells.items():
-        known = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), derived)
+        factories = mixed_edges.op_factories(dict.fromkeys(op for _, _, op in cell.edges), derived)
         for stage, (height, width) in enumerate(layers.stage_sides(size)):
             features = size.features * 2**stage
-            module = networks.NASBench201Cell(cell, known, features, norm)
+            module = networks.NASBench201Cell(cell, factories, features, norm)
             shape = {"cell": name, "features": features, "height": height, "width": width}
             label = f"{name} {features}x{height}x{width}"
             yield BlockSpec(label, module, ((height, width, features),), (), shape)

@@ -76,9 +76,9 @@ def nasbench201(
 ) -> Network:
     """The network that the benchmark trains: 3 stages of `cells` cells, all norms affine.
 
-    It has neither an auxiliary head nor dropped paths; `apply` refuses a `drop_path` that is
-    not the number 0. Image sides must be multiples of 4, as two reductions halve them. `widths` are
-    channels of the three stages, in place of `widths_of(features)`.
+    It has neither an auxiliary head nor drop-path; `apply` raises ValueError for a `drop_path` that
+    is not the number 0. Image sides must be multiples of 4, as two reductions halve them. `widths`
+    are channels of the three stages, in place of `widths_of(features)`.
     Raises ValueError for a genotype that is not one cell with one input and one output, unknown
     operations, impossible sizes, and at `init` for images of other sides.
     """

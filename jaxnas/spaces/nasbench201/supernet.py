@@ -104,8 +104,8 @@ def supernet(
     """
     space = spaces.nasbench201() if space is None else space
     functional.check_sizes(cells, features, classes)
-    how = mixed_edges.Mixture(**mixture)
-    mixed_edges.check_mixture(how, features)
+    mixture_settings = mixed_edges.Mixture(**mixture)
+    mixed_edges.check_mixture(mixture_settings, features)
     if set(space) != {"cell"} or min(s for s, _ in space["cell"].edges) != 0:
         raise ValueError("A NAS-Bench-201 space is one cell, 'cell', whose input is node 0.")
     choice = space["cell"]
@@ -118,6 +118,6 @@ def supernet(
         features,
         cells,
         classes,
-        mixture=how,
+        mixture=mixture_settings,
     )
     return functional.supernet(space, make, affine=affine, check_image=network.check_image)

@@ -105,13 +105,13 @@ def test_widths_are_searched_on_real_images(tmp_path, capsys):
         *("--out", str(tmp_path), "--name", "grid"),
     ]
     assert main(words) == 0, capsys.readouterr().err
-    said = json.loads((tmp_path / "grid" / "target.json").read_text())["targets"]["macs"]
-    assert said["predicted"] <= 3000 and said["holds"]
+    record = json.loads((tmp_path / "grid" / "target.json").read_text())["targets"]["macs"]
+    assert record["predicted"] <= 3000 and record["holds"]
     found = genotypes.from_json((tmp_path / "grid" / "genotype.json").read_text())
     assert len(found.cells["grid"].edges) == 1
     # As `jaxnas diagnose` opens what was found.
-    searched = diagnose.searched(tmp_path / "grid")
-    assert searched.select(searched.one_hot(found)) == found
+    searched = diagnose.load(tmp_path / "grid")
+    assert searched.discretise(searched.one_hot(found)) == found
 
 
 @pytest.mark.parametrize(
