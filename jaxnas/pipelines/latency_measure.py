@@ -33,7 +33,7 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
     console = console or rich.console.Console()
     check(settings)
     settings = resolved(settings)
-    words = None if settings.command is None else remote.command(settings.command)
+    words = None if settings.command is None else remote.parse_command(settings.command)
     if settings.threads is not None:
         device.pin(settings.threads)
     space = registry.get(settings.space, settings.cells)
@@ -55,7 +55,7 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
         prepare = functools.partial(
             remote.prepare,
             words=words,
-            where=folder / "exported",
+            folder=folder / "exported",
             timeout_s=latency.REMOTE_S if settings.timeout_s is None else settings.timeout_s,
             platform=settings.platform or "cpu",
         )
@@ -103,9 +103,9 @@ def programs_of(
         for choice in design.with_replicates(
             networks, None if architectures else space.genome.space
         ):
-            if choice.again:
+            if choice.recompiled:
                 # Its twin is the program before it.
-                chosen.append(programs.again(chosen[-1]))
+                chosen.append(programs.replicate(chosen[-1]))
                 continue
             twin_of = choice.twin_of and programs.label(choice.twin_of)
             chosen.append(programs.of_genotype(choice.genotype, space, size, twin_of))
@@ -116,7 +116,7 @@ def programs_of(
     if NETWORK not in settings.kinds:
         # The noise is measured here too, and early, since a budget may cut.
         pairs = max(2, min(design.REPLICATES, len(chosen) // 5))
-        twins = [program for p in chosen[1 : 1 + pairs] for program in (p, programs.again(p))]
+        twins = [program for p in chosen[1 : 1 + pairs] for program in (p, programs.replicate(p))]
         chosen = [chosen[0], *twins, *chosen[1 + pairs :]]
     return chosen
 
@@ -136,7 +136,7 @@ def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
 def check(settings: latency.MeasureSettings) -> None:
     """Raises ValueError for settings that are impossible or have no effect."""
     space = registry.get(settings.space)
-    for flag, minimum in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
+    for flag, minimum in (("networks", 1), ("batch", 1), ("rounds", protocols.MIN_ROUNDS)):
         require(f"--{flag}", getattr(settings, flag), least=minimum)
     require("--seed", settings.seed, least=0)
     for flag in ("budget_minutes", "sample_ms", "timeout_s"):

@@ -250,12 +250,12 @@ def _narrowed(
 
 def _milliseconds(task: NarrowTask, groups: Any, ms: float) -> tuple[Callable[[Any], float], float]:
     """(what remains -> milliseconds, how many of them to go to first). Raises BudgetError."""
-    timed = width_table.measured(groups, task.image, task.settings.multiple)
+    timed = width_table.measure(groups, task.image, task.settings.multiple)
     budget = width_table.budget(timed, min(MAX_STEP, task.settings.target_ms / ms))
-    if budget >= timed.whole_ms:
+    if budget >= timed.full_ms:
         raise net_adapt.BudgetError("No part is faster at any width.")
     widths = task.prunable.widths
-    return lambda remaining: width_table.milliseconds(timed, widths(remaining)), budget
+    return lambda remaining: width_table.latency_ms(timed, widths(remaining)), budget
 
 
 def _train_batches(
