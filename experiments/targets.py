@@ -74,7 +74,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     if campaign.settings.get("threads") is not None:
         # Before JAX opens its devices: rows without a target are timed as the campaign was, too.
         device.pin(campaign.settings["threads"])
-    latency = cost.predicted(campaign.space, dataset.fitted(campaign))
+    latency = cost.predicted(campaign.space, dataset.fit_predictor(campaign))
     for ms in settings.targets_ms:
         cost.check(Constraint(latency, ms))
     method = methods.get(settings.method)

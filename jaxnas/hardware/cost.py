@@ -1,7 +1,7 @@
-"""Cost models of a search space: latency or another quantity as predicted, MACs and parameters.
+"""Cost models of a search space: predicted latency (or another quantity), MACs, parameters.
 
-A `Constraint` limits one: the search by what gates are expected to cost, the selection by what
-networks do.
+A `Constraint` limits one: the search by the expected cost of gates, the selection by the cost of
+networks.
 """
 
 import math
@@ -18,13 +18,13 @@ from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
 
 class ConstraintError(ValueError):
-    """A limit that no network, or every one, meets: the message is one line."""
+    """A limit that no network meets, or that all meet: the message is one line."""
 
 
 def predicted(space: SearchSpace, model: Predictor, quantity: str = "ms") -> CostModel:
-    """Milliseconds, or another quantity, as a model of the space predicts it.
+    """Predicted milliseconds, or another quantity, as a cost model.
 
-    Raises ConstraintError for a model of another space.
+    Raises ConstraintError for a predictor of another space.
     """
     if dict(model.space) != dict(space.genome.space):
         raise ConstraintError("The latency model is of another space: measure and fit this one.")
@@ -41,41 +41,44 @@ def predicted(space: SearchSpace, model: Predictor, quantity: str = "ms") -> Cos
 
 
 def counted(space: SearchSpace, size: NetworkSize, quantity: str, scale: float) -> CostModel:
-    """MACs or parameters of networks without their dead edges, counted exactly.
+    """Exact MACs or parameters of networks without their dead edges, as a cost model.
 
-    Of gates the expectation of a small space is exact. It is computed in float32 in units of
-    `scale`, a cost of the size that matters.
+    The expectation over gates is exact in an enumerable space. It is computed in float32, in units
+    of `scale`: a typical cost, so that it keeps its precision.
     """
-    draws, table = space.distribution, counts.counted(space, size)[quantity]
+    distribution, table = space.distribution, counts.additive_counts(space, size)[quantity]
     code = space.genome
-    if genome.is_enumerable(code.space) and draws.factorised:
+    if genome.is_enumerable(code.space) and distribution.factorised:
         rows = np.concatenate(list(genome.enumerate_all(code.space)))
         rows = code.canonical(rows)
-        valid = table.of(rows[code.is_valid(rows)])
-        ends = float(valid.min()), float(valid.max())
-        whole = table.of(rows).reshape(genome.cardinalities(code.space)) / scale
-        whole = jnp.asarray(whole, jnp.float32)
-        of_gates = lambda gates: scale * expectation.contract(draws.probabilities(gates), whole)
-    else:
-        most = max(genome.cardinalities(code.space))
-        sums = Predictor(
-            code.space, "", 1, 0.0, scale, np.zeros(1), table.fixed, costs=table.each[:, :most]
+        valid = table.total(rows[code.is_valid(rows)])
+        extremes = float(valid.min()), float(valid.max())
+        full_table = table.total(rows).reshape(genome.cardinalities(code.space)) / scale
+        full_table = jnp.asarray(full_table, jnp.float32)
+        of_gates = lambda gates: (
+            scale * expectation.contract(distribution.probabilities(gates), full_table)
         )
-        ends = bounds(space, sums)
-        of_gates = expectation.expected(sums, draws)
+    else:
+        max_candidates = max(genome.cardinalities(code.space))
+        additive = Predictor(
+            code.space, "", 1, 0.0, scale, np.zeros(1), table.fixed,
+            costs=table.contributions[:, :max_candidates],
+        )  # fmt: skip
+        extremes = bounds(space, additive)
+        of_gates = expectation.expected(additive, distribution)
     return CostModel(
-        quantity, table.of, lambda gates: of_gates(draws.normalise(gates)), ends
+        quantity, table.total, lambda gates: of_gates(distribution.normalise(gates)), extremes
     )  # fmt: skip
 
 
 def bounds(space: SearchSpace, model: Predictor) -> tuple[float, float]:
-    """What the cheapest and the dearest network of the space cost, as predicted.
+    """Minimum and maximum predicted cost over the networks of a space.
 
-    Exact but for models of cells of DARTS, where descent from many networks looks for them.
+    Exact, except for DARTS cells with feature weights: there by local search from many networks.
     """
     if model.costs is not None:
-        of = _of_cells if space.edges_per_node else _of_path
-        return tuple(max(of(space, model, sign), model.least_ms) for sign in (-1, 1))
+        extreme = _cells_extreme if space.edges_per_node else _chain_extreme
+        return tuple(max(extreme(space, model, sign), model.least_ms) for sign in (-1, 1))
     if space.distribution.factorised:
         rows = np.concatenate(list(genome.enumerate_all(space.genome.space)))
         rows = np.unique(space.genome.canonical(rows), axis=0)
@@ -86,48 +89,56 @@ def bounds(space: SearchSpace, model: Predictor) -> tuple[float, float]:
 
 
 def check(constraint: Constraint) -> Constraint:
-    """The constraint. Raises ConstraintError for a limit that is no number above 0, or that no
-    network of the space reaches, or that all do."""
+    """The same constraint, checked.
+
+    Raises ConstraintError for a limit that is no positive finite number, that no network of the
+    space meets, or that all meet.
+    """
     cost, limit, (low, high) = constraint.cost, constraint.limit, constraint.cost.bounds
-    shown = f"{{:.4g}} {cost.unit}" if cost.unit else "{:,.0f}"
+    number_format = f"{{:.4g}} {cost.unit}" if cost.unit else "{:,.0f}"
     if not (math.isfinite(limit) and limit > 0):
         raise ConstraintError(f"The target {cost.quantity} is {limit}: give a number above 0.")
     if not low <= constraint.aim <= high:
-        less = ""
+        margin_text = ""
         if constraint.risk:
-            less = f", less {constraint.risk:g} half-widths of the interval,"
-        where = "the cheapest network takes more"
-        where = where if constraint.aim < low else "every network takes less"
+            margin_text = f", less {constraint.risk:g} half-widths of the interval,"
+        cause = "the cheapest network takes more"
+        cause = cause if constraint.aim < low else "every network takes less"
         raise ConstraintError(
-            f"The target {cost.quantity} is {shown.format(limit)}{less} and {where}: this space "
-            f"has {shown.format(low)} to {shown.format(high)}."
+            f"The target {cost.quantity} is {number_format.format(limit)}{margin_text} and "
+            f"{cause}: this space has {number_format.format(low)} to {number_format.format(high)}."
         )
     return constraint
 
 
-def _of_path(space: SearchSpace, model: Predictor, sign: int) -> float:
-    """The most, or with a sign of -1 the least, that layers and pairs of neighbours come to."""
+def _chain_extreme(space: SearchSpace, model: Predictor, sign: int) -> float:
+    """Maximum (sign 1) or minimum (sign -1) of the costs of layers and neighbouring pairs."""
     positions = genome.positions(model.space)
     order = genome.chain_order(model.space)
     names = [positions[p].candidates for p in order]
     scores = [sign * model.costs[p, : len(n)] for p, n in zip(order, names, strict=True)]
     steps = []
-    for layer, (before, behind) in enumerate(zip(names[:-1], names[1:], strict=True)):
-        step = np.zeros((len(before), len(behind)))
+    for layer, (before, after) in enumerate(zip(names[:-1], names[1:], strict=True)):
+        step = np.zeros((len(before), len(after)))
         if model.pairs is not None:
-            step = sign * model.pairs[layer, : len(before), : len(behind)]
-        steps.append(np.where(op_names.connect(before, behind), step, -np.inf))
+            step = sign * model.pairs[layer, : len(before), : len(after)]
+        steps.append(np.where(op_names.connect(before, after), step, -np.inf))
     total, _ = discretise.best_path(scores, steps)
     return float(model.constant + sign * total)
 
 
-def _of_cells(space: SearchSpace, model: Predictor, sign: int) -> float:
-    """The most, or least, of the edges that a node keeps, where costs add up."""
-    pick: Callable = np.max if sign > 0 else np.min
+def _cells_extreme(space: SearchSpace, model: Predictor, sign: int) -> float:
+    """Maximum (sign 1) or minimum (sign -1) over the edges each node keeps, for additive costs."""
+    extreme: Callable = np.max if sign > 0 else np.min
     nodes: dict[tuple[str, int], list[float]] = {}
     for p, position in enumerate(genome.positions(model.space)):
-        stands = [o for o, op in enumerate(position.candidates) if op not in (NONE, AUXILIARY_SKIP)]
+        operations = [
+            o for o, op in enumerate(position.candidates) if op not in (NONE, AUXILIARY_SKIP)
+        ]
         node = nodes.setdefault((position.choice, position.edge[1]), [])
-        node.append(pick(model.costs[p, stands]))
-    kept = [sorted(of, key=lambda c: -sign * c)[: space.edges_per_node] for of in nodes.values()]
-    return float(model.constant + sum(map(sum, kept)))
+        node.append(extreme(model.costs[p, operations]))
+    selected = [
+        sorted(edge_costs, key=lambda c: -sign * c)[: space.edges_per_node]
+        for edge_costs in nodes.values()
+    ]
+    return float(model.constant + sum(map(sum, selected)))

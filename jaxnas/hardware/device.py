@@ -1,4 +1,4 @@
-"""What a time belongs to: the device, its threads, the versions and flags of its compiler."""
+"""The identity of a measuring device: hardware, threads, compiler versions and flags."""
 
 import importlib.metadata
 import os
@@ -10,12 +10,12 @@ from typing import Any
 
 import jax
 
-# A campaign goes on only where all of these are the same: other programs, or another device.
+# A campaign continues only where all of these are equal: others mean other programs or devices.
 IDENTITY = ("platform", "kind", "host_cpu", "jax", "jaxlib", "XLA_FLAGS", "threads", "precision")
 
 
 def this_device() -> dict[str, Any]:
-    """The default device as JSON values; `threads` are those of the CPU's operations."""
+    """The default device as JSON values; `threads` are those of XLA's CPU operations."""
     device = jax.devices()[0]
     return {
         "platform": device.platform,
@@ -33,7 +33,7 @@ def this_device() -> dict[str, Any]:
 
 
 def description(device: Mapping[str, Any]) -> str:
-    """The device in a few words."""
+    """The device in a few words: its name, and the threads of a CPU."""
     name = device["host_cpu"] if device["platform"] == "cpu" else device["kind"]
     count = device.get("threads")
     return f"{name}, {count} thread{'s' * (count != 1)}" if count else str(name)
@@ -46,15 +46,18 @@ def threads() -> int:
     """
     if re.search(r"--xla_cpu_multi_thread_eigen=(false|0)\b", os.environ.get("XLA_FLAGS", "")):
         return 1
-    given = os.environ.get("NPROC", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
+    nproc = os.environ.get("NPROC", "")
+    if nproc.isdecimal() and int(nproc) > 0:
+        return int(nproc)
     return len(_affinity())
 
 
 def pin(count: int) -> None:
-    """Keeps this process to its first `count` CPUs. Call it before JAX opens its devices, which
-    is when XLA counts them. Raises ValueError where there are not so many, or none can be set."""
+    """Restricts this process to its first `count` CPUs.
+
+    Call it before JAX opens its devices, which is when XLA counts CPUs. Raises ValueError for more
+    CPUs than available, and where the affinity cannot be set.
+    """
     cpus = sorted(_affinity())
     if not 1 <= count <= len(cpus):
         raise ValueError(f"--threads is {count}: this process may use 1 to {len(cpus)} CPUs.")
@@ -66,7 +69,7 @@ def pin(count: int) -> None:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What tells two devices apart, as `name (OLD there, NEW now)`."""
+    """The IDENTITY fields that differ, as `name (OLD there, NEW now)`."""
     return [
         f"{name} ({old.get(name)} there, {new.get(name)} now)"
         for name in IDENTITY
@@ -75,7 +78,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def load() -> float | None:
-    """Processes that wanted a CPU in the last minute, on average; None where it is not told."""
+    """The load average of the last minute; None where the system does not report it."""
     try:
         return round(os.getloadavg()[0], 2)
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""What is compiled and timed: named programs of networks, cells and operations."""
+"""Programs to compile and time: named functions of networks, cells and operations."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ KINDS = (NETWORK, BLOCK, OPERATOR, REFERENCE)
 
 
 class Program(NamedTuple):
-    """`function(*arguments)`: weights first, so that none becomes a constant; images last.
+    """A function with its arguments: weights first, so that none becomes a constant; images last.
 
-    Leaves of `arguments` are arrays, or `jax.ShapeDtypeStruct`s that `filled` gives values.
+    Leaves of `arguments` are arrays, or `jax.ShapeDtypeStruct`s to which `filled` gives values.
     """
 
-    label: str  # its name in the table, unlike all others
+    label: str  # its unique name in the table
     kind: str  # one of KINDS
     architecture: str  # JSON
     function: Callable[..., Any]
@@ -43,9 +43,9 @@ def network(
     batch: int = 1,
     twin_of: str | None = None,
 ) -> Program:
-    """Inference of a network: statistics are arguments, as the weights are.
+    """Inference of a network; statistics are arguments, as the weights are.
 
-    Raises ValueError for an image that the network refuses.
+    Raises ValueError for an image that the network cannot take.
     """
     images = images_of(batch, *image)
     weights, stats = jax.eval_shape(net.init, _key(), images)
@@ -53,7 +53,7 @@ def network(
 
 
 def label(genotype: Genotype) -> str:
-    """The space's own short text for a genotype, or its name with a digest of the genotype."""
+    """The space's notation of a genotype, or the space's name with a digest of the genotype."""
     space = registry.find(genotype)
     if space is not None and space.label is not None:
         return space.label(genotype)
@@ -64,9 +64,9 @@ def label(genotype: Genotype) -> str:
 def of_genotype(
     genotype: Genotype, space: SearchSpace, size: NetworkSize, twin_of: str | None = None
 ) -> Program:
-    """The network of a genotype without dead edges; label and architecture are the genotype's.
+    """The network of a genotype without dead edges; label and architecture are the full genotype's.
 
-    Raises ValueError where the space makes no such network.
+    Raises ValueError where the space cannot build the network.
     """
     net = space.network(
         dataflow.remove_dead_edges(genotype),
@@ -80,43 +80,47 @@ def of_genotype(
     return network(label(genotype), net, text, size.image, size.batch, twin_of)
 
 
-def again(program: Program) -> Program:
-    """The same program, compiled and measured a second time: a twin of any network."""
-    name = f"{program.label} (again)"
-    return program._replace(label=name, twin_of=program.twin_of or program.label)
+def replicate(program: Program) -> Program:
+    """The same program under another label, compiled and measured again: its own twin."""
+    new_label = f"{program.label} (again)"
+    return program._replace(label=new_label, twin_of=program.twin_of or program.label)
 
 
 def operators(space: SearchSpace, size: NetworkSize) -> list[Program]:
-    """Each candidate of a space alone, where its networks have it; equal ones once.
+    """Each candidate operation of a space alone, at each layer's shape; equal ones once.
 
-    Raises ValueError for images that the space makes nothing of.
+    Raises ValueError for images of a size that the space cannot use.
     """
-    made = {}
+    by_label = {}
     for layer in space.layers(size):
-        if layer.label not in made:
+        if layer.label not in by_label:
             x = images_of(size.batch, layer.height, layer.width, layer.inputs)
-            made[layer.label] = module_alone(layer.label, OPERATOR, layer.record, layer.module, x)
-    return list(made.values())
+            by_label[layer.label] = module_alone(
+                layer.label, OPERATOR, layer.record, layer.module, x
+            )
+    return list(by_label.values())
 
 
-def blocks(found: Iterable[Genotype], space: SearchSpace, size: NetworkSize) -> list[Program]:
+def blocks(chosen: Iterable[Genotype], space: SearchSpace, size: NetworkSize) -> list[Program]:
     """The cells of genotypes alone, without dead edges: see `SearchSpace.blocks`."""
-    rows = []
-    for genotype in found:
+    block_programs = []
+    for genotype in chosen:
         for block in space.blocks(genotype, size):
             record = {"format": "jaxnas block", "cell": block.record["cell"]}
             record |= {"genotype": json.loads(genotypes.to_json(genotype))} | dict(block.record)
             images = [images_of(size.batch, *image) for image in block.inputs]
             title = f"{label(genotype)} {block.label}"
-            rows.append(
-                module_alone(title, BLOCK, record, block.module, *images, rest=block.arguments)
+            block_programs.append(
+                module_alone(title, BLOCK, record, block.module, *images, arguments=block.arguments)
             )
-    return rows
+    return block_programs
 
 
 def reference() -> Program:
-    """Four 3x3 convolutions of 32 channels over 16x16 pixels: in every campaign, so that
-    campaigns can be compared. Our own choice."""
+    """The reference program of every campaign, by which campaigns can be compared.
+
+    Four 3x3 convolutions of 32 channels over 16x16 pixels (our choice).
+    """
     kernels = tuple(jax.ShapeDtypeStruct((3, 3, 32, 32), jnp.float32) for _ in range(4))
 
     def function(kernels, x):
@@ -124,15 +128,15 @@ def reference() -> Program:
             x = lowering.convolution(jax.nn.relu(x), kernel)
         return x
 
-    said = json.dumps({"format": "jaxnas reference", "version": 1})
-    return Program("reference", REFERENCE, said, function, (kernels, images_of(1, 16, 16, 32)))
+    record = json.dumps({"format": "jaxnas reference", "version": 1})
+    return Program("reference", REFERENCE, record, function, (kernels, images_of(1, 16, 16, 32)))
 
 
 def filled(tree: Any, seed: int = 0) -> Any:
-    """Values for the shapes of a tree: none is tiny, so that no CPU slows down on them.
+    """Values for the shapes of a tree, none subnormal, since those slow CPUs down.
 
-    Arrays of two dimensions and more are normal with the standard deviation of 1 / sqrt(fan
-    in), vectors and scalars are 1, whole numbers 0. Equal shapes at equal places get equal values.
+    Arrays of two dimensions and more are normal with standard deviation 1 / sqrt(fan in), vectors
+    and scalars are 1, integers 0. Equal shapes at equal paths get equal values.
     """
 
     def value(path, leaf):
@@ -151,14 +155,14 @@ def filled(tree: Any, seed: int = 0) -> Any:
     return jax.tree_util.tree_map_with_path(value, tree)
 
 
-def check(programs: Sequence[Program]) -> None:
-    """Raises ValueError for no programs, equal labels, unknown kinds and lost twins."""
+def check_programs(programs: Sequence[Program]) -> None:
+    """Raises ValueError for no programs, duplicate labels, unknown kinds and missing twins."""
     if not programs:
         raise ValueError("There is nothing to measure: give at least one program.")
     labels = [p.label for p in programs]
-    twice = [name for name in labels if labels.count(name) > 1]
-    if twice:
-        raise ValueError(f"Two programs are called {twice[0]!r}: give each a name of its own.")
+    duplicates = [name for name in labels if labels.count(name) > 1]
+    if duplicates:
+        raise ValueError(f"Two programs are called {duplicates[0]!r}: give each a name of its own.")
     for p in programs:
         if p.kind not in KINDS:
             raise ValueError(f"{p.label!r} is of kind {p.kind!r}: take one of {', '.join(KINDS)}.")
@@ -169,13 +173,13 @@ def check(programs: Sequence[Program]) -> None:
 
 
 def module_alone(
-    title: str, kind: str, record: Any, module: Any, *images: Any, rest: tuple = ()
+    title: str, kind: str, record: Any, module: Any, *images: Any, arguments: tuple = ()
 ) -> Program:
     """A Linen `module` alone, as a program of its variables and images."""
-    variables = jax.eval_shape(lambda key, *x: module.init(key, *x, *rest), _key(), *images)
+    variables = jax.eval_shape(lambda key, *x: module.init(key, *x, *arguments), _key(), *images)
 
     def function(variables, images):
-        return module.apply(variables, *images, *rest)
+        return module.apply(variables, *images, *arguments)
 
     text = json.dumps(record, separators=(",", ":"))
     return Program(title, kind, text, function, (variables, images))

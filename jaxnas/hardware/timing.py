@@ -1,4 +1,4 @@
-"""Wall-clock time of compiled programs: samples for campaigns, and one network's inference."""
+"""Wall-clock timing of compiled programs: samples for campaigns, and one network's inference."""
 
 import contextlib
 import gc
@@ -16,17 +16,17 @@ from jaxnas.core.types import Network, Stats, Weights
 from jaxnas.hardware.programs import Program, filled
 
 MAX_CALLS = 1000  # in a sample
-LOOP_LENGTHS = (4, 24)  # of the two loops whose difference is the device's own time
-# A call of more than both was not measured: the clock was set, or the machine slept.
+LOOP_LENGTHS = (4, 24)  # of two loops; their difference is the time on the device alone
+# A call above both limits is invalid: the clock was set, or the machine slept.
 MAX_CALL_S, MAX_CALL_FACTOR = 1.0, 100
-STEADY, STEADY_SAMPLES, MAX_WARM_UP_SAMPLES = 0.01, 5, 100
+STEADY_TOLERANCE, STEADY_SAMPLES, MAX_WARM_UP_SAMPLES = 0.01, 5, 100
 FACTS = ("flops", "bytes", "temp_bytes", "convolutions", "products", "fusions", "windows")
 
 Clock = Callable[[], int]  # nanoseconds
 
 
 class CallBudget(NamedTuple):
-    """Calls until they take `seconds` together, but no fewer and no more than these."""
+    """Calls are repeated for `seconds`, at least `min_calls` and at most `max_calls` times."""
 
     min_calls: int
     max_calls: float
@@ -38,13 +38,13 @@ INFERENCE_WARM_UP, INFERENCE = CallBudget(1, math.inf, 0.1), CallBudget(20, 1000
 
 
 class TimedProgram(NamedTuple):
-    """A program that can be timed; both functions give NaN where the clock was disturbed."""
+    """A compiled program to time; both functions give NaN for a sample spoilt by the clock."""
 
     label: str
     sample: Callable[[], float]  # milliseconds of one call, the median of `calls` of them
     loops: Callable[[], tuple[float, float]] | None  # milliseconds of the two LOOP_LENGTHS
     calls: int  # in a sample
-    facts: dict[str, float]  # FACTS of the compiler; NaN: not given
+    facts: dict[str, float]  # FACTS by the compiler; NaN: not reported
 
 
 class Milliseconds(NamedTuple):
@@ -57,9 +57,9 @@ class Milliseconds(NamedTuple):
 def inference(
     net: Network, weights: Weights, stats: Stats, image: tuple[int, int, int], batch: int = 1
 ) -> Milliseconds:
-    """The time of `net.infer` on `batch` images, compiled ahead, from call to result.
+    """The latency of `net.infer` on `batch` images, compiled ahead, from call to result.
 
-    The device must be quiet for the number to mean something: the quartiles say whether it was.
+    Wide quartiles mean that the device was busy, and the median of little use.
     """
     inputs = jnp.zeros((batch, *image), jnp.float32)
     program = jax.jit(net.infer).lower(weights, stats, inputs).compile()
@@ -80,11 +80,11 @@ def prepare(
 ) -> TimedProgram:
     """Compiles a program for this device, warms it up, and sets how many calls make a sample.
 
-    XLA's default options are used, as a deployed program's; `jaxnas search` trains with others.
+    XLA's default options are used, as for a deployed program; `jaxnas search` trains with others.
     A sample is the median of as many calls as last about `sample_ms`, unless `calls` are given;
-    one more, before them, brings the program's own data back into the cache. Every call is waited
-    for, since queued calls overlap. (Our own choices; the protocol asks for repeated calls alone.)
-    `loops` compiles once more: a loop on the device, whose every pass depends on the last.
+    one call before them brings the program's data back into the cache. Every call is waited
+    for, since queued calls overlap. (Our choices; the protocol only asks for repeated calls.)
+    `loops` compiles a loop on the device as well, whose every pass depends on the last.
     """
     arguments = filled(program.arguments)
     compiled = jax.jit(program.function).lower(*arguments).compile()
@@ -97,12 +97,12 @@ def prepare(
         times = [_time_call(call, expected_ns, clock) for _ in range(calls)]
         return math.nan if any(map(math.isnan, times)) else statistics.median(times)
 
-    sample_loops = _loops(program, arguments, clock) if loops else None
+    sample_loops = _prepare_loops(program, arguments, clock) if loops else None
     return TimedProgram(program.label, sample, sample_loops, calls, facts(compiled))
 
 
 def plausible_ms(elapsed_ns: int, expected_ns: float) -> float:
-    """Milliseconds, or NaN for what no call takes: none at all, or seconds of 100 times more."""
+    """Milliseconds, or NaN unless positive and below 1 s or 100 times the expectation."""
     if elapsed_ns <= 0 or elapsed_ns > max(1e9 * MAX_CALL_S, MAX_CALL_FACTOR * expected_ns):
         return math.nan
     return elapsed_ns / 1e6
@@ -130,12 +130,14 @@ def _time_calls(call: Callable[[], Any], budget: CallBudget, clock: Clock) -> li
 
 
 def _expected_ns(call: Callable[[], Any], clock: Clock) -> float:
-    """Nanoseconds of one call, after a first one: the least, since a busy machine only adds."""
+    """Nanoseconds of one call after a first one: the minimum, since load only adds time."""
     call()
     return max(min(_time_calls(call, WARM_UP, clock)), 1.0)
 
 
-def _loops(program: Program, arguments: tuple, clock: Clock) -> Callable[[], tuple[float, float]]:
+def _prepare_loops(
+    program: Program, arguments: tuple, clock: Clock
+) -> Callable[[], tuple[float, float]]:
     *weights, images = arguments
 
     def run(length, weights, images):
@@ -165,8 +167,8 @@ def _loops(program: Program, arguments: tuple, clock: Clock) -> Callable[[], tup
 def slope(loops_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(device milliseconds of a pass, overhead of a call), f64[R, P] each, of f64[R, P, 2].
 
-    XLA hoists work that no pass changes (a new layout of the weights) out of the loop, and data
-    may stay in the cache: the slope is a lower bound of a call's time, not its replacement.
+    XLA hoists loop-invariant work (a new layout of the weights) out of the loop, and data may stay
+    in the cache: the slope is a lower bound of a call's time, not its replacement.
     """
     short, long = LOOP_LENGTHS
     per_pass = (loops_ms[..., 1] - loops_ms[..., 0]) / (long - short)
@@ -178,7 +180,9 @@ def warm_up(program: TimedProgram) -> bool:
     recent: list[float] = []
     for _ in range(MAX_WARM_UP_SAMPLES):
         recent = [*recent[1 - STEADY_SAMPLES :], program.sample()]
-        if len(recent) == STEADY_SAMPLES and max(recent) - min(recent) <= STEADY * min(recent):
+        if len(recent) == STEADY_SAMPLES and max(recent) - min(recent) <= STEADY_TOLERANCE * min(
+            recent
+        ):
             return True
     return False
 
@@ -189,17 +193,17 @@ def sample_each(
     calls_ms: np.ndarray,
     loops_ms: np.ndarray,
 ) -> Iterator[int]:
-    """Samples programs in the order given and writes f64[P] and f64[P, 2] in place.
+    """Samples programs in the given order and writes f64[P] and f64[P, 2] in place.
 
-    Gives each program's index once its times are there, so that a round may be saved or left
-    between programs.
+    Yields each program's index once its times are written, so that a round may be saved or
+    interrupted between programs.
     """
     with _without_garbage_collection():
         for i in order:
             call_ms = programs[i].sample()
             if programs[i].loops is not None:
                 loops_ms[i] = programs[i].loops()
-            # Last: a program that fails half way is sampled as a whole another time.
+            # Written last: a program that fails half-way counts as not sampled.
             calls_ms[i] = call_ms
             yield i
 
@@ -210,7 +214,7 @@ def sample_round(
     calls_ms: np.ndarray,
     loops_ms: np.ndarray,
 ) -> None:
-    """A whole round of `sample_each`."""
+    """Samples all programs once, in the given order: a round of `sample_each`."""
     for _ in sample_each(programs, order, calls_ms, loops_ms):
         pass
 
@@ -227,10 +231,10 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def facts(compiled: jax.stages.Compiled) -> dict[str, float]:
-    """FACTS of a program, as far as XLA's backend gives them, the others NaN.
+    """FACTS of a compiled program; NaN where XLA's backend does not report one.
 
-    Floating-point operations and bytes by its cost analysis; its temporary memory; and how many
-    convolutions, matrix products, fusions and window reductions its optimised text has.
+    Floating-point operations and bytes by the cost analysis; temporary memory; and the number of
+    convolutions, matrix products, fusions and window reductions in the optimised text.
     """
     values = dict.fromkeys(FACTS, math.nan)
     costs = compiled.cost_analysis() or {}
@@ -239,9 +243,9 @@ def facts(compiled: jax.stages.Compiled) -> dict[str, float]:
     if (memory := compiled.memory_analysis()) is not None:
         values["temp_bytes"] = float(memory.temp_size_in_bytes)
     if text := compiled.as_text():
-        words = {
+        patterns = {
             "convolutions": " convolution(", "products": " dot(",
             "fusions": " fusion(", "windows": " reduce-window(",
         }  # fmt: skip
-        values |= {name: float(text.count(word)) for name, word in words.items()}
+        values |= {name: float(text.count(pattern)) for name, pattern in patterns.items()}
     return values

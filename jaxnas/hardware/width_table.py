@@ -1,8 +1,9 @@
-"""Milliseconds of a network's narrower ones, from each of its parts timed at a few widths.
+"""Latency of a network at smaller widths, from each channel group timed at a few widths.
 
-NetAdapt (https://arxiv.org/abs/1804.03230) looks times of layers up in a table. Ours times a part
-in its place, with what the compiler makes of it there, and takes savings of parts to add up: true
-while little is saved, so that the table is made anew before it is much (`budget`).
+NetAdapt (https://arxiv.org/abs/1804.03230) looks up times of single layers. Ours times the whole
+network with one group narrowed, so compiler effects in context count, and takes the savings of
+groups to add up. That holds for small savings only: the table is measured anew after each
+(`budget`).
 """
 
 from collections.abc import Mapping
@@ -15,91 +16,98 @@ from jaxnas.hardware import programs, timing
 from jaxnas.hardware.measure import round_statistics
 from jaxnas.nets.channel_groups import PrunableNetwork
 
-PROGRAMS = 60  # are timed, or as many as two widths a part make
-FEWEST, MOST = 2, 4  # widths of a part
-WHOLES = 5  # of the whole network in a round: all savings are counted from it
+MAX_PROGRAMS = 60  # timed, unless two widths a group need more
+MIN_WIDTHS, MAX_WIDTHS = 2, 4  # measured of a group
+FULL_SAMPLES = 5  # of the full network in a round: all savings are relative to it
 ROUNDS = 11
-SHARE = 0.7  # of the milliseconds, at least, is what one table is good for
+MIN_SHARE = 0.7  # of the full latency: one table is not used below it
 
 
 class WidthTable(NamedTuple):
-    """Of each part: widths, the whole one last, and what they save, never less than a wider one."""
+    """Milliseconds saved by each group at each width: never less than at a larger width."""
 
-    whole_ms: float
-    widths: Mapping[str, np.ndarray]  # i[W], rising
+    full_ms: float
+    widths: Mapping[str, np.ndarray]  # i[W] of each group, ascending, the full width last
     saved_ms: Mapping[str, np.ndarray]  # f64[W], the last is 0
 
 
-def measured(subject: PrunableNetwork, image: tuple[int, int, int], multiple: int) -> WidthTable:
-    """Times a network and its narrower ones on this device, in turns; widths are multiples.
+def measure(prunable: PrunableNetwork, image: tuple[int, int, int], multiple: int) -> WidthTable:
+    """Times a network and its narrower variants on this device, interleaved.
 
-    Raises ValueError for an image that the network refuses.
+    Widths are multiples of `multiple`. Raises ValueError for an image that the network cannot
+    take.
     """
-    tried = _tried(subject, multiple)
-    nets = [subject.net, *(subject.network(left) for _, _, left in tried)]
-    labels = ["whole", *(f"{name} {width}" for name, width, _ in tried)]
-    ready = [
+    narrower = _narrower(prunable, multiple)
+    nets = [prunable.net, *(prunable.network(remaining) for _, _, remaining in narrower)]
+    labels = ["whole", *(f"{name} {width}" for name, width, _ in narrower)]
+    timed = [
         timing.prepare(programs.network(label, net, "", image))
         for label, net in zip(labels, nets, strict=True)
     ]
-    ready += ready[:1] * (WHOLES - 1)
-    random, calls = np.random.default_rng(0), np.full((ROUNDS, len(ready)), np.nan)
+    timed += timed[:1] * (FULL_SAMPLES - 1)
+    random, calls = np.random.default_rng(0), np.full((ROUNDS, len(timed)), np.nan)
     for row in calls:
-        timing.sample_round(ready, random.permutation(len(ready)), row, np.empty(0))
+        timing.sample_round(timed, random.permutation(len(timed)), row, np.empty(0))
     ms = round_statistics.summarise(calls).latency_ms
-    whole = float(np.median(ms[[0, *range(len(tried) + 1, len(ready))]]))
-    found = {name: [] for name in subject.groups}
-    for (name, width, _), narrower in zip(tried, ms[1:], strict=False):
-        found[name].append((width, whole - narrower))
-    return table(whole, {name: part.width for name, part in subject.groups.items()}, found)
+    full_ms = float(np.median(ms[[0, *range(len(narrower) + 1, len(timed))]]))
+    savings = {name: [] for name in prunable.groups}
+    for (name, width, _), ms_narrower in zip(narrower, ms[1:], strict=False):
+        savings[name].append((width, full_ms - ms_narrower))
+    return from_savings(
+        full_ms, {name: part.width for name, part in prunable.groups.items()}, savings
+    )
 
 
-def table(
-    whole_ms: float,
+def from_savings(
+    full_ms: float,
     widths: Mapping[str, int],
-    found: Mapping[str, list[tuple[int, float]]],
+    savings: Mapping[str, list[tuple[int, float]]],
 ) -> WidthTable:
-    """The nearest savings of which none is negative and none is larger at a larger width.
+    """The table of measured savings, by isotonic regression: no negative, none rising with width.
 
-    `found`: (width, milliseconds saved) of each part.
+    `widths`: the full ones. `savings`: (width, milliseconds saved) of each group.
     """
-    at, saved = {}, {}
-    for name, pairs in found.items():
-        rising = sorted(pairs)
-        at[name] = np.array([width for width, _ in rising] + [widths[name]])
-        nearest = np.array([ms for _, ms in rising])
-        if len(rising):
-            nearest = np.maximum(isotonic_regression(nearest, increasing=False), 0.0)
-        saved[name] = np.append(nearest, 0.0)
-    return WidthTable(whole_ms, at, saved)
+    widths_of, saved = {}, {}
+    for name, pairs in savings.items():
+        ascending = sorted(pairs)
+        widths_of[name] = np.array([width for width, _ in ascending] + [widths[name]])
+        monotone = np.array([ms for _, ms in ascending])
+        if len(ascending):
+            monotone = np.maximum(isotonic_regression(monotone, increasing=False), 0.0)
+        saved[name] = np.append(monotone, 0.0)
+    return WidthTable(full_ms, widths_of, saved)
 
 
-def milliseconds(table: WidthTable, widths: Mapping[str, int]) -> float:
-    """Of the network with these widths: between measured ones on a line, below them as there."""
-    saved = sum(np.interp(widths[name], at, table.saved_ms[name])
-                for name, at in table.widths.items())  # fmt: skip
-    return float(table.whole_ms - saved)
+def latency_ms(table: WidthTable, widths: Mapping[str, int]) -> float:
+    """Predicted latency at these widths: interpolated linearly, constant below measured widths."""
+    saved = sum(np.interp(widths[name], measured_widths, table.saved_ms[name])
+                for name, measured_widths in table.widths.items())  # fmt: skip
+    return float(table.full_ms - saved)
 
 
 def budget(table: WidthTable, share: float) -> float:
-    """Milliseconds to go to for a `share` of those of the whole network, as far as one table leads.
+    """The latency to narrow to with this table, on the way to a `share` of the full latency.
 
-    Never below 0.7 of them, nor below half of what all parts together save.
+    Never below 0.7 of the full latency; saves at most half of what all groups together can.
     """
-    most = sum(float(saved[0]) for saved in table.saved_ms.values())
-    return table.whole_ms - min((1 - max(share, SHARE)) * table.whole_ms, most / 2)
+    max_saving = sum(float(saved[0]) for saved in table.saved_ms.values())
+    return table.full_ms - min((1 - max(share, MIN_SHARE)) * table.full_ms, max_saving / 2)
 
 
-def _tried(subject: PrunableNetwork, multiple: int) -> list[tuple[str, int, object]]:
-    """(part, width, what is left) wherever a part alone can be so narrow."""
-    count = int(np.clip(PROGRAMS // max(len(subject.groups), 1), FEWEST, MOST))
-    found = []
-    for name, part in subject.groups.items():
-        shares = np.arange(1, count + 1) / (count + 1)
-        widths = {max(1, round(share * part.width / multiple)) * multiple for share in shares}
+def _narrower(prunable: PrunableNetwork, multiple: int) -> list[tuple[str, int, object]]:
+    """(group, width, remaining widths) of each variant with a single group narrowed."""
+    widths_per_group = int(
+        np.clip(MAX_PROGRAMS // max(len(prunable.groups), 1), MIN_WIDTHS, MAX_WIDTHS)
+    )
+    variants = []
+    for name, group in prunable.groups.items():
+        fractions = np.arange(1, widths_per_group + 1) / (widths_per_group + 1)
+        widths = {
+            max(1, round(fraction * group.width / multiple)) * multiple for fraction in fractions
+        }
         for width in sorted(widths):
-            kept = {n: np.arange(p.width) < (width if n == name else p.width)
-                    for n, p in subject.groups.items()}  # fmt: skip
-            if width < part.width and (left := subject.remaining(kept)) is not None:
-                found.append((name, width, left))
-    return found
+            masks = {n: np.arange(p.width) < (width if n == name else p.width)
+                    for n, p in prunable.groups.items()}  # fmt: skip
+            if width < group.width and (remaining := prunable.remaining(masks)) is not None:
+                variants.append((name, width, remaining))
+    return variants

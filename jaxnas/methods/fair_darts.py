@@ -56,7 +56,9 @@ def _program(context: Context, settings: Settings) -> Program:
 def _discretise(space: SearchSpace, settings: Settings) -> Callable | None:
     if space.edges_per_node is None:
         return None
-    return functools.partial(discretise.above_threshold, threshold=settings["threshold"])
+    return functools.partial(
+        discretise.above_threshold, threshold=settings["threshold"], name=space.genotype_space
+    )
 
 
 _SEARCH = entry.single_stage("FairDARTS: every candidate for itself, by sigmoids", fair_darts)

@@ -113,7 +113,7 @@ def load_predictors(settings: SearchSettings) -> Predictors | None:
                 f"{campaign.path} was measured elsewhere: {'; '.join(changed)}. Measure on this "
                 "device, or add --any-device to search by the model alone."
             )
-    return Predictors(campaign, dataset.fitted(campaign), others)
+    return Predictors(campaign, dataset.fit_predictor(campaign), others)
 
 
 def _check_reductions(settings: SearchSettings, space: SearchSpace) -> None:
@@ -319,8 +319,8 @@ def time_genotypes(
     else:
         prepare = functools.partial(
             remote.prepare,
-            words=remote.command(words),
-            where=folder / "exported",
+            words=remote.parse_command(words),
+            folder=folder / "exported",
             timeout_s=latency.REMOTE_S,
             platform=measured.settings.get("platform") or "cpu",
         )

@@ -33,7 +33,7 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
     console = console or rich.console.Console()
     check(settings)
     settings = resolved(settings)
-    words = None if settings.command is None else remote.command(settings.command)
+    words = None if settings.command is None else remote.parse_command(settings.command)
     if settings.threads is not None:
         device.pin(settings.threads)
     space = registry.get(settings.space, settings.cells)
@@ -55,7 +55,7 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
         prepare = functools.partial(
             remote.prepare,
             words=words,
-            where=folder / "exported",
+            folder=folder / "exported",
             timeout_s=latency.REMOTE_S if settings.timeout_s is None else settings.timeout_s,
             platform=settings.platform or "cpu",
         )
@@ -103,9 +103,9 @@ def programs_of(
         for choice in design.with_replicates(
             networks, None if architectures else space.genome.space
         ):
-            if choice.again:
+            if choice.recompiled:
                 # A replicate of the program before it.
-                selected.append(programs.again(selected[-1]))
+                selected.append(programs.replicate(selected[-1]))
                 continue
             twin_of = choice.twin_of and programs.label(choice.twin_of)
             selected.append(programs.of_genotype(choice.genotype, space, size, twin_of))
@@ -117,7 +117,7 @@ def programs_of(
         # Replicates measure the noise, early, since a budget may stop the campaign.
         pairs = max(2, min(design.REPLICATES, len(selected) // 5))
         replicates = [
-            program for p in selected[1 : 1 + pairs] for program in (p, programs.again(p))
+            program for p in selected[1 : 1 + pairs] for program in (p, programs.replicate(p))
         ]
         selected = [selected[0], *replicates, *selected[1 + pairs :]]
     return selected
@@ -138,7 +138,7 @@ def resolved(settings: latency.MeasureSettings) -> latency.MeasureSettings:
 def check(settings: latency.MeasureSettings) -> None:
     """Raises ValueError for settings that are invalid or have no effect."""
     space = registry.get(settings.space)
-    for flag, minimum in (("networks", 1), ("batch", 1), ("rounds", protocols.FEWEST_ROUNDS)):
+    for flag, minimum in (("networks", 1), ("batch", 1), ("rounds", protocols.MIN_ROUNDS)):
         require(f"--{flag}", getattr(settings, flag), minimum=minimum)
     require("--seed", settings.seed, minimum=0)
     for flag in ("budget_minutes", "sample_ms", "timeout_s"):

@@ -191,7 +191,7 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
             fail(_spaceless(path))
         choices = _space(settings.space, settings.cells)
         csv = csv_table.read(path)
-        measured = network_table.measured(
+        measured = network_table.read_networks(
             csv, choices, device=settings.device, column=settings.column
         )
         return Rows(
@@ -230,8 +230,8 @@ def _spaceless(path: Path) -> str:
     if (path.parent / campaign_file.RAW).is_file():
         return f"{path} does not say its space: give the campaign's folder {path.parent} instead."
     with contextlib.suppress(csv_table.TableError):
-        if (csv := csv_table.read(path)).form in csv_table.LOOK_UPS:
-            return network_table.of_layers(csv)
+        if (csv := csv_table.read(path)).form in csv_table.LAYER_TABLES:
+            return network_table.layer_table_message(csv)
     return f"{path} does not say its space: give --space."
 
 
@@ -244,7 +244,7 @@ def _layers_checked(
         f"{layers.form} look-up table: {len(ms)} entries at {len(layer_indices)} layers, "
         f"{min(ms):.3g} to {max(ms):.3g} ms"
     )
-    pairs = layer_table.compared(layers)
+    pairs = layer_table.dominance_pairs(layers)
     yield from _dominance(len(pairs), [pair for pair in pairs if pair.violates])
     if space is not None:
         costs = layer_table.costs(layers, space)
@@ -261,32 +261,32 @@ def _networks_checked(
     if space is None:
         fail(f"{csv.path} is of whole networks and does not say their space: give --space.")
     for name in [device] if device else network_table.devices(csv) or [None]:
-        measured = network_table.measured(csv, space, device=name)
-        networks, ms = validation.validated(space, measured.networks, measured.latency_ms)
+        measured = network_table.read_networks(csv, space, device=name)
+        networks, ms = validation.validate(space, measured.networks, measured.latency_ms)
         yield (
             f"table of whole networks, {measured.device or 'an unnamed device'}: {len(networks)} "
             f"networks in {len(measured.networks)} rows, {min(ms):.3g} to {max(ms):.3g} ms"
         )
-        yield from _dominance(*network_table.compared(measured, space))
-        if len(measured.networks) > network_table.MOST:
-            yield f"only the first {network_table.MOST} rows were compared with each other"
+        yield from _dominance(*network_table.dominance_violations(measured, space))
+        if len(measured.networks) > network_table.MAX_COMPARED:
+            yield f"only the first {network_table.MAX_COMPARED} rows were compared with each other"
 
 
-def _dominance(pairs: int, violations: Sequence[csv_table.Pair]) -> Iterator[str]:
+def _dominance(pairs: int, violations: Sequence[csv_table.DominancePair]) -> Iterator[str]:
     """The number of pairs whose smaller network is slower, and the worst of them."""
     if not violations:
         yield f"dominance: of {pairs} pairs, none is slower though it does less"
         return
     ratio = lambda pair: pair.smaller_ms / max(pair.larger_ms, 1e-9)
-    large = sum(ratio(pair) > validation.ALIKE for pair in violations)
+    large = sum(ratio(pair) > validation.MAX_REPEAT_RATIO for pair in violations)
     yield (
         f"dominance: of {pairs} pairs, {len(violations)} are slower though they do less, {large} "
-        f"of them by more than {100 * (validation.ALIKE - 1):.0f} %; measure those again. "
-        "The worst:"
+        f"of them by more than {100 * (validation.MAX_REPEAT_RATIO - 1):.0f} %; measure those "
+        "again. The worst:"
     )
     for pair in sorted(violations, key=ratio, reverse=True)[:MAX_VIOLATIONS]:
         yield (
-            f"  {pair.where}: {pair.smaller} {pair.smaller_ms:.4g} ms, {pair.larger} "
+            f"  {pair.place}: {pair.smaller} {pair.smaller_ms:.4g} ms, {pair.larger} "
             f"{pair.larger_ms:.4g} ms"
         )
 

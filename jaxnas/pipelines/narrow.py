@@ -250,12 +250,12 @@ def _narrowed(
 
 def _milliseconds(task: NarrowTask, groups: Any, ms: float) -> tuple[Callable[[Any], float], float]:
     """(remaining -> predicted milliseconds, the next budget of them). Raises BudgetError."""
-    width_times = width_table.measured(groups, task.image, task.settings.multiple)
+    width_times = width_table.measure(groups, task.image, task.settings.multiple)
     budget = width_table.budget(width_times, min(MAX_STEP, task.settings.target_ms / ms))
-    if budget >= width_times.whole_ms:
+    if budget >= width_times.full_ms:
         raise net_adapt.BudgetError("No part is faster at any width.")
     widths = task.prunable.widths
-    return lambda remaining: width_table.milliseconds(width_times, widths(remaining)), budget
+    return lambda remaining: width_table.latency_ms(width_times, widths(remaining)), budget
 
 
 def _train_batches(

@@ -130,5 +130,5 @@ def unconstrained(
         "target": None, "predicted": ms, "interval": [low, high], "holds": None,
         "measured": None if times is None else float(times.latency_ms[0]),
     }  # fmt: skip
-    rounds = [] if times is None else [{"slower": times.slower, "noisy": list(times.noisy)}]
+    rounds = [] if times is None else [{"slower": times.slowdown, "noisy": list(times.noisy)}]
     return {"targets": {MS: target}, "rounds": rounds}

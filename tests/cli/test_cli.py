@@ -89,7 +89,7 @@ def refused(capsys, *argv: str) -> str:
         ("narrow DARTS_V2 --macs 5 --multiple 3", "two halves"),
         ("narrow DARTS_V2 --macs 1000000000", "but the network has"),
         ("oracle ask 3", "No command 'oracle ask': there are query, build"),
-        ("oracle query", "CELL"),
+        ("oracle query", "Missing from jaxnas oracle query"),
         ("oracle query --table nothing.npz -- -1", "No table nothing.npz"),
         ("oracle build no.csv out.npz", "No export no.csv"),
         ("latency guess", "there are measure, fit, predict, report"),

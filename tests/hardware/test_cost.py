@@ -22,15 +22,15 @@ def measured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(measured):
-    return dataset.fitted(measured)
+    return dataset.fit_predictor(measured)
 
 
 def test_counts_are_those_of_the_benchmark():
     size = search_space.NetworkSize(16, 5, 10, (32, 32, 3))
-    table = counts.counted(SPACE, size)
+    table = counts.additive_counts(SPACE, size)
     some = ALL_CELLS[::311]
-    assert (table["macs"].of(some) == published.macs(some, 10, 32)).all()
-    assert (table["parameters"].of(some) == published.parameters(some, 10)).all()
+    assert (table["macs"].total(some) == published.macs(some, 10, 32)).all()
+    assert (table["parameters"].total(some) == published.parameters(some, 10)).all()
 
 
 def test_macs_to_expect_are_the_mean_over_all_deployed_networks():

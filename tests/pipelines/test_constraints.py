@@ -22,7 +22,7 @@ def measured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(measured):
-    return dataset.fitted(measured)
+    return dataset.fit_predictor(measured)
 
 
 def test_the_recipe_is_of_the_size_that_was_timed(measured, model):

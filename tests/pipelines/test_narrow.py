@@ -161,13 +161,13 @@ def test_a_target_in_milliseconds_is_gone_to_by_tables(cell, tmp_path, monkeypat
 
     def measured(subject, image, multiple):
         saved = {name: [] for name in subject.groups}
-        for name, width, remaining in width_table._tried(subject, multiple):
+        for name, width, remaining in width_table._narrower(subject, multiple):
             saved[name].append((width, takes(subject.net) - takes(subject.network(remaining))))
         widths = {name: group.width for name, group in subject.groups.items()}
-        return width_table.table(takes(subject.net), widths, saved)
+        return width_table.from_savings(takes(subject.net), widths, saved)
 
-    monkeypatch.setattr(width_table, "PROGRAMS", 6)
-    monkeypatch.setattr(width_table, "measured", measured)
+    monkeypatch.setattr(width_table, "MAX_PROGRAMS", 6)
+    monkeypatch.setattr(width_table, "measure", measured)
     timed = lambda net, *_: timing.Milliseconds(takes(net), 0, 0, 1)
     monkeypatch.setattr(timing, "inference", timed)
     folder, out = narrowed(small(cell, tmp_path, "n", target_ms=0.3))

@@ -153,12 +153,12 @@ def test_the_pool_knows_how_likely_each_network_is(space):
 def test_counts_of_a_few_networks_give_those_of_all(name, cells):
     space = registry.get(name, cells)
     size = NetworkSize(4, cells, 10, (8, 8, 1))
-    table = counts.counted(space, size)
+    table = counts.additive_counts(space, size)
     rows = np.random.default_rng(1).permutation(sampling.representatives(space, seed=5))[:5]
     for row in rows:
         exact = counts.exact(space, space.genome.decode(row), size, dead_edges=True)
         for quantity in counts.QUANTITIES:
-            assert table[quantity].of(row[None])[0] == pytest.approx(exact[quantity], abs=0.1)
+            assert table[quantity].total(row[None])[0] == pytest.approx(exact[quantity], abs=0.1)
 
 
 def test_cells_of_darts_are_held_to_macs_and_a_limit_out_of_range_is_refused():

@@ -25,7 +25,7 @@ def measured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(measured):
-    return dataset.fitted(measured)
+    return dataset.fit_predictor(measured)
 
 
 def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, model):

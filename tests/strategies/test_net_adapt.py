@@ -406,23 +406,25 @@ def test_a_narrowed_network_is_read_as_it_was_written():
 @settings(max_examples=60, deadline=None)
 def test_a_narrower_part_is_never_said_to_be_slower(found):
     """Whatever the clock said; the whole network takes what it took."""
-    table = width_table.table(5.0, {"a": 16, "b": 8}, {"a": found, "b": [(4, 1.0)]})
-    ms = [width_table.milliseconds(table, {"a": n, "b": 8}) for n in range(1, 17)]
+    table = width_table.from_savings(5.0, {"a": 16, "b": 8}, {"a": found, "b": [(4, 1.0)]})
+    ms = [width_table.latency_ms(table, {"a": n, "b": 8}) for n in range(1, 17)]
     assert np.all(np.diff(ms) >= -1e-9) and ms[-1] == 5.0
-    assert width_table.milliseconds(table, {"a": 16, "b": 4}) == 4.0
-    assert width_table.milliseconds(table, {"a": 16, "b": 6}) == pytest.approx(4.5)
-    assert width_table.milliseconds(table, {"a": 16, "b": 1}) == 4.0
+    assert width_table.latency_ms(table, {"a": 16, "b": 4}) == 4.0
+    assert width_table.latency_ms(table, {"a": 16, "b": 6}) == pytest.approx(4.5)
+    assert width_table.latency_ms(table, {"a": 16, "b": 1}) == 4.0
 
 
 def test_a_table_leads_no_further_than_it_knows():
-    table = width_table.table(10.0, {"a": 8}, {"a": [(4, 8.0)]})
+    table = width_table.from_savings(10.0, {"a": 8}, {"a": [(4, 8.0)]})
     assert [width_table.budget(table, share) for share in (0.97, 0.8, 0.2)] == [9.7, 8.0, 7.0]
-    assert width_table.budget(width_table.table(10.0, {"a": 8}, {"a": [(4, 2.0)]}), 0.2) == 9.0
+    assert (
+        width_table.budget(width_table.from_savings(10.0, {"a": 8}, {"a": [(4, 2.0)]}), 0.2) == 9.0
+    )
 
 
 def test_the_parts_of_a_network_are_timed():
-    table = width_table.measured(mobile_pruning.prunable_network(WHOLE, CLASSES), IMAGE, 4)
-    assert set(table.widths) == set(GROUPS) and table.whole_ms > 0
+    table = width_table.measure(mobile_pruning.prunable_network(WHOLE, CLASSES), IMAGE, 4)
+    assert set(table.widths) == set(GROUPS) and table.full_ms > 0
     for name, group in GROUPS.items():
         at, saved = table.widths[name], table.saved_ms[name]
         assert at[-1] == group.width and (at[:-1] % 4 == 0).all()

@@ -1,1 +1,1 @@
-"""Measurement campaigns: which programs, how often, when enough."""
+"""Measurement campaigns: which networks to measure, rounds, stopping, files."""

@@ -1,4 +1,4 @@
-"""A campaign: programs timed in interleaved rounds until the times hold, kept as they come."""
+"""A measurement campaign: programs timed in interleaved rounds until converged, resumable."""
 
 import contextlib
 import datetime
@@ -13,18 +13,18 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.hardware import device as hardware
-from jaxnas.hardware import programs, timing
+from jaxnas.hardware import timing
 from jaxnas.hardware.measure import campaign_file, session, summary
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.measure.campaign_file import CampaignError, Raw
 from jaxnas.hardware.measure.stopping import Protocol
-from jaxnas.hardware.programs import Program
+from jaxnas.hardware.programs import Program, check_programs
 from jaxnas.hardware.timing import TimedProgram
 from jaxnas.run import progress, signals
 
 
 def measure_all(
-    found: Sequence[Program],
+    programs: Sequence[Program],
     folder: Path,
     prepare: Callable[[Program, int | None], TimedProgram],
     *,
@@ -33,51 +33,49 @@ def measure_all(
     protocol: Protocol,
     console: rich.console.Console | None = None,
 ) -> dict[str, Any]:
-    """Measures programs, from wherever `folder` was left; gives what `result.json` holds.
+    """Measures programs, resuming the campaign in `folder`; returns the content of `result.json`.
 
-    `prepare(program, calls)` makes a program ready, with so many calls a sample unless None.
-    Every round visits every program once, in an order drawn from the seed and the round's
-    number (of a campaign that goes on, the session's as well). The campaign ends when twins
-    agree, the halves of the rounds agree and the medians are known to 1 %; after `most_rounds`
-    it ends whatever they do, and says so. `settings` are
-    all that decides what is measured, as JSON values. With `minutes`, programs are prepared in
-    their order until half of them are spent, and the others left out. SIGINT and SIGTERM end a
-    campaign after the program it is at, all saved; the next session visits what the round has
-    left.
+    `prepare(program, calls)` compiles a program; `calls` in a sample, or None to choose. Every
+    round visits every program once, in an order drawn from the seed and the round's number (and
+    from the session's number in a resumed campaign). The campaign converges when twins agree, the
+    two halves of the rounds agree and the medians are known to 1 %; it ends after `most_rounds` in
+    any case, and reports it. `settings`: all that decides what is measured, as JSON values.
+    With `minutes`, programs are prepared in order until half of the budget is spent; the others
+    are left out. SIGINT and SIGTERM end a session after the current program, with all samples
+    saved; the next session continues the round.
 
-    Raises CampaignError on another device than the campaign began on and for a program whose
-    every sample the clock spoilt, RunError for a folder of other settings or in use,
-    Interrupted, and what `prepare` and the samples raise; whatever was
-    measured by then is in the folder.
+    Raises CampaignError on another device than the campaign began on and for a program without a
+    valid sample, RunError for a folder of other settings or in use, Interrupted, and what `prepare`
+    and the samples raise; the samples so far are in the folder.
     """
-    programs.check(found)
+    check_programs(programs)
     protocols.check(protocol)
     console = console or rich.console.Console()
-    note = lambda text: progress.print_line(console, text)
+    log = lambda text: progress.print_line(console, text)
     record = {"settings": json.loads(json.dumps(dict(settings))), "environment": {}}
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(run.claim(folder, record, note))
-        asked = stack.enter_context(signals.stop_requests(note))
+        folder = stack.enter_context(run.claim(folder, record, log))
+        stop_requested = stack.enter_context(signals.stop_requests(log))
         path = folder / campaign_file.RAW
-        raw = _begun(path, device)
+        raw = _existing(path, device)
         if raw is not None:
-            found = _same(path, raw, found)
-            note(f"measure: goes on {session.progress_text(raw)}")
+            programs = _in_campaign_order(path, raw, programs)
+            log(f"measure: goes on {session.progress_text(raw)}")
         if raw is None or not protocols.is_converged(raw, protocol):
-            began = time.monotonic()
-            spent_s = 0.0 if raw is None else raw.header["spent_s"]
-            passed = lambda: spent_s + time.monotonic() - began
-            ready = _prepared(found, prepare, asked, protocol, raw, console)
-            found = found[: len(ready)]
-            raw = raw or _empty(found, ready, device, settings)
+            started_s = time.monotonic()
+            earlier_s = 0.0 if raw is None else raw.header["spent_s"]
+            elapsed_s = lambda: earlier_s + time.monotonic() - started_s
+            ready = _prepare_all(programs, prepare, stop_requested, protocol, raw, console)
+            programs = programs[: len(ready)]
+            raw = raw or _new_campaign(programs, ready, device, settings)
             if protocol.warm_up and not timing.warm_up(ready[0]):
-                note(f"measure: {found[0].label} does not settle within 1 %: the device is busy")
-            raw = session.run_rounds(raw, path, ready, asked, protocol, passed, console)
-        return _written(folder, raw)
+                log(f"measure: {programs[0].label} does not settle within 1 %: the device is busy")
+            raw = session.run_rounds(raw, path, ready, stop_requested, protocol, elapsed_s, console)
+        return _write_result(folder, raw)
 
 
-def _begun(path: Path, device: Mapping[str, Any]) -> Raw | None:
-    """The rounds that are there. Raises CampaignError if another device took them."""
+def _existing(path: Path, device: Mapping[str, Any]) -> Raw | None:
+    """The campaign in a file, or None. Raises CampaignError if another device measured it."""
     if not path.exists():
         return None
     raw = campaign_file.read(path)
@@ -89,9 +87,9 @@ def _begun(path: Path, device: Mapping[str, Any]) -> Raw | None:
     return raw
 
 
-def _same(path: Path, raw: Raw, found: Sequence[Program]) -> list[Program]:
-    """The programs of a campaign that is there, in its order."""
-    by_label = {p.label: p for p in found}
+def _in_campaign_order(path: Path, raw: Raw, programs: Sequence[Program]) -> list[Program]:
+    """The programs of an existing campaign, in its order."""
+    by_label = {p.label: p for p in programs}
     missing = [name for name in raw.labels if name not in by_label]
     if missing:
         raise CampaignError(
@@ -101,48 +99,48 @@ def _same(path: Path, raw: Raw, found: Sequence[Program]) -> list[Program]:
     return [by_label[name] for name in raw.labels]
 
 
-def _prepared(
-    found: Sequence[Program],
+def _prepare_all(
+    programs: Sequence[Program],
     prepare: Callable[[Program, int | None], TimedProgram],
-    asked: Callable[[], int | None],
+    stop_requested: Callable[[], int | None],
     protocol: Protocol,
     raw: Raw | None,
     console: rich.console.Console,
 ) -> list[TimedProgram]:
-    """Every program ready to be timed; of a new campaign of few minutes, the first of them."""
-    began, ready = time.monotonic(), []
-    with progress.bar("prepare", len(found), console) as update:
-        for program in found:
-            spent_s = time.monotonic() - began
-            short = (
-                raw is None and protocol.minutes is not None and spent_s >= 30 * protocol.minutes
+    """All programs compiled for timing; in a new campaign with `minutes`, as many as fit."""
+    started_s, ready = time.monotonic(), []
+    with progress.bar("prepare", len(programs), console) as update:
+        for program in programs:
+            elapsed_s = time.monotonic() - started_s
+            out_of_time = (
+                raw is None and protocol.minutes is not None and elapsed_s >= 30 * protocol.minutes
             )
-            if short and len(ready) >= protocols.FEWEST:
+            if out_of_time and len(ready) >= protocols.MIN_PROGRAMS:
                 break
-            if (number := asked()) is not None:
+            if (number := stop_requested()) is not None:
                 raise run.Interrupted(
-                    f"Stopped after {len(ready)} of {len(found)} programs were prepared. Run the "
-                    "same command again.",
+                    f"Stopped after {len(ready)} of {len(programs)} programs were prepared. Run "
+                    "the same command again.",
                     number,
                 )
-            # Equal programs are sampled equally, and as they were when the campaign began.
+            # Twins take equal samples; a resumed campaign keeps its numbers of calls.
             calls = next((r.calls for r in ready if r.label == program.twin_of), None)
             calls = calls if raw is None else int(raw.calls[len(ready)])
             ready.append(prepare(program, calls))
-            left_s = (time.monotonic() - began) / len(ready) * (len(found) - len(ready))
-            update(len(ready), left_s, program.kind)
-    if len(ready) < len(found):
+            remaining_s = (time.monotonic() - started_s) / len(ready) * (len(programs) - len(ready))
+            update(len(ready), remaining_s, program.kind)
+    if len(ready) < len(programs):
         progress.print_line(
             console, f"prepare: half the minutes are spent: {len(ready)} programs it is"
         )
     return ready
 
 
-def _empty(
-    found: Sequence[Program], ready: Sequence[TimedProgram], device: Mapping, settings: Mapping
+def _new_campaign(
+    programs: Sequence[Program], ready: Sequence[TimedProgram], device: Mapping, settings: Mapping
 ) -> Raw:
-    labels = tuple(p.label for p in found)
-    chains = len(found) if any(r.loops is not None for r in ready) else 0
+    labels = tuple(p.label for p in programs)
+    chains = len(programs) if any(r.loops is not None for r in ready) else 0
     header = {
         "device": dict(device),
         "settings": dict(settings),
@@ -150,31 +148,31 @@ def _empty(
         "spent_s": 0.0,
         "load": [hardware.load(), None],
     }
-    twins = [labels.index(p.twin_of) if p.twin_of in labels else -1 for p in found]
+    twins = [labels.index(p.twin_of) if p.twin_of in labels else -1 for p in programs]
     return Raw(
         header,
         labels,
-        tuple(p.kind for p in found),
-        tuple(p.architecture for p in found),
+        tuple(p.kind for p in programs),
+        tuple(p.architecture for p in programs),
         np.array(twins, np.int32),
         np.array([r.calls for r in ready], np.int32),
         np.array([[r.facts[name] for name in timing.FACTS] for r in ready]),
-        np.empty((0, len(found))),
+        np.empty((0, len(programs))),
         np.empty((0, chains, 2)),
         np.empty(0),
         np.empty(0, np.int32),
     )
 
 
-def _written(folder: Path, raw: Raw) -> dict[str, Any]:
+def _write_result(folder: Path, raw: Raw) -> dict[str, Any]:
     if missing := campaign_file.unsampled(raw):
         raise CampaignError(
             f"{folder / campaign_file.RAW} has no valid sample of "
-            f"{campaign_file.some(missing)}: "
+            f"{campaign_file.first_and_count(missing)}: "
             "go on with more --rounds or --budget-minutes; `jaxnas latency fit` leaves out what "
             "has none."
         )
-    found = summary.of(raw)
+    result = summary.as_json(raw)
     campaign_file.write_table(folder / campaign_file.TABLE, raw)
-    run.write_text(folder / campaign_file.RESULT, json.dumps(found, indent=2) + "\n")
-    return found
+    run.write_text(folder / campaign_file.RESULT, json.dumps(result, indent=2) + "\n")
+    return result

@@ -1,4 +1,4 @@
-"""The file of a campaign: every sample that was taken, and a table for people and other tools.
+"""The files of a campaign: all samples (.npz), and a table of results (.csv) for other tools.
 
 docs/measuring.md describes both: `campaign.npz` (arrays and one JSON text) and `latency.csv`.
 """
@@ -28,16 +28,16 @@ COLUMNS = (
 
 
 class CampaignError(ValueError):
-    """A campaign that cannot be read, begin or go on: the message is one line."""
+    """A campaign that cannot be read, started or resumed: the message is one line."""
 
 
 class Raw(NamedTuple):
-    """R rows of P programs: a round each, unless one was cut short and went on in another row.
+    """All samples: R rows of P programs. A row is a round, or part of one that was interrupted.
 
     Times are milliseconds of one call; NaN: not visited in this row, or spoilt by the clock.
     """
 
-    header: Mapping[str, Any]  # device, settings, when, and how far the rounds are: JSON
+    header: Mapping[str, Any]  # JSON: device, settings, times, progress of the rounds
     labels: tuple[str, ...]
     kinds: tuple[str, ...]
     architectures: tuple[str, ...]  # JSON
@@ -45,9 +45,9 @@ class Raw(NamedTuple):
     calls: np.ndarray  # i32[P], in a sample
     facts: np.ndarray  # f64[P, len(timing.FACTS)]
     rounds_ms: np.ndarray  # f64[R, P]
-    chains_ms: np.ndarray  # f64[R, P, 2], or f64[R, 0, 2] where no slope was asked for
+    chains_ms: np.ndarray  # f64[R, P, 2] of loops, or f64[R, 0, 2] without them
     started_s: np.ndarray  # f64[R], Unix time
-    session: np.ndarray  # i32[R], which process took the round, from 0
+    session: np.ndarray  # i32[R], number of the process that measured the row, from 0
 
 
 def pairs(raw: Raw) -> list[tuple[int, int]]:
@@ -55,51 +55,51 @@ def pairs(raw: Raw) -> list[tuple[int, int]]:
     return [(i, int(j)) for i, j in enumerate(raw.twin_of) if j >= 0]
 
 
-def taken(raw: Raw) -> int:
-    """How many rounds are whole: every program was visited in each."""
-    # Files of old do not say it; their rows counted as rounds.
+def rounds_done(raw: Raw) -> int:
+    """Number of complete rounds, in which every program was visited."""
+    # Older files lack the entry; each of their rows was a round.
     return raw.header.get("rounds", len(raw.rounds_ms))
 
 
-def left(raw: Raw) -> list[int]:
-    """The programs that the round under way has yet to visit: all, where none is under way."""
+def remaining(raw: Raw) -> list[int]:
+    """Indices of programs not yet visited in the current round; all, between rounds."""
     names = set(raw.header.get("left", ())) or raw.labels
     return [i for i, label in enumerate(raw.labels) if label in names]
 
 
 def unsampled(raw: Raw) -> list[str]:
     """The labels of programs without a valid sample."""
-    seen = np.isfinite(raw.rounds_ms).any(0)
-    return [label for label, known in zip(raw.labels, seen, strict=True) if not known]
+    valid = np.isfinite(raw.rounds_ms).any(0)
+    return [label for label, has_sample in zip(raw.labels, valid, strict=True) if not has_sample]
 
 
 def sampled(raw: Raw) -> Raw:
-    """The campaign without its programs that have no valid sample; their twins have none then."""
-    kept = np.flatnonzero(np.isfinite(raw.rounds_ms).any(0))
-    if len(kept) == len(raw.labels):
+    """The campaign without programs that lack a valid sample; their twins lose the link."""
+    indices = np.flatnonzero(np.isfinite(raw.rounds_ms).any(0))
+    if len(indices) == len(raw.labels):
         return raw
-    place = {int(old): new for new, old in enumerate(kept)}
-    of = lambda texts: tuple(texts[i] for i in kept)
+    new_index = {int(old): new for new, old in enumerate(indices)}
+    select = lambda texts: tuple(texts[i] for i in indices)
     return raw._replace(
-        labels=of(raw.labels),
-        kinds=of(raw.kinds),
-        architectures=of(raw.architectures),
-        twin_of=np.array([place.get(int(raw.twin_of[i]), -1) for i in kept], np.int32),
-        calls=raw.calls[kept],
-        facts=raw.facts[kept],
-        rounds_ms=raw.rounds_ms[:, kept],
-        chains_ms=raw.chains_ms[:, kept] if raw.chains_ms.shape[1] else raw.chains_ms,
+        labels=select(raw.labels),
+        kinds=select(raw.kinds),
+        architectures=select(raw.architectures),
+        twin_of=np.array([new_index.get(int(raw.twin_of[i]), -1) for i in indices], np.int32),
+        calls=raw.calls[indices],
+        facts=raw.facts[indices],
+        rounds_ms=raw.rounds_ms[:, indices],
+        chains_ms=raw.chains_ms[:, indices] if raw.chains_ms.shape[1] else raw.chains_ms,
     )
 
 
-def some(labels: Sequence[str]) -> str:
-    """One of several programs and how many more, for a line of text."""
-    more = len(labels) - 1
-    return repr(labels[0]) + (f" and {more} other program{'s' * (more != 1)}" if more else "")
+def first_and_count(labels: Sequence[str]) -> str:
+    """The first label and the number of others, for a message."""
+    others = len(labels) - 1
+    return repr(labels[0]) + (f" and {others} other program{'s' * (others != 1)}" if others else "")
 
 
 def write(path: Path, raw: Raw) -> None:
-    """Puts the whole file in place at once. Raises RunError if it cannot be written."""
+    """Writes the file atomically. Raises RunError if it cannot be written."""
     header = {"format": FORMAT, "version": VERSION} | dict(raw.header)
     arrays = {"header": np.array(json.dumps(header)), "fact_names": np.array(timing.FACTS)}
     for name, value in raw._asdict().items():
@@ -111,7 +111,7 @@ def write(path: Path, raw: Raw) -> None:
 
 
 def read(path: Path) -> Raw:
-    """The campaign in a file. Raises CampaignError for anything else, and for impossible times."""
+    """The campaign in a file. Raises CampaignError for other files, and for impossible times."""
     arrays = _arrays(path)
     try:
         header = json.loads(str(arrays.pop("header")))
@@ -137,7 +137,7 @@ def read(path: Path) -> Raw:
 
 
 def write_table(path: Path, raw: Raw) -> None:
-    """The table: a program a row, columns COLUMNS. Empty where nothing is known."""
+    """Writes the table, a row a program, columns COLUMNS; entries are empty where unknown."""
     summary = round_statistics.summarise(raw.rounds_ms)
     slopes = overheads = [None] * len(raw.labels)
     if raw.chains_ms.shape[1]:
@@ -152,17 +152,17 @@ def write_table(path: Path, raw: Raw) -> None:
         twin = raw.labels[raw.twin_of[i]] if raw.twin_of[i] >= 0 else ""
         out.writerow(
             [label, raw.kinds[i], *map(_number, (*times, slopes[i], overheads[i]))]
-            + [summary.samples[i], raw.calls[i], *map(_whole, raw.facts[i]), twin]
+            + [summary.samples[i], raw.calls[i], *map(_integer, raw.facts[i]), twin]
             + [name, raw.header["settings"].get("batch", ""), raw.architectures[i]]
         )
     files.write_text(path, text.getvalue())
 
 
-def slope(raw: Raw, summary: round_statistics.Summary) -> tuple[np.ndarray, np.ndarray]:
+def slope(raw: Raw, summary: round_statistics.RoundSummary) -> tuple[np.ndarray, np.ndarray]:
     """(device milliseconds of a pass, overhead of a call), f64[P] each, NaN where unknown."""
-    parts = timing.slope(raw.chains_ms[summary.kept] / summary.factors[summary.kept, None, None])
+    parts = timing.slope(raw.chains_ms[summary.used] / summary.factors[summary.used, None, None])
     medians = (np.ma.median(np.ma.masked_invalid(part), axis=0).filled(np.nan) for part in parts)
-    # A pass that takes less than no time is noise, and no figure.
+    # A negative time of a pass is noise.
     per_pass, overhead = (np.where(median > 0, median, np.nan) for median in medians)
     return per_pass, overhead
 
@@ -171,7 +171,7 @@ def _number(value: float | None) -> str:
     return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
 
 
-def _whole(value: float) -> str:
+def _integer(value: float) -> str:
     return "" if not np.isfinite(value) else f"{value:.0f}"
 
 
@@ -189,7 +189,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check(path: Path, raw: Raw) -> None:
-    """Raises CampaignError unless the arrays belong together and the times are times."""
+    """Raises CampaignError unless shapes are consistent and all times positive."""
     count, programs = len(raw.rounds_ms), len(raw.labels)
     chains = raw.chains_ms.shape
     shapes = (
@@ -208,7 +208,7 @@ def _check(path: Path, raw: Raw) -> None:
         )
     if (raw.twin_of >= programs).any() or not isinstance(raw.header.get("device"), dict):
         raise CampaignError(f"{path}: a twin or the device is missing: measure again.")
-    numbers = taken(raw), raw.header.get("sessions", 0)
+    numbers = rounds_done(raw), raw.header.get("sessions", 0)
     counted = all(type(n) is int and n >= 0 for n in numbers) and numbers[0] <= count
     names = raw.header.get("left", [])
     if not counted or not isinstance(names, list) or any(n not in raw.labels for n in names):

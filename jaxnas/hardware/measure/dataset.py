@@ -1,4 +1,4 @@
-"""A campaign's folder as what a model is fitted to: networks, their times, and of what size."""
+"""A campaign as a dataset to fit a predictor to: networks, their latencies and size."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 SIZES = ("features", "cells", "classes", "image", "batch")
 
 
-LEAST = 2  # networks that a model is fitted to
+MIN_NETWORKS = 2  # that a predictor can be fitted to
 
 
 class CampaignDataset(NamedTuple):
-    """The networks of a campaign. What it timed beside them is in `raw`.
+    """The networks of a campaign with their latencies. Its other programs are in `raw` only.
 
-    Programs that have no valid sample yet are in neither.
+    Programs without a valid sample are in neither.
     """
 
-    path: Path  # of its samples
-    digest: str  # SHA-256 of them
+    path: Path  # of campaign.npz
+    digest: str  # SHA-256 of that file
     raw: Raw
     settings: Mapping[str, Any]
     space: SearchSpace
@@ -39,7 +39,7 @@ class CampaignDataset(NamedTuple):
     networks: np.ndarray  # i64[N, positions]
     latency_ms: np.ndarray  # f64[N]
     work: np.ndarray | None  # f64[positions, candidates, quantities] of a chain
-    unsampled: tuple[str, ...] = ()  # labels of the programs left out for want of a sample
+    unsampled: tuple[str, ...] = ()  # labels of programs without a valid sample
 
     @property
     def device(self) -> str:
@@ -48,14 +48,14 @@ class CampaignDataset(NamedTuple):
 
 
 def load(folder: Path) -> CampaignDataset:
-    """The campaign in a folder. Raises FileError or CampaignError, one line each.
+    """The dataset of a campaign's folder. Raises FileError or CampaignError, one line each.
 
-    A campaign that was stopped counts as far as it went. Programs that are no networks are left
-    out, and those without a valid sample.
+    An unfinished campaign gives the samples so far. Programs other than networks are left out, and
+    those without a valid sample.
     """
     path = Path(folder).expanduser() / campaign_file.RAW
-    whole = campaign_file.read(path)
-    raw, unsampled = campaign_file.sampled(whole), tuple(campaign_file.unsampled(whole))
+    campaign = campaign_file.read(path)
+    raw, unsampled = campaign_file.sampled(campaign), tuple(campaign_file.unsampled(campaign))
     settings = raw.header.get("settings")
     if not isinstance(settings, dict) or any(name not in settings for name in ("space", *SIZES)):
         raise CampaignError(
@@ -68,23 +68,23 @@ def load(folder: Path) -> CampaignDataset:
             f"{path} was measured for another {settings['space']}: the file has changed since; "
             "measure again."
         )
-    if programs.NETWORK not in whole.kinds:
+    if programs.NETWORK not in campaign.kinds:
         raise CampaignError(f"{path} has no whole networks: measure with --kinds network.")
     if not len(raw.rounds_ms):
         raise CampaignError(f"{path} has no rounds yet: go on with `jaxnas latency measure`.")
     rows = [i for i, kind in enumerate(raw.kinds) if kind == programs.NETWORK]
-    if len(rows) < LEAST and unsampled:
+    if len(rows) < MIN_NETWORKS and unsampled:
         raise CampaignError(
             f"{path} has times of {len(rows) or 'no'} network, and no valid sample of "
-            f"{campaign_file.some(unsampled)}: go on with `jaxnas latency measure`."
+            f"{campaign_file.first_and_count(unsampled)}: go on with `jaxnas latency measure`."
         )
     try:
-        found = tuple(genotype.from_json(raw.architectures[i]) for i in rows)
+        genotypes = tuple(genotype.from_json(raw.architectures[i]) for i in rows)
     except GenotypeError as error:
         raise CampaignError(
             f"{path} has a network that is none ({error}): measure again."
         ) from error
-    networks = np.array([space.genome.encode(each) for each in found])
+    networks = np.array([space.genome.encode(g) for g in genotypes])
     size = NetworkSize(
         **{name: settings[name] for name in SIZES} | {"image": tuple(settings["image"])}
     )
@@ -92,33 +92,33 @@ def load(folder: Path) -> CampaignDataset:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     work = None if space.workload is None else space.workload(size)
     return CampaignDataset(
-        path, digest, raw, settings, space, size, found, networks, ms, work, unsampled
+        path, digest, raw, settings, space, size, genotypes, networks, ms, work, unsampled
     )  # fmt: skip
 
 
-def facts(found: CampaignDataset, name: str) -> np.ndarray:
-    """f64[N] of what the compiler says of the networks: one of `timing.FACTS`.
+def facts(dataset: CampaignDataset, name: str) -> np.ndarray:
+    """f64[N]: one of `timing.FACTS`, as the compiler reports it for the networks.
 
-    Raises CampaignError for another name, and where the device's compiler does not say it.
+    Raises CampaignError for another name, and where the device's compiler does not report it.
     """
     if name not in timing.FACTS:
         raise CampaignError(
             f"A campaign has no column {name!r}, only {', '.join(timing.FACTS)}: leave it out "
             "for milliseconds."
         )
-    rows = [i for i, kind in enumerate(found.raw.kinds) if kind == programs.NETWORK]
-    values = found.raw.facts[rows, timing.FACTS.index(name)]
+    rows = [i for i, kind in enumerate(dataset.raw.kinds) if kind == programs.NETWORK]
+    values = dataset.raw.facts[rows, timing.FACTS.index(name)]
     if np.isnan(values).all():
-        raise CampaignError(f"The compiler of {found.device} does not say {name} of a network.")
+        raise CampaignError(f"The compiler of {dataset.device} does not say {name} of a network.")
     return values
 
 
-def fitted(found: CampaignDataset) -> Predictor:
-    """The latency model of a campaign. Raises FitError as `fit.fit`."""
+def fit_predictor(dataset: CampaignDataset) -> Predictor:
+    """The latency predictor fitted to a campaign. Raises FitError as `fit.fit`."""
     return fit.fit(
-        found.space.genome.space,
-        found.networks,
-        found.latency_ms,
-        device=found.device,
-        work=found.work,
+        dataset.space.genome.space,
+        dataset.networks,
+        dataset.latency_ms,
+        device=dataset.device,
+        work=dataset.work,
     )

@@ -1,4 +1,4 @@
-"""Found networks timed as a campaign timed its own, beside some of those, so that scales agree."""
+"""Networks measured again beside a campaign's anchors, on the campaign's scale."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -18,18 +18,18 @@ from jaxnas.hardware.timing import TimedProgram
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import NetworkSize
 
-ANCHORS = 10  # of the campaign's networks, from the fastest to the slowest
+ANCHORS = 10  # networks of the campaign, evenly from the fastest to the slowest
 
 
 class RecheckedTimes(NamedTuple):
     latency_ms: np.ndarray  # f64[n], on the campaign's scale
-    slower: float  # this session over the campaign: the median over what both have timed
-    noisy: tuple[str, ...]  # why the device is called noisy; empty: it is not
+    slowdown: float  # median ratio of anchors' times, this session over the campaign
+    noisy: tuple[str, ...]  # reasons why the device is noisy; empty: it is not
 
 
 def recheck(
-    old: CampaignDataset,
-    found: Sequence[Genotype],
+    dataset: CampaignDataset,
+    genotypes: Sequence[Genotype],
     folder: Path,
     prepare: Callable[[Program, int | None], TimedProgram],
     *,
@@ -38,51 +38,62 @@ def recheck(
     console: rich.console.Console | None = None,
     size: NetworkSize | None = None,
 ) -> RecheckedTimes:
-    """Milliseconds of genotypes of the campaign's space, in interleaved rounds in `folder`.
+    """Measures genotypes of the campaign's space in interleaved rounds, as a campaign in `folder`.
 
-    The reference and ten networks of the campaign are timed with them; all times are divided by
-    the median ratio of theirs, now to then. Raises CampaignError on another device than the
-    campaign's, and what `campaign.measure_all` raises; a folder is taken up where it was left.
-    `size`: that of the genotypes' networks, by default the campaign's.
+    The reference and ten networks of the campaign (anchors) are timed with them; all times are
+    divided by the median ratio of the anchors' times, new over old. Raises CampaignError on another
+    device than the campaign's, and what `campaign.measure_all` raises; a folder is resumed.
+    `size`: of the genotypes' networks, by default the campaign's.
     """
-    if changed := hardware.differences(old.raw.header["device"], device):
+    if changes := hardware.differences(dataset.raw.header["device"], device):
         raise CampaignError(
-            f"{old.path} was measured elsewhere: {'; '.join(changed)}. Measure on this device, or "
-            "add --any-device to search by the model alone."
+            f"{dataset.path} was measured elsewhere: {'; '.join(changes)}. Measure on this device, "
+            "or add --any-device to search by the model alone."
         )
-    anchors, then_ms = _anchors(old)
-    known = {program.label for program in anchors}
-    new = [programs.of_genotype(each, old.space, size or old.size) for each in found]
+    anchors, campaign_ms = _anchors(dataset)
+    anchor_labels = {program.label for program in anchors}
+    new = [
+        programs.of_genotype(genotype, dataset.space, size or dataset.size)
+        for genotype in genotypes
+    ]
     if size is not None:
         new = [p._replace(label=f"{p.label} at {size.features} features") for p in new]
-    everything = [*anchors, *(program for program in new if program.label not in known)]
-    settings = json.loads(json.dumps(dict(old.settings))) | {
-        "campaign": old.digest, "programs": [program.label for program in everything],
+    all_programs = [*anchors, *(program for program in new if program.label not in anchor_labels)]
+    settings = json.loads(json.dumps(dict(dataset.settings))) | {
+        "campaign": dataset.digest, "programs": [program.label for program in all_programs],
     }  # fmt: skip
     campaign.measure_all(
-        everything, folder, prepare, device=device, settings=settings, protocol=protocol,
+        all_programs, folder, prepare, device=device, settings=settings, protocol=protocol,
         console=console,
     )  # fmt: skip
     raw = campaign_file.read(folder / campaign_file.RAW)
     ms = dict(zip(raw.labels, round_statistics.summarise(raw.rounds_ms).latency_ms, strict=True))
-    slower = float(np.median([ms[p.label] / t for p, t in zip(anchors, then_ms, strict=True)]))
+    slowdown = float(
+        np.median(
+            [ms[p.label] / anchor_ms for p, anchor_ms in zip(anchors, campaign_ms, strict=True)]
+        )
+    )
     noise = round_statistics.noise(raw.rounds_ms, campaign_file.pairs(raw))
     return RecheckedTimes(
-        np.array([ms[program.label] for program in new]) / slower, slower, noise.reasons
+        np.array([ms[program.label] for program in new]) / slowdown, slowdown, noise.reasons
     )
 
 
-def _anchors(old: CampaignDataset) -> tuple[list[Program], np.ndarray]:
-    """The reference and networks spread evenly over the ranks; what the campaign says they take."""
-    order, size = np.argsort(old.latency_ms, kind="stable"), old.size
-    some = np.unique(np.linspace(0, len(order) - 1, min(ANCHORS, len(order))).round().astype(int))
-    made = [programs.of_genotype(old.genotypes[order[i]], old.space, size) for i in some]
-    then = [float(old.latency_ms[order[i]]) for i in some]
-    # "(again)" twins are one program under two names.
-    unique = {program.label: (program, ms) for program, ms in zip(made, then, strict=True)}
+def _anchors(dataset: CampaignDataset) -> tuple[list[Program], np.ndarray]:
+    """(reference and networks spread evenly over the ranks, their latencies in the campaign)."""
+    order, size = np.argsort(dataset.latency_ms, kind="stable"), dataset.size
+    ranks = np.unique(np.linspace(0, len(order) - 1, min(ANCHORS, len(order))).round().astype(int))
+    networks = [
+        programs.of_genotype(dataset.genotypes[order[i]], dataset.space, size) for i in ranks
+    ]
+    latency_ms = [float(dataset.latency_ms[order[i]]) for i in ranks]
+    # Networks compiled again, "(again)", are one program here.
+    unique = {
+        program.label: (program, ms) for program, ms in zip(networks, latency_ms, strict=True)
+    }
     reference = programs.reference()
-    if reference.label in old.raw.labels:
-        every = round_statistics.summarise(old.raw.rounds_ms).latency_ms
-        ms = float(every[old.raw.labels.index(reference.label)])
+    if reference.label in dataset.raw.labels:
+        all_ms = round_statistics.summarise(dataset.raw.rounds_ms).latency_ms
+        ms = float(all_ms[dataset.raw.labels.index(reference.label)])
         unique = {reference.label: (reference, ms)} | unique
-    return [program for program, _ in unique.values()], np.array([t for _, t in unique.values()])
+    return [program for program, _ in unique.values()], np.array([ms for _, ms in unique.values()])

@@ -1,4 +1,4 @@
-"""When a campaign is enough."""
+"""The stopping rule of a campaign: convergence, rounds, minutes."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ import numpy as np
 from jaxnas.hardware.measure import campaign_file, round_statistics
 from jaxnas.hardware.measure.campaign_file import Raw
 
-SAVE_ROUNDS = 5  # the file is written, and the times judged, after so many
-ERROR_LIMIT = 0.01  # of a median, relative: below it no further round is needed
-FEWEST = 8  # programs that a budget of minutes leaves, however slowly they compile
-FEWEST_ROUNDS = 4  # and rounds: two halves of two
+SAVE_ROUNDS = 5  # the file is written, and convergence tested, after so many
+ERROR_LIMIT = 0.01  # relative standard error of medians at convergence
+MIN_PROGRAMS = 8  # prepared within a budget of minutes, however slowly they compile
+MIN_ROUNDS = 4  # two halves of two
 
 
 class Protocol(NamedTuple):
-    """When a campaign is enough. `minutes` count compilation, and all sessions."""
+    """Limits of a campaign. `minutes` include compilation, over all sessions."""
 
     least_rounds: int = 20
     most_rounds: int = 100
@@ -24,24 +24,24 @@ class Protocol(NamedTuple):
 
 
 def check(protocol: Protocol) -> None:
-    """Raises ValueError for rounds or minutes that cannot be."""
-    least, most = protocol.least_rounds, protocol.most_rounds
-    if not FEWEST_ROUNDS <= least <= most:
+    """Raises ValueError for impossible rounds or minutes."""
+    min_rounds, max_rounds = protocol.least_rounds, protocol.most_rounds
+    if not MIN_ROUNDS <= min_rounds <= max_rounds:
         raise ValueError(
-            f"A campaign of {least} to {most} rounds cannot be: give {FEWEST_ROUNDS} or more, "
-            "and no more at least than at most."
+            f"A campaign of {min_rounds} to {max_rounds} rounds cannot be: give {MIN_ROUNDS} or "
+            "more, and no more at least than at most."
         )
     if protocol.minutes is not None and not 0 < protocol.minutes < np.inf:
         raise ValueError(f"A budget of {protocol.minutes} minutes is none: give more than 0.")
 
 
 def is_converged(raw: Raw, protocol: Protocol) -> bool:
-    """Whether a campaign is at its end: its times hold, or its rounds or minutes are used up."""
-    taken = campaign_file.taken(raw)
-    late = protocol.minutes is not None and raw.header["spent_s"] >= 60 * protocol.minutes
-    if taken >= protocol.most_rounds or (late and taken >= FEWEST_ROUNDS):
+    """Whether a campaign may stop: its times have converged, or rounds or minutes are used up."""
+    done = campaign_file.rounds_done(raw)
+    out_of_time = protocol.minutes is not None and raw.header["spent_s"] >= 60 * protocol.minutes
+    if done >= protocol.most_rounds or (out_of_time and done >= MIN_ROUNDS):
         return True
-    if taken < protocol.least_rounds or taken % SAVE_ROUNDS or campaign_file.unsampled(raw):
+    if done < protocol.least_rounds or done % SAVE_ROUNDS or campaign_file.unsampled(raw):
         return False
     summary = round_statistics.summarise(raw.rounds_ms)
     noise = round_statistics.noise(raw.rounds_ms, campaign_file.pairs(raw))

@@ -1,4 +1,4 @@
-"""What a campaign says of its device and of itself."""
+"""The summary of a campaign: device, latencies, rounds, noise, ceiling."""
 
 import statistics
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from jaxnas.hardware.measure import campaign_file, round_statistics, session
 from jaxnas.hardware.measure.campaign_file import Raw
 
 
-def of(raw: Raw) -> dict[str, Any]:
-    """What a campaign says of its device and of itself, as JSON values; times in milliseconds.
+def as_json(raw: Raw) -> dict[str, Any]:
+    """The summary of a campaign as JSON values; times in milliseconds.
 
-    Every program has a valid sample.
+    Every program must have a valid sample.
     """
     summary = round_statistics.summarise(raw.rounds_ms)
     noise = round_statistics.noise(raw.rounds_ms, campaign_file.pairs(raw))
-    away = round_statistics.differences(summary.latency_ms, campaign_file.pairs(raw))
-    ceiling = round_statistics.ceiling(summary.latency_ms, away)
+    twin_differences = round_statistics.differences(summary.latency_ms, campaign_file.pairs(raw))
+    ceiling = round_statistics.ceiling(summary.latency_ms, twin_differences)
     networks = np.array([kind == programs.NETWORK for kind in raw.kinds])
     times = summary.latency_ms[networks] if networks.any() else summary.latency_ms
     return {
@@ -28,17 +28,17 @@ def of(raw: Raw) -> dict[str, Any]:
         "programs": {kind: raw.kinds.count(kind) for kind in dict.fromkeys(raw.kinds)},
         "latency_ms": {
             "least": float(times.min()),
-            "median": statistics.median_high(times.tolist()),  # what a network takes
+            "median": statistics.median_high(times.tolist()),  # of an actual network
             "most": float(times.max()),
         },
         "spread": float(np.median(summary.spread_ms / summary.latency_ms)),
         "rounds": {
-            "taken": campaign_file.taken(raw),
+            "taken": campaign_file.rounds_done(raw),
             "sessions": len(np.unique(raw.session)),
-            "left_out": int((~summary.kept).sum()),
+            "left_out": int((~summary.used).sum()),
             "missing_samples": session.visits(raw) - int(np.isfinite(raw.rounds_ms).sum()),
             "slowest_over_fastest": float(
-                summary.factors[summary.kept].max() / summary.factors[summary.kept].min()
+                summary.factors[summary.used].max() / summary.factors[summary.used].min()
             ),
         },
         "noise": {"noisy": bool(noise.reasons), **noise._asdict(), "reasons": [*noise.reasons]},
@@ -47,34 +47,36 @@ def of(raw: Raw) -> dict[str, Any]:
 
 
 def lines(result: Mapping[str, Any]) -> list[str]:
-    """The result of a campaign, as `campaign.measure` gives it, a line a figure."""
-    low, middle, high = (result["latency_ms"][k] for k in ("least", "median", "most"))
-    made, rounds = result["programs"], result["rounds"]
+    """The summary as lines of text, of the result that `campaign.measure_all` returns."""
+    fastest, median, slowest = (result["latency_ms"][k] for k in ("least", "median", "most"))
+    program_counts, rounds = result["programs"], result["rounds"]
     noise, ceiling = result["noise"], result["ceiling"]
-    kinds = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in made.items())
-    found = [
+    kinds = ", ".join(
+        f"{count} {kind}{'s' * (count != 1)}" for kind, count in program_counts.items()
+    )
+    text = [
         f"device    {hardware.description(result['device'])}; jax {result['device']['jax']}; "
         f"XLA_FLAGS {result['device']['XLA_FLAGS'] or 'none'}",
-        f"programs  {kinds}: {low:.3g} to {high:.3g} ms, median {middle:.3g} ms",
+        f"programs  {kinds}: {fastest:.3g} to {slowest:.3g} ms, median {median:.3g} ms",
         f"rounds    {rounds['taken']} in {rounds['sessions']} "
         f"session{'s' * (rounds['sessions'] != 1)}, {rounds['left_out']} left out as slow, "
         f"{rounds['missing_samples']} samples missing",
     ]
     if noise["twins"] is not None:
         pairs = "1 pair differs" if noise["pairs"] == 1 else f"{noise['pairs']} pairs differ"
-        found.append(f"twins     {pairs} by {noise['twins']:.1%} (median)")
+        text.append(f"twins     {pairs} by {noise['twins']:.1%} (median)")
     if noise["retest"] is not None:
-        found.append(
+        text.append(
             f"retest    {noise['retest']:.0%} within 5 %, one half of the rounds against the other"
         )
     if ceiling is not None:
-        found.append(
+        text.append(
             f"ceiling   no model can score above Spearman {ceiling['spearman']:.3f}, "
             f"{ceiling['within5']:.0%} within 5 %, {ceiling['within10']:.0%} within 10 %"
         )
     if noise["noisy"]:
-        found.append(
+        text.append(
             f"NOISY: {'; '.join(noise['reasons'])}. Stop other programs and run the same command "
             "again with more --rounds, or judge models by the ceiling."
         )
-    return found
+    return text

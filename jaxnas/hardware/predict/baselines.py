@@ -1,4 +1,4 @@
-"""What a latency model has to beat: a line over MACs, a look-up table, an MLP, boosted trees."""
+"""Baselines of latency prediction: linear in MACs, look-up table, MLP, gradient boosting."""
 
 import math
 import warnings
@@ -12,7 +12,7 @@ from sklearn.neural_network import MLPRegressor
 from jaxnas.core.types import Space
 from jaxnas.spaces import genome, op_names
 
-# Training networks, their milliseconds -> what predicts others: (ms, low, high).
+# Networks -> their predicted (ms, low, high); a Baseline fits it to (networks, ms).
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 Baseline = Callable[[np.ndarray, np.ndarray], Predict]
 RIDGES = np.logspace(-4, 2, 7)
@@ -21,18 +21,18 @@ LEVEL = 0.9
 
 
 def baselines(space: Space, work: np.ndarray | None = None) -> Mapping[str, Baseline]:
-    """The four by name: `macs`, `table`, `mlp`, `trees`.
+    """The four baselines by name: `macs`, `table`, `mlp`, `trees`.
 
-    MACs are the first two quantities of `work` where given; else each candidate counts its name's
-    kernel^2 * expansion and widths, alike at all positions. The table is ridge regression on
-    one-hot codes, its ridge by leave-one-out. Intervals: errors left out (ridge) or of five folds
-    (the others).
+    MACs are the sum of the first two quantities of `work`; without it kernel^2 * expansion *
+    widths of the candidate's name, equal at all positions. The table is ridge regression on one-hot
+    codes, the ridge chosen by leave-one-out. Intervals come from errors of leave-one-out (ridge)
+    or of five-fold cross-validation (the others).
     """
-    shape = genome.cardinalities(space)
-    macs = _macs(space, work)
-    flops = lambda x: macs[np.arange(len(shape)), x].sum(1, keepdims=True)
+    cardinalities = genome.cardinalities(space)
+    macs = _macs_table(space, work)
+    flops = lambda x: macs[np.arange(len(cardinalities)), x].sum(1, keepdims=True)
     one_hot = lambda x: np.concatenate(
-        [(x[:, [p]] == np.arange(n)).astype(float) for p, n in enumerate(shape)], 1
+        [(x[:, [p]] == np.arange(n)).astype(float) for p, n in enumerate(cardinalities)], 1
     )
     network = lambda: MLPRegressor(
         hidden_layer_sizes=(64, 64), solver="lbfgs", alpha=1e-2, max_iter=200
@@ -41,81 +41,87 @@ def baselines(space: Space, work: np.ndarray | None = None) -> Mapping[str, Base
     return {
         "macs": _ridge(flops, ridges=(0.0,)),
         "table": _ridge(one_hot, ridges=RIDGES),
-        "mlp": _folded(one_hot, network),
-        "trees": _folded(one_hot, trees),
+        "mlp": _with_fold_errors(one_hot, network),
+        "trees": _with_fold_errors(one_hot, trees),
     }
 
 
-def _macs(space: Space, work: np.ndarray | None) -> np.ndarray:
-    """f64[positions, candidates + 1]; the last column is code -1."""
-    wide = max(genome.cardinalities(space))
+def _macs_table(space: Space, work: np.ndarray | None) -> np.ndarray:
+    """f64[positions, candidates + 1] MACs; the last column is for code -1, no edge."""
+    max_candidates = max(genome.cardinalities(space))
     if work is not None:
         return np.pad(work[..., :2].sum(2), ((0, 0), (0, 1)))
-    table = np.zeros((len(genome.cardinalities(space)), wide + 1))
+    table = np.zeros((len(genome.cardinalities(space)), max_candidates + 1))
     for p, position in enumerate(genome.positions(space)):
         for o, name in enumerate(position.candidates):
             if op_names.kind(name) == op_names.LEARNED:
-                said = op_names.numbers(name)
-                table[p, o] = said.get("k", 1) ** 2 * said.get("e", 1) / said.get("g", 1)
-                table[p, o] *= said.get("from", 1) * said.get("to", 1)
+                numbers = op_names.numbers(name)
+                table[p, o] = numbers.get("k", 1) ** 2 * numbers.get("e", 1) / numbers.get("g", 1)
+                table[p, o] *= numbers.get("from", 1) * numbers.get("to", 1)
     return table
 
 
 def _ridge(features: Callable, ridges) -> Baseline:
     def fit(networks: np.ndarray, ms: np.ndarray) -> Predict:
         x = features(networks)
-        middle, size = x.mean(0), x.std(0).max() or 1.0
-        x = (x - middle) / size
+        mean, scale = x.mean(0), x.std(0).max() or 1.0
+        x = (x - mean) / scale
         u, s, vt = np.linalg.svd(x, full_matrices=False)
-        y, kept = ms - ms.mean(), s > 1e-9 * s.max(initial=1e-300)
-        u, s, vt = u[:, kept], s[kept], vt[kept]
-        found = []
+        y, nonzero = ms - ms.mean(), s > 1e-9 * s.max(initial=1e-300)
+        u, s, vt = u[:, nonzero], s[nonzero], vt[nonzero]
+        fits = []
         for ridge in ridges:
             shrink = s**2 / (s**2 + ridge)
             hat = u * shrink @ u.T + 1 / len(y)
-            left = (ms - hat @ ms) / np.maximum(1 - np.diag(hat), 1e-9)
-            found.append((float(np.mean(left**2)), ridge, left))
-        _, ridge, left = min(found, key=lambda each: each[0])
+            residuals = (ms - hat @ ms) / np.maximum(1 - np.diag(hat), 1e-9)
+            fits.append((float(np.mean(residuals**2)), ridge, residuals))
+        _, ridge, residuals = min(fits, key=lambda candidate: candidate[0])
         weights = vt.T @ (s / (s**2 + ridge) * (u.T @ y))
-        predict = lambda z: ms.mean() + (features(z) - middle) / size @ weights
-        return _between(predict, left / np.maximum(np.abs(ms - left), 0.2 * np.median(ms)), ms)
+        predict = lambda z: ms.mean() + (features(z) - mean) / scale @ weights
+        return _with_interval(
+            predict, residuals / np.maximum(np.abs(ms - residuals), 0.2 * np.median(ms)), ms
+        )
 
     return fit
 
 
-def _folded(features: Callable, make: Callable) -> Baseline:
+def _with_fold_errors(features: Callable, make: Callable) -> Baseline:
     def fit(networks: np.ndarray, ms: np.ndarray) -> Predict:
-        x, middle, size = features(networks), ms.mean(), ms.std() or 1.0
-        y, errors = (ms - middle) / size, np.zeros(len(ms))
+        x, mean, scale = features(networks), ms.mean(), ms.std() or 1.0
+        y, errors = (ms - mean) / scale, np.zeros(len(ms))
         for fold in range(FOLDS):
-            out = np.arange(len(ms)) % FOLDS == fold
-            if out.any() and not out.all():
-                guess = middle + size * _trained(make, x[~out], y[~out]).predict(x[out])
-                errors[out] = (ms[out] - guess) / np.maximum(guess, 0.2 * np.median(ms))
-        model = _trained(make, x, y)
-        return _between(lambda z: middle + size * model.predict(features(z)), errors, ms)
+            test_fold = np.arange(len(ms)) % FOLDS == fold
+            if test_fold.any() and not test_fold.all():
+                predicted = mean + scale * _train(make, x[~test_fold], y[~test_fold]).predict(
+                    x[test_fold]
+                )
+                errors[test_fold] = (ms[test_fold] - predicted) / np.maximum(
+                    predicted, 0.2 * np.median(ms)
+                )
+        model = _train(make, x, y)
+        return _with_interval(lambda z: mean + scale * model.predict(features(z)), errors, ms)
 
     return fit
 
 
-def _trained(make: Callable, x: np.ndarray, y: np.ndarray):
+def _train(make: Callable, x: np.ndarray, y: np.ndarray):
     model = make()
     if "random_state" in model.get_params():
         model.set_params(random_state=0)
     with warnings.catch_warnings():
-        # A baseline that stops after its iterations is still the baseline.
+        # max_iter is part of the baseline: reaching it is no failure.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(x, y)
 
 
-def _between(predict: Callable, errors: np.ndarray, ms: np.ndarray) -> Predict:
+def _with_interval(predict: Callable, errors: np.ndarray, ms: np.ndarray) -> Predict:
     errors = np.sort(np.abs(errors))
     margin = errors[min(math.ceil(LEVEL * (len(errors) + 1)), len(errors)) - 1]
-    least = 0.2 * np.median(ms)
+    floor = 0.2 * np.median(ms)
 
     def interval(networks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        guess = predict(networks)
-        away = margin * np.maximum(guess, least)
-        return guess, guess - away, guess + away
+        predicted = predict(networks)
+        half_width = margin * np.maximum(predicted, floor)
+        return predicted, predicted - half_width, predicted + half_width
 
     return interval

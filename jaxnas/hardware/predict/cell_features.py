@@ -1,4 +1,4 @@
-"""What is regressed on in a space of cells: counts of the executed graph, edges, pairs of edges."""
+"""Features of cell spaces: counts of the executed graph, one-hot edges, pairs of edges."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -13,124 +13,134 @@ from jaxnas.spaces import genome, op_names
 from jaxnas.spaces.dataflow import CellGraph
 
 Array = Any  # of numpy or of jax.numpy
-SMALL = 2_000  # pair features of a choice: above, pairs of edges are left out
-WAY = "way"  # the group of the path that durations of the device's own make the longest
+MAX_PAIR_FEATURES = 2_000  # of a choice: with more, pairs of edges are left out
+LONGEST_PATH = "way"  # name of the group: length of the longest path under fitted durations
 COUNTS = (*graph_counts.FAMILIES, "shared", "path")
-UNITS = (*COUNTS, WAY)  # groups whose features have units of their own
-Ways = Mapping[str, Mapping[str, float]]  # group -> durations of its steps (`critical`)
-ORDERS = 24  # ways of numbering the nodes: above, equal cells may differ at their edges
+OWN_UNITS = (*COUNTS, LONGEST_PATH)  # groups whose features are scaled one by one
+PathDurations = Mapping[str, Mapping[str, float]]  # group -> durations of its steps
+MAX_ORDERS = 24  # node numberings: with more, isomorphic cells may have different edge features
 
 
 def features(
-    space: Space, codes: Array, xp: ModuleType = np, ways: Ways | None = None
+    space: Space, codes: Array, xp: ModuleType = np, durations: PathDurations | None = None
 ) -> dict[str, Array]:
     """Groups of features of networks i[N, positions], f[N, F] each, not centred.
 
-    Those of `graph_counts.counts`, a choice each and summed over choices that share a vocabulary;
-    `edge`: which candidate stands where; `pair`: which two stand where. Cells that differ in the
-    numbering of their nodes alone have equal features.
+    Groups of `graph_counts.counts`, per choice and summed over choices that share a vocabulary;
+    `edge`: one-hot candidates of the edges; `pair`: products of two of them. Cells that differ
+    only in the numbering of their nodes have equal features.
     """
     groups: dict[str, list[Array]] = {}
-    for name, value in _choices(space, codes, xp, ways or {}):
+    for name, value in _choices(space, codes, xp, durations or {}):
         groups.setdefault(name, []).append(value)
-    found = {name: xp.concatenate(parts, 1) for name, parts in groups.items()}
+    named_features = {name: xp.concatenate(parts, 1) for name, parts in groups.items()}
     if len(space) > 1 and len({c.candidates[0] for c in space.values()}) == 1:
-        tied = {name: sum(groups[name]) for name in (*COUNTS, *(ways or {}))}
-        found |= {f"{name} in all": value for name, value in tied.items()}
-    return found
+        tied = {name: sum(groups[name]) for name in (*COUNTS, *(durations or {}))}
+        named_features |= {f"{name} in all": value for name, value in tied.items()}
+    return named_features
 
 
 def split(space: Space, codes: Array) -> list[Array]:
-    """The codes i[N, positions] of every choice, i[N, edges]."""
-    ends = np.cumsum([len(choice.edges) for choice in space.values()])
-    return [codes[:, end - len(c.edges) : end] for c, end in zip(space.values(), ends, strict=True)]
+    """Splits genomes i[N, positions] into the codes of each choice, i[N, edges]."""
+    stops = np.cumsum([len(choice.edges) for choice in space.values()])
+    return [
+        codes[:, stop - len(c.edges) : stop] for c, stop in zip(space.values(), stops, strict=True)
+    ]
 
 
-def _choices(space: Space, codes: Array, xp: ModuleType, ways: Ways) -> Iterator[tuple[str, Array]]:
-    """The features of every choice by their names; equal choices are one computation, as a
-    compiler takes seconds for each."""
+def _choices(
+    space: Space, codes: Array, xp: ModuleType, durations: PathDurations
+) -> Iterator[tuple[str, Array]]:
+    """(group, features) of every choice.
+
+    Equal choices are computed as one batch, since each computation takes seconds to compile.
+    """
     parts = split(space, codes)
-    alike: dict[Choice, list[int]] = {}
+    indices_of: dict[Choice, list[int]] = {}
     for i, choice in enumerate(space.values()):
-        alike.setdefault(choice, []).append(i)
-    found = {}
-    for choice, own in alike.items():
-        every = _choice(choice, xp.concatenate([parts[i] for i in own]), xp, ways)
-        for n, i in enumerate(own):
+        indices_of.setdefault(choice, []).append(i)
+    by_index = {}
+    for choice, indices in indices_of.items():
+        values = _choice(choice, xp.concatenate([parts[i] for i in indices]), xp, durations)
+        for n, i in enumerate(indices):
             rows = slice(n * len(codes), (n + 1) * len(codes))
-            found[i] = {name: value[rows] for name, value in every.items()}
+            by_index[i] = {name: value[rows] for name, value in values.items()}
     for i in range(len(parts)):
-        yield from found[i].items()
+        yield from by_index[i].items()
 
 
-def _choice(choice: Choice, codes: Array, xp: ModuleType, ways: Ways) -> dict[str, Array]:
+def _choice(
+    choice: Choice, codes: Array, xp: ModuleType, durations: PathDurations
+) -> dict[str, Array]:
     tables = graph_counts.tables(choice)
-    found = graph_counts.counts(tables, codes, xp, ways)
-    nodes = _orders(choice, tables.graph)
-    written = graph_counts.picked(tables.kinds, codes, xp) != op_names.ABSENT
-    edges = pairs = total = 0
-    small = len(choice.edges) * (len(choice.edges) - 1) // 2 * choice.shape[1] ** 2 <= SMALL
-    for order in nodes:
-        moved, possible = _renumbered(choice, codes, written, order, xp)
-        open_ = (moved[:, :, None] == np.arange(choice.shape[1])).astype(np.float32)
-        weight = possible.astype(np.float32)[:, None]
-        edges = edges + weight * open_.reshape(len(codes), choice.shape[0] * choice.shape[1])
-        if small:
-            pairs = pairs + weight * _pairs(open_ - 1 / choice.shape[1], xp)
-        total = total + weight
-    found["edge"] = edges / total
-    if small and len(choice.edges) > 1:
-        found["pair"] = pairs / total
-    return found
+    groups = graph_counts.counts(tables, codes, xp, durations)
+    orders = _orders(choice, tables.graph)
+    present = graph_counts.look_up(tables.kinds, codes, xp) != op_names.ABSENT
+    edges = pairs = total_weight = 0
+    has_pairs = (
+        len(choice.edges) * (len(choice.edges) - 1) // 2 * choice.shape[1] ** 2 <= MAX_PAIR_FEATURES
+    )
+    for order in orders:
+        renumbered, is_forward = _renumbered(choice, codes, present, order, xp)
+        one_hot = (renumbered[:, :, None] == np.arange(choice.shape[1])).astype(np.float32)
+        weights = is_forward.astype(np.float32)[:, None]
+        edges = edges + weights * one_hot.reshape(len(codes), choice.shape[0] * choice.shape[1])
+        if has_pairs:
+            pairs = pairs + weights * _pairs(one_hot - 1 / choice.shape[1], xp)
+        total_weight = total_weight + weights
+    groups["edge"] = edges / total_weight
+    if has_pairs and len(choice.edges) > 1:
+        groups["pair"] = pairs / total_weight
+    return groups
 
 
-def _orders(choice: Choice, shape: CellGraph) -> list[tuple[int, ...]]:
-    """Every numbering of the nodes that keeps inputs and a single output in their place."""
-    last = shape.outputs if len(shape.outputs) == 1 else ()
-    free = [v for v in range(shape.nodes) if v not in (*shape.inputs, *last)]
-    equal = len(set(choice.candidates)) == 1
-    orders = list(itertools.islice(itertools.permutations(free), ORDERS + 1))
-    if not equal or len(orders) > ORDERS:
+def _orders(choice: Choice, graph: CellGraph) -> list[tuple[int, ...]]:
+    """All numberings of the nodes that keep the inputs and a single output in place."""
+    last = graph.outputs if len(graph.outputs) == 1 else ()
+    free = [v for v in range(graph.nodes) if v not in (*graph.inputs, *last)]
+    uniform = len(set(choice.candidates)) == 1
+    orders = list(itertools.islice(itertools.permutations(free), MAX_ORDERS + 1))
+    if not uniform or len(orders) > MAX_ORDERS:
         orders = [tuple(free)]
-    return [_whole(shape.nodes, dict(zip(free, order, strict=True))) for order in orders]
+    return [_numbering(graph.nodes, dict(zip(free, order, strict=True))) for order in orders]
 
 
-def _whole(nodes: int, moved: dict[int, int]) -> tuple[int, ...]:
-    return tuple(moved.get(v, v) for v in range(nodes))
+def _numbering(nodes: int, new_numbers: dict[int, int]) -> tuple[int, ...]:
+    return tuple(new_numbers.get(v, v) for v in range(nodes))
 
 
-def _renumbered(choice, codes, written, order, xp) -> tuple[Array, Array]:
-    """The codes after renumbering the nodes, and whether that leaves every edge forward."""
+def _renumbered(choice, codes, present, order, xp) -> tuple[Array, Array]:
+    """(codes after renumbering the nodes, whether all edges still point forward)."""
     index = {edge: e for e, edge in enumerate(choice.edges)}
-    nothing = [
+    absent = [
         next((o for o, n in enumerate(row) if op_names.kind(n) == op_names.ABSENT), -1)
         for row in choice.candidates
     ]
-    columns = [xp.full(len(codes), nothing[e], codes.dtype) for e in range(len(choice.edges))]
-    possible = xp.ones(len(codes), bool)
+    columns = [xp.full(len(codes), absent[e], codes.dtype) for e in range(len(choice.edges))]
+    is_forward = xp.ones(len(codes), bool)
     for e, (source, target) in enumerate(choice.edges):
-        place = index.get((order[source], order[target]))
-        if place is None:
-            possible = possible & ~written[:, e]
+        new_edge = index.get((order[source], order[target]))
+        if new_edge is None:
+            is_forward = is_forward & ~present[:, e]
         else:
-            columns[place] = codes[:, e]
-    return xp.stack(columns, 1), possible
+            columns[new_edge] = codes[:, e]
+    return xp.stack(columns, 1), is_forward
 
 
-def _pairs(open_: Array, xp: ModuleType) -> Array:
-    every = list(_couples(open_.shape[1]))
-    left, right = (open_[:, [pair[i] for pair in every]] for i in range(2)) if every else ((), ())
-    if not every:
-        return xp.zeros((len(open_), 0), np.float32)
-    return (left[:, :, :, None] * right[:, :, None, :]).reshape(len(open_), -1)
+def _pairs(one_hot: Array, xp: ModuleType) -> Array:
+    edge_pairs = list(_edge_pairs(one_hot.shape[1]))
+    if not edge_pairs:
+        return xp.zeros((len(one_hot), 0), np.float32)
+    first, second = (one_hot[:, [pair[i] for pair in edge_pairs]] for i in range(2))
+    return (first[:, :, :, None] * second[:, :, None, :]).reshape(len(one_hot), -1)
 
 
-def _couples(edges: int) -> Iterator[tuple[int, int]]:
+def _edge_pairs(edges: int) -> Iterator[tuple[int, int]]:
     return itertools.combinations(range(edges), 2)
 
 
-def reference(space: Space) -> np.ndarray:
-    """Networks over which features are centred and scaled, i[N, positions]."""
+def reference_networks(space: Space) -> np.ndarray:
+    """Networks i[N, positions] whose features define the centring and scaling."""
     if genome.is_enumerable(space) and np.prod(genome.cardinalities(space)) <= 20_000:
         return np.concatenate(list(genome.enumerate_all(space)))
     return genome.sample_uniform(space, 4096)

@@ -1,4 +1,4 @@
-"""Our model beside the baselines, each judged on networks that it was not fitted to."""
+"""Cross-validation of our predictor and the baselines on held-out networks."""
 
 import numpy as np
 
@@ -13,20 +13,22 @@ FOLDS = 5
 
 def held_out(
     space: Space,
-    inside: tuple[np.ndarray, np.ndarray],
-    outside: tuple[np.ndarray, np.ndarray],
+    training: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
     *,
     work: np.ndarray | None = None,
 ) -> dict[str, Quality]:
-    """(networks, ms) to fit to, (networks, ms) to judge on -> each model's quality.
+    """Quality of each model, fitted to `training` and evaluated on `test`: (networks, ms) each.
 
     Raises as `fit.fit` does.
     """
-    networks, ms = validation.validated(space, *inside)
-    every = baselines.baselines(space, work)
-    found = {OURS: fit.fit(space, networks, ms, work=work).predict(outside[0])}
-    found |= {name: make(networks, ms)(outside[0]) for name, make in every.items()}
-    return {name: metrics.quality(outside[1], *each) for name, each in found.items()}
+    networks, ms = validation.validate(space, *training)
+    makers = baselines.baselines(space, work)
+    predictions = {OURS: fit.fit(space, networks, ms, work=work).predict(test[0])}
+    predictions |= {
+        name: fit_baseline(networks, ms)(test[0]) for name, fit_baseline in makers.items()
+    }
+    return {name: metrics.quality(test[1], *prediction) for name, prediction in predictions.items()}
 
 
 def cross_validate(
@@ -37,23 +39,24 @@ def cross_validate(
     work: np.ndarray | None = None,
     quantity: str = LATENCY,
 ) -> tuple[dict[str, Quality], np.ndarray, np.ndarray]:
-    """(each model's quality, ms measured, ms our model predicts), where all networks are needed.
+    """Five-fold cross-validation: (quality of each model, measured ms, ms our model predicts).
 
-    Each fifth of the networks is predicted from the other four. Raises as `fit.fit` does, and
-    FitError for fewer than ten networks.
+    Raises as `fit.fit` does, and FitError for fewer than ten networks.
     """
-    networks, ms = validation.validated(space, networks, latency_ms, quantity)
+    networks, ms = validation.validate(space, networks, latency_ms, quantity)
     if len(ms) < 2 * FOLDS:
         raise validation.FitError(f"{len(ms)} networks are too few to judge a model: measure ten.")
     fold = np.random.default_rng(0).permutation(len(ms)) % FOLDS
     makers = {OURS: _ours(space, work, quantity)} | dict(baselines.baselines(space, work))
     predicted = {name: np.zeros((3, len(ms))) for name in makers}
     for k in range(FOLDS):
-        out = fold == k
-        for name, make in makers.items():
-            predicted[name][:, out] = make(networks[~out], ms[~out])(networks[out])
-    found = {name: metrics.quality(ms, *each) for name, each in predicted.items()}
-    return found, ms, predicted[OURS][0]
+        test_fold = fold == k
+        for name, fit_model in makers.items():
+            predicted[name][:, test_fold] = fit_model(networks[~test_fold], ms[~test_fold])(
+                networks[test_fold]
+            )
+    qualities = {name: metrics.quality(ms, *prediction) for name, prediction in predicted.items()}
+    return qualities, ms, predicted[OURS][0]
 
 
 def _ours(space: Space, work: np.ndarray | None, quantity: str) -> baselines.Baseline:

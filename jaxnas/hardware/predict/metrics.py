@@ -1,4 +1,4 @@
-"""How good predicted milliseconds are, against measured ones."""
+"""Metrics of predicted latencies: rank correlation, accuracy, interval coverage."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Quality(NamedTuple):
 
 
 def quality(measured, predicted, low, high) -> Quality:
-    """Of f[N] milliseconds each. Ranks are 0 where all predictions are equal.
+    """The metrics of f[N] milliseconds each; rank correlations are 0 where all values are equal.
 
     Raises ValueError for fewer than two networks.
     """
@@ -32,6 +32,6 @@ def quality(measured, predicted, low, high) -> Quality:
     return Quality(spearman, kendall, *shares, 100 * float(np.median(error)), covered)
 
 
-def mean(found: list[Quality]) -> Quality:
-    """The mean of each figure."""
-    return Quality(*np.mean(found, 0).tolist())
+def mean(qualities: list[Quality]) -> Quality:
+    """The mean of each metric."""
+    return Quality(*np.mean(qualities, 0).tolist())

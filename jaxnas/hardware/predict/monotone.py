@@ -1,4 +1,4 @@
-"""Latency never falls when an operation grows: the nearest fitted costs of which that is true."""
+"""Monotone predictions: a dominating operation (larger kernel, ...) never lowers latency."""
 
 from collections.abc import Sequence
 
@@ -8,53 +8,57 @@ from jaxnas.core.types import Space
 from jaxnas.spaces import genome, op_names
 
 
-def order(names: Sequence[str]) -> np.ndarray:
-    """bool[O, O]: whether candidate j is candidate i or outgrows it (`op_names.dominates`)."""
+def dominance_order(names: Sequence[str]) -> np.ndarray:
+    """bool[O, O]: whether candidate j equals candidate i or dominates it (`op_names.dominates`)."""
     return op_names.dominates(names) | np.eye(len(names), dtype=bool)
 
 
 def monotone(values: np.ndarray, orders: Sequence[np.ndarray]) -> np.ndarray:
-    """Values that do not fall along the order of any axis.
+    """Values made non-decreasing in the dominance order of every axis.
 
-    Half-way between the largest of all that is outgrown and the smallest of all that outgrows:
-    what was monotone stays as it is, and equal networks stay equal.
+    The mean of the maximum over dominated entries and the minimum over dominating ones: monotone
+    values stay as they are, and equal networks stay equal.
     """
     up = down = values
-    for axis, no_less in enumerate(orders):
-        up = _along(up, axis, no_less.T, np.max)
-        down = _along(down, axis, no_less, np.min)
+    for axis, dominance in enumerate(orders):
+        up = _reduce_along(up, axis, dominance.T, np.max)
+        down = _reduce_along(down, axis, dominance, np.min)
     return (up + down) / 2
 
 
-def _along(values: np.ndarray, axis: int, which: np.ndarray, pick) -> np.ndarray:
-    """At each index j of an axis, the `pick` of all i with `which[j, i]`."""
-    if (which == np.eye(len(which), dtype=bool)).all():
+def _reduce_along(values: np.ndarray, axis: int, mask: np.ndarray, reduce) -> np.ndarray:
+    """At each index j of an axis, `reduce` over all i with `mask[j, i]`."""
+    if (mask == np.eye(len(mask), dtype=bool)).all():
         return values
-    moved = np.moveaxis(values, axis, 0)
-    return np.moveaxis(np.stack([pick(moved[row], axis=0) for row in which]), 0, axis)
+    first_axis = np.moveaxis(values, axis, 0)
+    return np.moveaxis(np.stack([reduce(first_axis[row], axis=0) for row in mask]), 0, axis)
 
 
-def chain(
+def monotone_chain(
     space: Space, costs: np.ndarray, pairs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """(costs, pairs) of a chain after which no layer that grows makes any network faster.
+    """(costs, pairs) of a chain, such that a dominating candidate makes no network faster.
 
-    What a pair of neighbours may take from a difference of costs is half of it each; pairs that
-    take more are scaled down. None: there are no pairs.
+    Each of a layer's two pairs may reduce a difference of costs by half of it; pairs that reduce
+    more are scaled down. None: there are no pairs.
     """
     costs, scale = costs.copy(), np.ones(len(pairs))
-    places, places_of = genome.positions(space), genome.chain_order(space)
-    for at, p in enumerate(places_of):
-        names = places[p].candidates
-        no_less = order(names)
-        costs[p, : len(names)] = monotone(costs[p, : len(names)], [no_less])
-        for i, j in np.argwhere(no_less & ~np.eye(len(names), dtype=bool)):
-            room = (costs[p, j] - costs[p, i]) / 2
-            if at > 0:
-                taken = -(pairs[at - 1, :, j] - pairs[at - 1, :, i]).min()
-                scale[at - 1] = min(scale[at - 1], room / taken if taken > room else 1)
-            if at < len(pairs):
-                taken = -(pairs[at, j] - pairs[at, i]).min()
-                scale[at] = min(scale[at], room / taken if taken > room else 1)
+    positions, order = genome.positions(space), genome.chain_order(space)
+    for layer, p in enumerate(order):
+        names = positions[p].candidates
+        dominance = dominance_order(names)
+        costs[p, : len(names)] = monotone(costs[p, : len(names)], [dominance])
+        for i, j in np.argwhere(dominance & ~np.eye(len(names), dtype=bool)):
+            allowance = (costs[p, j] - costs[p, i]) / 2
+            if layer > 0:
+                decrease = -(pairs[layer - 1, :, j] - pairs[layer - 1, :, i]).min()
+                scale[layer - 1] = min(
+                    scale[layer - 1], allowance / decrease if decrease > allowance else 1
+                )
+            if layer < len(pairs):
+                decrease = -(pairs[layer, j] - pairs[layer, i]).min()
+                scale[layer] = min(
+                    scale[layer], allowance / decrease if decrease > allowance else 1
+                )
     pairs = pairs * scale[:, None, None]
     return costs, (pairs if np.abs(pairs).max(initial=0) > 0 else None)

@@ -1,4 +1,4 @@
-"""A fitted model: the milliseconds of every network of a space, with an interval."""
+"""A fitted predictor: the latency of every network of a space, with an interval."""
 
 import math
 from collections.abc import Mapping
@@ -12,67 +12,67 @@ from jaxnas.spaces import genome
 
 LATENCY = "latency_ms"
 LEVEL = 0.9  # of intervals
-FINEST = 1e-6  # of the median: predictions are rounded to it
-NEAR = 0.2  # of the median: below, intervals are as wide as there (see `regression.FLOOR`)
+RESOLUTION = 1e-6  # of the median: predictions are rounded to it
+MIN_SCALE = 0.2  # of the median: minimum scale of relative intervals (see `regression.FLOOR`)
 
 
 def unit(quantity: str) -> str:
-    """ "ms" of latency, the quantity's own name of all others."""
+    """The unit of a quantity: "ms" for latency, else the quantity's name."""
     return "ms" if quantity == LATENCY else quantity
 
 
 class Predictor(NamedTuple):
     """Predicts the milliseconds of every network of `space` on `device`.
 
-    One of three forms. Small spaces of cells: `table`, all networks. Chains: `costs` of each
-    layer and `pairs` of neighbours. Other spaces of cells: `weights` of their features.
+    One of three forms. Enumerable cell spaces: `table` of all networks. Chains: `costs` of each
+    layer and `pairs` of neighbours. Other cell spaces: `weights` of features.
     """
 
     space: Space
     device: str
-    networks: int  # measured
+    networks: int  # measured ones
     least_ms: float
     median_ms: float
-    errors: np.ndarray  # f64[networks], relative, sorted: each network predicted from the others
+    errors: np.ndarray  # f64[networks], relative leave-one-out errors, sorted
     constant: float
     table: np.ndarray | None = None  # f64[candidates of position 0, of position 1, ...]
     costs: np.ndarray | None = None  # f64[positions, candidates]
     pairs: np.ndarray | None = None  # f64[positions - 1, candidates, candidates]
     weights: Mapping[str, np.ndarray] | None = None
-    ways: cell_features.Ways = {}  # of the longest paths among the features
-    quantity: str = LATENCY  # what it predicts: of another one, read its unit for milliseconds
+    ways: cell_features.PathDurations = {}  # durations of the critical-path features
+    quantity: str = LATENCY  # what is predicted; of another one, "ms" stands for its unit
 
     def predict(self, networks: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, ...]:
         """(milliseconds, low, high), f64[N] each, of networks i[N, positions].
 
-        Between low and high lies a measurement with probability `level`, as far as networks left
-        out tell (jackknife). Raises ValueError for networks of another space.
+        A measurement lies between low and high with probability `level`, estimated from
+        leave-one-out errors (jackknife). Raises ValueError for networks of another space.
         """
         networks = genome.check(self.space, networks)
         ms, exact = milliseconds(self, networks), unrounded_ms(self, networks)
-        away = margin(self, level) * np.maximum(exact, NEAR * self.median_ms)
+        away = margin(self, level) * np.maximum(exact, MIN_SCALE * self.median_ms)
         low, high = np.minimum(exact - away, ms), np.maximum(exact + away, ms)
         return ms, np.maximum(low, 0.0), high
 
 
 def milliseconds(model: Predictor, networks: np.ndarray) -> np.ndarray:
-    """f64[N] of networks that are known to be the space's.
+    """f64[N] milliseconds of networks i[N, positions], which must be of the space.
 
-    Rounded to a millionth of the median: what is nearer than that is equal, and ranks as equal.
+    Rounded to a millionth of the median, so that equal networks rank as equal.
     """
-    step = FINEST * model.median_ms
+    step = RESOLUTION * model.median_ms
     return np.maximum(np.round(unrounded_ms(model, networks) / step) * step, model.least_ms)
 
 
 def unrounded_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
-    """The same, not rounded."""
+    """f64[N] milliseconds as in `milliseconds`, not rounded."""
     if model.table is not None and (networks >= 0).all():
         return model.table[tuple(networks.T)]
     return np.maximum(linear_ms(model, networks), model.least_ms)
 
 
 def margin(model: Predictor, level: float = LEVEL) -> float:
-    """Half the width of an interval, relative. Raises ValueError unless 0 < level < 1."""
+    """The relative half-width of an interval. Raises ValueError unless 0 < level < 1."""
     if not 0 < level < 1:
         raise ValueError(f"The level of an interval is {level}: give it above 0 and below 1.")
     rank = math.ceil(level * (len(model.errors) + 1))
@@ -80,22 +80,22 @@ def margin(model: Predictor, level: float = LEVEL) -> float:
 
 
 def chain_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
-    """f64[N], before the least that is possible; a layer that is not there (-1) costs nothing."""
-    there = networks >= 0
-    each = model.costs[np.arange(networks.shape[1]), networks] * there
-    total = model.constant + each.sum(1)
+    """f64[N] of a chain, without lower bound; an absent layer (-1) costs nothing."""
+    present = networks >= 0
+    layer_ms = model.costs[np.arange(networks.shape[1]), networks] * present
+    total = model.constant + layer_ms.sum(1)
     if model.pairs is not None:
-        line = networks[:, genome.chain_order(model.space)]
-        left, right = line[:, :-1], line[:, 1:]
-        both = (left >= 0) & (right >= 0)
-        at = np.arange(left.shape[1])
-        total = total + (model.pairs[at, left, right] * both).sum(1)
+        in_order = networks[:, genome.chain_order(model.space)]
+        first, second = in_order[:, :-1], in_order[:, 1:]
+        both_present = (first >= 0) & (second >= 0)
+        layers = np.arange(first.shape[1])
+        total = total + (model.pairs[layers, first, second] * both_present).sum(1)
     return total
 
 
 def linear_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
-    """f64[N], before growth and the least that is possible are seen to."""
+    """f64[N] of the linear model, without monotonicity and lower bound."""
     if model.costs is not None:
         return chain_ms(model, networks)
-    groups = cell_features.features(model.space, networks, ways=model.ways)
+    groups = cell_features.features(model.space, networks, durations=model.ways)
     return model.constant + sum(groups[name] @ w for name, w in model.weights.items())

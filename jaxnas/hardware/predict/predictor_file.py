@@ -1,4 +1,4 @@
-"""A fitted model as a text: JSON out and in, checked."""
+"""The file of a predictor: JSON, checked when loaded."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,11 @@ FORMAT, VERSION = "jaxnas latency model", 1
 
 
 class PredictorFileError(ValueError):
-    """No fitted model, or one of another device or space: the message is one line."""
+    """Not a predictor file, or one of another device or space: the message is one line."""
 
 
 def save(path: Path, model: Predictor) -> None:
-    """Puts the whole file in place at once. Raises RunError if it cannot be written."""
+    """Writes the file atomically. Raises RunError if it cannot be written."""
     space = [
         [name, [list(e) for e in choice.edges], [list(row) for row in choice.candidates]]
         for name, choice in model.space.items()
@@ -36,9 +36,9 @@ def save(path: Path, model: Predictor) -> None:
 
 
 def load(path: Path, *, device: str | None = None, space: Space | None = None) -> Predictor:
-    """The model in a file; given a device or a space, it must be of that one.
+    """The predictor in a file; of the given device and space, if any.
 
-    Raises ModelError.
+    Raises PredictorFileError.
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -81,8 +81,8 @@ def _model(record: dict[str, Any]) -> Predictor:
     fields["weights"] = weights and {name: array(value) for name, value in weights.items()}
     model = Predictor(**fields)
     numbers = [model.constant, model.least_ms, model.median_ms]
-    for way in model.ways.values():
-        numbers += way.values()
+    for durations in model.ways.values():
+        numbers += durations.values()
     parts = [model.errors, *(weights or {}).values(), model.costs, model.pairs, numbers]
     if not all(_is_finite(part) for part in parts if part is not None):
         raise ValueError("a number is not finite")
@@ -94,12 +94,11 @@ def _model(record: dict[str, Any]) -> Predictor:
         if model.costs.shape != (len(genome.positions(space)), max(genome.cardinalities(space))):
             raise ValueError("costs of another space")
         return model
-    linear_ms(
-        model, genome.sample_uniform(space, 1)
-    )  # KeyError or ValueError where parts are missing
-    return fit.tabulated(model) if genome.is_enumerable(space) else model
+    # Raises KeyError or ValueError where parts are missing.
+    linear_ms(model, genome.sample_uniform(space, 1))
+    return fit.with_table(model) if genome.is_enumerable(space) else model
 
 
 def _is_finite(part: Any) -> bool:
-    """As numbers of 32 bits, which features are."""
+    """Finite in float32, the type of features."""
     return bool((np.abs(np.array(part, float)) < np.finfo(np.float32).max).all())

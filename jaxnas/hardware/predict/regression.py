@@ -1,10 +1,10 @@
-"""Linear regression on groups of features, each shrunk as much as the evidence says.
+"""Bayesian linear regression on groups of features, with group variances by maximum evidence.
 
     y_i = c + sum_g phi_g(i) . w_g + noise_i,   w_g ~ N(0, v_g),   noise_i ~ N(0, (s t_i)^2 / u_i)
 
 The prior variances v_g and the noise s maximise the marginal likelihood (L-BFGS). The scale t_i
-is what was fitted, at least a fifth of the median: errors are relative. The weights u_i are those
-of Student's distribution with 4 degrees of freedom, from leave-one-out residuals.
+is the fitted value, at least a fifth of the median: errors are relative. The weights u_i are those
+of a Student t distribution with 4 degrees of freedom, from leave-one-out residuals.
 """
 
 from collections.abc import Mapping
@@ -15,111 +15,125 @@ import scipy.linalg
 import scipy.optimize
 import scipy.special
 
-FLOOR = 0.2  # of the median: below it errors count as absolute ones
-FREEDOM = 4.0  # of Student's distribution
-CONSTANT = 1.0  # prior variance of c about the median, in medians squared
-SPREAD = 8.0  # standard deviation of the prior of log v_g and log s^2: as good as none
-START = 0.02, 0.03**2  # v_g, s^2, in medians squared
-BOUNDS = -20.0, 5.0  # of log v_g
-QUIET = 1e-8  # s^2 at least: no clock repeats within a hundredth of a percent
-MOST = 300  # networks whose evidence is sought, evenly taken from all
-ROUNDS = 5  # of fitting and weighing anew
-FACTORS = np.linspace(0.85, 1.15, 61)  # tried for all predictions alike: see `_nearest`
-TENTH, SOFT = 0.1, 0.01  # what counts as near, and how softly
+FLOOR = 0.2  # of the median: below it errors are absolute
+DEGREES_OF_FREEDOM = 4.0  # of Student's distribution
+CONSTANT_VARIANCE = 1.0  # prior variance of c about the median, in medians squared
+LOG_PRIOR_SPREAD = 8.0  # standard deviation of a nearly flat prior of log v_g and log s^2
+INITIAL_VARIANCES = 0.02, 0.03**2  # v_g, s^2, in medians squared
+LOG_BOUNDS = -20.0, 5.0  # of log v_g
+MIN_NOISE_VARIANCE = 1e-8  # of s^2: no clock repeats within a hundredth of a percent
+MAX_NETWORKS = 300  # of which the evidence is maximised, evenly spaced among all
+ROUNDS = 5  # of fitting and reweighting
+FACTORS = np.linspace(0.85, 1.15, 61)  # of all predictions: see `_calibration_factor`
+TOLERANCE, SOFTNESS = 0.1, 0.01  # relative error that counts as a hit, and its softness
 
 
 class Regression(NamedTuple):
     constant: float
     weights: Mapping[str, np.ndarray]  # of each group
-    left_out: np.ndarray  # f64[n]: each y as the others predict it
+    left_out: np.ndarray  # f64[n]: leave-one-out predictions of y
     variances: Mapping[str, float]  # v_g, in medians squared
     noise: float  # s, relative
-    evidence: float  # log marginal likelihood, with its priors, of y in medians (MOST of them)
+    evidence: float  # log marginal likelihood with priors, of y in medians (MAX_NETWORKS of them)
 
 
 def regress(features: Mapping[str, np.ndarray], y: np.ndarray) -> Regression:
-    """The posterior mean, and every y predicted from the others.
+    """The posterior mean, and leave-one-out predictions.
 
     `features` f[n, F_g] are centred and have mean square length one over the space; y f[n] > 0.
     """
     names, median = list(features), float(np.median(y))
     y = np.asarray(y, float) / median
     kernels = np.stack([f @ f.T for f in features.values()])
-    # The first scale is half-way to the mean: single times are not trusted yet.
-    scale, trust, logs = np.maximum((y + y.mean()) / 2, FLOOR), np.ones(len(y)), None
-    for i in range(ROUNDS):
-        over = 1 / np.outer(scale, scale)
+    # The initial scale shrinks single times half-way to the mean, as they may be outliers.
+    scale = np.maximum((y + y.mean()) / 2, FLOOR)
+    student_weights, log_variances = np.ones(len(y)), None
+    for iteration in range(ROUNDS):
+        inverse_scales = 1 / np.outer(scale, scale)
         target = (y - 1) / scale
-        few = np.linspace(0, len(y) - 1, min(len(y), MOST)).astype(int)
-        here = np.ix_(few, few)
-        logs, evidence = _variances(
-            kernels[:, *here] * over[here], CONSTANT * over[here], target[few], 1 / trust[few], logs
+        subset = np.linspace(0, len(y) - 1, min(len(y), MAX_NETWORKS)).astype(int)
+        block = np.ix_(subset, subset)
+        log_variances, evidence = _maximise_evidence(
+            kernels[:, *block] * inverse_scales[block],
+            CONSTANT_VARIANCE * inverse_scales[block],
+            target[subset],
+            1 / student_weights[subset],
+            log_variances,
         )
-        variances = np.exp(logs)
-        covariance = np.tensordot(variances[:-1], kernels, 1) * over + CONSTANT * over
-        factor = scipy.linalg.cho_factor(covariance + np.diag(variances[-1] / trust), lower=True)
-        pull = scipy.linalg.cho_solve(factor, target)
-        residual = pull / np.diag(scipy.linalg.cho_solve(factor, np.eye(len(y))))
-        if i < ROUNDS - 1:
-            fitted = y - variances[-1] / trust * pull * scale
+        variances = np.exp(log_variances)
+        covariance = (
+            np.tensordot(variances[:-1], kernels, 1) * inverse_scales
+            + CONSTANT_VARIANCE * inverse_scales
+        )
+        factor = scipy.linalg.cho_factor(
+            covariance + np.diag(variances[-1] / student_weights), lower=True
+        )
+        dual = scipy.linalg.cho_solve(factor, target)
+        residual = dual / np.diag(scipy.linalg.cho_solve(factor, np.eye(len(y))))
+        if iteration < ROUNDS - 1:
+            fitted = y - variances[-1] / student_weights * dual * scale
             scale = np.maximum(fitted, FLOOR)
-            away = residual / (1.4826 * np.median(np.abs(residual)) + 1e-12)
-            trust = np.clip((FREEDOM + 1) / (FREEDOM + away**2), 0.01, 1)
-    pull, left_out = pull / scale, y - residual * scale
-    times = median * _nearest(y / np.maximum(left_out, FLOOR))
+            deviation = residual / (1.4826 * np.median(np.abs(residual)) + 1e-12)
+            student_weights = np.clip(
+                (DEGREES_OF_FREEDOM + 1) / (DEGREES_OF_FREEDOM + deviation**2), 0.01, 1
+            )
+    dual, left_out = dual / scale, y - residual * scale
+    calibration = median * _calibration_factor(y / np.maximum(left_out, FLOOR))
     weights = {
-        name: times * v * (f.T @ pull)
+        name: calibration * v * (f.T @ dual)
         for (name, f), v in zip(features.items(), variances[:-1], strict=True)
     }
     return Regression(
-        times * (1 + CONSTANT * float(pull.sum())),
+        calibration * (1 + CONSTANT_VARIANCE * float(dual.sum())),
         weights,
-        times * left_out,
+        calibration * left_out,
         dict(zip(names, variances[:-1].tolist(), strict=True)),
         float(np.sqrt(variances[-1])),
-        # That was of (y - 1) / scale.
-        evidence - float(np.log(scale[few]).sum()),
+        # The evidence above is of (y - 1) / scale.
+        evidence - float(np.log(scale[subset]).sum()),
     )
 
 
-def _nearest(ratios: np.ndarray) -> float:
-    """What predictions are multiplied by, so that most times lie within a tenth of theirs.
+def _calibration_factor(ratios: np.ndarray) -> float:
+    """The factor of predictions that brings most times within a tenth of them.
 
-    `ratios` of times to what the others predict. The mean of a device that drifts or jumps is a
-    time that it hardly ever takes. 1 unless factors hold more of the networks left out, each
-    network by the factor that the others alone would choose (leave-one-out, our choice).
+    `ratios`: times over leave-one-out predictions. On a device that drifts or jumps, the mean may
+    be a time that it rarely takes. The factor is 1 unless factors bring more networks within a
+    tenth, each network tested with the factor that the others choose (leave-one-out, our choice).
     """
-    away = np.abs(ratios[:, None] / FACTORS - 1)
-    inside = scipy.special.expit((TENTH - away) / SOFT)  # [network, factor]
-    total = inside.sum(0)
-    chosen = FACTORS[np.argmax(total - inside, 1)]
-    held = lambda factor: np.count_nonzero(np.abs(ratios / factor - 1) <= TENTH)
-    return float(FACTORS[np.argmax(total)]) if held(chosen) > held(1.0) else 1.0
+    deviation = np.abs(ratios[:, None] / FACTORS - 1)
+    membership = scipy.special.expit((TOLERANCE - deviation) / SOFTNESS)  # [network, factor]
+    total = membership.sum(0)
+    chosen = FACTORS[np.argmax(total - membership, 1)]
+    covered = lambda factor: np.count_nonzero(np.abs(ratios / factor - 1) <= TOLERANCE)
+    return float(FACTORS[np.argmax(total)]) if covered(chosen) > covered(1.0) else 1.0
 
 
-def _variances(kernels, constant, y, noise, start) -> tuple[np.ndarray, float]:
-    """(log v_g and log s^2, their evidence)."""
-    first = np.log([START[0]] * len(kernels) + [START[1]])
+def _maximise_evidence(kernels, constant, y, noise, start) -> tuple[np.ndarray, float]:
+    """(log v_g and log s^2 of maximum evidence, their log evidence)."""
+    prior_mean = np.log([INITIAL_VARIANCES[0]] * len(kernels) + [INITIAL_VARIANCES[1]])
     identity = np.eye(len(y))
 
-    def loss(logs: np.ndarray) -> tuple[float, np.ndarray]:
-        v = np.exp(logs)
-        covariance = np.tensordot(v[:-1], kernels, 1) + constant + np.diag(v[-1] * noise)
+    def loss(log_variances: np.ndarray) -> tuple[float, np.ndarray]:
+        variances = np.exp(log_variances)
+        covariance = (
+            np.tensordot(variances[:-1], kernels, 1) + constant + np.diag(variances[-1] * noise)
+        )
         factor = scipy.linalg.cho_factor(covariance, lower=True, check_finite=False)
         inverse = scipy.linalg.cho_solve(factor, identity, check_finite=False)
-        pull = inverse @ y
-        slope = inverse - np.outer(pull, pull)
+        dual = inverse @ y
+        slope = inverse - np.outer(dual, dual)
         gradient = np.append(np.tensordot(kernels, slope, 2), np.diag(slope) @ noise)
-        away = (logs - first) / SPREAD
-        value = 0.5 * (y @ pull + away @ away) + np.log(np.diag(factor[0])).sum()
-        return value, 0.5 * v * gradient + away / SPREAD
+        deviation = (log_variances - prior_mean) / LOG_PRIOR_SPREAD
+        value = 0.5 * (y @ dual + deviation @ deviation) + np.log(np.diag(factor[0])).sum()
+        return value, 0.5 * variances * gradient + deviation / LOG_PRIOR_SPREAD
 
-    found = scipy.optimize.minimize(
+    solution = scipy.optimize.minimize(
         loss,
-        first if start is None else start,
+        prior_mean if start is None else start,
         jac=True,
         method="L-BFGS-B",
-        bounds=[BOUNDS] * len(kernels) + [(np.log(QUIET), BOUNDS[1])],
+        bounds=[LOG_BOUNDS] * len(kernels) + [(np.log(MIN_NOISE_VARIANCE), LOG_BOUNDS[1])],
         options={"maxiter": 80},
     )
-    return found.x, -float(found.fun) - 0.5 * len(y) * np.log(2 * np.pi)
+    return solution.x, -float(solution.fun) - 0.5 * len(y) * np.log(2 * np.pi)

@@ -1,1 +1,1 @@
-"""Tables of measurements from elsewhere."""
+"""Tables of published or user-supplied measurements."""

@@ -1,4 +1,4 @@
-"""Tables of many devices: the .npz files in which the networks of a space are timed."""
+"""Latency benchmarks of many devices: .npz tables of the networks of a space."""
 
 import zipfile
 import zlib
@@ -12,7 +12,7 @@ from jaxnas.hardware.tables.csv_table import TableError
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome, registry
 
-CELLS = "nb201_arch.npz"
+CELLS_FILE = "nb201_arch.npz"
 
 
 class BenchmarkLatencies(NamedTuple):
@@ -20,52 +20,54 @@ class BenchmarkLatencies(NamedTuple):
     networks: np.ndarray  # i64[N, positions]
     devices: tuple[str, ...]
     latency_ms: np.ndarray  # f64[devices, N], NaN: not measured
-    work: np.ndarray | None  # f64[positions, candidates, quantities] of a chain of known sizes
+    work: np.ndarray | None  # f64[positions, candidates, quantities] of a chain with known sizes
 
     def column(self, device: str) -> np.ndarray:
-        """f64[N] of a device that the table has."""
+        """f64[N] of one device of the table."""
         return self.latency_ms[self.devices.index(device)]
 
 
 def read(path: Path, cells: Path | None = None) -> BenchmarkLatencies:
-    """The table in a file of one of three forms; times must be positive, NaN is not measured.
+    """The table in a file of one of three forms; times are positive, or NaN if not measured.
 
-    `devices` and `latency_ms` [device, network] of NAS-Bench-201, whose cells (`ops`) are in
-    `cells`, by default nb201_arch.npz beside the file. The same with `ops` [network, layer] and
-    `op_names` of a chain, and `work` [layer, candidate, quantity] if its sizes are known. Or
-    `idx` and `rounds_ms` [session, round, program] of one device: rounds are normalised by their
-    medians, the first `n_random` programs are kept. Raises TableError.
+    1. NAS-Bench-201: `devices` and `latency_ms` [device, network]; the cells (`ops`) are in the
+       file `cells`, by default nb201_arch.npz in the same folder.
+    2. A chain: the same with `ops` [network, layer], `op_names`, and `work`
+       [layer, candidate, quantity] if its sizes are known.
+    3. One device: `idx` and `rounds_ms` [session, round, program]; rounds are normalised by their
+       medians, the first `n_random` programs are used.
+    Raises TableError.
     """
     path = Path(path)
     arrays = _arrays(path)
     if "rounds_ms" in arrays:
         space, networks = _cells(path, cells)
-        found = _pilot(path, arrays, space, networks)
+        table = _rounds(path, arrays, space, networks)
     else:
-        _need(path, arrays, "devices", "latency_ms")
+        _require(path, arrays, "devices", "latency_ms")
         if "ops" in arrays:
-            space, networks, known = _chain(path, arrays)
+            space, networks, work = _chain(path, arrays)
         else:
-            (space, networks), known = _cells(path, cells), None
+            (space, networks), work = _cells(path, cells), None
         names = tuple(map(str, np.atleast_1d(arrays["devices"])))
-        found = BenchmarkLatencies(
-            space, networks, names, np.asarray(arrays["latency_ms"], float), known
+        table = BenchmarkLatencies(
+            space, networks, names, np.asarray(arrays["latency_ms"], float), work
         )
-    if found.latency_ms.shape != (len(found.devices), len(found.networks)):
+    if table.latency_ms.shape != (len(table.devices), len(table.networks)):
         raise TableError(
-            f"{path}: latency_ms has the shape {found.latency_ms.shape}; there are "
-            f"{len(found.devices)} devices and {len(found.networks)} networks: it is of another "
+            f"{path}: latency_ms has the shape {table.latency_ms.shape}; there are "
+            f"{len(table.devices)} devices and {len(table.networks)} networks: it is of another "
             "space, or its cells are."
         )
-    wrong = np.isinf(found.latency_ms) | (found.latency_ms <= 0)
-    if wrong.any():
-        device = found.devices[int(np.argwhere(wrong)[0][0])]
+    invalid = np.isinf(table.latency_ms) | (table.latency_ms <= 0)
+    if invalid.any():
+        device = table.devices[int(np.argwhere(invalid)[0][0])]
         raise TableError(
-            f"{path}: {wrong.sum()} times are zero, negative or infinite, the first of {device}: "
+            f"{path}: {invalid.sum()} times are zero, negative or infinite, the first of {device}: "
             "write NaN for what was not measured."
         )
-    genome.check(found.space, found.networks)
-    return found
+    genome.check(table.space, table.networks)
+    return table
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -80,44 +82,44 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _need(path: Path, arrays: dict[str, np.ndarray], *names: str) -> None:
+def _require(path: Path, arrays: dict[str, np.ndarray], *names: str) -> None:
     missing = [name for name in names if name not in arrays]
     if missing:
         raise TableError(f"{path} has no {missing[0]!r}, only {', '.join(arrays) or 'nothing'}.")
 
 
 def _cells(path: Path, cells: Path | None) -> tuple[Space, np.ndarray]:
-    where = Path(cells) if cells else path.parent / CELLS
-    arrays = _arrays(where)
-    _need(where, arrays, "ops", "op_names", "edges")
+    cells_path = Path(cells) if cells else path.parent / CELLS_FILE
+    arrays = _arrays(cells_path)
+    _require(cells_path, arrays, "ops", "op_names", "edges")
     names = tuple(map(str, arrays["op_names"]))
     space = {"cell": spaces.uniform([tuple(map(int, e)) for e in arrays["edges"]], names)}
     return space, arrays["ops"].astype(int)
 
 
 def _chain(path: Path, arrays: dict[str, np.ndarray]) -> tuple[Space, np.ndarray, np.ndarray]:
-    _need(path, arrays, "op_names")
+    _require(path, arrays, "op_names")
     ops, names = arrays["ops"], tuple(map(str, arrays["op_names"]))
     if ops.ndim != 2 or not np.issubdtype(ops.dtype, np.integer):
         raise TableError(f"{path}: ops are whole numbers [network, layer], not {ops.shape}.")
     depth = ops.shape[1]
     space = {"layers": Choice(tuple((i, i + 1) for i in range(depth)), (names,) * depth)}
-    known = arrays.get("work")
-    if known is None:
-        known = registry.table_workload(names, depth)
-    return space, ops.astype(int), known
+    work = arrays.get("work")
+    if work is None:
+        work = registry.table_workload(names, depth)
+    return space, ops.astype(int), work
 
 
-def _pilot(path: Path, arrays: dict, space: Space, networks: np.ndarray) -> BenchmarkLatencies:
-    _need(path, arrays, "idx")
+def _rounds(path: Path, arrays: dict, space: Space, networks: np.ndarray) -> BenchmarkLatencies:
+    _require(path, arrays, "idx")
     rounds = np.asarray(arrays["rounds_ms"], float)
     if rounds.ndim != 3 or not (np.isfinite(rounds).all() and (rounds > 0).all()):
         raise TableError(f"{path}: rounds_ms are positive times [session, round, program].")
-    usual = np.median(rounds, 2, keepdims=True)
-    sessions = np.median(rounds / usual, 1) * np.median(usual, (1, 2))[:, None]
-    # One factor between sessions: the machine was busier in one of them as a whole.
-    factor = np.median(sessions[0] / sessions, 1, keepdims=True)
-    ms = np.exp(np.mean(np.log(sessions * factor), 0))
+    medians = np.median(rounds, 2, keepdims=True)
+    sessions = np.median(rounds / medians, 1) * np.median(medians, (1, 2))[:, None]
+    # One factor per session: the machine may have been busier throughout one of them.
+    session_factor = np.median(sessions[0] / sessions, 1, keepdims=True)
+    ms = np.exp(np.mean(np.log(sessions * session_factor), 0))
     count = int(arrays.get("n_random", len(ms)))
     index = arrays["idx"].astype(int)[:count]
     return BenchmarkLatencies(space, networks[index], (path.stem,), ms[None, :count], None)

@@ -1,6 +1,6 @@
-"""Tables from elsewhere, as rows: which of the known forms one has, and what stands in it.
+"""CSV tables of latencies: their rows, their form by its columns, their values.
 
-`network_table` reads those of whole networks, `look_up` those of layers.
+`network_table` interprets tables of whole networks, `layer_table` those of layers.
 """
 
 import csv
@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-LIMIT = 100_000_000  # characters
+MAX_CHARACTERS = 100_000_000  # characters
 UNITS = {"latency_ms": 1.0, "latency_us": 1e-3, "latency_ns": 1e-6, "latency_s": 1e3}
 SINGLE_PATH = ("layer", "choice", "latency_ms")
 PROXYLESS = ("table", "key", "mean_ms", "std_ms", "count")
 FBNET_STYLE = ("layer", "op", "latency_ms")
-LOOK_UPS = {"single-path": SINGLE_PATH, "proxyless": PROXYLESS, "fbnet": FBNET_STYLE}
+LAYER_TABLES = {"single-path": SINGLE_PATH, "proxyless": PROXYLESS, "fbnet": FBNET_STYLE}
 NETWORKS = "networks"
 
 
@@ -31,20 +31,22 @@ class Row(NamedTuple):
 class LatencyTable(NamedTuple):
     path: Path
     rows: Sequence[Row]
-    names: Sequence[str]  # of its columns
+    names: Sequence[str]  # of the columns
 
     @property
     def form(self) -> str | None:
-        """NETWORKS, or one of LOOK_UPS; None: of no known form."""
-        if set(self.names) in map(set, LOOK_UPS.values()):
-            return next(form for form, names in LOOK_UPS.items() if set(names) == set(self.names))
+        """NETWORKS, or one of LAYER_TABLES; None: of no known form."""
+        if set(self.names) in map(set, LAYER_TABLES.values()):
+            return next(
+                form for form, names in LAYER_TABLES.items() if set(names) == set(self.names)
+            )
         return NETWORKS if "network" in self.names else None
 
 
-class Pair(NamedTuple):
-    """At one place, what does less and what does all of that and more."""
+class DominancePair(NamedTuple):
+    """Two candidates or networks of which the larger dominates the smaller one."""
 
-    where: str
+    place: str
     smaller: str
     larger: str
     smaller_ms: float
@@ -59,15 +61,15 @@ class Pair(NamedTuple):
 def read(path: Path) -> LatencyTable:
     """The rows of a CSV file. Raises TableError for a file that holds none."""
     try:
-        # Spreadsheets begin a file with a byte-order mark, which is no part of the first name.
+        # utf-8-sig drops the byte-order mark that spreadsheets write.
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            text = file.read(LIMIT + 1)
+            text = file.read(MAX_CHARACTERS + 1)
     except OSError as error:
         raise TableError(f"Cannot read {path}: {error.strerror}. Give a CSV file.") from error
     except UnicodeDecodeError as error:
         raise TableError(f"{path} is no text: give a CSV file in UTF-8.") from error
-    if len(text) > LIMIT:
-        raise TableError(f"{path} has more than {LIMIT} characters: give a smaller table.")
+    if len(text) > MAX_CHARACTERS:
+        raise TableError(f"{path} has more than {MAX_CHARACTERS} characters: give a smaller table.")
     reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
     try:
         rows = [(reader.line_num, row) for row in reader]
@@ -86,32 +88,34 @@ def read(path: Path) -> LatencyTable:
 
 
 def form(table: LatencyTable) -> str:
-    """NETWORKS, or one of LOOK_UPS. Raises TableError for a table of no known form."""
+    """NETWORKS, or one of LAYER_TABLES. Raises TableError for a table of no known form."""
     if table.form is None:
-        known = "; ".join(f"{form}: {', '.join(columns)}" for form, columns in LOOK_UPS.items())
+        known_forms = "; ".join(
+            f"{form}: {', '.join(columns)}" for form, columns in LAYER_TABLES.items()
+        )
         raise TableError(
-            f"{table.path} has the columns {', '.join(table.names)}; known tables are {known}; and "
-            f"whole networks: network and one of {', '.join(UNITS)}."
+            f"{table.path} has the columns {', '.join(table.names)}; known tables are {known_forms}"
+            f"; and whole networks: network and one of {', '.join(UNITS)}."
         )
     return table.form
 
 
-def value(table: LatencyTable, row: Row, column: str, least: float | None = None) -> float:
-    """The number in a column: above 0, or no less than `least`. Raises TableError for others."""
-    where = f"{table.path}, line {row.line}"
+def value(table: LatencyTable, row: Row, column: str, minimum: float | None = None) -> float:
+    """The number in a column: above 0, or at least `minimum`. Raises TableError for others."""
+    location = f"{table.path}, line {row.line}"
     cure = "measure it again or leave the row out"
     if not row.entries[column]:
-        raise TableError(f"{where}: {column} is empty: {cure}.")
+        raise TableError(f"{location}: {column} is empty: {cure}.")
     try:
-        found = float(row.entries[column])
+        number = float(row.entries[column])
     except ValueError:
         raise TableError(
-            f"{where}: {row.entries[column]!r} in {column} is no number: write it "
+            f"{location}: {row.entries[column]!r} in {column} is no number: write it "
             "with a point and without a unit, or leave the row out."
         ) from None
-    if not math.isfinite(found) or (found <= 0 if least is None else found < least):
+    if not math.isfinite(number) or (number <= 0 if minimum is None else number < minimum):
         raise TableError(
-            f"{where}: {column} is {found:g} in the row "
+            f"{location}: {column} is {number:g} in the row "
             f"{', '.join(row.entries.values())}: a value is positive; {cure}."
         )
-    return found
+    return number

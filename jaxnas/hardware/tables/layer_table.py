@@ -1,4 +1,4 @@
-"""Look-up tables: milliseconds of single layers, as papers publish them."""
+"""Look-up tables: milliseconds of single layers, in the formats of published tables."""
 
 import re
 from collections.abc import Mapping
@@ -9,26 +9,26 @@ import numpy as np
 
 from jaxnas.core.types import Space
 from jaxnas.hardware.tables import csv_table
-from jaxnas.hardware.tables.csv_table import LatencyTable, Pair, Row, TableError
+from jaxnas.hardware.tables.csv_table import DominancePair, LatencyTable, Row, TableError
 from jaxnas.spaces import genome, op_names
 
 SINGLE_PATH_NAMES = ("k3_e3", "k3_e6", "k5_e3", "k5_e6")  # of the choices 0 to 3
-NOISE = 1.1  # times: above, no noise explains that what does less is slower
+MAX_NOISE_RATIO = 1.1  # a dominated candidate slower by more is not explained by noise
 
 
-class LookUp(NamedTuple):
-    """Milliseconds of single layers: (where, what) -> ms, in the order of the file."""
+class LookupTable(NamedTuple):
+    """Milliseconds of single layers: (place, operation) -> ms, in the order of the file."""
 
-    form: str  # one of tables.LOOK_UPS
+    form: str  # one of csv_table.LAYER_TABLES
     entries: Mapping[tuple[str, str], float]
 
 
-def read(table: LatencyTable) -> LookUp:
-    """A look-up table, its form told by its columns. Raises TableError.
+def read(table: LatencyTable) -> LookupTable:
+    """A look-up table, its form determined by its columns. Raises TableError.
 
     Single-Path: layer, choice, latency_ms. ProxylessNAS: table, key, mean_ms, std_ms, count.
     FBNet-style: layer, op, latency_ms. Negative entries, which smoothing leaves in some published
-    tables, are refused by name; a place and choice that stand twice as well.
+    tables, are errors, and so are duplicates.
     """
     form = csv_table.form(table)
     if form == csv_table.NETWORKS:
@@ -37,20 +37,21 @@ def read(table: LatencyTable) -> LookUp:
         )
     entries: dict[tuple[str, str], float] = {}
     for row in table.rows:
-        where, what, column = _entry(table, form, row)
-        if (where, what) in entries:
+        place, operation, column = _parse_row(table, form, row)
+        if (place, operation) in entries:
             raise TableError(
-                f"{table.path}, line {row.line}: {what} at {where} stands twice: keep one."
+                f"{table.path}, line {row.line}: {operation} at {place} stands twice: keep one."
             )
-        entries[where, what] = csv_table.value(table, row, column, least=0.0)
-    return LookUp(form, entries)
+        entries[place, operation] = csv_table.value(table, row, column, minimum=0.0)
+    return LookupTable(form, entries)
 
 
 def single_path_times(path: str) -> dict[int, tuple[float, ...]]:
-    """Single-Path NAS's table of a file: layer -> the times of its SINGLE_PATH_NAMES.
+    """The table of Single-Path NAS in a file: layer -> times of SINGLE_PATH_NAMES.
 
     Raises TableError as `read`, for a table of another form, for zeros, for a layer that lacks a
-    choice, and where a candidate is slower than one that does more, by more than NOISE.
+    choice, and where a candidate is slower than one that dominates it, by more than
+    MAX_NOISE_RATIO.
     """
     table = read(csv_table.read(Path(path).expanduser()))
     if table.form != "single-path":
@@ -71,70 +72,70 @@ def single_path_times(path: str) -> dict[int, tuple[float, ...]]:
             raise TableError(
                 f"{path}: layer {layer} has {len(times)} of its four choices: give all."
             )
-    for pair in compared(table):
-        if pair.smaller_ms > NOISE * pair.larger_ms:
+    for pair in dominance_pairs(table):
+        if pair.smaller_ms > MAX_NOISE_RATIO * pair.larger_ms:
             raise TableError(
-                f"{path}, {pair.where}: {pair.smaller} takes {pair.smaller_ms:g} ms, "
+                f"{path}, {pair.place}: {pair.smaller} takes {pair.smaller_ms:g} ms, "
                 f"{pair.larger}, which does more, {pair.larger_ms:g} ms: measure the layer again."
             )
     return {layer: tuple(times[n] for n in SINGLE_PATH_NAMES) for layer, times in layers.items()}
 
 
-def compared(table: LookUp) -> list[Pair]:
-    """All candidates of which one does, at the same place, what another does and more.
+def dominance_pairs(table: LookupTable) -> list[DominancePair]:
+    """All pairs of candidates at one place of which one dominates the other.
 
-    A wider kernel or expansion cannot be faster: entries that say so (`violates`) were measured
-    badly, most often without a warm-up.
+    A larger kernel or expansion cannot be faster: entries where it is (`violates`) were measured
+    badly, often without warm-up.
     """
     places: dict[str, list[str]] = {}
-    for where, what in table.entries:
-        places.setdefault(where, []).append(what)
+    for place, operation in table.entries:
+        places.setdefault(place, []).append(operation)
     return [
-        Pair(where, names[i], names[j], *(table.entries[where, names[k]] for k in (i, j)))
-        for where, names in places.items()
+        DominancePair(place, names[i], names[j], *(table.entries[place, names[k]] for k in (i, j)))
+        for place, names in places.items()
         for i, j in np.argwhere(op_names.dominates(names))
     ]
 
 
-def costs(table: LookUp, space: Space) -> np.ndarray:
-    """f64[positions, candidates] of a chain whose layers are the places of the table in order.
+def costs(table: LookupTable, space: Space) -> np.ndarray:
+    """f64[positions, candidates] of a chain whose layers are the places of the table, in order.
 
-    Candidates missing at their place are skips and cost nothing. Raises TableError where the
-    table has fewer places than the space has layers, or more than the fixed ones beside, lacks
-    another candidate, or names its places by their shapes.
+    Skips missing in the table cost nothing. Raises TableError where the table has fewer places than
+    the space has layers, or more than these and the fixed layers, lacks another candidate, or
+    identifies places by their shapes.
     """
     if table.form == "proxyless":
         raise TableError(
             "A proxyless table tells layers by their shapes, which a space does not say: leave "
             "--space out."
         )
-    places = list(dict.fromkeys(where for where, _ in table.entries))
+    places = list(dict.fromkeys(place for place, _ in table.entries))
     positions = genome.positions(space)
     if len(places) > len(positions) + genome.MAX_FIXED_LAYERS:
         raise TableError(
             f"The table has {len(places)} layers, the space searches {len(positions)}: it is of "
             "another space, or of other --cells."
         )
-    found = np.zeros((len(positions), max(genome.cardinalities(space))))
+    table_costs = np.zeros((len(positions), max(genome.cardinalities(space))))
     for p, position in enumerate(positions):
         if position.edge[0] >= len(places):
             raise TableError(
                 f"The table has {len(places)} layers, the space needs layer {position.edge[0]}: "
                 "it is of another space."
             )
-        where = places[position.edge[0]]
+        place = places[position.edge[0]]
         for o, name in enumerate(position.candidates):
             if op_names.kind(name) == op_names.PASS:
-                found[p, o] = table.entries.get((where, name), 0.0)
-            elif (where, name) in table.entries:
-                found[p, o] = table.entries[where, name]
+                table_costs[p, o] = table.entries.get((place, name), 0.0)
+            elif (place, name) in table.entries:
+                table_costs[p, o] = table.entries[place, name]
             else:
-                raise TableError(f"The table has no {name!r} at {where}: it is of another space.")
-    return found
+                raise TableError(f"The table has no {name!r} at {place}: it is of another space.")
+    return table_costs
 
 
-def _entry(table: LatencyTable, form: str, row: Row) -> tuple[str, str, str]:
-    """(where, what, the column of the time)."""
+def _parse_row(table: LatencyTable, form: str, row: Row) -> tuple[str, str, str]:
+    """(place, operation, name of the time column) of a row."""
     if form == "fbnet":
         return f"layer {row.entries['layer']}", row.entries["op"], "latency_ms"
     if form == "single-path":

@@ -138,7 +138,7 @@ def test_a_device_that_failed_often_is_measured_once_it_is_repaired(tmp_path):
             go(tmp_path, failing, protocol=QUIET._replace(most_rounds=10))
     raw = campaign_file.read(tmp_path / "campaign.npz")
     # The one that fails keeps the others from few turns, nor are they asked twice in a round.
-    taken = campaign_file.taken(raw)
+    taken = campaign_file.rounds_done(raw)
     assert campaign_file.unsampled(raw) == ["b"] and 2 <= taken < 10
     counts = np.isfinite(raw.rounds_ms).sum(0)
     assert counts[2] == 0 and all(taken / 2 <= count <= taken + 1 for count in counts[:2])
@@ -163,7 +163,7 @@ def test_a_device_that_is_gone_gives_no_round_up(tmp_path):
     for _ in range(6):
         with pytest.raises(ValueError, match="no such device"):
             go(tmp_path, gone)
-    assert campaign_file.taken(campaign_file.read(tmp_path / "campaign.npz")) == 7
+    assert campaign_file.rounds_done(campaign_file.read(tmp_path / "campaign.npz")) == 7
 
 
 def test_a_file_of_old_whose_rounds_were_cut_short_is_measured_on(tmp_path):
@@ -191,13 +191,13 @@ def test_a_program_that_the_clock_always_spoils_ends_the_campaign_by_name(tmp_pa
     ):
         go(tmp_path, lambda label: 1.0 if label == "reference" else float("nan"))
     raw = campaign_file.read(tmp_path / "campaign.npz")
-    assert campaign_file.taken(raw) == len(raw.rounds_ms) == QUIET.most_rounds
+    assert campaign_file.rounds_done(raw) == len(raw.rounds_ms) == QUIET.most_rounds
 
 
 def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch):
     """Whatever kills it then, no more is lost than the sample under way."""
     monkeypatch.setattr(session, "SAVE_S", 0.0)
-    monkeypatch.setattr(session, "TELL_S", 0.0)
+    monkeypatch.setattr(session, "PROGRESS_S", 0.0)
     monkeypatch.setattr(progress, "LINE_INTERVAL_S", 0.0)
     path, kept, count = tmp_path / "campaign.npz", [], 0
 
@@ -269,8 +269,8 @@ def test_minutes_leave_programs_out_but_never_their_rounds(tmp_path):
     many = [*stand_in.found(), *(stand_in.program(f"n{i}") for i in range(20))]
     short = QUIET._replace(minutes=1e-9, least_rounds=20)
     result, said = go(tmp_path, lambda label: 1.0, found=many, protocol=short)
-    assert sum(result["programs"].values()) == protocols.FEWEST
-    assert result["rounds"]["taken"] == protocols.FEWEST_ROUNDS
+    assert sum(result["programs"].values()) == protocols.MIN_PROGRAMS
+    assert result["rounds"]["taken"] == protocols.MIN_ROUNDS
     assert "half the minutes are spent" in said
 
 
@@ -374,7 +374,7 @@ def test_a_campaign_killed_half_way_goes_on(tmp_path, number, code):
         _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     raw = campaign_file.read(tmp_path / "campaign.npz")
-    taken, left = campaign_file.taken(raw), len(campaign_file.left(raw))
+    taken, left = campaign_file.rounds_done(raw), len(campaign_file.remaining(raw))
     where = f"after round {taken}"
     if left < 3:
         where = f"in round {taken + 1}, after {3 - left} of 3 programs"

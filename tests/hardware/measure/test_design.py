@@ -65,14 +65,14 @@ def test_slow_rounds_and_single_outliers_are_left_out():
     times[3] *= 2  # a round in which something else ran
     times[5:8, 4] *= 10  # a program that was hit
     found = round_statistics.summarise(times)
-    assert not found.kept[3] and found.kept.sum() == 19
+    assert not found.used[3] and found.used.sum() == 19
     np.testing.assert_allclose(found.latency_ms, true, rtol=0.01)
     assert found.samples[4] < found.samples[5:].max()
 
 
 def test_a_machine_that_is_always_busy_keeps_half_of_its_rounds():
     times, _, _ = drawn(20, 0.001, np.linspace(1, 9, 20))
-    assert round_statistics.summarise(times).kept.sum() >= 10
+    assert round_statistics.summarise(times).used.sum() >= 10
 
 
 @pytest.mark.parametrize(("noise", "noisy"), [(0.01, False), (0.3, True)])
@@ -228,10 +228,10 @@ def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
 
 def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
     settings = latency_measure.resolved(MeasureSettings(kinds=("operator",), budget_minutes=1.0))
-    found = latency_measure.chosen(settings, SPACE, [])
-    programs.check(found)
+    found = latency_measure.programs_of(settings, SPACE, [])
+    programs.check_programs(found)
     twins = [program.twin_of for program in found]
-    assert sum(name is not None for name in twins[: stopping.FEWEST]) >= 2
+    assert sum(name is not None for name in twins[: stopping.MIN_PROGRAMS]) >= 2
     assert found[0].label == "reference" and twins[2] == found[1].label
 
 
@@ -250,7 +250,7 @@ def test_operators_and_blocks_run_at_every_size():
     assert len(found) == 4 * 3
     found += programs.blocks([timed_toys.cell("13nsp1")], SPACE, size)
     found += programs.blocks([published.PUBLISHED["DARTS_V2"]], darts, size)
-    programs.check(found)
+    programs.check_programs(found)
     found += programs.operators(darts, size)[-7:]
     for program in found:
         shape = jax.eval_shape(program.function, *program.arguments).shape
@@ -264,7 +264,7 @@ def test_operators_and_blocks_run_at_every_size():
 def test_the_candidates_of_a_mobile_space_run_at_every_size():
     size = search_space.NetworkSize(features=8, cells=2, image=(32, 32, 3))
     found = programs.operators(registry.get("mobile-proxyless", 2), size)
-    programs.check(found)
+    programs.check_programs(found)
     chain = sizing.sized(zoo.proxyless(), "mobile-proxyless", features=8, repeats=2)
     names = {op for layer in mobile_chain.layers(chain) for op in layer.candidates} - {
         mobile_chain.SKIP
@@ -378,7 +378,7 @@ def test_the_device_says_what_decides_its_times():
 )
 def test_programs_that_cannot_be_are_refused(spoil, cause):
     with pytest.raises(ValueError, match=cause):
-        programs.check(spoil(timed_toys.doubling()))
+        programs.check_programs(spoil(timed_toys.doubling()))
 
 
 @pytest.mark.parametrize("name", ["mobile-proxyless", "mobile-fbnet", "mobile-single-path"])
@@ -389,7 +389,7 @@ def test_a_chain_has_designs_over_all_its_layers(name):
     rows = np.array([code.encode(each) for each in found])
     for column, count in zip(rows.T, code.cardinalities, strict=True):
         assert set(column) == set(range(count))
-    assert sum(choice.again for choice in design.with_replicates(found, code.space)) == 4
+    assert sum(choice.recompiled for choice in design.with_replicates(found, code.space)) == 4
 
 
 def test_what_xla_compiles_is_the_graph_that_is_counted():

@@ -33,7 +33,7 @@ def test_times_are_on_the_scale_of_the_campaign(measured, tmp_path):
     times = recheck.recheck(
         measured, genotypes, tmp_path / "round", prepare, device=DEVICE, protocol=protocol
     )
-    assert times.slower == pytest.approx(1.3, rel=0.01)
+    assert times.slowdown == pytest.approx(1.3, rel=0.01)
     assert times.latency_ms == pytest.approx(true_ms(networks), rel=0.01)
     with pytest.raises(campaign_file.CampaignError, match="--any-device"):
         recheck.recheck(

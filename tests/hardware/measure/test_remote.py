@@ -21,7 +21,9 @@ PHONE = paths.TESTS / "phone.py"
 
 
 def command(behaviour: str) -> list[str]:
-    return remote.command(shlex.join([sys.executable, str(PHONE), behaviour, remote.PLACE]))
+    return remote.parse_command(
+        shlex.join([sys.executable, str(PHONE), behaviour, remote.PLACEHOLDER])
+    )
 
 
 def ready(tmp_path, behaviour: str, timeout_s: float = 30.0):
@@ -73,7 +75,7 @@ def test_a_command_that_times_the_network_is_believed(tmp_path):
 def test_a_command_that_gives_no_time_is_one_line(tmp_path, behaviour, cause):
     if behaviour != "fail":
         with pytest.raises(remote.RemoteError, match=cause) as caught:
-            remote.parsed(behaviour)
+            remote.parse_output(behaviour)
     else:
         with pytest.raises(remote.RemoteError, match=cause) as caught:
             ready(tmp_path, behaviour).sample()
@@ -82,7 +84,7 @@ def test_a_command_that_gives_no_time_is_one_line(tmp_path, behaviour, cause):
 
 def test_lines_of_single_times_and_lists_are_joined():
     text = '{"latency_ms": 2.0}\n\n{"latency_ms": [1, 3.5], "device": "x"}\n'
-    assert remote.parsed(text) == [2.0, 1.0, 3.5]
+    assert remote.parse_output(text) == [2.0, 1.0, 3.5]
 
 
 def test_a_command_that_hangs_is_ended(tmp_path):
@@ -96,9 +98,9 @@ def test_a_command_that_cannot_be_started_is_one_line(tmp_path):
     with pytest.raises(remote.RemoteError, match="Cannot start './no-such-command'"):
         remote.times(["./no-such-command"], "double", 1.0)
     with pytest.raises(remote.RemoteError, match="does not say"):
-        remote.command("./phone")
+        remote.parse_command("./phone")
     with pytest.raises(remote.RemoteError, match="cannot be read"):
-        remote.command("./phone '{network}")
+        remote.parse_command("./phone '{network}")
 
 
 def test_a_phone_is_measured_from_the_command_line(tmp_path, monkeypatch):

@@ -313,14 +313,14 @@ WAYS = {"way": STEPS | {graph_counts.SUMMAND: 0.2}}
     ],
 )
 def test_the_longest_path_takes_as_long_as_its_steps(network, longest):
-    found = cell_features.features(CELL, np.array([network]), ways=WAYS)
+    found = cell_features.features(CELL, np.array([network]), durations=WAYS)
     assert found["way"].item() == pytest.approx(longest)
 
 
 def test_a_device_that_runs_steps_at_once_is_told_by_its_longest_path():
     """No weighing that is fixed knows how long its steps take."""
     networks, rng = np.concatenate(list(genome.enumerate_all(CELL))), np.random.default_rng(0)
-    ms = 1 + cell_features.features(CELL, networks, ways=WAYS)["way"][:, 0]
+    ms = 1 + cell_features.features(CELL, networks, durations=WAYS)["way"][:, 0]
     ms = ms * np.exp(0.003 * rng.standard_normal(len(ms)))
     picked = rng.permutation(len(networks))[:100]
     steps = critical_path.durations(CELL, networks[picked], ms[picked])
@@ -333,7 +333,7 @@ def test_a_device_that_runs_steps_at_once_is_told_by_its_longest_path():
 def test_a_longest_path_is_taken_where_there_is_one_and_only_there():
     """Durations are fitted to noise, too: the evidence is charged for them."""
     networks, rng = genome.sample_uniform(CELL, 2000), np.random.default_rng(0)
-    groups = cell_features.features(CELL, networks, ways=WAYS)
+    groups = cell_features.features(CELL, networks, durations=WAYS)
     at_once = 1 + groups["way"][:, 0]
     in_turn = 0.5 + groups["live"] @ np.array([0.02, 0.4, 1.5, 0.3, 0.05])
     for ms, count, expected_ways in ((at_once, 40, 8), (in_turn, 10, 0), (in_turn, 40, 0)):
@@ -349,7 +349,7 @@ def test_devices_keep_their_own_longest_paths_in_a_transfer(tmp_path):
     networks = genome.sample_uniform(LARGE, 200, seed=3)
     steps = {"fast pool": WAYS["way"] | {"avg_pool_3x3": 0.1}, "slow pool": WAYS["way"]}
     steps["slow pool"] = steps["slow pool"] | {"avg_pool_3x3": 2.0}
-    taken = {n: 1 + cell_features.features(LARGE, networks, ways={"way": w})["way"][:, 0]
+    taken = {n: 1 + cell_features.features(LARGE, networks, durations={"way": w})["way"][:, 0]
              for n, w in steps.items()}  # fmt: skip
     sources = [fit.fit(LARGE, networks, ms, device=name) for name, ms in taken.items()]
     mine = 0.3 * taken["fast pool"] + 0.7 * taken["slow pool"]
@@ -365,7 +365,7 @@ def test_devices_keep_their_own_longest_paths_in_a_transfer(tmp_path):
 def test_counts_alike_in_numpy_and_jax():
     networks = genome.sample_uniform(LARGE, 64)
     there = cell_features.features(LARGE, jnp.asarray(networks), jnp, WAYS)
-    for name, here in cell_features.features(LARGE, networks, ways=WAYS).items():
+    for name, here in cell_features.features(LARGE, networks, durations=WAYS).items():
         np.testing.assert_allclose(there[name], here, atol=1e-6)
 
 
@@ -590,7 +590,7 @@ def test_a_device_that_jumps_is_told_where_most_of_its_times_are():
     times = np.where(slow, 1.16, 1.0) * np.exp(0.005 * random.standard_normal(200))
     ratios = times / times.mean() * 1.05  # a tenth of the faster clock is out of reach
     inside = lambda factor: np.mean(np.abs(ratios / factor - 1) <= 0.1)
-    factor = regression._nearest(ratios)
+    factor = regression._calibration_factor(ratios)
     assert inside(1.0) < 0.9 < 0.99 < inside(factor)
 
 
@@ -598,7 +598,9 @@ def test_a_device_that_jumps_is_told_where_most_of_its_times_are():
 def test_a_steady_device_loses_hardly_anything_by_a_factor(noise):
     """Where the mean is the best there is, luck costs less than a point of what is held."""
     factors = [
-        regression._nearest(np.exp(noise * np.random.default_rng(seed).standard_normal(100)))
+        regression._calibration_factor(
+            np.exp(noise * np.random.default_rng(seed).standard_normal(100))
+        )
         for seed in range(40)
     ]
     held = lambda f: scipy.stats.norm.cdf(np.log([0.9 * f, 1.1 * f]) / noise) @ (-1, 1)

@@ -31,7 +31,7 @@ def written(tmp_path, text, encoding="utf-8"):
 
 
 def measured(path, space, **settings):
-    return network_table.measured(csv_table.read(path), space, **settings)
+    return network_table.read_networks(csv_table.read(path), space, **settings)
 
 
 def looked_up(path):
@@ -39,7 +39,7 @@ def looked_up(path):
 
 
 def violations(table):
-    return [pair for pair in layer_table.compared(table) if pair.violates]
+    return [pair for pair in layer_table.dominance_pairs(table) if pair.violates]
 
 
 def test_single_path_table_has_the_totals_of_the_paper():
@@ -60,22 +60,24 @@ def test_proxyless_table_has_no_violation():
     table = looked_up(shared("proxyless_mobile_lut.csv"))
     assert table.form == "proxyless"
     assert len(table.entries) == 72
-    assert len(layer_table.compared(table)) == 135 and violations(table) == []
+    assert len(layer_table.dominance_pairs(table)) == 135 and violations(table) == []
 
 
 def test_names_what_is_slower_though_it_does_less(tmp_path):
     text = "layer,op,latency_ms\n0,k3_e3,2.0\n0,k3_e6,1.5\n0,k5_e3,2.5\n1,k3_e3,1\n1,k5_e3_g2,0.5\n"
     table = looked_up(written(tmp_path, text))
     # Groups are not compared.
-    assert violations(table) == [csv_table.Pair("layer 0", "k3_e3", "k3_e6", 2.0, 1.5)]
+    assert violations(table) == [csv_table.DominancePair("layer 0", "k3_e3", "k3_e6", 2.0, 1.5)]
 
 
 def test_names_which_network_is_slower_though_it_does_less(tmp_path):
     rows = ("2 2 1 1 1 1,5", "2 3 1 1 1 1,4", "3 3 1 1 1 1,6", "3 2 0 1 1 1,1")
     found = measured(written(tmp_path, "\n".join(["network,latency_ms", *rows, ""])), CELL)
-    count, wrong = network_table.compared(found, CELL)
+    count, wrong = network_table.dominance_violations(found, CELL)
     assert count == 3  # the last has another edge, and is compared with none
-    assert wrong == [csv_table.Pair("lines 2 and 3", "nor_conv_1x1", "nor_conv_3x3", 5.0, 4.0)]
+    assert wrong == [
+        csv_table.DominancePair("lines 2 and 3", "nor_conv_1x1", "nor_conv_3x3", 5.0, 4.0)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -234,15 +236,15 @@ def test_repeats_that_noise_does_not_explain_are_refused(aparts):
 )
 def test_repeats_of_a_noisy_device_are_taken_together(aparts):
     validation.check_repeats(CELL, *repeated(*aparts))
-    networks, ms = validation.validated(CELL, *repeated(*aparts))
+    networks, ms = validation.validate(CELL, *repeated(*aparts))
     assert len(networks) == len(ms) == 40
 
 
 def test_what_one_measures_oneself_is_noise_up_to_a_half():
     """A twin of a campaign that hiccuped is told of, and no reason to fit nothing."""
-    validation.validated(CELL, *repeated(1.002, 0.995, 1.01, 1.4))
+    validation.validate(CELL, *repeated(1.002, 0.995, 1.01, 1.4))
     with pytest.raises(fit.FitError, match="or measure it again"):
-        validation.validated(CELL, *repeated(1.55))
+        validation.validate(CELL, *repeated(1.55))
 
 
 def test_the_refusal_of_a_repeat_names_the_network_and_both_times():
@@ -262,17 +264,17 @@ def test_two_units_in_one_column_are_refused(unit, count):
     ms = np.random.default_rng(0).uniform(1, 8, 40)
     ms[:count] *= unit
     with pytest.raises(fit.FitError, match="none is between: give all times in one unit"):
-        validation.validated(CELL, genome.sample_uniform(CELL, 40), ms)
+        validation.validate(CELL, genome.sample_uniform(CELL, 40), ms)
 
 
 def test_times_of_many_sizes_are_no_two_units():
     networks = genome.sample_uniform(CELL, 40)
-    validation.validated(CELL, networks, np.geomspace(0.01, 1000, 40))
+    validation.validate(CELL, networks, np.geomspace(0.01, 1000, 40))
     few = np.linspace(1, 2, 40)
     few[:3] = 1e-3  # cells that pass nothing on
-    validation.validated(CELL, networks, few)
+    validation.validate(CELL, networks, few)
     # What another quantity may be is not ours to say: a cell that does nothing has no operations.
-    validation.validated(CELL, networks, np.repeat([1.0, 1e4], 20), "flops")
+    validation.validate(CELL, networks, np.repeat([1.0, 1e4], 20), "flops")
 
 
 def test_rows_that_disagree_are_of_two_devices(tmp_path):
@@ -472,7 +474,7 @@ def test_a_campaigns_table_without_a_space_leads_to_its_folder(tmp_path, capsys)
 
 
 def test_check_says_how_many_networks_it_compares(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(network_table, "MOST", 2)
+    monkeypatch.setattr(network_table, "MAX_COMPARED", 2)
     path = written(tmp_path, "network,latency_ms\n" + ROWS.format(2, 3, 4))
     code, out = said(capsys, "check", path, "--space", "nasbench201")
     assert code == 0 and "only the first 2 rows were compared" in out
