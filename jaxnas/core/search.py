@@ -1,6 +1,6 @@
 """Searches: compositions of relaxation, objective, hypergradient and optimisers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from jaxnas.core.objectives.constraints import constrained
 from jaxnas.core.types import (
     Arch,
     Batch,
-    Constraint,
+    Constraints,
     Forward,
     Gates,
     Hypergradient,
@@ -54,7 +54,7 @@ def bilevel(
     txs: Transforms,
     *,
     outer_objective: Term | None = None,
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     hypergrad: Hypergradient | None = None,
     perturb: Callable[..., Gates] | None = None,
 ) -> Search:

@@ -9,7 +9,7 @@ Five trees share one set of keys, the choices of a space:
     genotype[k]  the edges that were chosen, each with an operation     (static)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -189,3 +189,6 @@ class Constraint(NamedTuple):
     def aim(self) -> float:
         """The limit of predicted costs, below `limit` by the margin of `risk`."""
         return self.limit / (1 + self.risk * self.cost.margin)
+
+
+Constraints = Sequence[Constraint]

@@ -1,11 +1,9 @@
 """DARTS: differentiable architecture search. https://arxiv.org/abs/1806.09055"""
 
-from collections.abc import Sequence
-
 from jaxnas.core import search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.types import Constraint, Hypergradient, Search, Supernet
+from jaxnas.core.types import Constraints, Hypergradient, Search, Supernet
 from jaxnas.methods import entry
 from jaxnas.methods.optimisers import Optimisers, transforms
 
@@ -16,21 +14,17 @@ def darts(
     epochs: int = 50,
     steps_per_epoch: int,
     hypergrad: Hypergradient | None = None,
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     optimisers: Optimisers = Optimisers(),
 ) -> Search:
-    """DARTS with the settings of the paper's CIFAR-10 search; `hypergrad` picks the order.
+    """DARTS as in the paper's CIFAR-10 search (quark0/darts cnn/train_search.py).
 
-    First order by default. Settings as in quark0/darts cnn/train_search.py. Raises
-    ValueError for an impossible learning rate or length.
+    First order without a `hypergrad`. Raises ValueError for an impossible learning rate or length.
     """
+    txs = transforms(optimisers, epochs, steps_per_epoch)
+    loss = terms.cross_entropy()
     return search.bilevel(
-        net,
-        relax.softmax(),
-        terms.cross_entropy(),
-        transforms(optimisers, epochs, steps_per_epoch),
-        constraints=constraints,
-        hypergrad=hypergrad,
+        net, relax.softmax(), loss, txs, constraints=constraints, hypergrad=hypergrad
     )
 
 

@@ -1,12 +1,11 @@
 """DrNAS: gates sampled from a Dirichlet distribution. https://arxiv.org/abs/2006.10355"""
 
-from collections.abc import Sequence
 from typing import Literal
 
 from jaxnas.core import search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.types import Constraint, Search, Supernet
+from jaxnas.core.types import Constraints, Search, Supernet
 from jaxnas.methods import entry
 from jaxnas.methods.optimisers import Optimisers, transforms
 
@@ -16,7 +15,7 @@ def dr_nas(
     *,
     epochs: int = 100,
     steps_per_epoch: int,
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     regulariser: Literal["l2", "kl"] = "l2",
     regulariser_weight: float = 1e-3,
     optimisers: Optimisers = Optimisers(arch_weight_decay=None),

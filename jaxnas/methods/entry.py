@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jaxnas.core import stages
 from jaxnas.core.objectives import cost_terms
 from jaxnas.core.stages import Program
-from jaxnas.core.types import Constraint, Gates, Hypergradient, Relaxation, SearchState, Space
+from jaxnas.core.types import Constraints, Gates, Hypergradient, Relaxation, SearchState, Space
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
@@ -31,7 +31,7 @@ class Context(NamedTuple):
     steps_per_epoch: int
     seed: int
     hypergrad: Hypergradient | None = None
-    constraints: Sequence[Constraint] = ()
+    constraints: Constraints = ()
     reward: cost_terms.Reward | None = None
     # file -> milliseconds of each layer's candidates, for `Superkernel.layer_costs`
     layer_times: Callable[[str], Mapping[int, Sequence[float]]] | None = None

@@ -5,7 +5,6 @@ two public ports agree with them.
 """
 
 import functools
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.stages import Program, Selection, Stage
-from jaxnas.core.types import Constraint, Gates, Search, Space, Supernet, Term
+from jaxnas.core.types import Constraints, Gates, Search, Space, Supernet, Term
 from jaxnas.methods import entry
 from jaxnas.methods.entry import Context, Settings
 
@@ -34,7 +33,7 @@ def fbnet(
     arch_every: int = 4,
     arch_learning_rate: float = 0.01,
     arch_weight_decay: float = 5e-4,
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     outer_objective: Term | None = None,
 ) -> Search:
     """Weights learn from training data, logits from validation data, both at relaxed samples.

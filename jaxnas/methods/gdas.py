@@ -1,11 +1,9 @@
 """GDAS: one sampled candidate an edge, straight through. https://arxiv.org/abs/1910.04465"""
 
-from collections.abc import Sequence
-
 from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.types import Constraint, Search, Supernet
+from jaxnas.core.types import Constraints, Search, Supernet
 from jaxnas.methods import entry
 from jaxnas.methods.optimisers import Optimisers, transforms
 
@@ -15,7 +13,7 @@ def gdas(
     *,
     epochs: int = 250,
     steps_per_epoch: int,
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     temperature: float = 10.0,
     min_temperature: float = 0.1,
     optimisers: Optimisers = Optimisers(weight_decay=5e-4),

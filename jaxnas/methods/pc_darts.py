@@ -1,12 +1,10 @@
 """PC-DARTS: partial channel connections. https://arxiv.org/abs/1907.05737"""
 
-from collections.abc import Sequence
-
 from jaxnas.core import hypergrad as hypergradients
 from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.types import Constraint, Hypergradient, Relaxation, Search, Space, Supernet
+from jaxnas.core.types import Constraints, Hypergradient, Relaxation, Search, Space, Supernet
 from jaxnas.methods import entry
 from jaxnas.methods.optimisers import Optimisers, transforms
 
@@ -19,7 +17,7 @@ def pc_darts(
     epochs: int = 50,
     steps_per_epoch: int,
     hypergrad: Hypergradient | None = None,
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     warm_up: int = 15,
     optimisers: Optimisers = Optimisers(
         learning_rate=0.1, min_learning_rate=0.0, arch_learning_rate=6e-4

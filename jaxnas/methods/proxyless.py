@@ -3,7 +3,6 @@
 For a net of `supernet.mixed`, whose mixture is `mixed_layer.mixture(EXECUTES[mode])`.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import optax
@@ -11,7 +10,7 @@ import optax
 from jaxnas.core import hypergrad, reinforce, schedules, search
 from jaxnas.core.gates import binary
 from jaxnas.core.objectives import cost_terms, terms
-from jaxnas.core.types import Constraint, Relaxation, Search, Supernet, Term
+from jaxnas.core.types import Constraints, Relaxation, Search, Supernet, Term
 from jaxnas.methods import entry
 from jaxnas.methods.entry import Settings
 
@@ -33,7 +32,7 @@ def proxyless(
     smoothing: float = 0.1,
     arch_every: int = 5,
     arch_learning_rate: float = 1e-3,
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     outer_objective: Term | None = None,
 ) -> Search:
     """Weights of sampled networks, and every `arch_every` steps the gradient of binary gates.

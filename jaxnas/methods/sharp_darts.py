@@ -1,13 +1,12 @@
 """sharpDARTS: cosine power annealing and Max-W weights. https://arxiv.org/abs/1903.09900"""
 
 import functools
-from collections.abc import Sequence
 from typing import Literal
 
 from jaxnas.core import schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
-from jaxnas.core.types import Constraint, Search, Supernet
+from jaxnas.core.types import Constraints, Search, Supernet
 from jaxnas.methods import entry
 from jaxnas.methods.optimisers import Optimisers, transforms
 
@@ -18,7 +17,7 @@ def sharp_darts(
     epochs: int = 120,
     steps_per_epoch: int,
     weighting: Literal["max", "softmax", "joint"] = "max",
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     power: float = 2.0,
     warm_up: int = 5,
     optimisers: Optimisers = Optimisers(min_learning_rate=1e-4),

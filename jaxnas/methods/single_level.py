@@ -12,11 +12,7 @@ from jaxnas.methods.optimisers import Optimisers, clipped_sgd, transforms
 
 
 def single_level(
-    net: Supernet,
-    *,
-    epochs: int = 50,
-    steps_per_epoch: int,
-    optimisers: Optimisers = Optimisers(),
+    net: Supernet, *, epochs: int = 50, steps_per_epoch: int, optimisers: Optimisers = Optimisers()
 ) -> Search:
     """DARTS's optimisers on one loss, without a validation half.
 

@@ -7,7 +7,7 @@ used, and dropout before the classifier.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from jaxnas.core import search, stages
 from jaxnas.core.objectives import cost_terms, terms
 from jaxnas.core.objectives.constraints import constrained
 from jaxnas.core.stages import Program
-from jaxnas.core.types import Constraint, Gates, Relaxation, Search, SearchState, Supernet
+from jaxnas.core.types import Constraints, Gates, Relaxation, Search, SearchState, Supernet
 from jaxnas.methods import entry
 from jaxnas.methods.entry import Context, Settings
 from jaxnas.spaces.search_space import SearchSpace
@@ -31,7 +31,7 @@ def single_path(
     relaxation: Callable[..., Relaxation],
     costs: cost_terms.Costs | None = None,
     fixed_ms: float | None = None,
-    constraints: Sequence[Constraint] = (),
+    constraints: Constraints = (),
     epochs: int = 8,
     steps_per_epoch: int,
     latency_weight: float | None = None,

@@ -1,6 +1,6 @@
 """The search of a run, stage by stage, from data, network and method to a genotype."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from jaxnas.core.objectives import constraints as objectives
 from jaxnas.core.stages import Program, Stage, StageResult
 from jaxnas.core.types import (
     Batch,
-    Constraint,
+    Constraints,
     Gates,
     Hypergradient,
     Search,
@@ -48,7 +48,7 @@ class SearchTask(NamedTuple):
     settings: SearchSettings  # resolved
     space: SearchSpace
     dataset: data.DataSet
-    constraints: Sequence[Constraint] = ()  # on expected costs
+    constraints: Constraints = ()  # on expected costs
 
 
 class SearchPlan(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.core.types import Constraint
+from jaxnas.core.types import Constraint, Constraints
 from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.measure.recheck import RecheckedTimes
 from jaxnas.hardware.predict.predictor import Predictor
@@ -23,7 +23,7 @@ class SelectionProblem(NamedTuple):
     """The candidates of a selection and its constraints."""
 
     space: SearchSpace
-    constraints: Sequence[Constraint]
+    constraints: Constraints
     pool: CandidatePool
     predictor: Predictor | None = None  # of milliseconds
     campaign: CampaignDataset | None = None  # the predictor's data

@@ -5,14 +5,22 @@ while it is below (dual ascent), so that no weight must be tuned for a device or
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxnas.core.objectives import cost_terms, terms
-from jaxnas.core.types import Arch, Constraint, Forward, Relaxation, Scalar, Term, Weights
+from jaxnas.core.types import (
+    Arch,
+    Constraint,
+    Constraints,
+    Forward,
+    Relaxation,
+    Scalar,
+    Term,
+    Weights,
+)
 
 # Published forms by name, for constraints whose weight is fixed.
 ADDED = {
@@ -87,7 +95,7 @@ def lagrangian(
 
 def constrained(
     objective: Term,
-    constraints: Sequence[Constraint],
+    constraints: Constraints,
     relaxation: Relaxation,
     *,
     start: float = START,
@@ -110,7 +118,7 @@ def constrained(
     return terms.total(loss=objective, target=terms.total(**adaptive))
 
 
-def reward(constraints: Sequence[Constraint]) -> cost_terms.Reward | None:
+def reward(constraints: Constraints) -> cost_terms.Reward | None:
     """The reward of methods that sample networks; None if no constraint has such a form.
 
     Raises ValueError if there are other constraints, too.
