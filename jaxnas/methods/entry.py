@@ -44,7 +44,7 @@ class Method(NamedTuple):
     program: Callable[[Context, Settings], Program]
     defaults: Settings  # the paper's
     quick: Settings = NO_SETTINGS  # what the quick preset has in their place
-    needs: Set[str] = EDGEWISE  # of `SearchSpace.supports`
+    needs: Set[str] = EDGEWISE  # of `search_space.CAPABILITIES`
     accepts: Set[str] = frozenset()  # of FROM_RUN
     # That of the last stage, where selection by perturbation may follow.
     relaxation: Callable[[Space], Relaxation] | None = None

@@ -47,8 +47,8 @@ def _program(context: Context, settings: Settings) -> Program:
     threshold = settings["threshold"]
     if context.space.edges_per_node is None and threshold not in (THRESHOLD, QUICK_THRESHOLD):
         raise ValueError(
-            "The setting threshold has no effect on NAS-Bench-201, whose edges all keep their "
-            "strongest candidate: leave it out."
+            f"The setting threshold has no effect on the space {context.space.name}, whose edges "
+            "all keep their strongest candidate: leave it out."
         )
     return _SEARCH.program(context, {k: v for k, v in settings.items() if k != "threshold"})
 

@@ -41,4 +41,5 @@ METHOD = entry.single_stage(
     gdas,
     quick={"arch_learning_rate": 0.03},
     net={"execute": "surrogate"},
+    needs={"edgewise", "execute"},
 )

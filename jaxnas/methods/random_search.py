@@ -95,4 +95,5 @@ METHOD = entry.Method(
     _program,
     entry.defaults(random_search),
     quick={"cells": 3},
+    needs={"edgewise", "execute"},
 )

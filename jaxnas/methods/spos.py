@@ -80,5 +80,8 @@ def _program(context: Context, settings: Settings) -> Program:
 
 
 METHOD = entry.Method(
-    "single path with uniform sampling", _program, entry.defaults(best_of_samples)
+    "single path with uniform sampling",
+    _program,
+    entry.defaults(best_of_samples),
+    needs={"edgewise", "execute"},
 )

@@ -13,6 +13,21 @@ from jaxnas.spaces.distribution import ArchDistribution
 from jaxnas.spaces.genome import Genome
 from jaxnas.spaces.genotype import Genotype
 
+# What a method may need (`Method.needs`) and a space support: word -> what the space then has.
+CAPABILITIES: Mapping[str, str] = {
+    "edgewise": "gates of each edge by themselves",
+    "joint": "gates of all edges of a choice together: one path through them",
+    "cells": "cells whose nodes keep edges by the strength of their gates",
+    "execute": "a supernet with the setting `execute`: sampled candidates alone are computed",
+    "sampled_layers": "one candidate a layer, sampled by its gates",
+    "binary_gates": "a supernet whose `execute` may be `two` and `recomputed`",
+    "partial": "a supernet with the setting `partial`: candidates see that share of the channels",
+    "candidates": "a supernet with the setting `candidates`: other operations; and `edits`",
+    "edge_weights": "`edits.edge_mask`: the weights of an edge",
+    "superkernel": "`SearchSpace.superkernel`",
+    "search_reductions": "networks whose reductions are those of the search",
+}
+
 
 class NetworkSize(NamedTuple):
     """The common settings of the networks of a campaign."""
@@ -115,7 +130,7 @@ class SearchSpace(NamedTuple):
     sizes: Mapping[str, PresetSizes]  # by preset
     campaign_cells: int  # of a campaign's networks by default
     ignores: Mapping[str, frozenset[str]]  # command -> flags without effect on this space
-    supports: frozenset[str]  # features that methods may need: see methods/entry
+    supports: frozenset[str]  # of CAPABILITIES
     # f64[positions, candidates, quantities] of a chain at a size
     workload: Callable[[NetworkSize], np.ndarray] | None = None
     blocks: Callable[[Genotype, NetworkSize], Iterator[BlockSpec]] | None = None

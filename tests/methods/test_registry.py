@@ -7,6 +7,7 @@ from jaxnas.core import hypergrad
 from jaxnas.methods import registry
 from jaxnas.methods.entry import Context
 from jaxnas.spaces import registry as spaces
+from jaxnas.spaces import search_space
 from jaxnas.spaces.darts import choices
 from jaxnas.spaces.search_space import Edits
 from tests import drive
@@ -149,5 +150,20 @@ def test_impossible_settings_are_refused_by_the_method(name, words, cause):
 def test_a_threshold_has_no_effect_where_every_edge_keeps_its_strongest():
     settings = registry.resolve("fair-darts", "quick", {}, ["threshold=0.7"])
     benchmark = Context(spaces.get("nasbench201"), drive.STEPS_PER_EPOCH, seed=0)
-    with pytest.raises(ValueError, match="threshold has no effect on NAS-Bench-201"):
+    with pytest.raises(ValueError, match="threshold has no effect on the space nasbench201"):
         registry.program("fair-darts", benchmark, settings)
+
+
+def test_needs_are_capabilities_and_each_of_these_is_needed():
+    needs = frozenset().union(*(method.needs for method in registry.METHODS.values()))
+    # The last one is asked for by pipelines: where an image is halved.
+    assert needs == set(search_space.CAPABILITIES) - {"search_reductions"}
+
+
+def test_a_supernet_without_execute_is_refused_to_methods_that_sample_candidates():
+    space = spaces.get("nasbench201")
+    plain = space._replace(supports=space.supports - {"execute"})
+    with pytest.raises(ValueError, match="does not support \\(execute\\)"):
+        registry.program(
+            "gdas", Context(plain, drive.STEPS_PER_EPOCH, seed=0), registry.get("gdas").defaults
+        )

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxnas.spaces import genome, registry
+from jaxnas.spaces import genome, registry, search_space
 from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import genotypes as published
@@ -36,6 +36,7 @@ def test_every_name_builds_a_space_of_that_name(name):
     assert "\n" not in space.summary
     assert set(space.sizes) == {"quick", "paper"} and space.sizes["quick"].search
     assert space.campaign_cells >= 1 and space.supports
+    assert space.supports <= set(search_space.CAPABILITIES)
     # A search has the gates that a genome opens.
     row = space.genome.encode(drawn(space))
     gates = space.genome.one_hot(row)

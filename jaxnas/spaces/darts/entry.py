@@ -24,9 +24,7 @@ SIZES: Mapping[str, PresetSizes] = {
     # DARTS, section 3.1, quark0/darts cnn/train_search.py and cnn/train.py.
     "paper": PresetSizes({"cells": 8, "features": 16}, {"cells": 20, "features": 36}),
 }
-SUPPORTS = frozenset(
-    {"edgewise", "cells", "partial", "candidates", "edge_weights", "one_path", "pairs", "selected"}
-)
+SUPPORTS = frozenset({"edgewise", "cells", "execute", "partial", "candidates", "edge_weights"})
 
 
 def entry(

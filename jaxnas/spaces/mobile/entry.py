@@ -77,7 +77,7 @@ def entry(
             "retrain": frozenset({"cells", "drop_path", "auxiliary", "reductions"}),
         },
         supports=frozenset(
-            {"edgewise", "selected", "sampled_layers", "binary_gates", "superkernel"}
+            {"edgewise", "execute", "sampled_layers", "binary_gates", "superkernel"}
         ),
         workload=functools.partial(_workload, mobile),
         prunable=functools.partial(_prunable, mobile),

@@ -20,7 +20,7 @@ SIZES: Mapping[str, PresetSizes] = {
     "paper": PresetSizes({"cells": 5, "features": 16}, None),
 }
 SUPPORTS = frozenset(
-    {"edgewise", "cells", "partial", "candidates", "edge_weights", "sampled_layers", "selected"}
+    {"edgewise", "cells", "partial", "candidates", "edge_weights", "sampled_layers", "execute"}
 )
 
 
