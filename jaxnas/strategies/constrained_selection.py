@@ -109,17 +109,18 @@ def constrained_selection(
         state: SelectionState, genomes: np.ndarray, results: Mapping[str, Any]
     ) -> SelectionState:
         row_of = {tuple(row): i for i, row in enumerate(pool.genomes)}
-        rows, slower = [row_of[tuple(row)] for row in genomes], results["slower"]
+        rows, slowdown = [row_of[tuple(row)] for row in genomes], results["slowdown"]
         ms = results["latency_ms"]
         measured = {**state.measured, **dict(zip(rows, map(float, ms), strict=True))}
-        clock = {**state.clock, **{i: slower * measured[i] for i in rows}}
+        clock = {**state.clock, **{i: slowdown * measured[i] for i in rows}}
         error = float(np.max(np.abs(ms / state.predictor.predict(genomes)[0] - 1)))
         round_record = {
-            "networks": len(rows), "gap": error, "slower": slower, "noisy": list(results["noisy"]),
+            "networks": len(rows), "gap": error, "slower": slowdown,
+            "noisy": list(results["noisy"]),
         }  # fmt: skip
         log(
             f"target: round {len(state.rounds) + 1}: {len(rows)} networks measured, up to "
-            f"{error:.1%} from what was predicted; this device is {slower - 1:+.1%} against the "
+            f"{error:.1%} from what was predicted; this device is {slowdown - 1:+.1%} against the "
             "campaign"
         )
         state = state._replace(measured=measured, clock=clock, rounds=(*state.rounds, round_record))

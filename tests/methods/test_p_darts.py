@@ -313,7 +313,7 @@ def test_a_wider_op_gives_copied_channels_for_copied_channels(name, stride):
     old = jax.tree.map(draw, shapes(few))
     kinds = ("params", "stats")
     parts = [[{name: tree[kind]} for kind in kinds] for tree in (old, shapes(many))]
-    new = dict(zip(kinds, net2wider._widen_op(name, *parts, lead=0, seed=3), strict=True))
+    new = dict(zip(kinds, net2wider._widen_op(name, *parts, leading_axes=0, seed=3), strict=True))
     chex.assert_trees_all_equal_shapes(new, shapes(many))
 
     x = images(few)
