@@ -43,7 +43,7 @@ if __name__ == "__main__":
         device=DEVICE,
         settings={"batch": 1},
         protocol=campaign.Protocol(4, 10_000, minutes=10.0, warm_up=False)._replace(
-            least_rounds=10_000
+            min_rounds=10_000
         ),
         console=rich.console.Console(file=sys.stderr),
     )

@@ -38,7 +38,7 @@ def measure_all(
     `prepare(program, calls)` compiles a program; `calls` in a sample, or None to choose. Every
     round visits every program once, in an order drawn from the seed and the round's number (and
     from the session's number in a resumed campaign). The campaign converges when twins agree, the
-    two halves of the rounds agree and the medians are known to 1 %; it ends after `most_rounds` in
+    two halves of the rounds agree and the medians are known to 1 %; it ends after `max_rounds` in
     any case, and reports it. `settings`: all that decides what is measured, as JSON values.
     With `minutes`, programs are prepared in order until half of the budget is spent; the others
     are left out. SIGINT and SIGTERM end a session after the current program, with all samples

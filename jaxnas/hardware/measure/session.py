@@ -56,7 +56,7 @@ def run_rounds(
             f"{words}, at most",
         )
 
-    with progress.bar("measure", protocol.most_rounds, console) as update:
+    with progress.bar("measure", protocol.max_rounds, console) as update:
         try:
             while not protocols.is_converged(raw, protocol):
                 with contextlib.closing(_round(raw, ready, protocol, session, elapsed_s)) as round_:
@@ -154,7 +154,7 @@ def visits(raw: Raw) -> int:
 
 def _remaining_s(raw: Raw, visit_s: float, protocol: Protocol) -> float:
     """Upper bound of the seconds to go: until the last round or the end of the minutes."""
-    rounds_s = visit_s * (protocol.most_rounds * len(raw.labels) - visits(raw))
+    rounds_s = visit_s * (protocol.max_rounds * len(raw.labels) - visits(raw))
     if protocol.minutes is None:
         return rounds_s
     return min(rounds_s, max(60 * protocol.minutes - raw.header["spent_s"], 0))

@@ -16,8 +16,8 @@ MIN_ROUNDS = 4  # two halves of two
 class Protocol(NamedTuple):
     """Limits of a campaign. `minutes` include compilation, over all sessions."""
 
-    least_rounds: int = 20
-    most_rounds: int = 100
+    min_rounds: int = 20
+    max_rounds: int = 100
     minutes: float | None = None
     seed: int = 0
     warm_up: bool = True  # first sample the first program until it is steady
@@ -25,7 +25,7 @@ class Protocol(NamedTuple):
 
 def check(protocol: Protocol) -> None:
     """Raises ValueError for impossible rounds or minutes."""
-    min_rounds, max_rounds = protocol.least_rounds, protocol.most_rounds
+    min_rounds, max_rounds = protocol.min_rounds, protocol.max_rounds
     if not MIN_ROUNDS <= min_rounds <= max_rounds:
         raise ValueError(
             f"A campaign of {min_rounds} to {max_rounds} rounds cannot be: give {MIN_ROUNDS} or "
@@ -39,9 +39,9 @@ def is_converged(raw: Raw, protocol: Protocol) -> bool:
     """Whether a campaign may stop: its times have converged, or rounds or minutes are used up."""
     done = campaign_file.rounds_done(raw)
     out_of_time = protocol.minutes is not None and raw.header["spent_s"] >= 60 * protocol.minutes
-    if done >= protocol.most_rounds or (out_of_time and done >= MIN_ROUNDS):
+    if done >= protocol.max_rounds or (out_of_time and done >= MIN_ROUNDS):
         return True
-    if done < protocol.least_rounds or done % SAVE_ROUNDS or campaign_file.unsampled(raw):
+    if done < protocol.min_rounds or done % SAVE_ROUNDS or campaign_file.unsampled(raw):
         return False
     summary = round_statistics.summarise(raw.rounds_ms)
     noise = round_statistics.noise(raw.rounds_ms, campaign_file.pairs(raw))

@@ -22,7 +22,7 @@ from jaxnas.run import progress
 from tests import killable_campaign as stand_in
 from tests import paths
 
-QUIET = campaign.Protocol(least_rounds=10, most_rounds=30, warm_up=False)
+QUIET = campaign.Protocol(min_rounds=10, max_rounds=30, warm_up=False)
 
 
 def samples(noise: float = 0.0, seed: int = 0):
@@ -86,7 +86,7 @@ def test_the_raw_matrix_is_kept_and_read_back(tmp_path):
 
 def test_a_campaign_goes_on_in_a_new_session_and_a_whole_one_is_left_alone(tmp_path):
     noisy = samples(noise=0.3)
-    go(tmp_path, noisy, protocol=QUIET._replace(most_rounds=12))
+    go(tmp_path, noisy, protocol=QUIET._replace(max_rounds=12))
     result, said = go(tmp_path, noisy)
     assert "goes on after round 12" in said
     assert result["rounds"] == result["rounds"] | {"taken": 30, "sessions": 2}
@@ -135,7 +135,7 @@ def failing(label):
 def test_a_device_that_failed_often_is_measured_once_it_is_repaired(tmp_path):
     for _ in range(12):  # more often than there are rounds
         with pytest.raises(ValueError, match="the phone rebooted"):
-            go(tmp_path, failing, protocol=QUIET._replace(most_rounds=10))
+            go(tmp_path, failing, protocol=QUIET._replace(max_rounds=10))
     raw = campaign_file.read(tmp_path / "campaign.npz")
     # The one that fails keeps the others from few turns, nor are they asked twice in a round.
     taken = campaign_file.rounds_done(raw)
@@ -180,7 +180,7 @@ def test_a_file_of_old_whose_rounds_were_cut_short_is_measured_on(tmp_path):
     with pytest.raises(
         campaign_file.CampaignError, match="no valid sample of 'b': go on with more"
     ):
-        go(tmp_path, protocol=QUIET._replace(most_rounds=10))
+        go(tmp_path, protocol=QUIET._replace(max_rounds=10))
     result, said = go(tmp_path)
     assert "goes on after round 10" in said and 10 < result["rounds"]["taken"] < 30
 
@@ -191,7 +191,7 @@ def test_a_program_that_the_clock_always_spoils_ends_the_campaign_by_name(tmp_pa
     ):
         go(tmp_path, lambda label: 1.0 if label == "reference" else float("nan"))
     raw = campaign_file.read(tmp_path / "campaign.npz")
-    assert campaign_file.rounds_done(raw) == len(raw.rounds_ms) == QUIET.most_rounds
+    assert campaign_file.rounds_done(raw) == len(raw.rounds_ms) == QUIET.max_rounds
 
 
 def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch):
@@ -209,7 +209,7 @@ def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch
         count += 1
         return float(count)
 
-    _, said = go(tmp_path, sample, protocol=QUIET._replace(least_rounds=4, most_rounds=4))
+    _, said = go(tmp_path, sample, protocol=QUIET._replace(min_rounds=4, max_rounds=4))
     assert kept == list(range(12))
     assert "measure: 0/4  in round 1, after 2 of 3 programs, at most  ETA 0:0" in said
     raw = campaign_file.read(path)
@@ -219,7 +219,7 @@ def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch
 
 
 def test_a_campaign_is_stopped_between_programs_and_counts_none_twice(tmp_path):
-    protocol, count = QUIET._replace(least_rounds=4, most_rounds=4), 0
+    protocol, count = QUIET._replace(min_rounds=4, max_rounds=4), 0
 
     def stopped_at(last):
         def sample(label):
@@ -267,7 +267,7 @@ def test_samples_that_the_clock_spoilt_are_counted_and_left_out(tmp_path):
 
 def test_minutes_leave_programs_out_but_never_their_rounds(tmp_path):
     many = [*stand_in.found(), *(stand_in.program(f"n{i}") for i in range(20))]
-    short = QUIET._replace(minutes=1e-9, least_rounds=20)
+    short = QUIET._replace(minutes=1e-9, min_rounds=20)
     result, said = go(tmp_path, lambda label: 1.0, found=many, protocol=short)
     assert sum(result["programs"].values()) == protocols.MIN_PROGRAMS
     assert result["rounds"]["taken"] == protocols.MIN_ROUNDS
@@ -283,7 +283,7 @@ def test_minutes_leave_programs_out_but_never_their_rounds(tmp_path):
     ],
 )
 def test_a_campaign_of_another_device_or_other_settings_is_left_alone(tmp_path, change, cause):
-    go(tmp_path, protocol=QUIET._replace(most_rounds=10, least_rounds=10))
+    go(tmp_path, protocol=QUIET._replace(max_rounds=10, min_rounds=10))
     before = (tmp_path / "campaign.npz").read_bytes()
     with pytest.raises(ValueError, match=cause):
         go(tmp_path, protocol=QUIET, **change)
@@ -382,7 +382,7 @@ def test_a_campaign_killed_half_way_goes_on(tmp_path, number, code):
     if number == signal.SIGINT:
         assert f"Stopped {where}: all is saved" in err
         assert np.isfinite(raw.rounds_ms).sum() >= 50
-    longer = QUIET._replace(least_rounds=taken + 5, most_rounds=2000)
+    longer = QUIET._replace(min_rounds=taken + 5, max_rounds=2000)
     result, said = go(tmp_path, lambda label: 1.0, protocol=longer)
     assert f"goes on {where}" in said
     assert result["rounds"]["sessions"] == 2
