@@ -161,3 +161,18 @@ def test_the_package_names_its_modules_and_does_nothing_else():
         capture_output=True, text=True, check=True, cwd=PACKAGE.parent,
     )  # fmt: skip
     assert out.stdout.strip() == "False"
+
+
+def test_experiments_do_without_the_command_line():
+    scripts = sorted((paths.ROOT / "experiments").glob("*.py"))
+    assert len(scripts) > 5
+    for path in scripts:
+        assert not any(module.startswith("jaxnas.cli") for module in imported(path)), path
+
+
+def test_from_parts_is_short_and_has_only_parts():
+    path = paths.ROOT / "experiments" / "from_parts.py"
+    assert len(path.read_text().splitlines()) <= 80
+    folders = {m.split(".")[1] for m in imported(path) if m.startswith("jaxnas.")}
+    assert folders <= {"core", "data", "spaces"}
+    assert not any(part.startswith("_") for m in imported(path) for part in m.split("."))
