@@ -6,14 +6,17 @@ Searches a cell on the digits in a minute or two on a CPU, and prints it as JSON
 `genotype.json` of `jaxnas search`, without its command, its folder and its checkpoints.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnas import data
+from jaxnas import data, run
 from jaxnas.core import hypergrad, schedules, search
 from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
+from jaxnas.run import step_runner
 from jaxnas.spaces import genotype, registry
 
 SEED, EPOCHS, BATCH_SIZE, FEATURES, CELLS = 0, 12, 64, 4, 3
@@ -51,13 +54,14 @@ def main(epochs: int = EPOCHS, limit: int | None = None) -> str:
     )
 
     # Loop: a state and a compiled step. Random numbers are functions of the state's key and step.
-    @jax.jit
+    # With the compiler's options of `jaxnas search` the step computes the same bits.
+    @functools.partial(jax.jit, donate_argnums=0, compiler_options=step_runner.compiler_options())
     def update(state, train, valid):
         k_train, k_valid = jax.random.split(jax.random.fold_in(state.key, 2**31 - 1))
         train_batch = batch_of(train, k_train, state.step)
         return method.update(state, train_batch, batch_of(valid, k_valid, state.step))
 
-    state = jax.jit(method.init)(jax.random.key(SEED), jnp.zeros((1, *image)))
+    state = run.init_compiled(method.init, jax.random.key(SEED), jnp.zeros((1, *image)))
     for _ in range(epochs):
         for _ in range(steps_per_epoch):
             state, measured = update(state, train, valid)

@@ -174,5 +174,5 @@ def test_from_parts_is_short_and_has_only_parts():
     path = paths.ROOT / "experiments" / "from_parts.py"
     assert len(path.read_text().splitlines()) <= 80
     folders = {m.split(".")[1] for m in imported(path) if m.startswith("jaxnas.")}
-    assert folders <= {"core", "data", "spaces"}
+    assert folders <= {"core", "data", "run", "spaces"}
     assert not any(part.startswith("_") for m in imported(path) for part in m.split("."))

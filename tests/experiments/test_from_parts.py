@@ -11,8 +11,8 @@ def test_the_genotype_is_that_of_jaxnas_search_to_the_byte(tmp_path, monkeypatch
     for name, value in {"CELLS": 1, "BATCH_SIZE": 15}.items():
         monkeypatch.setattr(from_parts, name, value)
     settings = SearchSettings(
-        source=DataSettings(limit=LIMIT), epochs=1, cells=1, batch_size=15, random_cells=0,
+        source=DataSettings(limit=LIMIT), epochs=4, cells=1, batch_size=15, random_cells=0,
         retrain=Recipe(epochs=1, cells=1), place=RunSettings(out=str(tmp_path)),
     )  # fmt: skip
     folder = search.main(settings)
-    assert from_parts.main(epochs=1, limit=LIMIT) == (folder / "genotype.json").read_text()
+    assert from_parts.main(epochs=4, limit=LIMIT) == (folder / "genotype.json").read_text()
