@@ -51,7 +51,10 @@ def test_it_stops_early_where_the_times_hold(tmp_path):
     assert not result["noise"]["noisy"]
     assert result["noise"]["twins"] == 0.0 and result["noise"]["pairs"] == 1
     assert result["latency_ms"] == {"least": 1.0, "median": 1.0, "most": 1.0}
-    assert result["ceiling"] == {"spearman": 1.0, "within5": 1.0, "within10": 1.0}
+    ceiling = result["ceiling"]
+    assert ceiling["spearman"] == ceiling["within5"] == ceiling["within10"] == 1.0
+    assert (ceiling["source"], ceiling["count"]) == ("retest", 3)
+    assert ceiling["within5_interval"] == [pytest.approx(0.526, abs=0.001), 1.0]
     assert "prepare: 3/3" in said
     assert json.loads((tmp_path / "result.json").read_text()) == result
 
