@@ -135,7 +135,73 @@ def test_measuring_ends_where_none_nearer_is_known(measured, model):
     )
     assert len(result.record["rounds"]) == 1 < constrained_selection.ROUNDS
     assert not result.record["targets"]["ms"]["holds"]
-    assert lines[-1] == "target: 4 networks were measured, and none nearer is known"
+    assert lines[0] == "target: no network is known within 5% below 0.2 ms, nor within 5% above it"
+    assert lines[-1] == (
+        "target: 4 networks were measured, and none nearer is known, below or above"
+    )
+
+
+def pool_without(model, constraint, low, high):
+    """All networks but those that are predicted within [low, high] of what is aimed at."""
+    pool = pools.sample_pool(SPACE, gates_of())
+    ratio = constraint.cost.of_genomes(pool.genomes) / constraint.aim
+    kept = (ratio < low) | (ratio > high)
+    return pools.CandidatePool(pool.genomes[kept], pool.log_probability[kept])
+
+
+@pytest.mark.parametrize("measuring", [True, False])
+def test_a_gap_below_the_target_is_filled_from_above(measured, model, measuring):
+    """No network in 0.19 to 0.2 ms: those in 0.2 to 0.21 ms hold within 5 % as well."""
+    constraint, lines = in_ms(model, 0.2), []
+    pool = pool_without(model, constraint, 0.9, 1.0)
+    timed = lambda genotypes, number: recheck.RecheckedTimes(
+        true_ms(np.array([SPACE.genome.encode(genotype) for genotype in genotypes])), 1.0, ()
+    )
+    result = constrained_selection.select(
+        problem_of(measured, model, [constraint], pool),
+        supernet.shared_weights(SPACE, finished(more_convolutions).evaluate),
+        measure=timed if measuring else None,
+        log=lines.append,
+    )
+    target = result.record["targets"]["ms"]
+    assert 0.2 < target["predicted"] <= 0.21
+    assert "within 5% below 0.2 ms, " in lines[0] and lines[0].endswith(" within 5% above it")
+    if measuring:
+        assert target["holds"] and 0.19 <= target["measured"] <= 0.21
+        assert len(result.record["rounds"]) == 1
+
+
+def test_above_the_target_is_looked_at_once_below_is_exhausted(measured, model):
+    """All below turn out to be 20 % slower than predicted; then those above are measured."""
+    constraint = in_ms(model, 0.2)
+    problem = problem_of(measured, model, [constraint])
+    search = constrained_selection.constrained_selection(problem, None, lambda line: None)
+    state = search.init()
+    ms, aim = state.costs["ms"], constraint.aim
+    of = lambda rows: {i for i in rows if aim < ms[i] <= 1.05 * aim}
+    near = [i for i in constrained_selection.shortlist(problem, state) if ms[i] >= 0.95 * aim]
+    assert near and not of(near)
+    exhausted = np.flatnonzero((ms >= 0.95 * aim) & (ms <= aim))
+    state = state._replace(measured={int(i): 1.2 * aim for i in exhausted[:-1]})
+    assert not of(constrained_selection.shortlist(problem, state))
+    state = state._replace(measured={int(i): 1.2 * aim for i in exhausted})
+    assert of(constrained_selection.shortlist(problem, state))
+
+
+def test_above_the_target_other_targets_hold_all_the_same(measured, model):
+    latency = in_ms(model, 0.2)
+    pool = pool_without(model, latency, 0.0, 1.0)
+    size = search_space.NetworkSize(4, 1, 10, (8, 8, 1))
+    macs = counted(size, "macs", 200_000)
+    problem = problem_of(measured, model, [latency, macs], pool)
+    rows = constrained_selection.shortlist(
+        problem, constrained_selection.constrained_selection(problem, None, print).init()
+    )
+    assert rows and (macs.cost.of_genomes(pool.genomes[rows]) <= macs.aim).all()
+    impossible = problem_of(measured, model, [latency, macs._replace(limit=1.0)], pool)
+    state = constrained_selection.constrained_selection(problem, None, print).init()
+    with pytest.raises(cost.ConstraintError, match="meets all targets at once"):
+        constrained_selection.shortlist(impossible, state)
 
 
 def test_a_risk_keeps_off_the_target_and_that_holds(measured, model):
