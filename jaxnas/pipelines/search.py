@@ -64,13 +64,15 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
         run.write_text(folder / SUMMARY, json.dumps(record, indent=2) + "\n")
         report = run_page.write(folder)
     images = len(task.search.dataset.test.labels)
-    for line in summary.comparison(record["found"], record["random"], images):
+    target = record.get("target")
+    for line in summary.comparison(record["found"], record["random"], images, target):
         log(line)
     if task.truth is not None:
         for line in tabular.of(task.search.space).lines(task.truth(genotype)):
             log(line)
-    for line in summary.constraints(record["target"]) if "target" in record else ():
-        log(line)
+    if target is not None:
+        for line in summary.constraints(target, record["found"]["latency_ms"]):
+            log(line)
     log(f"report: {report}")
     return folder
 

@@ -36,8 +36,10 @@ def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, 
     target = record["targets"]["ms"]
     assert target["measured"] == float(true_ms(network[None])[0])
     assert target["interval"][0] < target["predicted"] < target["interval"][1]
-    (line,) = summary.constraints(record)
-    assert line.startswith("latency   predicted 0.") and "measured 0." in line
+    answer, others = summary.constraints(record, 0.2)
+    assert answer == f"latency   {target['measured']:.4g} ms measured"
+    assert others.startswith("          predicted 0.")
+    assert others.endswith("; after training 0.2 ms by this device's clock, timed alone")
     assert (
         "not measured"
         in summary.constraints(selection_record.unconstrained(SPACE, genotype, model))[0]
@@ -98,8 +100,12 @@ def test_the_found_network_is_measured_and_holds(measured, model):
     assert target["holds"] and target["measured"] <= 0.15 * 1.05
     assert rounds == [constrained_selection.TIMED]
     assert target["interval"][0] <= target["fitted"] <= target["interval"][1]
-    (line,) = summary.constraints(result.record)
-    assert line.startswith("target    0.15 ms; predicted 0.1") and line.endswith("holds within 5 %")
+    answer, others = summary.constraints(result.record)
+    off = target["measured"] / 0.15 - 1
+    assert answer == (
+        f"target    0.15 ms: {target['measured']:.4g} ms measured ({off:+.1%}), it holds within 5 %"
+    )
+    assert others.startswith("          predicted 0.1") and "; 90 %" not in others
     json.dumps(result.record, allow_nan=False)
 
 
@@ -212,8 +218,7 @@ def test_a_risk_keeps_off_the_target_and_that_holds(measured, model):
     assert target["aim"] == pytest.approx(0.15 / 1.4)
     assert target["holds"] and 0.95 * target["aim"] <= target["measured"] <= 0.15
     assert len(rounds) == 1
-    (line,) = summary.constraints(result.record)
-    assert line.endswith("it holds: --risk keeps off")
+    assert summary.constraints(result.record)[0].endswith("it holds: --risk keeps off")
 
 
 def test_the_interval_is_of_the_prediction_and_the_clock_is_told(measured, model):
@@ -223,7 +228,28 @@ def test_the_interval_is_of_the_prediction_and_the_clock_is_told(measured, model
     low, high = target["interval"]
     assert (target["predicted"] - low) == pytest.approx(high - target["predicted"], rel=1e-3)
     assert target["clock_ms"] == pytest.approx(1.03 * target["measured"])
-    assert f"the clock read {target['clock_ms']:.4g} ms" in summary.constraints(result.record)[1]
+    lines = summary.constraints(result.record)
+    off = target["clock_ms"] / 0.2 - 1
+    assert lines[0].endswith(
+        "it holds within 5 %, on the campaign's scale; this device is +3.0% against it now: "
+        f"{target['clock_ms']:.4g} ms by the clock ({off:+.1%})"
+    )
+    assert not any("OUT OF DATE" in line for line in lines)
+
+
+@pytest.mark.parametrize(("slower", "old"), [(0.89, True), (1.11, True), (1.04, False)])
+def test_a_campaign_of_another_speed_is_out_of_date(measured, model, slower, old):
+    """The verdict is on the campaign's scale: how far the device is from it stands beside it."""
+    result, _ = selected(measured, model, [in_ms(model, 0.15)], slower=slower)
+    record = {**result.record, "refresh": "jaxnas latency measure --name new"}
+    answer, *others = summary.constraints(record, 0.131)
+    assert f"this device is {slower - 1:+.1%} against it now" in answer
+    assert "it holds within 5 %" in answer
+    out_of_date = [line for line in others if "OUT OF DATE" in line]
+    assert bool(out_of_date) == old
+    if old:
+        assert out_of_date[0].endswith("measure it again: jaxnas latency measure --name new")
+    assert "after training 0.131 ms by this device's clock, timed alone" in others[-1]
 
 
 def test_what_the_campaign_measured_counts_more_than_a_prediction(measured, model):
