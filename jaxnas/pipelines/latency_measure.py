@@ -70,7 +70,13 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
         settings.seed,
         warm_up=words is None,
     )
-    progress.print_line(console, f"measure: {len(measured)} programs; everything goes to {folder}")
+    kinds, is_twin = [p.kind for p in measured], [p.twin_of is not None for p in measured]
+    count, noun = programs.counted(kinds, is_twin)
+    progress.print_line(
+        console,
+        f"measure: {count} {noun}{programs.extra_words(kinds, is_twin)}: {len(measured)} programs; "
+        f"everything goes to {folder}",
+    )
     result = campaign.measure_all(
         measured,
         folder,

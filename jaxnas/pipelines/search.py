@@ -156,8 +156,20 @@ def _announce(task: SearchRun, log: Callable[[str], None]) -> None:
         f"steps an epoch; search network of {settings.cells} cells, "
         f"{settings.features} channels, {parameters:,} parameters"
     )
-    log(f"then it retrains the cell and {settings.random_cells} random ones alike, and compares")
+    log(
+        f"then it retrains the cell and {settings.random_cells} random ones alike"
+        f"{_retrained_size(task)}, and compares"
+    )
     log(f"everything goes to {task.job.folder}")
+
+
+def _retrained_size(task: SearchRun) -> str:
+    """The width that is retrained, where a campaign sets it and the search's is another."""
+    settings, predictors = task.search.settings, task.predictors
+    width = settings.retrain.features
+    if predictors is None or predictors.campaign is None or width == settings.features:
+        return ""
+    return f", with {width} channels as the campaign timed them"
 
 
 def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:

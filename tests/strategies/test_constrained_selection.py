@@ -304,7 +304,7 @@ def test_another_quantity_is_a_target_of_its_own_model(measured, model):
         <= targets["energy"]["predicted"]
         <= targets["energy"]["interval"][1]
     )
-    line = summary.constraints(result.record)[1]
+    line = summary.constraints(result.record)[-1]
     assert line.startswith(f"target    {least:.4g} energy_j (energy); predicted ")
     with pytest.raises(
         cost.ConstraintError, match="The target energy is 1e-06 energy_j and the che"

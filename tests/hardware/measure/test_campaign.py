@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_it_stops_early_where_the_times_hold(tmp_path):
     assert ceiling["spearman"] == ceiling["within5"] == ceiling["within10"] == 1.0
     assert (ceiling["source"], ceiling["count"]) == ("retest", 3)
     assert ceiling["within5_interval"] == [pytest.approx(0.526, abs=0.001), 1.0]
-    assert "prepare: 3/3" in said
+    assert "compile: 1/1  network; 0:00 minutes left" in said
     assert json.loads((tmp_path / "result.json").read_text()) == result
 
 
@@ -214,7 +215,8 @@ def test_a_long_round_is_saved_and_told_program_by_program(tmp_path, monkeypatch
 
     _, said = go(tmp_path, sample, protocol=QUIET._replace(min_rounds=4, max_rounds=4))
     assert kept == list(range(12))
-    assert "measure: 0/4  in round 1, after 2 of 3 programs, at most  ETA 0:0" in said
+    assert re.search(r"measure: 0/4  times each of 1 network, [01] of them once more; at m", said)
+    assert "measure: 4/4  times each of 1 network; at most 0:00 minutes left" in said
     raw = campaign_file.read(path)
     # As without the saves: a row a round, every sample in one.
     assert raw.rounds_ms.shape == (4, 3)
