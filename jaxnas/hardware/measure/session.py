@@ -137,23 +137,27 @@ def _stop_if_requested(
 
 def progress_text(raw: Raw) -> str:
     """The progress of the campaign, in words."""
-    done, unvisited = campaign_file.rounds_done(raw), len(campaign_file.remaining(raw))
-    if unvisited == len(raw.labels):
+    done, (seen, count, noun) = campaign_file.rounds_done(raw), _visited(raw)
+    if len(campaign_file.remaining(raw)) == len(raw.labels):
         return f"after round {done}"
-    return f"in round {done + 1}, after {len(raw.labels) - unvisited} of {len(raw.labels)} programs"
+    return f"in round {done + 1}, after {seen} of {count} {noun}"
 
 
 def _subject(raw: Raw) -> str:
     """What is timed, and during a round how much of it has been: `3 networks, 2 once more`."""
-    is_twin = [int(j) >= 0 for j in raw.twin_of]
-    count, noun = programs.counted(raw.kinds, is_twin)
-    unvisited = set(campaign_file.remaining(raw))
-    if len(unvisited) == len(raw.labels):
+    seen, count, noun = _visited(raw)
+    if len(campaign_file.remaining(raw)) == len(raw.labels):
         return f"{count} {noun}"
-    visited = [i not in unvisited for i in range(len(raw.labels))]
-    part = [(k, t) for k, t, seen in zip(raw.kinds, is_twin, visited, strict=True) if seen]
-    seen, _ = programs.counted([k for k, _ in part], [t for _, t in part])
     return f"{count} {noun}, {seen} of them once more"
+
+
+def _visited(raw: Raw) -> tuple[int, int, str]:
+    """(visited in the current round, number of all, noun), without twins and the reference."""
+    is_twin = [int(j) >= 0 for j in raw.twin_of]
+    unvisited = set(campaign_file.remaining(raw))
+    visited = [i for i in range(len(raw.labels)) if i not in unvisited]
+    seen, _ = programs.counted([raw.kinds[i] for i in visited], [is_twin[i] for i in visited])
+    return seen, *programs.counted(raw.kinds, is_twin)
 
 
 def visits(raw: Raw) -> int:
