@@ -30,7 +30,7 @@ from jaxnas.spaces.darts import choices as spaces
 from jaxnas.spaces.darts import network as darts_network
 from jaxnas.spaces.darts import notation as genotypes
 from jaxnas.spaces.darts import supernet as darts
-from tools import golden_file, golden_start, torch_names
+from tools import golden_file, torch_names
 from tools.golden_file import Values
 
 EPILOG = """\
@@ -76,14 +76,12 @@ def check(path: pathlib.Path) -> Report:
     """
     values = golden_file.load(path)
     with jax.enable_x64(True):
-        if "x_eval" in values or "x" in values:
-            kind, errors = "derived", _derived(values)
-        elif "arch_after/alphas_normal" in values:
+        kind = golden_file.kind(path, values)
+        golden_file.check(values, kind)
+        if kind == golden_file.STEPS:
             kind, errors = _steps(values)
-        elif "valid_logits" in values:
-            kind, errors = "supernet", _supernet(values)
         else:
-            raise ValueError(f"{path} holds neither valid_logits, arch_after nor x_eval.")
+            errors = _derived(values) if kind == golden_file.DERIVED else _supernet(values)
     return Report(str(path), kind, _ok(errors), max(errors.values()), errors)
 
 
@@ -126,15 +124,7 @@ def _supernet(values: Values) -> Errors:
 
 def _steps(values: Values) -> tuple[str, Errors]:
     """The file does not say which rule made it: the one that fits better."""
-    image = values["x_train"][0, 0].shape
-    given = _searched(values, image)
-    if golden_start.is_lost(values) and not golden_file.is_partial(values):
-        net = (
-            given.net.space["normal"],
-            golden_file.features(values, golden_file.reductions(values)),
-            golden_file.depth(values),
-        )
-        given = _searched(golden_start.drawn(values, *net), image)
+    given = _searched(values, values["x_train"][0, 0].shape)
     rules = {"first_order": hypergrad.first_order(), "unrolled": hypergrad.unrolled()}
     found = {}
     for name, rule in rules.items():

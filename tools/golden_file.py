@@ -13,6 +13,29 @@ from tools import torch_names
 
 CELLS = ("normal", "reduce")
 
+ARCH = ("alphas",)
+DERIVED, STEPS, SUPERNET = "derived", "steps", "supernet"
+TRAINED, STATISTICS = (".weight", ".bias"), (".running_mean", ".running_var")
+ARRAYS = {
+    DERIVED: ("genotype", "x", "y", "x_eval", "train_logits", "train_loss", "eval_logits"),
+    STEPS: ("x_train", "y_train", "x_valid", "y_valid", "train_loss"),
+    SUPERNET: (
+        "genotype", "x_train", "y_train", "x_valid", "y_valid", "valid_logits", "valid_loss",
+        "unrolled_valid_loss",
+    ),
+}  # fmt: skip
+# Arrays of the architecture, and arrays with an entry for each weight or statistic in `param`.
+OF_ARCH = {
+    DERIVED: (),
+    STEPS: ("arch", "arch_after"),
+    SUPERNET: ("arch", "valid_grad_arch", "hypergrad_exact", "hypergrad_finite_difference"),
+}
+OF_WEIGHTS = {
+    DERIVED: {"grad": TRAINED, "after": STATISTICS},
+    STEPS: {"param_after": TRAINED},
+    SUPERNET: {"momentum": TRAINED, "valid_grad_param": TRAINED},
+}
+
 Values = Mapping[str, np.ndarray]
 
 
@@ -25,6 +48,60 @@ def load(path: pathlib.Path) -> Values:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no golden file: {error}.") from None
+
+
+def kind(path: pathlib.Path, values: Values) -> str:
+    """DERIVED, STEPS or SUPERNET. Raises ValueError for other files."""
+    if "x_eval" in values or "x" in values:
+        return DERIVED
+    if "arch_after/alphas_normal" in values:
+        return STEPS
+    if "valid_logits" in values:
+        return SUPERNET
+    raise ValueError(f"{path} holds neither valid_logits, arch_after nor x_eval.")
+
+
+def check(values: Values, kind: str) -> None:
+    """Raises ValueError, before anything is compiled, for arrays that are missing or misshapen.
+
+    Also for steps whose start is lost: a file that gives the last weights or architecture as the
+    first.
+    """
+    architecture = ARCH + (("betas",) if is_partial(values) else ())
+    names = list(ARRAYS[kind])
+    for prefix in OF_ARCH[kind]:
+        names += [f"{prefix}/{a}_{cell}" for a in architecture for cell in CELLS]
+    if "param/auxiliary_head.classifier.bias" in values and kind == DERIVED:
+        names.append("train_aux_logits")
+    missing = next((name for name in names if name not in values), None)
+    if missing is not None:
+        raise ValueError(f"The file has no array {missing!r}.")
+    for prefix, endings in OF_WEIGHTS[kind].items():
+        of = lambda start, endings=endings: {
+            name.removeprefix(f"{start}/"): array.shape
+            for name, array in values.items()
+            if name.startswith(f"{start}/") and name.endswith(endings)
+        }
+        for name, shape in of("param").items() ^ of(prefix).items():
+            other = "param" if of("param").get(name) != shape else prefix
+            what = "is missing" if f"{other}/{name}" not in values else f"is not {list(shape)}"
+            raise ValueError(f"The file's {other}/{name} {what}, unlike its other arrays.")
+    if kind == STEPS and is_start_lost(values):
+        raise ValueError(
+            "The file gives the weights or the architecture after the last step as the first "
+            "ones: its start is lost; write it again from copies of the first ones."
+        )
+
+
+def is_start_lost(values: Values) -> bool:
+    """Whether steps give all of the last weights, or the last architecture, as the first."""
+    after = [k for k in values if k.startswith("param_after/") and k.endswith(TRAINED)]
+    weights = [(values[k], values[k.replace("param_after/", "param/")]) for k in after]
+    last = [k for k in values if k.startswith("arch_after/")]
+    archs = [(values[k][-1], values[k.replace("arch_after/", "arch/")]) for k in last]
+    return any(
+        bool(pairs) and all(np.array_equal(a, b) for a, b in pairs) for pairs in (weights, archs)
+    )
 
 
 def partial(values: Values, features: int) -> int:

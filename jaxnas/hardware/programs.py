@@ -155,6 +155,28 @@ def filled(tree: Any, seed: int = 0) -> Any:
     return jax.tree_util.tree_map_with_path(value, tree)
 
 
+def counted(kinds: Sequence[str], is_twin: Sequence[bool]) -> tuple[int, str]:
+    """(number, noun) of what programs are measured for, without twins and the reference.
+
+    The noun is `networks`, or `programs` where other kinds are among them.
+    """
+    wanted = [k for k, twin in zip(kinds, is_twin, strict=True) if k != REFERENCE and not twin]
+    only_networks = bool(wanted) and set(wanted) == {NETWORK}
+    noun = "network" if only_networks else "program"
+    return len(wanted), noun + "s" * (len(wanted) != 1)
+
+
+def extra_words(kinds: Sequence[str], is_twin: Sequence[bool]) -> str:
+    """What is measured beside them, in words: empty without twins and reference."""
+    twins, references = sum(is_twin), list(kinds).count(REFERENCE)
+    parts = []
+    if twins:
+        parts.append(f"{twins} of them twice (twins, whose differences are the noise)")
+    if references:
+        parts.append("the reference")
+    return "".join(f", {part}" for part in parts)
+
+
 def check_programs(programs: Sequence[Program]) -> None:
     """Raises ValueError for no programs, duplicate labels, unknown kinds and missing twins."""
     if not programs:

@@ -34,7 +34,10 @@ class CallBudget(NamedTuple):
 
 
 WARM_UP = CallBudget(3, 30, 0.02)
-INFERENCE_WARM_UP, INFERENCE = CallBudget(1, math.inf, 0.1), CallBudget(20, 1000, 0.5)
+SAMPLE_MS = 5.0  # duration of a sample
+# Of one network alone: samples as in a campaign's rounds, until the median is known so well.
+MIN_SAMPLES, MAX_SAMPLES, ERROR_LIMIT = 20, 100, 0.01
+MAX_WARM_UP_S, MAX_INFERENCE_S = 0.5, 2.0  # beyond them no more samples than MIN_SAMPLES
 
 
 class TimedProgram(NamedTuple):
@@ -59,22 +62,60 @@ def inference(
 ) -> Milliseconds:
     """The latency of `net.infer` on `batch` images, compiled ahead, from call to result.
 
-    Wide quartiles mean that the device was busy, and the median of little use.
+    Sampled as a program of a campaign: warmed up until five samples lie within 1 %, each sample the
+    median of as many calls as last 5 ms after one that is not timed, without garbage collection, 20
+    to 100 samples, until their median is known to 1 %. It is the clock's time, not on a campaign's
+    scale. Wide quartiles mean that the device was busy, and the median of little use. Raises
+    ValueError where the clock spoilt every sample.
     """
     inputs = jnp.zeros((batch, *image), jnp.float32)
-    program = jax.jit(net.infer).lower(weights, stats, inputs).compile()
-    call = lambda: jax.block_until_ready(program(weights, stats, inputs))
-    _time_calls(call, INFERENCE_WARM_UP, time.perf_counter_ns)
-    times = _time_calls(call, INFERENCE, time.perf_counter_ns)
-    low, median, high = statistics.quantiles([ns / 1e6 for ns in times], n=4)
-    return Milliseconds(median, low, high, len(times))
+    compiled = jax.jit(net.infer).lower(weights, stats, inputs).compile()
+    sample, calls = _sampler(
+        lambda: jax.block_until_ready(compiled(weights, stats, inputs)), None, SAMPLE_MS,
+        time.perf_counter_ns,
+    )  # fmt: skip
+    warm_up(TimedProgram("network", sample, None, calls, {}), MAX_WARM_UP_S)
+    return median_of(sample)
+
+
+def median_of(
+    sample: Callable[[], float], clock: Callable[[], float] = time.monotonic
+) -> Milliseconds:
+    """The median of 20 to 100 samples, fewer than 100 once it is known to 1 % or 2 s have passed.
+
+    NaN samples are left out. Raises ValueError where all are NaN.
+    """
+    times: list[float] = []
+    began_s = clock()
+    with _without_garbage_collection():
+        while len(times) < MAX_SAMPLES:
+            times.append(sample())
+            if len(times) >= MIN_SAMPLES and (
+                clock() - began_s > MAX_INFERENCE_S or _relative_error(times) <= ERROR_LIMIT
+            ):
+                break
+    valid = [ms for ms in times if not math.isnan(ms)]
+    if not valid:
+        raise ValueError("The clock was set during every sample of the network: time it again.")
+    low, median, high = np.quantile(valid, [0.25, 0.5, 0.75]).tolist()
+    return Milliseconds(median, low, high, len(valid))
+
+
+def _relative_error(times: Sequence[float]) -> float:
+    """The relative standard error of the median, by the MAD; infinite without valid times."""
+    valid = np.array([ms for ms in times if not math.isnan(ms)])
+    if not len(valid):
+        return math.inf
+    median = float(np.median(valid))
+    spread = 1.4826 * float(np.median(np.abs(valid - median)))
+    return 1.2533 * spread / math.sqrt(len(valid)) / median
 
 
 def prepare(
     program: Program,
     calls: int | None = None,
     *,
-    sample_ms: float = 5.0,
+    sample_ms: float = SAMPLE_MS,
     loops: bool = False,
     clock: Clock = time.perf_counter_ns,
 ) -> TimedProgram:
@@ -89,16 +130,24 @@ def prepare(
     arguments = filled(program.arguments)
     compiled = jax.jit(program.function).lower(*arguments).compile()
     call = lambda: jax.block_until_ready(compiled(*arguments))
+    sample, calls = _sampler(call, calls, sample_ms, clock)
+    sample_loops = _prepare_loops(program, arguments, clock) if loops else None
+    return TimedProgram(program.label, sample, sample_loops, calls, facts(compiled))
+
+
+def _sampler(
+    call: Callable[[], Any], calls: int | None, sample_ms: float, clock: Clock
+) -> tuple[Callable[[], float], int]:
+    """(sample, calls in it): the median of calls that last `sample_ms`, after an untimed one."""
     expected_ns = _expected_ns(call, clock)
-    calls = calls or min(MAX_CALLS, max(1, math.ceil(1e6 * sample_ms / expected_ns)))
+    count = calls or min(MAX_CALLS, max(1, math.ceil(1e6 * sample_ms / expected_ns)))
 
     def sample() -> float:
         call()
-        times = [_time_call(call, expected_ns, clock) for _ in range(calls)]
+        times = [_time_call(call, expected_ns, clock) for _ in range(count)]
         return math.nan if any(map(math.isnan, times)) else statistics.median(times)
 
-    sample_loops = _prepare_loops(program, arguments, clock) if loops else None
-    return TimedProgram(program.label, sample, sample_loops, calls, facts(compiled))
+    return sample, count
 
 
 def plausible_ms(elapsed_ns: int, expected_ns: float) -> float:
@@ -175,15 +224,21 @@ def slope(loops_ms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return per_pass, loops_ms[..., 0] - short * per_pass
 
 
-def warm_up(program: TimedProgram) -> bool:
-    """Samples a program until five samples lie within 1 %; False if they never did in 100."""
+def warm_up(program: TimedProgram, seconds: float = math.inf) -> bool:
+    """Samples a program until five samples lie within 1 %; False if they never did.
+
+    That is, in 100 samples, or in `seconds`.
+    """
     recent: list[float] = []
+    began_s = time.monotonic()
     for _ in range(MAX_WARM_UP_SAMPLES):
         recent = [*recent[1 - STEADY_SAMPLES :], program.sample()]
         if len(recent) == STEADY_SAMPLES and max(recent) - min(recent) <= STEADY_TOLERANCE * min(
             recent
         ):
             return True
+        if time.monotonic() - began_s > seconds:
+            break
     return False
 
 

@@ -22,7 +22,7 @@ from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.predict import predictor_file
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.methods import registry as methods
-from jaxnas.pipelines import search_stages
+from jaxnas.pipelines import latency_measure, search_stages
 from jaxnas.pipelines.settings import Recipe, SearchSettings, latency
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.run import files, progress
@@ -236,7 +236,7 @@ def select(
         constraints = [c for c in constraints if c.cost.quantity != MS]
     if not constraints:
         record = selection_record.unconstrained(space, result.genotype, predictors.latency, measure)
-        files.write_text(folder / RECORD, json.dumps(record, indent=2) + "\n")
+        _write_record(folder, record, campaign)
         return result.genotype
     probabilities = methods.get(settings.method).probabilities
     gates = result.finished.gates
@@ -254,17 +254,20 @@ def select(
         measure=measure,
         log=lambda line: progress.print_line(job.console, line),
     )
-    files.write_text(folder / RECORD, json.dumps(selected.record, indent=2) + "\n")
+    _write_record(folder, selected.record, campaign)
     if selected.predictor is not None:
         predictor_file.save(folder / MODEL, selected.predictor)
     return selected.genotype
 
 
-def placeholders(settings: SearchSettings) -> list[Constraint]:
-    """Constraints of constant cost, to restore the state of a finished search.
+def _write_record(folder: Path, record: Mapping, campaign: CampaignDataset | None) -> None:
+    """Writes the record with the command that measures its campaign again."""
+    refresh = None if campaign is None else latency_measure.command_again(campaign)
+    files.write_text(folder / RECORD, json.dumps({**record, "refresh": refresh}, indent=2) + "\n")
 
-    The state has a multiplier for each constraint; costs are not computed again.
-    """
+
+def placeholders(settings: SearchSettings) -> list[Constraint]:
+    """Constraints of constant cost, to restore a finished search's state: a multiplier for each."""
     form = None
     if settings.latency_weight is not None:
         form = FixedWeight(settings.latency_form or "add-linear", settings.latency_weight)

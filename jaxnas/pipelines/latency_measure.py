@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import rich.console
 from jaxnas.hardware import device, programs, timing
 from jaxnas.hardware.measure import campaign, design, remote, summary
 from jaxnas.hardware.measure import stopping as protocols
+from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.programs import BLOCK, NETWORK, OPERATOR, Program
 from jaxnas.pipelines import genotypes, setup
-from jaxnas.pipelines.settings import flat, latency
+from jaxnas.pipelines.settings import command, flat, latency
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
@@ -68,7 +70,13 @@ def main(settings: latency.MeasureSettings, console: rich.console.Console | None
         settings.seed,
         warm_up=words is None,
     )
-    progress.print_line(console, f"measure: {len(measured)} programs; everything goes to {folder}")
+    kinds, is_twin = [p.kind for p in measured], [p.twin_of is not None for p in measured]
+    count, noun = programs.counted(kinds, is_twin)
+    progress.print_line(
+        console,
+        f"measure: {count} {noun}{programs.extra_words(kinds, is_twin)}: {len(measured)} programs; "
+        f"everything goes to {folder}",
+    )
     result = campaign.measure_all(
         measured,
         folder,
@@ -191,6 +199,33 @@ def name(settings: latency.MeasureSettings) -> str:
     if settings.command is not None:
         parts.append(setup.label(settings.command.split()[0]))
     return "-".join([*parts, f"seed{settings.seed}"])
+
+
+def command_again(measured: CampaignDataset) -> str:
+    """The command that measures the networks of a campaign again, beside it in a new folder.
+
+    Genotypes that were given are named as such: a campaign does not say their files.
+    """
+    folder, raw = measured.path.parent, measured.raw
+    known = {field.name for field in dataclasses.fields(latency.MeasureSettings)}
+    kept = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in measured.settings.items()
+        if name in known and name != "genotypes"
+    }
+    if measured.settings.get("genotypes"):
+        kept |= {"networks": None, "genotypes": ("GENOTYPES",)}
+    else:
+        is_network = [kind == NETWORK for kind in raw.kinds]
+        networks = int(((raw.twin_of < 0) & is_network).sum())
+        kept["networks"] = None if networks == latency.NETWORKS else networks
+    number = next(
+        n for n in itertools.count(2) if not (folder.parent / f"{folder.name}-{n}").exists()
+    )
+    settings = latency.MeasureSettings(
+        **kept, out=str(folder.parent), name=f"{folder.name}-{number}"
+    )
+    return command("jaxnas latency measure", settings, latency.MeasureSettings())
 
 
 def fingerprinted(

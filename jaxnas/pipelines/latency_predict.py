@@ -11,7 +11,8 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.core.types import Space
-from jaxnas.hardware.measure import campaign_file, dataset, round_statistics
+from jaxnas.hardware import shares
+from jaxnas.hardware.measure import campaign_file, dataset, round_statistics, summary
 from jaxnas.hardware.predict import cross_validation, fit, predictor_file, transfer, validation
 from jaxnas.hardware.predict.metrics import Quality
 from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
@@ -38,6 +39,7 @@ class Rows(NamedTuple):
     values: np.ndarray  # f64[N]
     work: np.ndarray | None  # of a mobile chain of known sizes
     ceiling: round_statistics.Ceiling | None
+    noise: round_statistics.MeasurementNoise | None  # of a campaign
     unsampled: int = 0  # programs of the campaign that were never timed
 
 
@@ -126,34 +128,51 @@ def report(
         f"{1 - 1 / cross_validation.FOLDS:.0%} of them"
     )
     text_table = table.TextTable(
-        HEAD, [(name, *_figures(quality)) for name, quality in qualities.items()]
+        HEAD, [(name, *_figures(quality, len(ms))) for name, quality in qualities.items()]
     )
-    ceiling = "" if rows.ceiling is None else _ceiling(rows.ceiling)
+    notes = _notes(rows, len(ms))
+    intervals = {
+        name: [100 * bound for bound in shares.interval(quality.within5 / 100, len(ms))]
+        for name, quality in qualities.items()
+    }
     record = {
         "device": rows.device, "networks": len(ms), "folds": cross_validation.FOLDS,
-        "models": {name: quality._asdict() for name, quality in qualities.items()},
+        "models": {
+            name: quality._asdict() | {"within5_interval": intervals[name]}
+            for name, quality in qualities.items()
+        },
+        "noise": None if rows.noise is None else rows.noise._asdict(),
         "ceiling": None if rows.ceiling is None else rows.ceiling._asdict(),
     }  # fmt: skip
     run.write_text(out / f"{prefix}{REPORT}", json.dumps(record, indent=2) + "\n")
+    paragraphs = "".join(f"- {note}\n" for note in notes)
     text = (
-        f"# Predicted {quantity}\n\n{title}.\n\n{table.markdown(text_table)}\n{ceiling}\n\n"
+        f"# Predicted {quantity}\n\n{title}.\n\n{table.markdown(text_table)}\n{paragraphs}\n"
         f"![predicted against measured]({prefix}{PLOT})\n"
     )
     page, picture = out / f"{prefix}{PAGE}", out / f"{prefix}{PLOT}"
-    run.write_text(page, text.replace("\n\n\n", "\n"))
+    run.write_text(page, text)
     device = rows.device or "unnamed device"
     figures.predicted_against_measured(picture, ms, ours, device, unit(rows.quantity))
-    for line in (title, *table.text(text_table).splitlines(), *([ceiling] if ceiling else [])):
+    for line in (title, *table.text(text_table).splitlines(), *notes):
         progress.print_line(console, line)
     progress.print_line(console, f"report: {page}; plot: {picture}")
     return out
 
 
-def _ceiling(ceiling: round_statistics.Ceiling) -> str:
-    return (
-        f"ceiling: a perfect model would score Spearman {ceiling.spearman:.3f}, "
-        f"{ceiling.within5:.0%} within 5 %, {ceiling.within10:.0%} within 10 %"
-    )
+def _notes(rows: Rows, networks: int) -> list[str]:
+    """What the figures are worth: the number of networks, the campaign's noise, its ceiling."""
+    notes = [
+        f"one network is {100 / networks:.2g} points of a share; in brackets the 90 % interval of "
+        f"a share of {networks}"
+    ]
+    if rows.noise is not None:
+        notes += [" ".join(line.split()) for line in summary.noise_lines(rows.noise._asdict())]
+        if rows.noise.reasons:
+            notes.append(f"NOISY: {'; '.join(rows.noise.reasons)}")
+    if rows.ceiling is not None:
+        notes.append(f"ceiling: {round_statistics.ceiling_text(rows.ceiling._asdict())}")
+    return notes
 
 
 def check_table(
@@ -195,7 +214,14 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
             csv, choices, device=settings.device, column=settings.column
         )
         return Rows(
-            choices, measured.device, quantity, measured.networks, measured.latency_ms, None, None
+            choices,
+            measured.device,
+            quantity,
+            measured.networks,
+            measured.latency_ms,
+            None,
+            None,
+            None,
         )
     if any(flag is not None for flag in (settings.space, settings.device, settings.cells)):
         fail(
@@ -208,14 +234,13 @@ def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Row
     if quantity != LATENCY:
         values = dataset.facts(campaign, quantity)
         return Rows(
-            space, device, quantity, campaign.networks, values, campaign.work, None, unsampled
+            space, device, quantity, campaign.networks, values, campaign.work, None, None, unsampled
         )
-    repeat_differences = round_statistics.differences(
-        round_statistics.summarise(raw.rounds_ms).latency_ms, campaign_file.pairs(raw)
-    )
-    ceiling = round_statistics.ceiling(campaign.latency_ms, repeat_differences)
+    pairs = campaign_file.pairs(raw)
     ms, work = campaign.latency_ms, campaign.work
-    return Rows(space, device, quantity, campaign.networks, ms, work, ceiling, unsampled)
+    ceiling = round_statistics.ceiling(ms, raw.rounds_ms, pairs)
+    noise = round_statistics.noise(raw.rounds_ms, pairs)
+    return Rows(space, device, quantity, campaign.networks, ms, work, ceiling, noise, unsampled)
 
 
 def _space(name: str, cells: int | None) -> Space:
@@ -291,10 +316,17 @@ def _dominance(pairs: int, violations: Sequence[csv_table.DominancePair]) -> Ite
         )
 
 
-def _figures(quality: Quality) -> list[str]:
-    """Shares and errors are percent."""
+def _figures(quality: Quality, networks: int) -> list[str]:
+    """Shares and errors are percent; a share within 5 or 10 % has its 90 % interval behind it."""
     formats = {"spearman": ".3f", "kendall": ".3f", "mdape": ".1f"}
-    return [format(v, formats.get(name, ".0f")) for name, v in quality._asdict().items()]
+    texts = []
+    for name, value in quality._asdict().items():
+        text = format(value, formats.get(name, ".0f"))
+        if name in ("within5", "within10"):
+            low, high = shares.interval(value / 100, networks)
+            text += f" ({100 * low:.0f} to {100 * high:.0f})"
+        texts.append(text)
+    return texts
 
 
 def _network(model: Predictor, text: str) -> tuple[np.ndarray, str]:

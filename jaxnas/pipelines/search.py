@@ -64,13 +64,15 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
         run.write_text(folder / SUMMARY, json.dumps(record, indent=2) + "\n")
         report = run_page.write(folder)
     images = len(task.search.dataset.test.labels)
-    for line in summary.comparison(record["found"], record["random"], images):
+    target = record.get("target")
+    for line in summary.comparison(record["found"], record["random"], images, target):
         log(line)
     if task.truth is not None:
         for line in tabular.of(task.search.space).lines(task.truth(genotype)):
             log(line)
-    for line in summary.constraints(record["target"]) if "target" in record else ():
-        log(line)
+    if target is not None:
+        for line in summary.constraints(target, record["found"]["latency_ms"]):
+            log(line)
     log(f"report: {report}")
     return folder
 
@@ -154,8 +156,20 @@ def _announce(task: SearchRun, log: Callable[[str], None]) -> None:
         f"steps an epoch; search network of {settings.cells} cells, "
         f"{settings.features} channels, {parameters:,} parameters"
     )
-    log(f"then it retrains the cell and {settings.random_cells} random ones alike, and compares")
+    log(
+        f"then it retrains the cell and {settings.random_cells} random ones alike"
+        f"{_retrained_size(task)}, and compares"
+    )
     log(f"everything goes to {task.job.folder}")
+
+
+def _retrained_size(task: SearchRun) -> str:
+    """The width that is retrained, where a campaign sets it and the search's is another."""
+    settings, predictors = task.search.settings, task.predictors
+    width = settings.retrain.features
+    if predictors is None or predictors.campaign is None or width == settings.features:
+        return ""
+    return f", with {width} channels as the campaign timed them"
 
 
 def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:

@@ -24,9 +24,16 @@ def cells(genotype: Genotype) -> list[str]:
 
 
 def comparison(
-    result: Mapping[str, Any], others: Sequence[Mapping[str, Any]], images: int
+    result: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]],
+    images: int,
+    target: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """The figures of the cell, and of the random cells if there are any."""
+    """The figures of the cell, and of the random cells if there are any.
+
+    Without its milliseconds if `target`, the record of a selection, has some: `constraints` tells
+    all of them in one place.
+    """
     digits = formatting.digits_for(images)
     percent = lambda value: formatting.percent(value, digits)
     lines = [f"test accuracy    {percent(result['top1'])} of {images} images"]
@@ -50,17 +57,22 @@ def comparison(
         f"calibration      {formatting.percent(result['ece'])} expected error",
         f"parameters       {result['parameters']:,}",
         f"MACs             {result['macs']:,}",
-        f"latency          {formatting.milliseconds(result['latency_ms'])} an image on this device",
     ]
+    if target is None or MS not in target["targets"]:
+        ms = formatting.milliseconds(result["latency_ms"])
+        lines.append(f"latency          {ms} an image on this device")
     return [line.replace(formatting.SPACE, " ") for line in lines]
 
 
-def constraints(record: Mapping[str, Any]) -> list[str]:
-    """Limit, prediction, interval, measurement of each constraint, and whether it is satisfied."""
+def constraints(record: Mapping[str, Any], trained_ms: float | None = None) -> list[str]:
+    """Limit, measurement, verdict and prediction of each constraint.
+
+    `trained_ms`: the time of the trained network by this device's clock.
+    """
     lines = []
     for name, target in record["targets"].items():
         if name == MS:
-            lines += _latency(target)
+            lines += _latency(target, record.get("refresh"), trained_ms)
             noisy = record["rounds"][-1]["noisy"] if target["measured"] is not None else ()
             if noisy and target["target"] is not None:
                 lines.append(f"          NOISY: {'; '.join(noisy)}")
@@ -78,27 +90,52 @@ def constraints(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _latency(target: Mapping[str, Any]) -> list[str]:
-    (low, high), limit, measured = target["interval"], target["target"], target["measured"]
-    start = "latency   " if limit is None else f"target    {limit:.4g} ms; "
-    text = f"{start}predicted {target['predicted']:.4g} ms; "
-    text += f"90 % interval {low:.4g} to {high:.4g} ms; "
+def _latency(target: Mapping[str, Any], refresh: str | None, trained_ms: float | None) -> list[str]:
+    """The answer with its verdict and the device's drift; how old the campaign is; the rest."""
+    limit, measured, (low, high) = target["target"], target["measured"], target["interval"]
+    start = "latency   " if limit is None else f"target    {limit:.4g} ms: "
+    interval = f"90 % interval {low:.4g} to {high:.4g} ms"
+    others = []
+    if trained_ms is not None:
+        others = [f"after training {trained_ms:.4g} ms by this device's clock, timed alone"]
     if measured is None:
-        return [text + "not measured: this is another device than the campaign's"]
-    if limit is None:
-        return [text + f"measured {measured:.4g} ms"]
-    error = measured / limit - 1
-    verdict = "it holds within 5 %"
-    if abs(error) > TOLERANCE:
-        risky = measured >= (1 - TOLERANCE) * target["aim"]
-        verdict = f"it holds: {'--risk keeps off' if risky else 'another target is what binds'}"
-    verdict = verdict if target["holds"] else "it DOES NOT HOLD within 5 %"
-    lines = [text + f"measured {measured:.4g} ms ({error:+.1%}): {verdict}"]
-    clock = target.get("clock_ms", measured)  # older records do not have it
-    error = clock / measured - 1
-    if abs(error) > WORTH_MENTIONING:
-        lines.append(
-            f"          that is on the campaign's scale; the clock read {clock:.4g} ms, this "
-            f"device being {error:+.1%} against it now"
+        answer = (
+            f"{start}{target['predicted']:.4g} ms predicted, {interval}; not measured: this is "
+            "another device than the campaign's"
+        )
+        return [answer, *(f"          {line}" for line in others)]
+    drift = (target.get("clock_ms") or measured) / measured - 1  # older records do not have it
+    verdict = "" if limit is None else f" ({measured / limit - 1:+.1%}), {_verdict(target)}"
+    answer = f"{start}{measured:.4g} ms measured{verdict}{_drift(target, drift)}"
+    others = [f"predicted {target['predicted']:.4g} ms, {interval}", *others]
+    lines = [answer, f"          {'; '.join(others)}"]
+    if abs(drift) > TOLERANCE:
+        command = f": {refresh}" if refresh else " with `jaxnas latency measure`"
+        lines.insert(
+            1,
+            f"          OUT OF DATE: this device is more than {TOLERANCE:.0%} off the campaign's "
+            f"speed; measure it again{command}",
         )
     return lines
+
+
+def _verdict(target: Mapping[str, Any]) -> str:
+    """Whether the measured milliseconds hold."""
+    if not target["holds"]:
+        return "it DOES NOT HOLD within 5 %"
+    if abs(target["measured"] / target["target"] - 1) <= TOLERANCE:
+        return "it holds within 5 %"
+    risky = target["measured"] >= (1 - TOLERANCE) * target["aim"]
+    return f"it holds: {'--risk keeps off' if risky else 'another target is what binds'}"
+
+
+def _drift(target: Mapping[str, Any], drift: float) -> str:
+    """What the verdict is worth now: the device's drift and the same time by its clock."""
+    if abs(drift) <= WORTH_MENTIONING:
+        return ""
+    limit, clock = target["target"], target["clock_ms"]
+    off = "" if limit is None else f" ({clock / limit - 1:+.1%})"
+    return (
+        f", on the campaign's scale; this device is {drift:+.1%} against it now: {clock:.4g} ms by "
+        f"the clock{off}"
+    )

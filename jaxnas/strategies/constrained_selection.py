@@ -47,11 +47,13 @@ def select(
 ) -> Selected:
     """The network selected under the constraints, with the record of the selection.
 
-    Of the networks whose costs are all at or below their aims and one within 5 % of it (else the
-    nearest below), the 32 likeliest are scored by `evaluator`, whose figure is `accuracy`. With
-    `measure` the best four are timed; if the error of the prediction is above 3 %, the predictor is
-    fitted again with them. Repeated until one is within 5 % of the limit in milliseconds (the most
-    accurate of those below it, else above), or all such networks are measured, up to 25 times.
+    Of the networks whose costs are all at or below their aims and one within 5 % of it, the 32
+    likeliest are scored by `evaluator`, whose figure is `accuracy`; where all of those are
+    measured, or there are none, also those up to 5 % above the aim in milliseconds and the nearest
+    below. With `measure` the best four are timed; if the error of the prediction is above 3 %, the
+    predictor is fitted again with them. Repeated until one is within 5 % of the limit in
+    milliseconds (the most accurate of those below it, else above), or all such networks are
+    measured, up to 25 times.
     Networks of the campaign have its measurements until they are timed again. Raises
     ConstraintError if no network meets all constraints at once.
     """
@@ -88,8 +90,13 @@ def constrained_selection(
         if latency is not None:
             costs[MS] = _as_measured(problem, costs[MS])
             bound = latency.aim
-            if not np.any((costs[MS] <= bound) & (costs[MS] >= (1 - TOLERANCE) * bound)):
-                log(f"target: no network is known within {TOLERANCE:.0%} below {bound:.4g} ms")
+            ratio = costs[MS] / bound
+            if not np.any((ratio <= 1) & (ratio >= 1 - TOLERANCE)):
+                above = int(np.sum((ratio > 1) & (ratio <= 1 + TOLERANCE)))
+                log(
+                    f"target: no network is known within {TOLERANCE:.0%} below {bound:.4g} ms, "
+                    f"{above or 'nor'} within {TOLERANCE:.0%} above it"
+                )
         return SelectionState(costs, {}, {}, problem.predictor)
 
     def ask(state: SelectionState, count: int) -> np.ndarray:
@@ -102,7 +109,10 @@ def constrained_selection(
             return pool.genomes[:0]
         rows = [i for i in order if i not in state.measured][:count]
         if not rows:
-            log(f"target: {len(state.measured)} networks were measured, and none nearer is known")
+            log(
+                f"target: {len(state.measured)} networks were measured, and none nearer is known, "
+                "below or above"
+            )
         return pool.genomes[rows]
 
     def tell(
@@ -145,33 +155,51 @@ def ranked(problem: SelectionProblem, state: SelectionState, evaluator: Evaluato
 
 
 def shortlist(problem: SelectionProblem, state: SelectionState) -> list[int]:
-    """Rows of the pool: the likeliest within 5 % below their aims, then the nearest below.
+    """Rows of the pool: the likeliest within 5 % below their aims, then those on both sides.
 
-    The distance of a network is that of the cost nearest to its aim; measured milliseconds replace
-    predicted ones, and need no margin for prediction errors. Raises ConstraintError if no network
-    meets all constraints at once.
+    Where networks within 5 % below are all measured, or there are none, the likeliest within 5 %
+    above the aim in milliseconds follow, which hold as well, then the nearest below. The distance
+    of a network is that of the cost nearest to its aim; measured milliseconds replace predicted
+    ones, and need no margin for prediction errors. Raises ConstraintError if no network meets all
+    constraints at once.
     """
-    constraints, latency, pool = problem.constraints, problem.latency, problem.pool
-    costs = {quantity: cost.copy() for quantity, cost in state.costs.items()}
-    ratios = {c.cost.quantity: costs[c.cost.quantity] / c.aim for c in constraints}
-    for row, ms in state.measured.items():
-        costs[MS][row] = ms
-        ratios[MS][row] = ms / (latency.limit if ms > latency.aim else latency.aim)
+    latency, pool = problem.latency, problem.pool
+    costs, ratios = _ratios(problem, state)
     ratio = np.max(list(ratios.values()), 0)
+    likeliest = lambda rows: rows[np.argsort(-pool.log_probability[rows], kind="stable")][:SCORED]
     below = np.flatnonzero(ratio <= 1)
-    if not len(below):
+    near = likeliest(below[ratio[below] >= 1 - TOLERANCE])
+    above = np.empty(0, int)
+    if latency is not None and all(int(i) in state.measured for i in near):
+        others = [r for quantity, r in ratios.items() if quantity != MS]
+        meets_others = np.max(others, 0) <= 1 if others else np.ones(len(ratio), bool)
+        is_above = (ratios[MS] > 1) & (ratios[MS] <= 1 + TOLERANCE)
+        above = likeliest(np.flatnonzero(meets_others & is_above))
+    if not len(below) and not len(above):
         nearest = int(np.argmin(ratio))
         has = ", ".join(f"{costs[quantity][nearest]:.4g} {quantity}" for quantity in ratios)
         raise ConstraintError(
             f"No network among {len(ratio)} meets all targets at once; the nearest has {has}: "
             "raise one of them."
         )
-    near = below[ratio[below] >= 1 - TOLERANCE]
-    near = near[np.argsort(-pool.log_probability[near], kind="stable")][:SCORED]
+    near = np.concatenate([near, above])
     # Fills a round if fewer than TIMED are near.
     further = below[ratio[below] < 1 - TOLERANCE]
     further = further[np.argsort(-ratio[further], kind="stable")][: max(TIMED - len(near), 0)]
     return [int(i) for i in (*near, *further)]
+
+
+def _ratios(
+    problem: SelectionProblem, state: SelectionState
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(costs, costs over their aims), f64[N] each by quantity, with measured milliseconds."""
+    latency = problem.latency
+    costs = {quantity: cost.copy() for quantity, cost in state.costs.items()}
+    ratios = {c.cost.quantity: costs[c.cost.quantity] / c.aim for c in problem.constraints}
+    for row, ms in state.measured.items():
+        costs[MS][row] = ms
+        ratios[MS][row] = ms / (latency.limit if ms > latency.aim else latency.aim)
+    return costs, ratios
 
 
 def _as_measured(problem: SelectionProblem, ms: np.ndarray) -> np.ndarray:

@@ -129,6 +129,7 @@ def unconstrained(
     target = {
         "target": None, "predicted": ms, "interval": [low, high], "holds": None,
         "measured": None if times is None else float(times.latency_ms[0]),
+        "clock_ms": None if times is None else float(times.slowdown * times.latency_ms[0]),
     }  # fmt: skip
     rounds = [] if times is None else [{"slower": times.slowdown, "noisy": list(times.noisy)}]
     return {"targets": {MS: target}, "rounds": rounds}

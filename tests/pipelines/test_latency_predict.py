@@ -8,7 +8,7 @@ import pytest
 import rich.console
 
 from jaxnas.evaluators.nasbench201 import table
-from jaxnas.hardware import timing
+from jaxnas.hardware import shares, timing
 from jaxnas.hardware.measure import campaign_file, dataset
 from jaxnas.hardware.predict import fit, predictor_file
 from jaxnas.pipelines import latency_predict
@@ -46,6 +46,25 @@ def test_fit_predict_and_report(tmp_path, console, capsys):
     assert record["models"]["ours"]["spearman"] > 0.8
     assert "| ours |" in (folder / "report.md").read_text()
     assert (folder / "predicted.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_a_report_tells_noise_and_how_sure_its_shares_are(tmp_path, console):
+    folder = written(tmp_path / "mine", 12, noise=0.1)
+    latency_predict.report(latency.ReportPredictorSettings(str(folder)), console)
+    record = json.loads((folder / "report.json").read_text())
+    page, said = (folder / "report.md").read_text(), console.file.getvalue()
+    assert record["networks"] == 12
+    share = record["models"]["ours"]["within5"]
+    low, high = record["models"]["ours"]["within5_interval"]
+    assert (low, high) == pytest.approx([100 * x for x in shares.interval(share / 100, 12)])
+    assert high - low > 15
+    retest = f"retest {record['noise']['retest']:.0%} within 5 %, one half of the rounds"
+    for text in (page, said):
+        assert f"{share:.0f} ({low:.0f} to {high:.0f})" in text
+        assert "one network is 8.3 points of a share" in text
+        assert retest in text and "NOISY: " in text
+        assert "by the retest of 13 programs" in text
+    assert "|\n\n- one network" in page  # a list is none within a table
 
 
 def test_models_of_other_devices_help(tmp_path, console):

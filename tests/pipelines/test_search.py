@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -149,3 +150,16 @@ def test_the_command_that_it_tells_gives_the_same_settings(finished):
     assert words[:2] == ["jaxnas", "search"]
     parsed = command_line.parse(SearchSettings, words[2:], "jaxnas search", "")
     assert parsed == killable_search.tiny(folder.parent)
+
+
+def test_the_width_that_is_retrained_is_told_where_the_campaign_sets_another():
+    task = lambda width, campaign: SimpleNamespace(
+        search=SimpleNamespace(
+            settings=SimpleNamespace(features=16, retrain=SimpleNamespace(features=width))
+        ),
+        predictors=SimpleNamespace(campaign=campaign),
+    )
+    told = ", with 8 channels as the campaign timed them"
+    assert search._retrained_size(task(8, "mine")) == told
+    assert search._retrained_size(task(16, "mine")) == ""
+    assert search._retrained_size(task(8, None)) == ""

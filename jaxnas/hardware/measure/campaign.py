@@ -13,6 +13,7 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.hardware import device as hardware
+from jaxnas.hardware import programs as known
 from jaxnas.hardware import timing
 from jaxnas.hardware.measure import campaign_file, session, summary
 from jaxnas.hardware.measure import stopping as protocols
@@ -109,7 +110,11 @@ def _prepare_all(
 ) -> list[TimedProgram]:
     """All programs compiled for timing; in a new campaign with `minutes`, as many as fit."""
     started_s, ready = time.monotonic(), []
-    with progress.bar("prepare", len(programs), console) as update:
+    counted = lambda part: known.counted(
+        [p.kind for p in part], [p.twin_of is not None for p in part]
+    )
+    total, noun = counted(programs)
+    with progress.bar("compile", total or len(programs), console) as update:
         for program in programs:
             elapsed_s = time.monotonic() - started_s
             out_of_time = (
@@ -118,9 +123,10 @@ def _prepare_all(
             if out_of_time and len(ready) >= protocols.MIN_PROGRAMS:
                 break
             if (number := stop_requested()) is not None:
+                done, _ = counted(programs[: len(ready)])
                 raise run.Interrupted(
-                    f"Stopped after {len(ready)} of {len(programs)} programs were prepared. Run "
-                    "the same command again.",
+                    f"Stopped after {done} of {total} {noun} were prepared. Run the same command "
+                    "again.",
                     number,
                 )
             # Twins take equal samples; a resumed campaign keeps its numbers of calls.
@@ -128,11 +134,13 @@ def _prepare_all(
             calls = calls if raw is None else int(raw.calls[len(ready)])
             ready.append(prepare(program, calls))
             remaining_s = (time.monotonic() - started_s) / len(ready) * (len(programs) - len(ready))
-            update(len(ready), remaining_s, program.kind)
+            if program.twin_of is None:  # a twin comes with its network
+                done, _ = counted(programs[: len(ready)])
+                left = progress.duration(remaining_s)
+                update(done if total else len(ready), None, f"{noun}; {left} minutes left")
     if len(ready) < len(programs):
-        progress.print_line(
-            console, f"prepare: half the minutes are spent: {len(ready)} programs it is"
-        )
+        done, _ = counted(programs[: len(ready)])
+        progress.print_line(console, f"compile: half the minutes are spent: {done} {noun} it is")
     return ready
 
 

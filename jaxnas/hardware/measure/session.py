@@ -11,7 +11,7 @@ import rich.console
 
 from jaxnas import run
 from jaxnas.hardware import device as hardware
-from jaxnas.hardware import timing
+from jaxnas.hardware import programs, timing
 from jaxnas.hardware.measure import campaign_file
 from jaxnas.hardware.measure import stopping as protocols
 from jaxnas.hardware.measure.campaign_file import Raw
@@ -45,16 +45,13 @@ def run_rounds(
         campaign_file.write(path, snapshot)
         saved_s = time.monotonic()
 
-    def show(snapshot: Raw, words: str = "") -> None:
+    def show(snapshot: Raw) -> None:
         nonlocal shown_s
         shown_s = time.monotonic()
         visit_s = (shown_s - started_s) / (visits(snapshot) - first_visit)
-        words = words or f"{1e3 * visit_s * len(ready):.0f} ms a round"
-        update(
-            campaign_file.rounds_done(snapshot),
-            _remaining_s(snapshot, visit_s, protocol),
-            f"{words}, at most",
-        )
+        left = progress.duration(_remaining_s(snapshot, visit_s, protocol))
+        text = f"times each of {_subject(snapshot)}; at most {left} minutes left"
+        update(campaign_file.rounds_done(snapshot), None, text)
 
     with progress.bar("measure", protocol.max_rounds, console) as update:
         try:
@@ -65,7 +62,7 @@ def run_rounds(
                         if time.monotonic() - saved_s > SAVE_S:
                             save(current())
                         if time.monotonic() - shown_s > PROGRESS_S:
-                            show(snapshot := current(), progress_text(snapshot))
+                            show(current())
                 raw = current()
                 show(raw)
                 if campaign_file.rounds_done(raw) % protocols.SAVE_ROUNDS == 0:
@@ -140,10 +137,27 @@ def _stop_if_requested(
 
 def progress_text(raw: Raw) -> str:
     """The progress of the campaign, in words."""
-    done, unvisited = campaign_file.rounds_done(raw), len(campaign_file.remaining(raw))
-    if unvisited == len(raw.labels):
+    done, (seen, count, noun) = campaign_file.rounds_done(raw), _visited(raw)
+    if len(campaign_file.remaining(raw)) == len(raw.labels):
         return f"after round {done}"
-    return f"in round {done + 1}, after {len(raw.labels) - unvisited} of {len(raw.labels)} programs"
+    return f"in round {done + 1}, after {seen} of {count} {noun}"
+
+
+def _subject(raw: Raw) -> str:
+    """What is timed, and during a round how much of it has been: `3 networks, 2 once more`."""
+    seen, count, noun = _visited(raw)
+    if len(campaign_file.remaining(raw)) == len(raw.labels):
+        return f"{count} {noun}"
+    return f"{count} {noun}, {seen} of them once more"
+
+
+def _visited(raw: Raw) -> tuple[int, int, str]:
+    """(visited in the current round, number of all, noun), without twins and the reference."""
+    is_twin = [int(j) >= 0 for j in raw.twin_of]
+    unvisited = set(campaign_file.remaining(raw))
+    visited = [i for i in range(len(raw.labels)) if i not in unvisited]
+    seen, _ = programs.counted([raw.kinds[i] for i in visited], [is_twin[i] for i in visited])
+    return seen, *programs.counted(raw.kinds, is_twin)
 
 
 def visits(raw: Raw) -> int:

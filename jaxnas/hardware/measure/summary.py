@@ -1,5 +1,6 @@
 """The summary of a campaign: device, latencies, rounds, noise, ceiling."""
 
+import json
 import statistics
 from collections.abc import Mapping
 from typing import Any
@@ -19,8 +20,7 @@ def as_json(raw: Raw) -> dict[str, Any]:
     """
     summary = round_statistics.summarise(raw.rounds_ms)
     noise = round_statistics.noise(raw.rounds_ms, campaign_file.pairs(raw))
-    twin_differences = round_statistics.differences(summary.latency_ms, campaign_file.pairs(raw))
-    ceiling = round_statistics.ceiling(summary.latency_ms, twin_differences)
+    ceiling = round_statistics.ceiling(summary.latency_ms, raw.rounds_ms, campaign_file.pairs(raw))
     networks = np.array([kind == programs.NETWORK for kind in raw.kinds])
     times = summary.latency_ms[networks] if networks.any() else summary.latency_ms
     return {
@@ -42,7 +42,7 @@ def as_json(raw: Raw) -> dict[str, Any]:
             ),
         },
         "noise": {"noisy": bool(noise.reasons), **noise._asdict(), "reasons": [*noise.reasons]},
-        "ceiling": None if ceiling is None else ceiling._asdict(),
+        "ceiling": None if ceiling is None else json.loads(json.dumps(ceiling._asdict())),
     }
 
 
@@ -59,24 +59,28 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         f"XLA_FLAGS {result['device']['XLA_FLAGS'] or 'none'}",
         f"programs  {kinds}: {fastest:.3g} to {slowest:.3g} ms, median {median:.3g} ms",
         f"rounds    {rounds['taken']} in {rounds['sessions']} "
-        f"session{'s' * (rounds['sessions'] != 1)}, {rounds['left_out']} left out as slow, "
+        f"session{'s' * (rounds['sessions'] != 1)}, {rounds['left_out']} left out as wild, "
         f"{rounds['missing_samples']} samples missing",
     ]
+    text += noise_lines(noise)
+    if ceiling is not None:
+        text.append(f"ceiling   {round_statistics.ceiling_text(ceiling)}")
+    if noise["noisy"]:
+        text.append(
+            f"NOISY: {'; '.join(noise['reasons'])}. Stop other programs and run the same command "
+            "again with more --rounds, or judge models by the ceiling."
+        )
+    return text
+
+
+def noise_lines(noise: Mapping[str, Any]) -> list[str]:
+    """Twins and retest in words, of the fields of a `MeasurementNoise` by name."""
+    text = []
     if noise["twins"] is not None:
         pairs = "1 pair differs" if noise["pairs"] == 1 else f"{noise['pairs']} pairs differ"
         text.append(f"twins     {pairs} by {noise['twins']:.1%} (median)")
     if noise["retest"] is not None:
         text.append(
             f"retest    {noise['retest']:.0%} within 5 %, one half of the rounds against the other"
-        )
-    if ceiling is not None:
-        text.append(
-            f"ceiling   no model can score above Spearman {ceiling['spearman']:.3f}, "
-            f"{ceiling['within5']:.0%} within 5 %, {ceiling['within10']:.0%} within 10 %"
-        )
-    if noise["noisy"]:
-        text.append(
-            f"NOISY: {'; '.join(noise['reasons'])}. Stop other programs and run the same command "
-            "again with more --rounds, or judge models by the ceiling."
         )
     return text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnas.hardware import device, programs, timing
-from jaxnas.hardware.measure import design, round_statistics, stopping
+from jaxnas.hardware.measure import design, stopping
 from jaxnas.hardware.predict import graph_counts
 from jaxnas.hardware.programs import Program
 from jaxnas.pipelines import latency_measure
@@ -27,93 +27,6 @@ SPACE = registry.get("nasbench201")
 def letters(genotype: genotypes.Genotype) -> str:
     names = {"none": "n", "skip_connect": "s", "nor_conv_1x1": "1", "nor_conv_3x3": "3"}
     return "".join(names.get(op, "p") for _, _, op in genotype.cells["cell"].edges)
-
-
-def drawn(rounds_of: int, noise: float, drift: np.ndarray | None = None, seed: int = 0):
-    """(rounds, true milliseconds, pairs): 30 programs, the last ten twins of the first."""
-    random = np.random.default_rng(seed)
-    true = np.exp(random.uniform(-1, 2, 20))
-    true = np.concatenate([true, true[:10]])
-    slow = np.ones(rounds_of) if drift is None else drift
-    times = true * slow[:, None] * np.exp(noise * random.standard_normal((rounds_of, 30)))
-    return times, true, [(20 + i, i) for i in range(10)]
-
-
-def test_rounds_take_a_drift_out_that_plain_medians_keep():
-    # Slow in the first rounds, in which half of the programs were not sampled.
-    drift = np.linspace(1.25, 1.0, 24)
-    times, true, _ = drawn(24, 0.005, drift)
-    times[:12, ::2] = np.nan
-    relative = lambda found: np.abs(found / true / np.median(found / true) - 1).max()
-    assert relative(round_statistics.summarise(times).latency_ms) < 0.01
-    assert relative(np.nanmedian(times, 0)) > 0.03
-
-
-def test_without_noise_the_medians_are_exact():
-    drift = np.random.default_rng(1).uniform(1, 1.2, 9)
-    times, true, pairs = drawn(9, 0.0, drift / np.median(drift))
-    found = round_statistics.summarise(times)
-    np.testing.assert_allclose(found.latency_ms, true, rtol=1e-12)
-    np.testing.assert_allclose(found.spread_ms, 0, atol=1e-12)
-    assert round_statistics.noise(times, pairs) == round_statistics.MeasurementNoise(
-        0.0, 1.0, 10, ()
-    )
-
-
-def test_slow_rounds_and_single_outliers_are_left_out():
-    times, true, _ = drawn(20, 0.002)
-    times[3] *= 2  # a round in which something else ran
-    times[5:8, 4] *= 10  # a program that was hit
-    found = round_statistics.summarise(times)
-    assert not found.used[3] and found.used.sum() == 19
-    np.testing.assert_allclose(found.latency_ms, true, rtol=0.01)
-    assert found.samples[4] < found.samples[5:].max()
-
-
-def test_a_machine_that_is_always_busy_keeps_half_of_its_rounds():
-    times, _, _ = drawn(20, 0.001, np.linspace(1, 9, 20))
-    assert round_statistics.summarise(times).used.sum() >= 10
-
-
-@pytest.mark.parametrize(("noise", "noisy"), [(0.01, False), (0.3, True)])
-def test_a_noisy_device_is_said_to_be_noisy(noise, noisy):
-    times, _, pairs = drawn(30, noise)
-    found = round_statistics.noise(times, pairs)
-    assert bool(found.reasons) == noisy
-    if noisy:
-        assert "equal programs differ by" in found.reasons[0]
-        assert "repeat within 5%" in found.reasons[1]
-
-
-def test_two_sessions_of_different_clocks_agree_after_one_scale():
-    times, _, _ = drawn(20, 0.003)
-    times[10:] *= 1.25
-    assert round_statistics.retest(times) == 1.0
-    times[10:, :6] *= 1.2
-    assert round_statistics.retest(times) == pytest.approx(24 / 30)
-    assert round_statistics.retest(times[:3]) is None
-
-
-def test_the_ceiling_is_what_noise_of_that_size_allows():
-    sigma = 0.1
-    random = np.random.default_rng(0)
-    latency = np.exp(random.uniform(0, 1, 500))
-    away = np.abs(sigma * math.sqrt(2) * random.standard_normal(4000))
-    found = round_statistics.ceiling(latency, away)
-    # A perfect model is within a share of p where |error| < p: the normal distribution's own.
-    assert found.within10 == pytest.approx(math.erf(0.1 / sigma / math.sqrt(2)), abs=0.02)
-    assert found.within5 == pytest.approx(math.erf(0.05 / sigma / math.sqrt(2)), abs=0.02)
-    spread = np.std(np.log(latency))
-    assert found.spearman == pytest.approx(spread / math.hypot(spread, sigma), abs=0.02)
-    assert round_statistics.ceiling(latency, np.zeros(3)) == (1.0, 1.0, 1.0)
-    assert round_statistics.ceiling(latency, np.empty(0)) is None
-
-
-def test_a_program_that_was_never_sampled_is_named():
-    with pytest.raises(ValueError, match="Program 1 has no valid sample"):
-        round_statistics.summarise(np.array([[1.0, np.nan], [1.0, np.nan]]))
-    with pytest.raises(ValueError, match="matrix"):
-        round_statistics.summarise(np.empty((0, 3)))
 
 
 @pytest.mark.parametrize(
