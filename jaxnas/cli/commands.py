@@ -140,6 +140,8 @@ def draw(settings: DrawSettings) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path in genotypes.pictures(genotype, out):
         print(path, path.with_suffix(".png"))
+    for line in genotypes.warnings(genotype):
+        print(line)
 
 
 def check(settings: CheckSettings) -> int:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from jaxnas.report import draw_cell, run_reader
+from jaxnas.spaces import dataflow, registry
 from jaxnas.spaces import genotype as genotype_text
-from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 
 
@@ -37,6 +37,39 @@ def read(path: Path) -> Genotype:
         raise GenotypeError(
             f"Cannot read {path}: {error.strerror or error}. Give a file that jaxnas search wrote."
         ) from error
+
+
+def check_connected(genotype: Genotype) -> None:
+    """Raises GenotypeError for a network whose output does not depend on its input."""
+    if dead := _dead_cells(genotype):
+        raise GenotypeError(
+            f"No path leads from input to output of the {' and '.join(dead)} cell, so that the "
+            "network computes nothing: give a genotype with fewer `none`."
+        )
+
+
+def warnings(genotype: Genotype) -> list[str]:
+    """A line for each cell that computes nothing, wholly or in part."""
+    dead = _dead_cells(genotype)
+    lines = [
+        f"WARNING: no path leads from input to output of the {draw_cell.label(name)} cell: it "
+        "computes nothing, whatever its input."
+        for name in dead
+    ]
+    return lines + [
+        f"WARNING: of the output of the {draw_cell.label(name)} cell, node "
+        f"{', '.join(map(str, nodes))} is always 0: no path from the input leads there."
+        for name, nodes in dataflow.dead_outputs(genotype).items()
+        if name not in dead
+    ]
+
+
+def _dead_cells(genotype: Genotype) -> list[str]:
+    return [
+        name
+        for name, cell in genotype.cells.items()
+        if not dataflow.is_connected(genotype._replace(cells={name: cell}))
+    ]
 
 
 def pictures(genotype: Genotype, target: Path) -> list[Path]:

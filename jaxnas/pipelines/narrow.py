@@ -101,6 +101,7 @@ def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> Narro
     recipe = recipes.resolved(settings.recipe, space, shape)
     training = retrain.TrainingTask(space, genotype, recipe, settings.seed, dataset)
     retrain.check(training)
+    genotypes.check_connected(genotype)
     prunable = space.prunable(genotype, recipe, shape, len(dataset.class_names))
     training = training._replace(dataset=without_valid(dataset))
     return NarrowTask(settings, training, prunable, dataset)

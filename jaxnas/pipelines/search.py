@@ -56,7 +56,7 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
     with run.claim(task.job.folder, task.job.record, log) as folder:
         task = task._replace(job=task.job._replace(folder=folder))
         genotype = _searched(task, log)
-        for line in summary.cells(genotype):
+        for line in (*summary.cells(genotype), *genotypes.warnings(genotype)):
             log(line)
         for path in genotypes.pictures(genotype, folder):
             log(f"picture: {path}")

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -98,6 +99,38 @@ def refused(capsys, *argv: str) -> str:
 def test_refuses_in_one_line(capsys, tmp_path, words, cause):
     assert cause in refused(capsys, *words.split())
     assert not (tmp_path / "runs").exists(), "something was written before it was refused"
+
+
+def dead(name: str, concat: list[int], *ops: str) -> None:
+    edges = [[i % 2, 2 + i // 2, op] for i, op in enumerate(ops)]
+    cell = {"inputs": 2, "concat": concat, "edges": edges}
+    text = json.dumps({**GENOTYPE, "cells": {"normal": cell, "reduce": cell}})
+    pathlib.Path(name).write_text(text)
+
+
+def test_refuses_to_train_a_network_that_computes_nothing(capsys, tmp_path):
+    dead("dead.json", [2], "none", "none")
+    said = refused(capsys, "retrain", "dead.json")
+    assert "No path leads from input to output of the normal and reduce cell" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_draw_says_what_of_a_network_computes_nothing(capsys):
+    dead("part.json", [2, 3], "skip_connect", "none", "none", "none")
+    assert cli.main(["draw", "part.json"]) == 0
+    assert "of the output of the normal cell, node 3 is always 0" in capsys.readouterr().out
+    dead("whole.json", [2], "none", "none")
+    assert cli.main(["draw", "whole.json"]) == 0
+    assert "WARNING: no path leads from input to output" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["search", "retrain DARTS_V2 --cells 6 --features 4"])
+def test_refuses_to_normalise_one_value(capsys, tmp_path, command):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 1), np.uint8)
+    np.savez("four.npz", x_train=pixels, y_train=np.arange(30) % 3)
+    said = refused(capsys, *command.split(), "--data", "four.npz", "--batch-size", "1")
+    assert "One value a channel" in said and "larger --batch-size" in said
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from jaxnas.hardware.predict import fit, validation
 from jaxnas.hardware.tables import benchmarks, csv_table, layer_table, network_table
 from jaxnas.spaces import genome, genotype, op_names
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile import sizing, zoo
+from jaxnas.spaces.mobile import sizing, superkernel_latency, zoo
 from jaxnas.spaces.nasbench201 import choices as spaces
 from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 from tests import paths
@@ -352,6 +352,22 @@ def test_a_layer_that_does_less_is_not_slower(tmp_path, times, reason):
         return
     with pytest.raises(csv_table.TableError, match=f"layer 3: {reason}"):
         four_times(tmp_path, text)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_layers_counted_from_0_and_from_1_cost_the_same_in_every_reader(tmp_path, order):
+    space = chains.space(zoo.single_path())
+    found = []
+    for start in (0, 1):
+        rows = [f"{n + start},{i},{n + i + 1}" for n in range(22) for i in range(4)]
+        path = written(tmp_path, "\n".join(["layer,choice,latency_ms", *rows[::order]]))
+        times = layer_table.single_path_times(str(path))
+        polynomial = superkernel_latency.measured(space, times)
+        by_name = layer_table.costs(layer_table.read(csv_table.read(path)), space)
+        assert set(by_name[0]) >= {2.0, 3.0, 4.0, 5.0}
+        found.append((by_name, *map(np.asarray, polynomial.values())))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_refuses_a_look_up_table_of_another_space(tmp_path):
