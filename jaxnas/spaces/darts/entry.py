@@ -1,7 +1,6 @@
 """The search spaces of DARTS's cells: a normal and a reduction cell, two edges a node."""
 
 import functools
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def of_file(name: str) -> SearchSpace:
         operation: ops.DARTS_DERIVED[operation] if make is ops.DARTS.get(operation) else make
         for operation, make in user.candidates.items()
     }
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = user_space.digest(str(path))
     return of_user_space(user, derived, name=name, genotype_space=path.stem, digest=digest)
 
 
