@@ -70,9 +70,9 @@ def parse(
     except SystemExit as stopped:
         if not stopped.code:
             return None
-        raise UsageError(
-            f"{complaints.one_line(complaint.getvalue())} See {program} --help."
-        ) from None
+        text = complaints.one_line(complaint.getvalue())
+        text = complaints.with_hint(text, complaints.flags(kind, default))
+        raise UsageError(f"{text} See {program} --help.") from None
 
 
 @contextlib.contextmanager

@@ -1,18 +1,25 @@
 """Genotypes named on a command line, and their pictures."""
 
+import re
 from pathlib import Path
 
+from jaxnas.core import names
 from jaxnas.report import draw_cell, run_reader
 from jaxnas.spaces import dataflow, registry
 from jaxnas.spaces import genotype as genotype_text
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 
+SIGNS = re.compile(r"[|{(]")  # of a genotype's text, in all notations
+
 
 def named(text: str) -> tuple[Genotype, str]:
-    """(genotype, a short name): of a file, a run folder, or a published name.
+    """(genotype, a short name): of a file, a run folder, a published name, or a text itself.
 
-    Raises GenotypeError if there is none or it is invalid.
+    A text is in any notation of `registry.parse_genotype`. Raises GenotypeError if there is none
+    or it is invalid.
     """
+    if SIGNS.search(text) and not _exists(text):
+        return registry.parse_genotype(text), "genotype"
     path = Path(text).expanduser()
     if text in registry.published() and not path.exists():
         return registry.published()[text], text
@@ -20,11 +27,19 @@ def named(text: str) -> tuple[Genotype, str]:
         return read(path / "genotype.json"), path.resolve().name
     if not path.exists():
         raise GenotypeError(
-            f"No genotype {text!r}: give a genotype.json, a run folder, or one of "
-            f"{', '.join(registry.published())}."
+            f"No genotype {text!r}: {names.hint(text, registry.published())}give a "
+            "genotype.json, a run folder, a genotype's text, or "
+            f"one of {', '.join(registry.published())}."
         )
     stem = path.resolve().parent.name if path.name == "genotype.json" else path.stem
     return read(path), stem or "genotype"
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long for a path, or no home
+        return False
 
 
 def read(path: Path) -> Genotype:

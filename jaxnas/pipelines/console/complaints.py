@@ -1,6 +1,11 @@
 """Complaints of the parser of command lines, in one line."""
 
+import dataclasses
 import re
+from collections.abc import Iterable
+from typing import Any
+
+from jaxnas.pipelines.settings.flags import UNPREFIXED
 
 
 def one_line(box: str) -> str:
@@ -35,3 +40,26 @@ def _expected(text: str) -> str:
     if "float" in text:
         return "a number"
     return "a whole number" if "int" in text else "another value"
+
+
+def flags(kind: type, default: Any = None) -> list[str]:
+    """The flags of a kind of settings, `--learning-rate`, groups that have a prefix left out."""
+    names = []
+    for field in dataclasses.fields(kind if default is None else default):
+        value = field.default if default is None else getattr(default, field.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names += flags(type(value), value) if field.name in UNPREFIXED else []
+        else:
+            names.append("--" + field.name.replace("_", "-"))
+    return names
+
+
+def with_hint(text: str, known: Iterable[str]) -> str:
+    """A complaint of an unknown flag with the one that may be meant, unless it has one."""
+    unknown = re.search(r"[Uu]nrecognized \w+: (--[\w.-]+)", text)
+    if unknown is None or "Perhaps you meant" in text:
+        return text
+    from jaxnas.core import names
+
+    meant = names.nearest(unknown[1], known)
+    return f"{text} Perhaps you meant {meant}." if meant else text

@@ -10,7 +10,7 @@ from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning, 
 from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import distribution, genotypes, inherit, supernet
 from jaxnas.spaces.darts import network as networks
-from jaxnas.spaces.darts.notation import from_pairs
+from jaxnas.spaces.darts.notation import from_pairs, is_notation
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
 from jaxnas.spaces.user_space import UserSpace
@@ -138,7 +138,5 @@ def _check(genotype: Genotype) -> None:
 
 
 def _parse(text: str) -> Genotype | None:
-    """DARTS's pairs, as its code prints them or as JSON."""
-    start = text.lstrip()
-    is_json = start.startswith("{") and '"normal"' in start and '"format"' not in start
-    return from_pairs(text) if is_json or start.startswith("Genotype(") else None
+    """DARTS's pairs, as its code prints them, alone or in a log, or as JSON."""
+    return from_pairs(text) if is_notation(text) else None
