@@ -124,8 +124,11 @@ def run(words: Sequence[str]) -> int:
 
 def report(settings: ReportSettings) -> None:
     """Writes the report of a run folder again. Raises ValueError and OSError."""
-    from jaxnas.report import run_page
+    from pathlib import Path
 
+    from jaxnas.report import run_page, run_reader
+
+    run_reader.check_run(Path(settings.run))
     print(run_page.write(settings.run))
 
 
@@ -140,6 +143,8 @@ def draw(settings: DrawSettings) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path in genotypes.pictures(genotype, out):
         print(path, path.with_suffix(".png"))
+    for line in genotypes.warnings(genotype):
+        print(line)
 
 
 def check(settings: CheckSettings) -> int:
@@ -152,10 +157,13 @@ def check(settings: CheckSettings) -> int:
 
 
 def _unknown(name: str) -> UsageError:
+    from jaxnas.core.names import hint
+
     group, _, part = name.rpartition(" ")
     if group:
         names = [other.rpartition(" ")[2] for other in COMMANDS if other.startswith(f"{group} ")]
     else:
         names = list(dict.fromkeys(other.partition(" ")[0] for other in COMMANDS))
     quoted = f"'{name}'" if group else repr(part)
-    return UsageError(f"No command {quoted}: there are {', '.join(names)}.")
+    meant = hint(part, names)
+    return UsageError(f"No command {quoted}: {meant}there are {', '.join(names)}.")

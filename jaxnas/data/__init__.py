@@ -8,7 +8,7 @@ batch(train, key, step)                           # core.types.Batch, under jit
 
 from jaxnas.data import augment
 from jaxnas.data.dataset import DataSet, from_arrays, from_pairs, merge_train
-from jaxnas.data.images import DataError, Images
+from jaxnas.data.images import AbsentClassError, DataError, Images
 from jaxnas.data.lazy_images import LazyImages
 from jaxnas.data.load import load
 from jaxnas.data.on_device import (
@@ -23,6 +23,7 @@ from jaxnas.data.on_device import (
 from jaxnas.data.prefetch import prefetched, stream
 
 __all__ = [
+    "AbsentClassError",
     "DataError",
     "DataSet",
     "DeviceImages",

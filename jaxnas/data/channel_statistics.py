@@ -40,7 +40,7 @@ def _measure(train: Images, name: str) -> tuple[tuple[float, ...], tuple[float, 
         std.append(float(np.sqrt(frequencies @ (values - mean[-1]) ** 2)))
         if std[-1] < 1e-6:
             raise DataError(
-                f"{name}: channel {c} is constant in the training half; check the images, "
-                "or give mean and std."
+                f"{name}: channel {c} is constant in the training half; check the images, leave "
+                "the channel out, or in Python give mean and std."
             )
     return tuple(mean), tuple(std)

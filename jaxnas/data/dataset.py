@@ -23,6 +23,7 @@ class DataSet(NamedTuple):
     mean: tuple[float, ...]  # a channel, in [0, 1] units
     std: tuple[float, ...]
     digest: str  # sha256 of all arrays, their shapes and the class names
+    own_valid: bool = False  # `valid` is a part of its own, no share of the training images
 
 
 class Splits(NamedTuple):
@@ -32,6 +33,7 @@ class Splits(NamedTuple):
     train: ImageSource
     test: ImageSource | None  # None: a sixth of `train` is held out
     class_names: tuple[str, ...] | None  # None: the labels that occur
+    valid: ImageSource | None = None  # None: a share of `train`
 
 
 def from_arrays(
@@ -42,17 +44,19 @@ def from_arrays(
     *,
     class_names: Sequence[str] | None = None,
     name: str = "arrays",
+    layout: str | None = None,
     **options: Any,
 ) -> DataSet:
     """A data set of arrays that `images.as_images` accepts (numpy, JAX, nested lists).
 
-    Without a test set a stratified sixth of the images is held out. `options` are those of
-    `assemble`. Raises DataError as `as_images` and `assemble` do.
+    layout: "NHWC" or "NCHW", for shapes that can be read both ways. Without a test set a stratified
+    sixth of the images is held out. `options` are those of `assemble`. Raises DataError as
+    `as_images` and `assemble` do.
     """
     if (x_test is None) != (y_test is None):
         raise DataError(f"{name}: x_test and y_test belong together; give both or neither.")
-    train = as_images(x_train, y_train, f"{name}, training part")
-    test = None if x_test is None else as_images(x_test, y_test, f"{name}, test part")
+    train = as_images(x_train, y_train, f"{name}, training part", layout)
+    test = None if x_test is None else as_images(x_test, y_test, f"{name}, test part", layout)
     names = None if class_names is None else tuple(map(str, class_names))
     return assemble(Splits(name, train, test, names), **options)
 
@@ -90,44 +94,95 @@ def assemble(
 ) -> DataSet:
     """Splits the training images into halves and reads all images into a `DataSet`.
 
-    limit: only the first N training and N // 5 test images; applied before the halves are split.
-    train_fraction, split_seed: see `splits.train_valid_split`.
+    limit: only the first N training and N // 5 test images (of every class in proportion where the
+    first lack one, one a class at least); applied before the halves are split.
+    train_fraction, split_seed: see `splits.train_valid_split`. A set with a validation part of its
+    own is not split: it has no share, and refuses a seed.
     image_size: see `lazy_images.resized`.
     mean, std: of the training half unless given; one number a channel, in [0, 1] units.
     Raises DataError for settings out of range, fewer than two classes, a class that is missing
-    in the training half or has a single image, and for channels without variance.
+    in a part or has a single image, and for channels without variance.
     """
     name = source.name
     _check_limit(limit, name)
     if image_size is not None and not 1 <= image_size <= 4096:
         raise DataError(f"image_size is {image_size}; it counts pixels, 1 to 4096.")
-    names = _class_names(source)
-    train, test = source.train, source.test
-    splits.check_class_counts(train.labels, names, name)
-    if test is None:
-        in_train, in_test = splits.stratified_split(train.labels, len(train.labels) // 6, name)
-        train, test = lazy_images.take(train, in_train), lazy_images.take(train, in_test)
-    if limit is not None:
-        if limit > len(train.labels):
-            raise DataError(
-                f"limit is {limit} but {name} has {len(train.labels)} training images; "
-                "lower it or leave it out."
-            )
-        train = lazy_images.take(train, np.arange(limit))
-        test = lazy_images.take(test, np.arange(min(limit // 5, len(test.labels))))
-    splits.check_class_counts(train.labels, names, name)
-    in_train, in_valid = splits.train_valid_split(train.labels, train_fraction, split_seed, name)
-    splits.check_all_classes(train.labels[in_train], names, name)
-    train = lazy_images.read(lazy_images.resized(train, image_size), f"{name}, training part")
-    test = lazy_images.read(lazy_images.resized(test, image_size), f"{name}, test part")
-    if train.inputs.shape[1:] != test.inputs.shape[1:]:
+    if source.valid is not None and split_seed is not None:
         raise DataError(
-            f"{name}: training images are {train.inputs.shape[1:]} but test images are "
-            f"{test.inputs.shape[1:]}; bring them to one size and channel count (image_size)."
+            f"{name} has a validation part of its own: split_seed (--split-seed) has no effect; "
+            "leave it out."
         )
-    train, valid = lazy_images.take(train, in_train), lazy_images.take(train, in_valid)
+    names = _class_names(source)
+    train, valid, test = _limited(_with_test(source, names), limit, name)
+    if valid is None:
+        splits.check_class_counts(train.labels, names, name)
+        in_train, in_valid = splits.train_valid_split(
+            train.labels, train_fraction, split_seed, name
+        )
+        splits.check_all_classes(train.labels[in_train], names, name)
+        splits.check_all_classes(train.labels[in_valid], names, name, "validation half")
+        splits.check_even(train.labels[in_train], train.labels[in_valid], names, name)
+    else:
+        splits.check_all_classes(train.labels, names, name, "training part")
+        splits.check_tested(valid.labels, names, name, "validation part")
+    splits.check_tested(test.labels, names, name, "test part")
+    read = lambda part, what: lazy_images.read(
+        lazy_images.resized(part, image_size), f"{name}, {what} part"
+    )
+    train, test = read(train, "training"), read(test, "test")
+    _check_shapes(train, test, name, "test")
+    if valid is None:
+        train, valid = lazy_images.take(train, in_train), lazy_images.take(train, in_valid)
+    else:
+        valid = read(valid, "validation")
+        _check_shapes(train, valid, name, "validation")
     mean, std = channel_statistics.mean_and_std(train, mean, std, name)
-    return DataSet(name, train, valid, test, names, mean, std, _digest((train, valid, test), names))
+    digest = _digest((train, valid, test), names)
+    return DataSet(name, train, valid, test, names, mean, std, digest, source.valid is not None)
+
+
+def _with_test(source: Splits, names: tuple[str, ...]) -> Splits:
+    """The splits with a test part: a stratified sixth of the training images if there is none."""
+    train, name = source.train, source.name
+    if source.valid is None:
+        splits.check_class_counts(train.labels, names, name)
+    if source.test is not None:
+        return source
+    splits.check_can_be_tested(train.labels, names, name)
+    least = 1 if source.valid is not None else 2
+    in_train, in_test = splits.stratified_split(
+        train.labels, len(train.labels) // 6, name, least=least
+    )
+    return source._replace(
+        train=lazy_images.take(train, in_train), test=lazy_images.take(train, in_test)
+    )
+
+
+def _limited(
+    source: Splits, limit: int | None, name: str
+) -> tuple[ImageSource, ImageSource | None, ImageSource]:
+    """(training, validation, test images), of which `limit` are of the first two together."""
+    train, valid, test = source.train, source.valid, source.test
+    if limit is None:
+        return train, valid, test
+    count = len(train.labels) + (0 if valid is None else len(valid.labels))
+    if limit > count:
+        raise DataError(
+            f"limit is {limit} but {name} has {count} training images; lower it or leave it out."
+        )
+    in_train = limit * len(train.labels) // count
+    if valid is not None:
+        valid = lazy_images.take(valid, splits.first_of_all(valid.labels, limit - in_train))
+    train = lazy_images.take(train, np.arange(in_train))
+    return train, valid, lazy_images.take(test, splits.first_of_all(test.labels, limit // 5))
+
+
+def _check_shapes(train: Images, other: Images, name: str, part: str) -> None:
+    if train.inputs.shape[1:] != other.inputs.shape[1:]:
+        raise DataError(
+            f"{name}: training images are {train.inputs.shape[1:]} but {part} images are "
+            f"{other.inputs.shape[1:]}; bring them to one size and channel count (--image-size)."
+        )
 
 
 def merge_train(dataset: DataSet) -> Images:
@@ -175,6 +230,8 @@ def _class_names(source: Splits) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise DataError(f"{source.name}: class names repeat, {names}; give each class its own.")
     splits_labels = [present]
+    if source.valid is not None:
+        splits_labels.append(np.unique(source.valid.labels))
     if source.test is not None:
         if not len(source.test.labels):
             raise DataError(f"{source.name}: no test images.")

@@ -4,9 +4,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+LAST, FIRST = "NHWC", "NCHW"  # the channels
+LAYOUTS = (LAST, FIRST)
+
 
 class DataError(ValueError):
     """Invalid data; the message is one line with cause and cure."""
+
+
+class AbsentClassError(DataError):
+    """A half without a class, which a stratified split would give it."""
 
 
 class Images(NamedTuple):
@@ -16,18 +23,19 @@ class Images(NamedTuple):
     labels: np.ndarray  # i32[N]
 
 
-def as_images(inputs: Any, labels: Any, location: str) -> Images:
+def as_images(inputs: Any, labels: Any, location: str, layout: str | None = None) -> Images:
     """Arrays as `Images`, converted to u8 and i32.
 
     inputs: u8 or floats in [0, 1] (rounded to 255 steps), [N, H, W, C] or grey [N, H, W];
-    labels: integers from 0, [N] or [N, 1]. `location` names the pair in messages.
-    Raises DataError for any other dtype, rank, value or length, and for no images.
+    labels: integers from 0, [N] or [N, 1]. `location` names the pair in messages. `layout`: of
+    LAYOUTS, for shapes that can be read both ways. An alpha channel that is opaque everywhere is
+    dropped. Raises DataError for any other dtype, rank, value or length, and for no images.
     """
     try:
         inputs, labels = np.asarray(inputs), np.asarray(labels)
     except ValueError as error:  # nested lists of unequal lengths
         raise DataError(f"{location}: no rectangular array ({error}).") from error
-    inputs, labels = _pixels(inputs, location), as_labels(labels, location)
+    inputs, labels = _pixels(inputs, location, layout), as_labels(labels, location)
     if len(inputs) != len(labels):
         raise DataError(
             f"{location}: {len(inputs)} images but {len(labels)} labels; give one label an image."
@@ -58,7 +66,7 @@ def as_labels(labels: np.ndarray, location: str) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def _pixels(inputs: np.ndarray, location: str) -> np.ndarray:
+def _pixels(inputs: np.ndarray, location: str, layout: str | None) -> np.ndarray:
     if inputs.ndim == 3:
         inputs = inputs[..., None]
     if inputs.ndim != 4:
@@ -68,11 +76,36 @@ def _pixels(inputs: np.ndarray, location: str) -> np.ndarray:
         )
     if not inputs.size:
         raise DataError(f"{location}: empty, shape {inputs.shape}; give at least one image.")
-    if inputs.shape[1] in (1, 3) and inputs.shape[3] > 4:
+    return _without_opaque_alpha(_as_bytes(_channels_last(inputs, location, layout), location))
+
+
+def _channels_last(inputs: np.ndarray, location: str, layout: str | None) -> np.ndarray:
+    """[N, H, W, C], transposed if the layout says so. Raises DataError for an ambiguous shape."""
+    if layout not in (None, *LAYOUTS):
+        raise DataError(f"{location}: layout is {layout!r}; it is {' or '.join(LAYOUTS)}.")
+    if layout is not None:
+        return inputs if layout == LAST else np.transpose(inputs, (0, 2, 3, 1))
+    _, second, third, last = inputs.shape
+    if last <= 4:
+        return inputs
+    square = third == last and second <= 4
+    # A signal, [N, 1, width, channels], is much longer than it has channels.
+    if square or second == 3 or (second == 1 and 2 * last > third):
         raise DataError(
-            f"{location}: shape {inputs.shape} has the channels first; "
-            "transpose(0, 2, 3, 1) puts them last."
+            f"{location}: shape {inputs.shape} has the channels first; transpose(0, 2, 3, 1) puts "
+            f"them last. (If these are images of height {second}, width {third} and {last} "
+            f"channels, say layout={LAST!r}: of from_arrays, or as a key of the .npz file.)"
         )
+    return inputs
+
+
+def _without_opaque_alpha(inputs: np.ndarray) -> np.ndarray:
+    if inputs.shape[-1] in (2, 4) and (inputs[..., -1] == 255).all():
+        return np.ascontiguousarray(inputs[..., :-1])
+    return inputs
+
+
+def _as_bytes(inputs: np.ndarray, location: str) -> np.ndarray:
     if inputs.dtype == np.uint8:
         return inputs
     if inputs.dtype.kind != "f":

@@ -16,8 +16,10 @@ class LazyImages(NamedTuple):
 
     labels: np.ndarray  # i32[N]
     fetch: Callable[[int], np.ndarray]
+    name: Callable[[int], str] | None = None  # of image i, for messages
 
 
+SIZES_SHOWN = 4
 ImageSource = Images | LazyImages
 
 
@@ -25,7 +27,8 @@ def take(source: ImageSource, indices: np.ndarray) -> ImageSource:
     """The images at `indices`, in that order; lazy images stay unread."""
     if isinstance(source, Images):
         return Images(source.inputs[indices], source.labels[indices])
-    return LazyImages(source.labels[indices], lambda i: source.fetch(int(indices[i])))
+    name = source.name and (lambda i: source.name(int(indices[i])))
+    return LazyImages(source.labels[indices], lambda i: source.fetch(int(indices[i])), name)
 
 
 def resized(source: ImageSource, size: int | None) -> ImageSource:
@@ -37,7 +40,7 @@ def resized(source: ImageSource, size: int | None) -> ImageSource:
         return source
     if isinstance(source, Images):
         return LazyImages(source.labels, lambda i: image_io.resize(source.inputs[i], size))
-    return LazyImages(source.labels, lambda i: image_io.resize(source.fetch(i), size))
+    return source._replace(fetch=lambda i: image_io.resize(source.fetch(i), size))
 
 
 def read(source: ImageSource, location: str) -> Images:
@@ -55,10 +58,7 @@ def read(source: ImageSource, location: str) -> Images:
             indices = range(start, min(start + 1024, count))
             for i, image in zip(indices, pool.map(source.fetch, indices), strict=True):
                 if image.shape != first.shape:
-                    raise DataError(
-                        f"{location}: image 0 has shape {first.shape} but image {i} {image.shape}; "
-                        "set image_size to scale all to one size."
-                    )
+                    raise _several_sizes(source, pool, location)
                 inputs[i] = image
     return Images(inputs, source.labels)
 
@@ -80,6 +80,29 @@ def gather(source: ImageSource, indices: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.stack(images), source.labels[indices]
 
 
+def _several_sizes(
+    source: LazyImages, pool: futures.ThreadPoolExecutor, location: str
+) -> DataError:
+    """The error that names each size, how many images have it, and the first of them."""
+    images_of: dict[tuple[int, ...], list[int]] = {}
+    for i, shape in enumerate(pool.map(lambda i: source.fetch(i).shape, range(len(source.labels)))):
+        images_of.setdefault(shape, []).append(i)
+    named = source.name or (lambda i: f"image {i}")
+    largest = sorted(images_of.items(), key=lambda item: -len(item[1]))
+    sizes = [
+        f"{len(images):,} of {'x'.join(map(str, shape[:2]))} ({named(images[0])}"
+        + (", ..." if len(images) > 1 else "")
+        + ")"
+        for shape, images in largest[:SIZES_SHOWN]
+    ]
+    more = f" and {len(largest) - SIZES_SHOWN} sizes more" if len(largest) > SIZES_SHOWN else ""
+    return DataError(
+        f"{location}: images of {len(largest)} sizes (height x width): {', '.join(sizes)}{more}; "
+        "set image_size to scale all to one size (--image-size "
+        f"{min(largest[0][0][:2])})."
+    )
+
+
 def _check_memory(needed: int, location: str) -> None:
     # Windows has no sysconf; there the allocation itself fails.
     if not hasattr(os, "sysconf"):
@@ -89,5 +112,5 @@ def _check_memory(needed: int, location: str) -> None:
         raise DataError(
             f"{location}: {needed / 1e9:.1f} GB of pixels "
             f"but this machine has {total / 1e9:.1f} GB; "
-            "set limit or a smaller image_size, or stream it from Python (data.stream)."
+            "set --limit or a smaller --image-size, or stream it from Python (data.stream)."
         )

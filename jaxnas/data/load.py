@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import warnings
 from collections.abc import Sequence
 
 from jaxnas.data import dataset, digits, folder, npz, tfds
@@ -25,24 +26,28 @@ def load(
     `digits` and `*.npz` a TFDS name; the other settings are those of `dataset.assemble`.
     Raises DataError where the name, the settings or the data cannot be used.
     """
-    return dataset.assemble(
-        _read(name, None if data_dir is None else os.path.expanduser(str(data_dir))),
-        train_fraction=train_fraction,
-        split_seed=split_seed,
-        image_size=image_size,
-        limit=limit,
-        mean=mean,
-        std=std,
-    )
+    # Pillow warns of blocks beside the pixels that it cannot read, without the picture's name;
+    # pixels that it cannot read are errors.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        return dataset.assemble(
+            _read(name, None if data_dir is None else os.path.expanduser(str(data_dir))),
+            train_fraction=train_fraction,
+            split_seed=split_seed,
+            image_size=image_size,
+            limit=limit,
+            mean=mean,
+            std=std,
+        )
 
 
 def _read(name: str, data_dir: str | None) -> dataset.Splits:
     path = pathlib.Path(os.path.expanduser(name))
-    if data_dir is not None and (name == "digits" or path.suffix == ".npz"):
+    if data_dir is not None and (name == "digits" or path.suffix.lower() == ".npz"):
         raise DataError(f"data_dir is for TFDS sets and has no effect on {name}; leave it out.")
     if name == "digits":
         return digits.read()
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return npz.read(path)
     if data_dir is None and name and os.path.isdir(path):
         return folder.read(path)

@@ -11,11 +11,11 @@ from jaxnas.data import dataset
 from jaxnas.data.images import DataError, as_images
 
 REQUIRED = ("x_train", "y_train")
-OPTIONAL = ("x_test", "y_test", "class_names")
+OPTIONAL = ("x_test", "y_test", "class_names", "layout")
 
 
 def read(path: pathlib.Path) -> dataset.Splits:
-    """x_train, y_train and optionally x_test, y_test, class_names; see `images.as_images`.
+    """x_train, y_train and optionally x_test, y_test, class_names, layout; see `images.as_images`.
 
     Raises DataError for a missing, broken or pickled file, and for missing or unknown keys.
     """
@@ -32,10 +32,11 @@ def read(path: pathlib.Path) -> dataset.Splits:
         )
     if ("x_test" in arrays) != ("y_test" in arrays):
         raise DataError(f"{path}: x_test and y_test belong together; store both or neither.")
-    train = as_images(arrays["x_train"], arrays["y_train"], f"{path}, x_train and y_train")
+    layout = None if "layout" not in arrays else str(arrays["layout"])
+    train = as_images(arrays["x_train"], arrays["y_train"], f"{path}, x_train and y_train", layout)
     test = None
     if "x_test" in arrays:
-        test = as_images(arrays["x_test"], arrays["y_test"], f"{path}, x_test and y_test")
+        test = as_images(arrays["x_test"], arrays["y_test"], f"{path}, x_test and y_test", layout)
     return dataset.Splits(path.stem, train, test, _names(arrays.get("class_names"), path))
 
 

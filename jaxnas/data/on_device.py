@@ -32,7 +32,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     if not 1 <= batch_size <= count:
         raise DataError(
             f"batch_size is {batch_size} but there are {count} images to draw from; "
-            f"use 1 to {count}."
+            f"use 1 to {count} (--batch-size)."
         )
     return count // batch_size
 

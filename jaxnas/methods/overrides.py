@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxnas.core import names
+
 # These have flags of the run.
 FLAGS = ("epochs", "learning_rate", "arch_learning_rate")
 EXPECTED = {
@@ -38,10 +40,12 @@ def parse(
         key, separator, text = word.partition("=")
         key = key.replace("-", "_")
         if not separator or key not in defaults or key in FLAGS:
-            names = ", ".join(k for k in defaults if k not in FLAGS)
+            settable = [k for k in defaults if k not in FLAGS]
+            meant = names.hint(key, settable) if key not in FLAGS else ""
+            flag = f"give --{key.replace('_', '-')}; " if key in FLAGS else ""
             raise ValueError(
-                f"{word!r} is no setting of the method {method}: give name=value, where the name "
-                f"is among {names or 'none at all'}."
+                f"{word!r} is no setting of the method {method}: {flag}{meant}give name=value, "
+                f"where the name is among {', '.join(settable) or 'none at all'}."
             )
         settings[key] = _parsed(key, text, defaults[key])
     return settings

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from jaxnas.core import names as names_of
 from jaxnas.core.stages import Program
 from jaxnas.methods import (
     beta_darts,
@@ -78,7 +79,10 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Method:
     """The method of that name. Raises ValueError for an unknown one."""
     if name not in METHODS:
-        raise ValueError(f"No method is called {name!r}; there are {', '.join(METHODS)}.")
+        raise ValueError(
+            f"{names_of.hint(name, METHODS)}No method is called {name!r}; there are "
+            f"{', '.join(METHODS)}."
+        )
     return METHODS[name]
 
 

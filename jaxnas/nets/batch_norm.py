@@ -15,7 +15,8 @@ class BatchNorm(nn.Module):
     """Batch normalisation whose running variance is the unbiased one, as torch's.
 
     flax.linen.BatchNorm keeps the biased variance, which moves every inference logit. In training
-    it normalises by the batch and moves the running statistics, else by the latter.
+    it normalises by the batch and moves the running statistics, else by the latter. Raises
+    ValueError for training on one value a channel (batch x height x width), which becomes 0.
     """
 
     affine: bool
@@ -30,6 +31,11 @@ class BatchNorm(nn.Module):
         running_var = self.variable("stats", "var", jnp.ones, shape, dtype)
         if self.training:
             count = x.size // x.shape[-1]
+            if count == 1 and not self.is_initializing():
+                raise ValueError(
+                    "One value a channel (batch x height x width is 1) is normalised to 0 whatever "
+                    "the image: take a larger --batch-size, larger images or fewer --reductions."
+                )
             mean, var = _moments(x)
             if not self.is_initializing():
                 unbiased = var * (count / max(count - 1, 1))

@@ -7,15 +7,15 @@ after saving.
 import contextlib
 import io
 import os
-import re
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import tyro
+
+from jaxnas.pipelines.console import complaints, printable, stop
 
 REFUSED = 2
 # A field's docstring is its help; its comments are not.
@@ -24,10 +24,6 @@ CONFIG = (tyro.conf.HelptextFromCommentsOff, tyro.conf.DisallowNone)
 
 class UsageError(ValueError):
     """An invalid command line."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM outside the steps of a run."""
 
 
 def run(
@@ -74,33 +70,9 @@ def parse(
     except SystemExit as stopped:
         if not stopped.code:
             return None
-        raise UsageError(f"{one_line(complaint.getvalue())} See {program} --help.") from None
-
-
-def one_line(box: str) -> str:
-    """tyro's box of an error as a sentence: the error, and the flag that may be meant."""
-    sections: list[list[str]] = [[]]
-    for row in (line.strip("│ \t") for line in box.splitlines()):
-        # A rule, or the frame; the title comes before the first one.
-        if re.match(r"[╭╰]|[─-]{3,}$", row):
-            sections.append([])
-        elif row:
-            sections[-1].append(row)
-    text = " ".join(sections[1]) if len(sections) > 1 else " ".join(box.split())
-    invalid_value = re.search(r"Error parsing (--\S+): .*?(?:from \[|: )'([^']*)'", text)
-    if invalid_value:
-        text = f"{invalid_value[1]} cannot be {invalid_value[2]!r}: give {_expected(text)}"
-    choice = re.match(
-        r"invalid choice ('.*?') for argument '(.*?)'\. Expected one of \((.*)\)", text
-    )
-    if choice:
-        names = sorted(set(re.findall(r"'(.*?)'", choice[3])) - {"None"})
-        text = f"{choice[2]} cannot be {choice[1]}: give {' or '.join(names)}"
-    for hints in sections[2:]:
-        flags = [row.split()[0].rstrip(",") for row in hints if row.startswith("--")]
-        if hints[:1] == ["Perhaps you meant:"] and flags:
-            text += f". Perhaps you meant {flags[0]}"
-    return text.rstrip(".") + "."
+        text = complaints.one_line(complaint.getvalue())
+        text = complaints.with_hint(text, complaints.flags(kind, default))
+        raise UsageError(f"{text} See {program} --help.") from None
 
 
 @contextlib.contextmanager
@@ -110,19 +82,23 @@ def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
     Unexpected errors are always raised: they are bugs, to be reported with their traceback.
     """
     outcome = SimpleNamespace(code=REFUSED)
+    printable.replace_missing_signs(sys.stdout, sys.stderr)
     try:
-        with _terminable():
+        with stop.terminable():
             yield outcome
     except KeyboardInterrupt as interrupt:
-        _print_error("Interrupted; what was saved is intact. Run the same command again to go on.")
-        number = signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
-        outcome.code = 128 + number
+        _print_error("Interrupted. Run the same command again: it goes on after its last save.")
+        outcome.code = 128 + getattr(interrupt, "signal", signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output has closed it; avoids Python's second error at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         outcome.code = 128 + signal.SIGPIPE
+    except SystemExit as stopped:  # by a user's file
+        if debug:
+            raise
+        _print_error(f"SystemExit in a file of Python that was run: {stopped.code}")
     except Exception as error:
-        message = _message(error)
+        message = _message(error) or _start_failure()
         if message is None:
             raise
         stopped = getattr(error, "signal", None)
@@ -132,46 +108,31 @@ def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
         _print_error(message)
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Turns SIGTERM into an exception, so that partly written files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_):
-        raise Terminated
-
-    old = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
-
-
 def _message(error: Exception) -> str | None:
     """The message of an error, or None for an unexpected one (a bug)."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return (
             "Out of memory. Take a smaller --batch-size, fewer --features or --cells, or --limit "
-            "the images; what was saved is intact."
+            "the images; then run it again."
         )
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or text}. Make room or give permission, then run it again."
+    if isinstance(error, RuntimeError) and "home directory" in text:
+        return f"{text} Write paths without ~, or set HOME."
     if isinstance(error, ValueError | FloatingPointError) or hasattr(error, "signal"):
         return text or type(error).__name__
     return None
 
 
+def _start_failure() -> str | None:
+    """Why JAX cannot start; None where it can."""
+    from jaxnas.pipelines.console import device_start
+
+    return device_start.failure()
+
+
 def _print_error(message: str) -> None:
-    print(f"jaxnas: {message}", file=sys.stderr, flush=True)
-
-
-def _expected(text: str) -> str:
-    if "tuple" in text:
-        return "whole numbers with spaces between"
-    if "float" in text:
-        return "a number"
-    return "a whole number" if "int" in text else "another value"
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        print(f"jaxnas: {message}", file=sys.stderr, flush=True)

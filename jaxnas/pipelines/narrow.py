@@ -96,11 +96,15 @@ def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> Narro
         )
     space = registry.of_genotype(genotype)
     compilation_cache.enable()
-    dataset = setup.load(settings.source, 1 - settings.held_out)
+    try:
+        dataset = setup.load(settings.source, 1 - settings.held_out)
+    except data.AbsentClassError:  # by index, few images may lack one
+        dataset = setup.load(settings.source, 1 - settings.held_out, settings.seed)
     shape = dataset.train.inputs.shape[1:]
     recipe = recipes.resolved(settings.recipe, space, shape)
     training = retrain.TrainingTask(space, genotype, recipe, settings.seed, dataset)
     retrain.check(training)
+    genotypes.check_connected(genotype)
     prunable = space.prunable(genotype, recipe, shape, len(dataset.class_names))
     training = training._replace(dataset=without_valid(dataset))
     return NarrowTask(settings, training, prunable, dataset)

@@ -75,6 +75,7 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     recipe = recipes.resolved(settings.recipe, space, shape)
     task = TrainingTask(space, genotype, recipe, settings.seed, dataset)
     check(task)
+    genotypes.check_connected(genotype)
     size = count.size(network(task), shape)
     cells = f"{recipe.cells} cells, " if recipe.cells else ""
     log(f"jaxnas trains the network of {label} on {dataset.name}: {setup.images(dataset)}")
@@ -82,6 +83,8 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
         f"{recipe.epochs} epochs; {cells}{recipe.features} channels, "
         f"{size.parameters:,} parameters, {size.macs:,} MACs"
     )
+    for line in genotypes.warnings(genotype):
+        log(line)
     log(f"everything goes to {folder}")
     result = train(task, folder, title="retrain", place=settings.place, console=console)
     run.write_text(folder / GENOTYPE, genotype_text.to_json(genotype))
@@ -133,7 +136,9 @@ def check(task: TrainingTask) -> None:
     net, dataset, batch_size = network(task), task.dataset, task.recipe.batch_size
     inputs = jax.ShapeDtypeStruct((batch_size, *dataset.train.inputs.shape[1:]), jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    jax.eval_shape(net.init, key, inputs)
+    weights, stats = jax.eval_shape(net.init, key, inputs)
+    if batch_size == 1:  # normalisation of a single value is refused
+        jax.eval_shape(lambda *a: net.apply(*a, None), weights, stats, inputs, key)
     jax.eval_shape(augmentation(task.recipe, dataset), key, inputs)
     data.steps_per_epoch(len(dataset.train.labels) + len(dataset.valid.labels), batch_size)
 

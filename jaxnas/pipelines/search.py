@@ -19,6 +19,7 @@ from jaxnas.pipelines.constraints import Predictors
 from jaxnas.pipelines.settings import RunSettings, SearchSettings, command, flat
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
+from jaxnas.pipelines.settings.limits import fail
 from jaxnas.report import run_page
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import genotype as genotype_text
@@ -56,7 +57,7 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
     with run.claim(task.job.folder, task.job.record, log) as folder:
         task = task._replace(job=task.job._replace(folder=folder))
         genotype = _searched(task, log)
-        for line in summary.cells(genotype):
+        for line in (*summary.cells(genotype), *genotypes.warnings(genotype)):
             log(line)
         for path in genotypes.pictures(genotype, folder):
             log(f"picture: {path}")
@@ -90,6 +91,11 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     compilation_cache.enable()
     space = registry.get(settings.space, settings.cells)
     dataset = setup.load(settings.source, settings.train_fraction, settings.split_seed)
+    if dataset.own_valid and settings.train_fraction != SearchSettings.train_fraction:
+        fail(
+            f"--train-fraction has no effect on {dataset.name}, which has a validation part of its "
+            "own: leave it out."
+        )
     shape = dataset.train.inputs.shape[1:]
     recipe = constraints.recipe(predictors, settings.retrain)
     if "search_reductions" in space.supports and recipe.reductions is None:
@@ -99,6 +105,7 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     settings = dataclasses.replace(settings, retrain=recipe)
     limits = constraints.of_settings(predictors, settings, space, shape, len(dataset.class_names))
     search = search_stages.SearchTask(settings, space, dataset, limits)
+    _check_batches(search)
     search_stages.check(search)
     retrain.check(_retraining(search, search_stages.random_genotype(space, 0)))
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
@@ -112,6 +119,23 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     job = run.Run(folder, record, execution, setup.checkpoints(settings.place), console)
     command_text = command("jaxnas search", requested, SearchSettings())
     return SearchRun(search, predictors, job, _truth(settings, space), command_text)
+
+
+def _check_batches(search: search_stages.SearchTask) -> None:
+    """Raises ValueError for batches of the search or of training that exceed their images."""
+    settings, dataset = search.settings, search.dataset
+    halves = [len(part.labels) for part in (dataset.train, dataset.valid)]
+    causes = [
+        f"{flag[2:].replace('-', '_')} is {size} but there are {count} images to draw from: use "
+        f"{flag} 1 to {count}"
+        for flag, size, count in (
+            ("--batch-size", settings.batch_size, min(halves)),
+            ("--retrain.batch-size", settings.retrain.batch_size, sum(halves)),
+        )
+        if size > count
+    ]
+    if causes:
+        fail(f"{'; '.join(causes)}.")
 
 
 def fingerprinted(settings: SearchSettings) -> dict[str, Any]:

@@ -27,10 +27,12 @@ from jaxnas.methods import overrides
 from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
 from jaxnas.pipelines.settings import SearchSettings
+from jaxnas.spaces import dataflow
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
 SKIP = "skip_connect"
+DRAWS = 100  # of a random network, until one is connected
 # Folded into a state's key for its batches; above the steps that are folded in, too.
 BATCHES = 2**31 - 1
 FIGURES = (
@@ -127,11 +129,15 @@ def random_genotype(space: SearchSpace, seed: int) -> Genotype:
     """A random genotype of the space, with as many edges as a searched one.
 
     The discretisation of random gates: all pairs of edges are equally likely, and so are all
-    candidates that may be selected.
+    candidates that may be selected. Networks without a path from input to output are drawn anew.
     """
     random = np.random.default_rng(seed)
-    gates = {name: random.random(choice.shape) for name, choice in space.choices.items()}
-    return space.discretise(space.choices, gates)
+    for _ in range(DRAWS):
+        gates = {name: random.random(choice.shape) for name, choice in space.choices.items()}
+        genotype = space.discretise(space.choices, gates)
+        if dataflow.is_connected(genotype):
+            break
+    return genotype
 
 
 def supernet(task: SearchTask, stage: Stage | None = None) -> Supernet:
@@ -155,7 +161,13 @@ def check(task: SearchTask) -> None:
     """
     stage = next(plan(task).program)
     steps = data.steps_per_epoch(len(task.dataset.train.labels), task.settings.batch_size)
-    stage.method(supernet(task, stage), epochs=stage.epochs, steps_per_epoch=steps)
+    net = supernet(task, stage)
+    stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
+    if task.settings.batch_size == 1:  # normalisation of a single value is refused
+        image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
+        gates = {name: jnp.zeros(choice.shape) for name, choice in stage.space.items()}
+        weights, stats = jax.eval_shape(net.init, jax.random.key(0), image)
+        jax.eval_shape(net.apply, weights, stats, gates, image)
 
 
 def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> SearchResult:

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxnas.run import files
 from jaxnas.spaces import genotype, registry
+
+WRITTEN = ("settings.json", "metrics.jsonl", "gates.jsonl")  # from the start of every run
 
 
 class RunContents(NamedTuple):
@@ -20,6 +23,15 @@ class RunContents(NamedTuple):
     summary: Mapping[str, Any]
     missing: tuple[str, ...]  # a sentence each
     is_search: bool  # else the training of a genotype, which has neither gates nor a space
+
+
+def check_run(folder: Path) -> None:
+    """Raises ValueError for a folder that no run has written."""
+    if folder.is_dir() and not any((folder / name).exists() for name in WRITTEN):
+        raise ValueError(
+            f"{folder} is no run folder: it has no settings.json. Give the folder that jaxnas "
+            "search or jaxnas retrain wrote."
+        )
 
 
 def read(folder: Path) -> RunContents:
@@ -49,7 +61,7 @@ def read(folder: Path) -> RunContents:
 def read_genotype(path: Path) -> genotype.Genotype:
     """The genotype in a file. Raises OSError and `genotype.GenotypeError`."""
     with path.open("rb") as file:
-        return registry.parse_genotype(file.read(genotype.LIMIT + 1).decode("utf-8", "replace"))
+        return registry.parse_genotype(files.decode(file.read(genotype.LIMIT + 1), "replace"))
 
 
 def _text(path: Path, content: str, missing: list[str]) -> str | None:

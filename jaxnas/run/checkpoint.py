@@ -152,9 +152,18 @@ def _save(manager, folder: Path, fingerprint: str, step: int, state: State) -> N
         _, reason = _attempt(lambda: _write_manifest(folder / str(step), manifest))
     if reason:
         raise CheckpointError(
-            f"Cannot save step {step} in {folder}: {reason} Earlier checkpoints are intact: make "
-            "room or give write permission, then run the same command again."
+            f"Cannot save step {step} in {folder}: {reason}{_earlier(manager)} Make room or give "
+            "write permission, then run the same command again."
         )
+
+
+def _earlier(manager) -> str:
+    """That the checkpoints before this one are whole, if there are any."""
+    try:
+        steps = list(manager.all_steps(read=True))
+    except OSError:
+        return ""
+    return " Earlier checkpoints are intact." if steps else ""
 
 
 def _restore(manager, folder, fingerprint, template, log, rename: bool) -> tuple[State, int] | None:

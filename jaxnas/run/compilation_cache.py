@@ -13,16 +13,17 @@ def enable() -> Path | None:
     """Enables the cache for this process; returns its folder.
 
     The folder is `JAX_COMPILATION_CACHE_DIR` if that is set (set but empty: no cache), else
-    `jaxnas/xla-...` in `XDG_CACHE_HOME` or `~/.cache`. None where it cannot be written: the run
-    then only compiles for longer. JAX's warnings of broken entries are filtered out.
+    `jaxnas/xla-...` in `XDG_CACHE_HOME` or `~/.cache`. None where it cannot be written or there is
+    no home: the run then only compiles for longer. JAX's warnings of broken entries are filtered
+    out.
     """
     from_environment = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if from_environment == "":
         return None
-    folder = Path(from_environment) if from_environment else _default_folder()
     try:
+        folder = Path(from_environment) if from_environment else _default_folder()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # no home folder is a RuntimeError
         return None
     if not os.access(folder, os.W_OK):
         return None

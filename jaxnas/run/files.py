@@ -1,5 +1,6 @@
 """Atomic file writes: a reader sees the old file or the new one, never a part of it."""
 
+import codecs
 import contextlib
 import os
 import tempfile
@@ -55,6 +56,15 @@ def as_run_error(path: str | os.PathLike[str]) -> Iterator[None]:
             f"Cannot write {error.filename or path}: {reason}. Make room or give write "
             "permission, then run the same command again."
         ) from error
+
+
+def decode(text: bytes, errors: str = "strict") -> str:
+    """Text in UTF-8, or in UTF-16 if it says so; byte-order marks are dropped.
+
+    Raises UnicodeDecodeError for other text, unless `errors` is of another kind.
+    """
+    is_utf16 = text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return text.decode("utf-16" if is_utf16 else "utf-8-sig", errors)
 
 
 def open_unbuffered(path: str | os.PathLike[str], mode: str) -> IO[bytes]:

@@ -102,7 +102,7 @@ def loop(
     `gates.jsonl`, `tensorboard/` and `checkpoints/`.
 
     On one machine with the same versions the final state is the same to the byte however
-    often the run was stopped. Raises Interrupted after SIGINT or SIGTERM, when it is saved;
+    often the run was stopped. Raises Interrupted after a stop signal, when it is saved;
     NonFiniteError if a loss or the state is not finite; RunError if the folder cannot be
     written or memory is short; CheckpointError if the checkpoints are not of this run;
     ValueError for numbers of steps below one, and if `update` changes shapes or dtypes.
@@ -239,8 +239,14 @@ def _save(open_run: _OpenRun, current: LoopState) -> LoopState:
 
 
 def _stop_if_signalled(open_run: _OpenRun, current: LoopState) -> None:
-    """Saves and raises Interrupted after SIGINT or SIGTERM."""
+    """Saves and raises Interrupted after a stop signal."""
     if (number := open_run.stop_signal()) is not None:
+        if not current.step:
+            raise signals.Interrupted(
+                f"Stopped before the first of {open_run.total_steps} steps: there was nothing to "
+                "save. Run the same command again to start.",
+                number,
+            )
         _save(open_run, current)
         raise signals.Interrupted(
             f"Stopped after step {current.step} of {open_run.total_steps}, which is saved in "
@@ -277,5 +283,5 @@ def _memory_errors() -> Iterator[None]:
             raise
         raise RunError(
             "Out of memory. Take a smaller batch or fewer channels, turn rematerialisation on, "
-            "or use the first-order rule. What was saved is intact."
+            "or use the first-order rule; then run the same command again."
         ) from error

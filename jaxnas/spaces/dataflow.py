@@ -111,6 +111,42 @@ def is_connected(genotype: Genotype) -> bool:
     )
 
 
+def connected(space: Space, networks: np.ndarray) -> np.ndarray:
+    """bool[N]: whether data from the inputs (or noise) reach the output of every cell.
+
+    networks: i64[N, positions] as `genome.encode` makes them; -1: the edge is absent.
+    """
+    networks, start = np.asarray(networks), 0
+    all_connected = np.ones(len(networks), bool)
+    for choice in space.values():
+        codes = networks[:, start : start + len(choice.edges)]
+        start += len(choice.edges)
+        if not any(NONE in row for row in choice.candidates):
+            continue
+        is_op = lambda name, codes=codes, choice=choice: np.stack(
+            [
+                codes[:, e] == (row.index(name) if name in row else -2)
+                for e, row in enumerate(choice.candidates)
+            ],
+            1,
+        )
+        graph = of_choice(choice)
+        live = live_edges(graph, ~is_op(NONE) & (codes >= 0), is_op(NOISE))
+        enters_output = np.array([target in graph.outputs for _, target in choice.edges])
+        all_connected &= (live & enters_output).any(1)
+    return all_connected
+
+
+def dead_outputs(genotype: Genotype) -> dict[str, list[int]]:
+    """Cell -> the nodes of its output that no data reach; cells without such nodes are left out."""
+    dead = {}
+    for name, cell in remove_dead_edges(genotype).cells.items():
+        filled = {target for _, target, op in cell.edges if op != NONE}
+        if nodes := [node for node in cell.concat if node not in filled]:
+            dead[name] = nodes
+    return dead
+
+
 def _without_dead_edges(cell: Cell) -> Cell:
     order = sorted(range(len(cell.edges)), key=lambda e: cell.edges[e][1])
     edges = [cell.edges[e] for e in order]

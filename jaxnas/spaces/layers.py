@@ -1,12 +1,13 @@
 """Each candidate at each layer of a space's networks, as a Linen module of known sizes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxnas.core.types import NONE, Space
 from jaxnas.nets import batch_norm, count, mixed_edges, ops
+from jaxnas.spaces.genome import MAX_FIXED_LAYERS
 from jaxnas.spaces.genotype import GenotypeError
 from jaxnas.spaces.search_space import LayerSpec, NetworkSize
 
@@ -90,3 +91,31 @@ def padded(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     max_candidates = max(map(len, rows))
     zeros = np.zeros(len(QUANTITIES))
     return np.array([list(row) + [zeros] * (max_candidates - len(row)) for row in rows])
+
+
+def first_number(numbers: Collection[int], searched: Collection[int]) -> int:
+    """The number that the table gives layer 0 of the chain: 0 or 1.
+
+    numbers: of the table's layers; searched: the layers of the chain, from 0, whose times are
+    needed. The first and the last layer of a network may be fixed, and missing in the table. Raises
+    ValueError where a table may be counted in both ways.
+    """
+    lowest, highest = min(searched), max(searched)
+    # Beyond the searched layers there is at most one: all fixed ones but the first.
+    last = highest + MAX_FIXED_LAYERS - 1
+    fits = [
+        start
+        for start in (0, 1)
+        if min(numbers) >= start
+        and max(numbers) <= last + start
+        and {layer + start for layer in searched} <= set(numbers)
+    ]
+    if len(fits) < 2:
+        return fits[0] if fits else 0
+    if lowest and max(numbers) == highest + 1 and min(numbers) == 1:
+        raise ValueError(
+            f"The table's layers are numbered {min(numbers)} to {max(numbers)}: from 0 without the "
+            "first, or from 1 without the last? Number them from 0, as the chain does, and give "
+            "layer 0 too."
+        )
+    return fits[0]

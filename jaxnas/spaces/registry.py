@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from jaxnas.core import names
 from jaxnas.core.types import Network
 from jaxnas.spaces import genotype
 from jaxnas.spaces.darts import choices, sharp_ops
@@ -61,11 +62,12 @@ def get(name: str, cells: int | None = None) -> SearchSpace:
     hypercuboid, as the number of layers. Raises ValueError for an unknown name and UserSpaceError
     for a file that defines no space.
     """
-    if name.endswith(".py"):
+    if name.lower().endswith(".py"):
         return darts.of_file(name)
     if name not in SPACES:
         raise ValueError(
-            f"No space is called {name!r}; there are {', '.join(SPACES)}, and files *.py."
+            f"{names.hint(name, SPACES)}No space is called {name!r}; there are "
+            f"{', '.join(SPACES)}, and files *.py."
         )
     return SPACES[name](cells)
 

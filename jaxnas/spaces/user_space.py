@@ -5,6 +5,8 @@ The file sets `SPACE`, a `jaxnas.types.Space`, and may set `CANDIDATES`, a mappi
 `jaxnas.nets.ops.DARTS`. See docs/extending.md.
 """
 
+import ast
+import hashlib
 import importlib.util
 import pathlib
 import sys
@@ -43,17 +45,45 @@ def load(path: str) -> UserSpace:
     return UserSpace(space, candidates)
 
 
+def digest(path: str) -> str:
+    """SHA-256 of the file at `path`, and of the modules beside it that it imports."""
+    digests, files = hashlib.sha256(), [pathlib.Path(path)]
+    for file in files:  # which grows
+        digests.update(file.read_bytes())
+        files += [module for module in _imported_beside(file) if module not in files]
+    return digests.hexdigest()
+
+
+def _imported_beside(file: pathlib.Path) -> list[pathlib.Path]:
+    """The files in the folder of a file of Python that its import statements name."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+    beside = [file.parent / f"{name.partition('.')[0]}.py" for name in names]
+    own = lambda path: getattr(sys.modules.get(path.stem), "__file__", None) == str(path.resolve())
+    return [path for path in dict.fromkeys(beside) if path.is_file() and own(path)]
+
+
 def _run(path: pathlib.Path) -> ModuleType:
     if path.suffix != ".py" or not path.is_file():
         raise UserSpaceError(f"{path} is no file of Python: give the path of one, as my_space.py.")
     # Registered, since dataclasses (and thus Linen modules) look their own module up.
     name = f"jaxnas_custom_{path.stem}"
+    # Its own folder is searched for modules, after all others, which it must not replace.
+    if (folder := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's own code may raise
+    except KeyboardInterrupt:
+        del sys.modules[name]
+        raise
+    except BaseException as error:  # whatever a user's own code may raise
         del sys.modules[name]
         reason = " ".join(str(error).split()) or "no reason given"
         raise UserSpaceError(f"{path} stops with {type(error).__name__}: {reason}") from error

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from jaxnas import cli
 from jaxnas.cli import commands
+from jaxnas.pipelines import genotypes
 from tests import paths
 
 CELL = {"inputs": 2, "concat": [2], "edges": [[0, 2, "skip_connect"], [1, 2, "sep_conv_3x3"]]}
@@ -49,6 +51,15 @@ def refused(capsys, *argv: str) -> str:
         ("search --reductions one", "give whole numbers"),
         ("search --epochss=3", "Perhaps you meant --epochs"),
         ("search --order z", "--order cannot be 'z': give exact or finite-difference or first"),
+        ("search --lr 0.1", "Perhaps you meant --learning-rate"),
+        ("search --method PC-DARTS", "Did you mean pc-darts?"),
+        ("search --method pcdarts", "Did you mean pc-darts?"),
+        ("search --space NB201", "Did you mean nasbench201?"),
+        ("draw darts_v2", "Did you mean DARTS_V2?"),
+        ("serach", "Did you mean search?"),
+        ("search --set lr=3", "is no setting of the method darts"),
+        ("search --batch-size 751 --retrain.batch-size 1501", "use --retrain.batch-size 1 to 1500"),
+        ("search --batch-size 751 --retrain.batch-size 1501", "use --batch-size 1 to 750; "),
         ("search --epochs", "Missing value for argument '--epochs'"),
         ("search --epochs 0", "--epochs is 0: give 1 or more"),
         ("search --learning-rate nan", "--learning-rate is nan: give a finite number"),
@@ -98,6 +109,78 @@ def refused(capsys, *argv: str) -> str:
 def test_refuses_in_one_line(capsys, tmp_path, words, cause):
     assert cause in refused(capsys, *words.split())
     assert not (tmp_path / "runs").exists(), "something was written before it was refused"
+
+
+def dead(name: str, concat: list[int], *ops: str) -> None:
+    edges = [[i % 2, 2 + i // 2, op] for i, op in enumerate(ops)]
+    cell = {"inputs": 2, "concat": concat, "edges": edges}
+    text = json.dumps({**GENOTYPE, "cells": {"normal": cell, "reduce": cell}})
+    pathlib.Path(name).write_text(text)
+
+
+def test_refuses_to_train_a_network_that_computes_nothing(capsys, tmp_path):
+    dead("dead.json", [2], "none", "none")
+    said = refused(capsys, "retrain", "dead.json")
+    assert "No path leads from input to output of the normal and reduce cell" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_draw_says_what_of_a_network_computes_nothing(capsys):
+    dead("part.json", [2, 3], "skip_connect", "none", "none", "none")
+    assert cli.main(["draw", "part.json"]) == 0
+    assert "of the output of the normal cell, node 3 is always 0" in capsys.readouterr().out
+    dead("whole.json", [2], "none", "none")
+    assert cli.main(["draw", "whole.json"]) == 0
+    assert "WARNING: no path leads from input to output" in capsys.readouterr().out
+
+
+DARTS_TEXT = (
+    "Genotype(normal=[('skip_connect', 0), ('sep_conv_3x3', 1)], normal_concat=range(2, 3), "
+    "reduce=[('skip_connect', 0), ('sep_conv_3x3', 1)], reduce_concat=[2])"
+)
+WEIGHTED = (
+    "{'normal': [(('skip_connect', 0, 0.21), ('sep_conv_3x3', 1, np.float32(0.19)))], "
+    "'normal_concat': [2], 'reduce': [(('skip_connect', 0, 0.2), ('sep_conv_3x3', 1, 0.1))], "
+    "'reduce_concat': range(2, 3)}"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [DARTS_TEXT, WEIGHTED, f"epoch 1 {DARTS_TEXT.replace('3x3', '5x5')}\n03:10 {DARTS_TEXT}"],
+)
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_a_genotype_is_a_text_in_any_notation_or_a_file_of_it(text, start):
+    edges = ((0, 2, "skip_connect"), (1, 2, "sep_conv_3x3"))
+    pathlib.Path("theirs.txt").write_text(start + text, encoding="utf-8")
+    for named in ("theirs.txt", text):
+        genotype = genotypes.named(named)[0]
+        assert {cell.edges for cell in genotype.cells.values()} == {edges}
+    pathlib.Path("theirs.txt").write_text(text, encoding="utf-16")
+    assert genotypes.named("theirs.txt")[0] == genotype
+
+
+def test_a_cell_of_the_benchmark_is_read_from_a_log():
+    arch = "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|avg_pool_3x3~0|none~1|nor_conv_3x3~2|"
+    pathlib.Path("log.txt").write_text(f"[150] Structure(4 nodes with {arch})\n")
+    assert genotypes.named("log.txt")[0] == genotypes.named(arch)[0]
+
+
+def test_report_refuses_a_folder_that_is_no_run(capsys, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").write_text("bread")
+    assert "no run folder: it has no settings.json" in refused(capsys, "report", "notes")
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("command", ["search", "retrain DARTS_V2 --cells 6 --features 4"])
+def test_refuses_to_normalise_one_value(capsys, tmp_path, command):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 1), np.uint8)
+    np.savez("four.npz", x_train=pixels, y_train=np.arange(30) % 3)
+    more = ["--retrain.batch-size", "5"] if command == "search" else []
+    said = refused(capsys, *command.split(), "--data", "four.npz", "--batch-size", "1", *more)
+    assert "One value a channel" in said and "larger --batch-size" in said
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ import io
 import pathlib
 import re
 import socket
+import struct
+import warnings
 import zipfile
+import zlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +18,46 @@ from jaxnas import data
 from jaxnas.data import lazy_images, splits
 from tests import paths
 
+# A picture of one rectangle, as PostScript.
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 6\n%%EndComments\n0 0 6 6 rectfill\n%%EOF\n"
+
+
+def _deep_png() -> bytes:
+    """6x6 pixels of three channels of 16 bits, which Pillow cannot write."""
+    chunk = lambda kind, body: (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    )
+    rows = zlib.compress((b"\0" + bytes(36)) * 6)
+    header = struct.pack(">IIBBBBB", 6, 6, 16, 2, 0, 0, 0)
+    ends = chunk(b"IHDR", header), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(ends)
+
+
+def _deep_tiff() -> bytes:
+    """6x6 pixels of three channels of 16 bits."""
+    tags = [
+        (256, 3, 1, 6), (257, 3, 1, 6), (258, 3, 3, 200), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, 300), (277, 3, 1, 3), (278, 3, 1, 6), (279, 4, 1, 216),
+    ]  # fmt: skip
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *t) for t in tags)
+    text = b"II*\0" + struct.pack("<I", 8) + directory + bytes(4)
+    return text.ljust(200, b"\0") + struct.pack("<HHH", 16, 16, 16).ljust(100, b"\0") + bytes(216)
+
+
+def _deep_jp2() -> bytes:
+    """A picture of JPEG 2000 whose header says 12 bits."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(np.zeros((6, 6, 3), np.uint8)).save(file, "JPEG2000")
+    text = bytearray(file.getvalue())
+    place = text.find(b"\xff\x51") + 40
+    text[place] = text[place + 3] = text[place + 6] = 11
+    return bytes(text)
+
+
+DEEP = {
+    "png": _deep_png(), "tif": _deep_tiff(), "ppm": b"P6 6 6 65535\n" + bytes(216),
+    "jp2": _deep_jp2(),
+}  # fmt: skip
 GUIDE = paths.ROOT / "docs" / "data.md"
 
 
@@ -267,6 +310,68 @@ def test_sorted_labels_can_be_used_with_a_split_seed():
     assert np.bincount(dataset.train.labels).tolist() == [4, 4, 4]
 
 
+def test_limit_of_a_sorted_test_part_takes_every_class():
+    parts = {**arrays(60), "y_test": np.sort(np.arange(30) % 3)}
+    assert np.bincount(data.from_arrays(**parts, limit=50).test.labels).tolist() == [4, 3, 3]
+    assert np.bincount(data.from_arrays(**parts, limit=10).test.labels).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"y_test": np.zeros(12, int)}, "class '1' has no image in the test part"),
+        ({"y_train": np.r_[np.arange(20) % 3, 0, 1, 0, 1]}, ""),
+        ({"y_train": np.r_[[2] * 4, np.arange(20) % 2]}, "absent from the validation half"),
+    ],
+)
+def test_every_part_has_every_class(changes, message):
+    parts = {**arrays(), **changes}
+    if message:
+        with refused(message):
+            data.from_arrays(**parts)
+    else:
+        assert len(np.unique(data.from_arrays(**parts).valid.labels)) == 3
+
+
+def test_halves_that_are_nearly_sorted_are_refused():
+    labels = np.sort(np.arange(120) % 2)
+    labels[[0, -1]] = labels[[-1, 0]]
+    parts = arrays(120)
+    with refused("has 1 of 60 images in one half, 59 of 60 in the other: .* set split_seed"):
+        data.from_arrays(parts["x_train"], labels, parts["x_test"], np.arange(60) % 2)
+
+
+def test_a_stratified_part_has_rare_classes_too():
+    labels = np.repeat([0, 1, 2], [50, 45, 3])
+    for seed in range(5):
+        remaining, held = splits.stratified_split(labels, 6, "set", seed, least=2)
+        assert np.bincount(labels[held]).min() == 1 and len(held) == 6
+        assert np.bincount(labels[remaining]).tolist()[2] == 2
+        assert sorted([*remaining, *held]) == list(range(98))
+
+
+def test_an_opaque_alpha_channel_is_dropped():
+    parts = arrays(channels=3)
+    alpha = lambda x, value: np.concatenate([x, np.full_like(x[..., :1], value)], -1)
+    opaque = {k: alpha(x, 255) if k[0] == "x" else x for k, x in parts.items()}
+    assert data.from_arrays(**opaque).digest == data.from_arrays(**parts).digest
+
+
+def test_signals_are_no_channels_first_and_layout_decides_where_both_are_possible():
+    parts = arrays()
+    shaped = lambda *shape: {
+        k: np.resize(x, (len(x), *shape)) if k[0] == "x" else x for k, x in parts.items()
+    }
+    assert data.from_arrays(**shaped(1, 32, 6)).train.inputs.shape[1:] == (1, 32, 6)
+    for shape in ((1, 28, 28), (3, 32, 32), (4, 32, 32), (1, 28, 32)):
+        with refused("channels first; transpose.*layout='NHWC'"):
+            data.from_arrays(**shaped(*shape))
+        same = data.from_arrays(**shaped(*shape), layout="NHWC")
+        assert same.train.inputs.shape[1:] == shape
+        first = data.from_arrays(**shaped(*shape), layout="NCHW")
+        assert first.train.inputs.shape[1:] == (*shape[1:], shape[0])
+
+
 # .npz files
 
 
@@ -361,7 +466,7 @@ def test_folder_of_grey_pictures_stays_grey_and_one_colour_makes_all_colour(tmp_
 def test_folder_of_mixed_sizes_needs_image_size(tmp_path):
     files = classes("", 6) | {"cat/0.png": ("RGB", (9, 12))}
     root = painted(tmp_path, files)
-    with refused("set image_size to scale all"):
+    with refused("9 of 6x6 .*, 1 of 12x9 .cat/0.png.; set image_size to scale all"):
         data.load(str(root))
     assert data.load(str(root), image_size=5).train.inputs.shape[1:] == (5, 5, 3)
 
@@ -437,6 +542,121 @@ def test_folder_with_a_single_image_of_a_class_is_refused(tmp_path):
     root = painted(tmp_path, classes("", 6) | {"cow/0.png": ("RGB", (6, 6))})
     with refused("class 'cow' has 1 of the 13 training images used"):
         data.load(str(root))
+
+
+@pytest.mark.parametrize("train, test", [("train", "Test"), ("Training", "testing")])
+def test_folder_parts_may_be_written_otherwise(tmp_path, train, test):
+    root = painted(tmp_path, classes(f"{train}/", 6) | classes(f"{test}/", 2))
+    dataset = data.load(str(root))
+    assert len(data.merge_train(dataset).labels) == 12 and len(dataset.test.labels) == 4
+
+
+def test_folder_val_beside_test_is_the_architectures_half(tmp_path):
+    files = classes("train/", 6) | classes("Val/", 4) | classes("test/", 2)
+    root = painted(tmp_path, files)
+    dataset = data.load(str(root))
+    assert [len(p.labels) for p in (dataset.train, dataset.valid, dataset.test)] == [12, 8, 4]
+    assert dataset.own_valid
+    with PIL.Image.open(root / "Val/dog/1.png") as image:
+        np.testing.assert_array_equal(dataset.valid.inputs[3], np.asarray(image))
+    limited = data.load(str(root), limit=10)
+    assert [len(p.labels) for p in (limited.train, limited.valid, limited.test)] == [6, 4, 2]
+    with refused("validation part of its own: split_seed"):
+        data.load(str(root), split_seed=0)
+
+
+def test_folder_val_without_test_is_the_test_part(tmp_path):
+    dataset = data.load(str(painted(tmp_path, classes("train/", 6) | classes("val/", 2))))
+    assert len(dataset.test.labels) == 4 and not dataset.own_valid
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        ("extra/", "the folders extra beside train are none of"),
+        ("train2/", "the folders train2 beside train"),
+        ("Train/", "Train and train are the same part"),
+        ("test/cat/more/", "more: no picture but a folder; pictures lie one folder deeper"),
+    ],
+)
+def test_folder_parts_that_nobody_would_read_are_refused(tmp_path, more, message):
+    with refused(message):
+        data.load(str(painted(tmp_path, classes("train/", 6) | classes(more, 2))))
+
+
+@pytest.mark.parametrize("name", ["train", "Test", "val"])
+def test_a_class_may_be_called_as_a_part(tmp_path, name):
+    files = classes("", 6) | {f"{name}/{i}.png": ("RGB", (6, 6)) for i in range(6)}
+    dataset = data.load(str(painted(tmp_path, files)))
+    assert sorted(dataset.class_names) == sorted(["cat", "dog", name])
+
+
+def test_folder_classes_of_unequal_size_are_in_every_part_in_proportion(tmp_path):
+    counts = {"a": 24, "b": 12, "c": 4}
+    files = {f"{n}/{i}.png": ("L", (4, 4)) for n, count in counts.items() for i in range(count)}
+    dataset = data.load(str(painted(tmp_path, files)))
+    counted = [np.bincount(p.labels) for p in (dataset.train, dataset.valid, dataset.test)]
+    assert counted[2].tolist() == [3, 2, 1]
+    assert np.abs(counted[0] - counted[1]).max() <= 2 and min(map(min, counted)) >= 1
+
+
+def test_folder_of_classes_of_two_images_has_none_to_test_with(tmp_path):
+    files = classes("", 9) | {f"cow/{i}.png": ("RGB", (6, 6)) for i in range(2)}
+    with refused("class 'cow' has 2 images, and .* give a test part"):
+        data.load(str(painted(tmp_path, files)))
+
+
+def test_what_systems_leave_in_folders_is_passed_over(tmp_path):
+    root = painted(tmp_path, classes("", 6))
+    for name in ("__MACOSX/cat/._0.png", "cat/Thumbs.db", "desktop.ini", "dog/@eaDir/0.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"no picture")
+    assert data.load(str(root)).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize("deep", ["Images/", "a/b/"])
+def test_folder_one_level_too_high_is_refused_with_the_right_one(tmp_path, deep):
+    with refused("pictures lie one folder deeper: give .*, or move"):
+        data.load(str(painted(tmp_path, classes(deep, 6))))
+
+
+def test_a_file_of_another_format_starts_no_program(tmp_path, monkeypatch):
+    root = painted(tmp_path / "set", classes("", 6))
+    (root / "cat" / "9.eps").write_bytes(EPS)
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with refused("9.eps: no picture that can be read .of none of the formats PNG"):
+        data.load(str(root))
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "ppm", "jp2"])
+def test_folder_of_more_than_8_bits_of_colour_is_refused(tmp_path, suffix):
+    root = painted(tmp_path, classes("", 6))
+    path = root / "cat" / f"9.{suffix}"
+    path.write_bytes(DEEP[suffix])
+    with refused(rf"9.{suffix}: (has 1\d bits a channel|no picture)"):
+        data.load(str(root))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
+def test_files_of_several_pictures_are_refused(tmp_path, suffix):
+    root = painted(tmp_path, classes("", 6, "L"))
+    pages = [PIL.Image.fromarray(np.full((6, 6), 60 * i, np.uint8)) for i in range(3)]
+    pages[0].save(root / "cat" / f"9.{suffix}", save_all=True, append_images=pages[1:])
+    with refused(rf"9.{suffix}: holds 3 pictures"):
+        data.load(str(root))
+
+
+def test_a_damaged_exif_block_is_no_ado(tmp_path):
+    root = painted(tmp_path, classes("", 6))
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x40\0\x12\x01"
+    with PIL.Image.open(root / "cat/0.png") as image:
+        image.save(root / "cat/0.jpg", exif=exif)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(data.load(str(root)).test.labels) == 2
 
 
 def test_a_set_larger_than_memory_is_refused_before_it_is_read():

@@ -2,8 +2,12 @@
 
 import dataclasses
 import errno
+import io
+import os
 import shlex
 import signal
+import subprocess
+import sys
 from typing import Literal
 
 import pytest
@@ -11,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxnas.pipelines import command_line
+from jaxnas.pipelines.console import printable, stop
 from jaxnas.pipelines.settings import RetrainSettings, SearchSettings, command, flat
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.run import NonFiniteError, signals
 from jaxnas.spaces import registry
+from tests import paths
 
 SPACES = {name: registry.get(name) for name in ("darts", "nasbench201", "mobile-fbnet")}
 
@@ -104,7 +110,7 @@ def test_a_script_is_given_its_settings(capsys):
         (MemoryError(), 2, "Out of memory. Take a smaller --batch-size"),
         (RuntimeError("RESOURCE_EXHAUSTED: out of memory"), 2, "Out of memory"),
         (KeyboardInterrupt(), 130, "Run the same command again"),
-        (command_line.Terminated(), 143, "Run the same command again"),
+        (stop.Terminated(15), 143, "Run the same command again"),
         (signals.Interrupted("Stopped after step 3.", 15), 143, "Stopped after step 3."),
         (ValueError("two\nlines"), 2, "two lines"),
         (ValueError(), 2, "ValueError"),
@@ -135,11 +141,60 @@ def test_a_bug_is_not_hidden():
         run(raising(TypeError("ours")))
 
 
-def test_sigterm_ends_a_command_and_its_handler_goes_with_it(capsys):
-    before = signal.getsignal(signal.SIGTERM)
-    assert run(lambda settings: signal.raise_signal(signal.SIGTERM)) == 143
-    assert "what was saved is intact" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", stop.NUMBERS)
+def test_a_stop_signal_ends_a_command_and_its_handler_goes_with_it(capsys, number):
+    before = signal.getsignal(number)
+    assert run(lambda settings: signal.raise_signal(number)) == 128 + number
+    assert "it goes on after its last save" in capsys.readouterr().err
+    assert signal.getsignal(number) is before
+
+
+def test_a_command_stops_by_the_signals_of_a_run():
+    assert {*stop.NUMBERS, signal.SIGINT} == set(signals.STOP_SIGNALS)
+
+
+def test_an_ignored_signal_stays_ignored():
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(lambda settings: signal.raise_signal(signal.SIGHUP)) == 0
+        assert signal.SIGHUP not in signals.heeded()
+    finally:
+        signal.signal(signal.SIGHUP, old)
+
+
+def test_a_users_file_that_exits_is_a_refusal(capsys):
+    assert run(raising(SystemExit("no licence"))) == 2
+    assert (
+        capsys.readouterr().err == "jaxnas: SystemExit in a file of Python that was run: "
+        "no licence\n"
+    )
+
+
+def test_no_home_is_one_line(capsys):
+    assert run(raising(RuntimeError("Could not determine home directory."))) == 2
+    assert "set HOME" in capsys.readouterr().err
+
+
+def test_signs_that_an_output_lacks_are_replaced():
+    ascii_file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    printable.replace_missing_signs(ascii_file, None, io.StringIO())
+    ascii_file.write("30.0 ± 1.2 µs → café 日 \udcff")
+    ascii_file.flush()
+    assert ascii_file.buffer.getvalue() == b"30.0 +- 1.2 us -> cafe ? ?"
+
+
+@pytest.mark.parametrize("platform", ["cuda", "gpu", "elsewhere"])
+def test_a_device_that_is_not_there_is_one_line(platform):
+    code = "import sys; from jaxnas import cli; sys.exit(cli.main(['retrain', 'DARTS_V2']))"
+    environment = os.environ | {"JAX_PLATFORMS": platform, "PYTHONPATH": str(paths.ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    if platform != "elsewhere" and ran.returncode != 2:
+        pytest.skip("this machine has a GPU")
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+    assert f"jaxnas: JAX cannot start with JAX_PLATFORMS={platform}" in ran.stderr
+    assert "cpu here: unset JAX_PLATFORMS" in ran.stderr
 
 
 search_settings = st.builds(

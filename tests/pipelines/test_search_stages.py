@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxnas.pipelines import search_stages
-from jaxnas.spaces import registry
+from jaxnas.spaces import dataflow, registry
 
 
 @pytest.mark.parametrize("name", ["darts", "darts-s1", "nasbench201"])
@@ -48,3 +48,9 @@ def test_entropy_and_skips_are_counted():
 
 def test_a_space_without_skips_has_no_limit_for_them():
     assert search_stages.skip_limits(registry.get("darts-s4")) == {}
+
+
+def test_random_genotypes_of_comparisons_are_connected():
+    space = registry.get("nasbench201")
+    for seed in range(200):
+        assert dataflow.is_connected(search_stages.random_genotype(space, seed))

@@ -66,3 +66,13 @@ def test_a_program_that_a_kill_cut_off_is_compiled_anew_without_a_word(tmp_path)
     for path in kept:
         path.write_bytes(path.read_bytes()[:-9])
     assert printed() == first
+
+
+def test_without_a_home_there_is_no_cache(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(compilation_cache.Path, "home", homeless)
+    for name in ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert compilation_cache.enable() is None

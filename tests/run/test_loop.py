@@ -1,9 +1,14 @@
 """What the loop promises: the same end however often it stopped, and a clear stop."""
 
 import io
+import os
+import pty
 import re
 import signal
 import struct
+import subprocess
+import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +18,8 @@ import rich.console
 from tensorboardX.proto import event_pb2
 
 from jaxnas import run
-from jaxnas.run import checkpoint, memory, step_runner
-from tests import killable
+from jaxnas.run import checkpoint, memory, signals, step_runner
+from tests import killable, paths
 
 
 def quiet() -> rich.console.Console:
@@ -95,7 +100,7 @@ def test_a_finished_run_is_not_run_again(unbroken):
     assert (folder / "metrics.jsonl").read_bytes() == text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [*signals.STOP_SIGNALS])
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path, unbroken, number):
     on_epoch = killable.on_epoch_of(killable.toy_search())
 
@@ -116,6 +121,47 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path, unbroken, number):
     outcome = start(tmp_path, checkpoints=policy)
     assert outcome.resumed_from == stopped
     assert checkpoint.digest(outcome.state) == checkpoint.digest(unbroken["step"][1].state)
+
+
+def test_stopped_before_the_first_step_it_promises_no_file(tmp_path, monkeypatch):
+    chunk_length = step_runner.chunk_length
+
+    def signalled(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0.5)  # a thread hears of it
+        return chunk_length(*arguments)
+
+    monkeypatch.setattr(step_runner, "chunk_length", signalled)
+    with pytest.raises(run.Interrupted, match="before the first of 40 steps: .* nothing to save"):
+        start(tmp_path)
+
+
+CLOSED = """
+import fcntl, sys, termios, time
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # the terminal whose end is a signal
+from jaxnas.run import signals
+with signals.stop_requests(print) as stopped:
+    print("ready", flush=True)
+    while stopped() is None:
+        time.sleep(0.01)
+    print("what a closed terminal cannot show", flush=True)
+    sys.exit(100 + stopped())
+"""
+
+
+def test_output_to_a_closed_terminal_is_no_error():
+    terminal, end = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-c", CLOSED],
+        env=os.environ | {"PYTHONPATH": str(paths.ROOT)},
+        stdin=end, stdout=end, stderr=end, start_new_session=True,
+    )  # fmt: skip
+    os.close(end)
+    said = b""
+    while b"ready" not in said:
+        said += os.read(terminal, 1000)
+    os.close(terminal)
+    assert child.wait(timeout=60) == 100 + signal.SIGHUP
 
 
 def poisoned(at_step: int, name: str):

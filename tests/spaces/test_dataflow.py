@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.spaces import choices, dataflow
+from jaxnas.spaces import choices, dataflow, genome, registry
 from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.dataflow import CellGraph
 from jaxnas.spaces.genotype import Cell, Genotype
@@ -161,3 +161,18 @@ def test_an_isomorph_has_the_same_paths_and_is_of_the_space():
             assert other != genotype and dataflow.isomorph(other, space) == genotype
             assert ops_of_paths(other) == ops_of_paths(genotype)
     assert count > 5
+
+
+def test_connected_networks_of_a_space_are_those_whose_genotypes_are():
+    space = registry.get("nasbench201")
+    networks = genome.sample_uniform(space.choices, 300, seed=0)
+    one_by_one = [dataflow.is_connected(space.genome.decode(row)) for row in networks]
+    assert dataflow.connected(space.choices, networks).tolist() == one_by_one
+    assert not all(one_by_one)
+
+
+def test_dead_outputs_are_nodes_that_no_data_reach():
+    edges = ((0, 2, "skip_connect"), (1, 2, "none"), (0, 3, "none"), (1, 3, "none"))
+    cell = Cell(edges, 2, (2, 3))
+    assert dataflow.dead_outputs(Genotype("mine", {"normal": cell})) == {"normal": [3]}
+    assert dataflow.dead_outputs(Genotype("mine", {"normal": cell._replace(concat=(2,))})) == {}

@@ -27,7 +27,7 @@ def build(export: Path | str, out: Path | str) -> TabularBenchmark:
     writing, if a value is missing or wrong; OSError if `out` cannot be written.
     """
     export, out = Path(export), Path(out)
-    if out.suffix != ".npz":
+    if out.suffix.lower() != ".npz":
         raise BenchmarkError(f"{out} would hold a table: give it a name that ends in .npz.")
     if not export.is_file():
         raise BenchmarkError(f"No export {export}: docs/oracle.md says how one is written.")
@@ -72,12 +72,13 @@ def _write(out: Path, rows: list[list]) -> TabularBenchmark:
 def _lines(export: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """(line number, row) of every row."""
     try:
-        with export.open(encoding="utf-8", newline="") as file:
-            if export.suffix == ".csv":
+        # utf-8-sig drops the byte-order mark that spreadsheets write.
+        with export.open(encoding="utf-8-sig", newline="") as file:
+            if export.suffix.lower() == ".csv":
                 reader = csv.DictReader(file, strict=True)
                 for row in reader:
                     yield reader.line_num, row
-            elif export.suffix == ".jsonl":
+            elif export.suffix.lower() == ".jsonl":
                 for number, text in enumerate(file, 1):
                     yield number, json.loads(text)
             else:

@@ -6,9 +6,12 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from jaxnas.run import files
 
 MAX_CHARACTERS = 100_000_000  # characters
 UNITS = {"latency_ms": 1.0, "latency_us": 1e-3, "latency_ns": 1e-6, "latency_s": 1e3}
@@ -17,6 +20,7 @@ PROXYLESS = ("table", "key", "mean_ms", "std_ms", "count")
 FBNET_STYLE = ("layer", "op", "latency_ms")
 LAYER_TABLES = {"single-path": SINGLE_PATH, "proxyless": PROXYLESS, "fbnet": FBNET_STYLE}
 NETWORKS = "networks"
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
 class TableError(ValueError):
@@ -59,18 +63,18 @@ class DominancePair(NamedTuple):
 
 
 def read(path: Path) -> LatencyTable:
-    """The rows of a CSV file. Raises TableError for a file that holds none."""
-    try:
-        # utf-8-sig drops the byte-order mark that spreadsheets write.
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            text = file.read(MAX_CHARACTERS + 1)
-    except OSError as error:
-        raise TableError(f"Cannot read {path}: {error.strerror}. Give a CSV file.") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path} is no text: give a CSV file in UTF-8.") from error
-    if len(text) > MAX_CHARACTERS:
-        raise TableError(f"{path} has more than {MAX_CHARACTERS} characters: give a smaller table.")
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    """The rows of a file of CSV, or of YAML as ProxylessNAS and OFA publish it.
+
+    Columns are separated by commas, tabs, or semicolons, in which case numbers may have a decimal
+    comma. Raises TableError for a file that holds no rows.
+    """
+    text = _text(Path(path))
+    if Path(path).suffix.lower() in (".yaml", ".yml"):
+        return _of_yaml(Path(path), text)
+    header = text.partition("\n")[0]
+    others = [sign for sign in ";\t" if sign in header and "," not in header]
+    delimiter = others[0] if others else ","
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
@@ -83,8 +87,49 @@ def read(path: Path) -> LatencyTable:
             raise TableError(
                 f"{path}, line {line}: the row has more or fewer entries than the header."
             )
-    clean = lambda row: {name.strip(): value.strip() for name, value in row.items()}
-    return LatencyTable(Path(path), [Row(line, clean(row)) for line, row in rows], names)
+    point = lambda value: value.replace(",", ".") if DECIMAL_COMMA.fullmatch(value) else value
+    clean = point if delimiter == ";" else lambda value: value
+    entries = lambda row: {name.strip(): clean(value.strip()) for name, value in row.items()}
+    return LatencyTable(Path(path), [Row(line, entries(row)) for line, row in rows], names)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            text = files.decode(file.read(MAX_CHARACTERS + 1))
+    except OSError as error:
+        raise TableError(f"Cannot read {path}: {error.strerror}. Give a CSV file.") from error
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path} is no text: give a CSV file in UTF-8.") from error
+    if len(text) > MAX_CHARACTERS:
+        raise TableError(f"{path} has more than {MAX_CHARACTERS} characters: give a smaller table.")
+    return text
+
+
+def _of_yaml(path: Path, text: str) -> LatencyTable:
+    """YAML of `key: {mean: milliseconds, std or var, count}` as rows of the proxyless form."""
+    import yaml  # few tables are of it
+
+    try:
+        table = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        cause = " ".join(str(error).split())[:80]
+        raise TableError(f"{path} is no YAML ({cause}).") from error
+    is_entry = lambda entry: isinstance(entry, Mapping) and "mean" in entry
+    if not isinstance(table, Mapping) or not table or not all(map(is_entry, table.values())):
+        raise TableError(
+            f"{path} is no table of layers: in YAML each key has a `mean` in milliseconds, and "
+            f"`std` or `var`, and `count`; or write CSV with the columns {', '.join(PROXYLESS)}."
+        )
+    line_of = {line.partition(": ")[0].strip().strip("\"'").removesuffix(":"): number
+               for number, line in reversed(list(enumerate(text.splitlines(), 1)))}  # fmt: skip
+    rows = []
+    for key, entry in table.items():
+        std = entry.get("std", entry.get("var", 0) ** 0.5 if "var" in entry else 0)
+        values = (path.stem, key, entry["mean"], std, entry.get("count", 1))
+        named = dict(zip(PROXYLESS, map(str, values), strict=True))
+        rows.append(Row(line_of.get(str(key), 1), named))
+    return LatencyTable(path, rows, PROXYLESS)
 
 
 def form(table: LatencyTable) -> str:

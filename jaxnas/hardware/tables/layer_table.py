@@ -1,16 +1,16 @@
 """Look-up tables: milliseconds of single layers, in the formats of published tables."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.tables import csv_table
+from jaxnas.hardware.tables import csv_table, scale
 from jaxnas.hardware.tables.csv_table import DominancePair, LatencyTable, Row, TableError
-from jaxnas.spaces import genome, op_names
+from jaxnas.spaces import genome, layers, op_names
 
 SINGLE_PATH_NAMES = ("k3_e3", "k3_e6", "k5_e3", "k5_e6")  # of the choices 0 to 3
 MAX_NOISE_RATIO = 1.1  # a dominated candidate slower by more is not explained by noise
@@ -28,7 +28,7 @@ def read(table: LatencyTable) -> LookupTable:
 
     Single-Path: layer, choice, latency_ms. ProxylessNAS: table, key, mean_ms, std_ms, count.
     FBNet-style: layer, op, latency_ms. Negative entries, which smoothing leaves in some published
-    tables, are errors, and so are duplicates.
+    tables, are errors, and so are duplicates and entries of another scale than their likes.
     """
     form = csv_table.form(table)
     if form == csv_table.NETWORKS:
@@ -36,6 +36,7 @@ def read(table: LatencyTable) -> LookupTable:
             f"{table.path} is a table of whole networks, and no look-up table of layers."
         )
     entries: dict[tuple[str, str], float] = {}
+    lines: dict[tuple[str, str], int] = {}
     for row in table.rows:
         place, operation, column = _parse_row(table, form, row)
         if (place, operation) in entries:
@@ -43,6 +44,8 @@ def read(table: LatencyTable) -> LookupTable:
                 f"{table.path}, line {row.line}: {operation} at {place} stands twice: keep one."
             )
         entries[place, operation] = csv_table.value(table, row, column, minimum=0.0)
+        lines[place, operation] = row.line
+    scale.check_layers(entries, lines, str(table.path))
     return LookupTable(form, entries)
 
 
@@ -98,8 +101,9 @@ def dominance_pairs(table: LookupTable) -> list[DominancePair]:
 
 
 def costs(table: LookupTable, space: Space) -> np.ndarray:
-    """f64[positions, candidates] of a chain whose layers are the places of the table, in order.
+    """f64[positions, candidates] of a chain whose layers are the places of the table.
 
+    Places with numbers are counted from 0 or from 1, others are in the order of the file.
     Skips missing in the table cost nothing. Raises TableError where the table has fewer places than
     the space has layers, or more than these and the fixed layers, lacks another candidate, or
     identifies places by their shapes.
@@ -116,9 +120,10 @@ def costs(table: LookupTable, space: Space) -> np.ndarray:
             f"The table has {len(places)} layers, the space searches {len(positions)}: it is of "
             "another space, or of other --cells."
         )
+    places = _in_order(places, [position.edge[0] for position in positions])
     table_costs = np.zeros((len(positions), max(genome.cardinalities(space))))
     for p, position in enumerate(positions):
-        if position.edge[0] >= len(places):
+        if position.edge[0] not in places:
             raise TableError(
                 f"The table has {len(places)} layers, the space needs layer {position.edge[0]}: "
                 "it is of another space."
@@ -132,6 +137,18 @@ def costs(table: LookupTable, space: Space) -> np.ndarray:
             else:
                 raise TableError(f"The table has no {name!r} at {place}: it is of another space.")
     return table_costs
+
+
+def _in_order(places: Sequence[str], searched: Sequence[int]) -> dict[int, str]:
+    """Layer of the chain -> place. Raises TableError for numbers that may be read in two ways."""
+    numbers = [place.removeprefix("layer ") for place in places]
+    if not all(number.isdecimal() for number in numbers):
+        return dict(enumerate(places))
+    try:
+        start = layers.first_number([int(number) for number in numbers], searched)
+    except ValueError as error:
+        raise TableError(str(error)) from error
+    return {int(number) - start: place for number, place in zip(numbers, places, strict=True)}
 
 
 def _parse_row(table: LatencyTable, form: str, row: Row) -> tuple[str, str, str]:

@@ -9,9 +9,9 @@ from jaxnas.core.types import Space
 from jaxnas.hardware import programs
 from jaxnas.hardware.predict import validation
 from jaxnas.hardware.predict.predictor import LATENCY
-from jaxnas.hardware.tables import csv_table
+from jaxnas.hardware.tables import csv_table, scale
 from jaxnas.hardware.tables.csv_table import UNITS, DominancePair, LatencyTable, Row, TableError
-from jaxnas.spaces import genome, op_names, registry
+from jaxnas.spaces import dataflow, genome, op_names, registry
 from jaxnas.spaces.genotype import GenotypeError
 
 NOTATION = "|"  # first character of a network in a space's own notation
@@ -85,10 +85,15 @@ def read_networks(
     time_column = units[0] if column is None else column
     values = [csv_table.value(table, row, time_column) for row in rows]
     times = np.array(values) * UNITS.get(time_column, 1.0)
+    lines = np.array([row.line for row in rows])
     if "kind" not in names:  # not a campaign's own table
         quantity = time_column if time_column not in UNITS else LATENCY
         validation.check_repeats(space, networks, times, quantity)
-    lines = np.array([row.line for row in rows])
+        # A device may prune a network without a path from input to output to nothing.
+        alive = dataflow.connected(space, networks)
+        scale.check_networks(
+            networks[alive], np.array(values)[alive], lines[alive], str(path), time_column
+        )
     device = device or (table_devices[0] if table_devices else "")
     return MeasuredNetworks(device, networks, times, lines)
 

@@ -28,7 +28,7 @@ def evaluate(claim: Claim, user: UserSpace) -> ClaimResult:
         claim.test(user)
     except ClaimFailed as failure:
         return ClaimResult(claim.name, False, str(failure))
-    except Exception as error:  # whatever a user's own module may raise
+    except (Exception, SystemExit) as error:  # whatever a user's own module may raise
         reason = (str(error).strip() or "no reason given").splitlines()[0]
         return ClaimResult(claim.name, False, f"{type(error).__name__}: {reason}")
     return ClaimResult(claim.name, True, claim.why)

@@ -1,7 +1,6 @@
 """The search spaces of DARTS's cells: a normal and a reduction cell, two edges a node."""
 
 import functools
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning, 
 from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import distribution, genotypes, inherit, supernet
 from jaxnas.spaces.darts import network as networks
-from jaxnas.spaces.darts.notation import from_pairs
+from jaxnas.spaces.darts.notation import from_pairs, is_notation
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
 from jaxnas.spaces.user_space import UserSpace
@@ -83,7 +82,7 @@ def of_file(name: str) -> SearchSpace:
         operation: ops.DARTS_DERIVED[operation] if make is ops.DARTS.get(operation) else make
         for operation, make in user.candidates.items()
     }
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = user_space.digest(str(path))
     return of_user_space(user, derived, name=name, genotype_space=path.stem, digest=digest)
 
 
@@ -139,7 +138,5 @@ def _check(genotype: Genotype) -> None:
 
 
 def _parse(text: str) -> Genotype | None:
-    """DARTS's pairs, as its code prints them or as JSON."""
-    start = text.lstrip()
-    is_json = start.startswith("{") and '"normal"' in start and '"format"' not in start
-    return from_pairs(text) if is_json or start.startswith("Genotype(") else None
+    """DARTS's pairs, as its code prints them, alone or in a log, or as JSON."""
+    return from_pairs(text) if is_notation(text) else None

@@ -1,5 +1,6 @@
 """DARTS's own notation of a genotype: pairs (operation, source), two a node."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,14 +8,16 @@ from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.genotype import Cell, Genotype
 
 CELLS = ("normal", "reduce")
+MAPPING = re.compile(r"""\{\s*["'](normal|reduce)["']\s*:""")
 
 
 def from_pairs(pairs: str | Mapping[str, Any] | Sequence[Any]) -> Genotype:
     """DARTS's pairs (operation, source), two a node, flat or grouped by node.
 
     Reads a `Genotype(normal=[...], normal_concat=..., reduce=..., reduce_concat=...)` as text
-    (quark0/darts cnn/genotypes.py prints it), the same as a named tuple, tuple of four or
-    mapping, and its JSON; `concat` is a list or a range. Raises GenotypeError.
+    (quark0/darts cnn/genotypes.py prints it) or in a log, where the last one counts, the same as a
+    named tuple, tuple of four or mapping, and its JSON or Python's text of it; `concat` is a list
+    or a range, and a third entry of a pair, its weight, is left out. Raises GenotypeError.
     """
     if isinstance(pairs, str):
         pairs = _table(pairs)
@@ -41,22 +44,42 @@ def from_pairs(pairs: str | Mapping[str, Any] | Sequence[Any]) -> Genotype:
     return genotype
 
 
+def is_notation(text: str) -> bool:
+    """Whether a text holds a genotype in DARTS's notation, alone or within a log."""
+    return "Genotype(" in text or (MAPPING.search(text) is not None and '"format"' not in text)
+
+
 def _table(text: str) -> Any:
     """Python's syntax converted to JSON and parsed, without evaluation."""
-    if text.lstrip().startswith("{"):
+    text = text[: genotypes.LIMIT + 1]
+    if (start := text.rfind("Genotype(")) >= 0:
+        start += len("Genotype")
+    elif found := list(MAPPING.finditer(text)):
+        start = found[-1].start()
+    elif text.lstrip().startswith("{"):
         return genotypes.parse_json(text)
-    compact = "".join(text[: genotypes.LIMIT + 1].split())
-    start, end = compact.find("Genotype("), compact.rfind(")")
-    if start < 0 or end < start:
+    else:
         genotypes.fail(f"expected Genotype(normal=..., ...), found {genotypes.show(text)}")
-    body = compact[start + len("Genotype(") : end]
+    body = "".join(_bracketed(text, start).split())
+    # Numbers as NumPy and PyTorch print them.
+    body = re.sub(r"(?:np\.float\d+|numpy\.float\d+|tensor|array)\(([^()]*)\)", r"\1", body)
     for python, ours in (
         ("range(", '["range",'), ("(", "["), (")", "]"), ("'", '"'), (",]", "]"), ("None", "null"),
     ):  # fmt: skip
         body = body.replace(python, ours)
     for name in ("normal", "reduce", "normal_concat", "reduce_concat", "connectN", "connects"):
         body = body.replace(f"{name}=", f'"{name}":')
-    return genotypes.parse_json("{" + body.removesuffix(",") + "}")
+    return genotypes.parse_json("{" + body[1:-1].removesuffix(",") + "}")
+
+
+def _bracketed(text: str, start: int) -> str:
+    """The text from the bracket at `start` to the one that closes it."""
+    depth = 0
+    for i in range(start, len(text)):
+        depth += (text[i] in "([{") - (text[i] in ")]}")
+        if depth == 0:
+            return text[start : i + 1]
+    return genotypes.fail("a bracket is not closed")
 
 
 def _edges(name: str, pairs: Any) -> tuple[tuple[int, int, str], ...]:
@@ -65,7 +88,11 @@ def _edges(name: str, pairs: Any) -> tuple[tuple[int, int, str], ...]:
         genotypes.fail(
             f"{location} expected pairs [operation, source], found {genotypes.show(pairs)}"
         )
-    is_pair = lambda p: isinstance(p, Sequence) and len(p) == 2 and isinstance(p[0], str)
+    is_pair = lambda p: (
+        isinstance(p, Sequence)
+        and isinstance(p[0] if p else None, str)
+        and (len(p) == 2 or (len(p) == 3 and isinstance(p[2], int | float)))
+    )
     if not is_pair(pairs[0]):
         groups = pairs
     elif len(pairs) % 2:
@@ -77,7 +104,7 @@ def _edges(name: str, pairs: Any) -> tuple[tuple[int, int, str], ...]:
             genotypes.fail(
                 f"{location} expected pairs [operation, source], found {genotypes.show(group)}"
             )
-    return tuple((s, 2 + node, op) for node, group in enumerate(groups) for op, s in group)
+    return tuple((s, 2 + node, op) for node, group in enumerate(groups) for op, s, *_ in group)
 
 
 def _concat(name: str, concat: Any) -> tuple[int, ...]:

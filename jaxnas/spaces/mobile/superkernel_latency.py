@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from jaxnas.core.objectives.cost_terms import Costs
 from jaxnas.core.types import Scalar, Space
+from jaxnas.spaces import layers
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile.superkernel_gates import Indicators, sizes_of
 
@@ -45,8 +46,9 @@ def milliseconds(indicators: Indicators, times: Times) -> Scalar:
 def costs(space: Space, times: LayerTimes) -> Costs:
     """The polynomial of each candidate; the latency is `sum(gates * costs)`, a skip costs 0.
 
-    Raises ValueError for a layer without times, for more layers than the chain's searched ones
-    and OUTSIDE others, and for other candidates.
+    Layers of `times` are counted from 0, or from 1. Raises ValueError for a layer without times,
+    for more layers than the chain's searched ones and OUTSIDE others, for other candidates, and
+    where layers may be counted in both ways.
     """
     return _of_candidates(space, times, _as_polynomial)
 
@@ -69,11 +71,13 @@ def _of_candidates(
             f"The table has {len(times)} layers, the chain searches {searched}: give a table of "
             "this chain, other --cells, or --target-ms in place of a table."
         )
+    searched_layers = [layer for choice in space.values() for layer, _ in choice.edges]
+    start = layers.first_number(times, searched_layers) if times else 0
     costs = {}
     for name, choice in space.items():
         rows = []
         for (layer, _), candidates in zip(choice.edges, choice.candidates, strict=True):
-            if layer not in times:
+            if layer + start not in times:
                 raise ValueError(f"The table has no layer {layer}: it is of another network.")
             sizes, row = sizes_of(candidates), []
             for candidate in candidates:
@@ -83,7 +87,7 @@ def _of_candidates(
                 block = chains.block(candidate)
                 large = block.kernel == sizes.kernels[1]
                 wide = block.expansion == sizes.expansions[1]
-                row.append(cost(Times(*times[layer]), large, wide))
+                row.append(cost(Times(*times[layer + start]), large, wide))
             rows.append(row)
         costs[name] = jnp.array(rows)
     return costs

@@ -1,6 +1,7 @@
 """The search space of NAS-Bench-201: one cell of six edges, each with an operation or `none`."""
 
 import functools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxnas.core.types import Network, Space, Supernet
@@ -57,6 +58,10 @@ def entry(cells: int | None = None) -> SearchSpace:
     )
 
 
+# In a text such as `Structure(4 nodes with |op~0|+|op~0|op~1|+|op~0|op~1|op~2|)`.
+ARCH = re.compile(r"(?:\|[\w-]+~\d)+\|(?:\+(?:\|[\w-]+~\d)+\|)+")
+
+
 def _supernet(choices: Space, *, reductions: Sequence[int] | None, **settings: object) -> Supernet:
     if reductions is not None:
         raise ValueError("NAS-Bench-201 has its own reductions: leave them out.")
@@ -101,4 +106,8 @@ def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator
 
 
 def _parse(text: str) -> Genotype | None:
-    return from_arch(text) if text.startswith("|") else None
+    """The benchmark's notation, alone or within a log, where the last one counts."""
+    if text.lstrip().startswith("|"):
+        return from_arch(text)
+    found = [] if text.lstrip().startswith("{") else ARCH.findall(text)
+    return from_arch(found[-1]) if found else None

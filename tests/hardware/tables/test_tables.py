@@ -9,7 +9,7 @@ from jaxnas.hardware.predict import fit, validation
 from jaxnas.hardware.tables import benchmarks, csv_table, layer_table, network_table
 from jaxnas.spaces import genome, genotype, op_names
 from jaxnas.spaces.mobile import chain as chains
-from jaxnas.spaces.mobile import sizing, zoo
+from jaxnas.spaces.mobile import sizing, superkernel_latency, zoo
 from jaxnas.spaces.nasbench201 import choices as spaces
 from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
 from tests import paths
@@ -297,6 +297,36 @@ def test_refuses_a_look_up_table_that_cannot_be(tmp_path, text, cause):
         looked_up(written(tmp_path, text))
 
 
+SHEET = [("none skip_connect", 2.5), ("skip_connect none", 3.25)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("between", "point"), [(",", "."), (";", ","), (";", "."), ("\t", ".")])
+def test_tables_as_spreadsheets_save_them_are_one_table(tmp_path, encoding, between, point):
+    rows = [f"{name}{between}{ms}".replace(".", point) for name, ms in SHEET]
+    text = "\n".join([f"network{between}latency_ms", *rows])
+    table = csv_table.read(written(tmp_path, text, encoding))
+    assert [csv_table.value(table, row, "latency_ms") for row in table.rows] == [2.5, 3.25]
+    assert [row.entries["network"] for row in table.rows] == [name for name, _ in SHEET]
+
+
+def test_a_table_in_yaml_is_of_the_proxyless_form(tmp_path):
+    key = "expanded_conv-input:56x56x24-output:28x28x32-expand:3-kernel:5-stride:2-idskip:0"
+    path = tmp_path / "phone.yaml"
+    path.write_text(f"other:\n  mean: 1.0\n{key}:\n  count: 50\n  mean: 3.3\n  var: 0.01\n")
+    table = csv_table.read(path)
+    assert table.form == "proxyless"
+    assert table.rows[1].line == 3
+    assert dict(table.rows[1].entries) == {
+        "table": "phone", "key": key, "mean_ms": "3.3", "std_ms": "0.1", "count": "50"
+    }  # fmt: skip
+    for text in ("- 1\n", "a: 3\n", "a: [", "", "a:\n  median: 3\n"):
+        path.write_text(text)
+        with pytest.raises(csv_table.TableError, match="no (YAML|table of layers)") as refused:
+            csv_table.read(path)
+        assert "\n" not in str(refused.value)
+
+
 GOOD = "layer,choice,latency_ms\n" + "".join(f"1,{i},{1.0 + i}\n" for i in range(4))
 
 
@@ -352,6 +382,22 @@ def test_a_layer_that_does_less_is_not_slower(tmp_path, times, reason):
         return
     with pytest.raises(csv_table.TableError, match=f"layer 3: {reason}"):
         four_times(tmp_path, text)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_layers_counted_from_0_and_from_1_cost_the_same_in_every_reader(tmp_path, order):
+    space = chains.space(zoo.single_path())
+    found = []
+    for start in (0, 1):
+        rows = [f"{n + start},{i},{n + i + 1}" for n in range(22) for i in range(4)]
+        path = written(tmp_path, "\n".join(["layer,choice,latency_ms", *rows[::order]]))
+        times = layer_table.single_path_times(str(path))
+        polynomial = superkernel_latency.measured(space, times)
+        by_name = layer_table.costs(layer_table.read(csv_table.read(path)), space)
+        assert set(by_name[0]) >= {2.0, 3.0, 4.0, 5.0}
+        found.append((by_name, *map(np.asarray, polynomial.values())))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_refuses_a_look_up_table_of_another_space(tmp_path):

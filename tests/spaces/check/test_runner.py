@@ -1,5 +1,7 @@
 """`jaxnas check` accepts what works and names what does not."""
 
+import hashlib
+import sys
 import textwrap
 
 import jax
@@ -238,3 +240,27 @@ def test_a_slice_refuses_an_edge_that_the_space_lacks():
     others = {"normal": choices.uniform(((0, 2), (1, 2)), ("noise",)), "reduce": UNEVEN}
     with pytest.raises(ValueError, match="is no candidate of the edge from 0 to 2"):
         darts_inherit.from_darts(others, genotype, (1,), supernet, supernet)
+
+
+@pytest.mark.parametrize("code", ["import sys\nsys.exit('no licence')", "raise GeneratorExit"])
+def test_a_file_that_exits_is_refused(tmp_path, code):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(user_space.UserSpaceError, match="mine.py stops with (System|Generator)"):
+        user_space.load(str(tmp_path / "mine.py"))
+
+
+def test_modules_beside_a_file_are_found_and_part_of_its_digest(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "my_helper_ops.py").write_text("NODES = 2\n")
+    (tmp_path / "random.py").write_text("raise ValueError('the wrong one')\n")
+    (tmp_path / "mine.py").write_text(
+        "import random\nfrom my_helper_ops import NODES\nfrom jaxnas import space\n"
+        "SPACE = space.darts(nodes=NODES)\n"
+    )
+    assert len(user_space.load(str(tmp_path / "mine.py")).space["normal"].edges) == 5
+    before = user_space.digest(str(tmp_path / "mine.py"))
+    (tmp_path / "my_helper_ops.py").write_text("NODES = 2  # the same\n")
+    assert user_space.digest(str(tmp_path / "mine.py")) != before
+    (tmp_path / "alone.py").write_text("SPACE = {}\n")
+    alone = hashlib.sha256((tmp_path / "alone.py").read_bytes()).hexdigest()
+    assert user_space.digest(str(tmp_path / "alone.py")) == alone

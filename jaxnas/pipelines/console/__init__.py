@@ -1,0 +1,1 @@
+"""What stands between a terminal and a command: signs, signals, devices, complaints."""
