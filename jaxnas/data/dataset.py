@@ -149,9 +149,9 @@ def _with_test(source: Splits, names: tuple[str, ...]) -> Splits:
     if source.test is not None:
         return source
     splits.check_can_be_tested(train.labels, names, name)
-    least = 1 if source.valid is not None else 2
+    minimum = 1 if source.valid is not None else 2
     in_train, in_test = splits.stratified_split(
-        train.labels, len(train.labels) // 6, name, least=least
+        train.labels, len(train.labels) // 6, name, minimum=minimum
     )
     return source._replace(
         train=lazy_images.take(train, in_train), test=lazy_images.take(train, in_test)

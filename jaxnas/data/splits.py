@@ -36,12 +36,12 @@ def train_valid_split(
 
 
 def stratified_split(
-    labels: np.ndarray, count: int, name: str, seed: int = 0, least: int = 1
+    labels: np.ndarray, count: int, name: str, seed: int = 0, minimum: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the remaining images and of `count` held out, stratified by class; ascending.
 
-    Every class has `least` remaining images or more, and one held out. Raises DataError for a class
-    of fewer images, too few images in all, and a seed out of range.
+    Every class has `minimum` remaining images or more, and one held out. Raises DataError for a
+    class of fewer images, too few images in all, and a seed out of range.
     """
     from sklearn import model_selection  # takes over a second, and is not always needed
 
@@ -63,9 +63,9 @@ def stratified_split(
         np.arange(len(labels)), test_size=count, stratify=labels, random_state=seed
     )
     counts = lambda part: np.bincount(labels[part], minlength=labels.max() + 1)[present]
-    if counts(held_out).min() < 1 or counts(remaining).min() < least:
+    if counts(held_out).min() < 1 or counts(remaining).min() < minimum:
         # scikit-learn rounds the share of a rare class to nothing.
-        shares = _shares(occurrences, count, np.maximum(occurrences - least, 0))
+        shares = _shares(occurrences, count, np.maximum(occurrences - minimum, 0))
         random = np.random.default_rng(seed)
         held_out = np.concatenate(
             [
@@ -157,12 +157,12 @@ def check_tested(labels: np.ndarray, names: tuple[str, ...], name: str, part: st
         )
 
 
-def _shares(occurrences: np.ndarray, count: int, most: np.ndarray) -> np.ndarray:
-    """i64[classes]: `count` divided in proportion, each at least 1 and at most `most`."""
+def _shares(occurrences: np.ndarray, count: int, maxima: np.ndarray) -> np.ndarray:
+    """i64[classes]: `count` divided in proportion, each at least 1 and at most `maxima`."""
     ideal = count * occurrences / occurrences.sum()
-    shares = np.clip(np.floor(ideal).astype(int), 1, most)
+    shares = np.clip(np.floor(ideal).astype(int), 1, maxima)
     while shares.sum() < count:
-        shares[np.argmax(np.where(shares < most, ideal - shares, -np.inf))] += 1
+        shares[np.argmax(np.where(shares < maxima, ideal - shares, -np.inf))] += 1
     while shares.sum() > count:
         shares[np.argmax(np.where(shares > 1, shares - ideal, -np.inf))] -= 1
     return shares

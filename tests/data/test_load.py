@@ -344,7 +344,7 @@ def test_halves_that_are_nearly_sorted_are_refused():
 def test_a_stratified_part_has_rare_classes_too():
     labels = np.repeat([0, 1, 2], [50, 45, 3])
     for seed in range(5):
-        remaining, held = splits.stratified_split(labels, 6, "set", seed, least=2)
+        remaining, held = splits.stratified_split(labels, 6, "set", seed, minimum=2)
         assert np.bincount(labels[held]).min() == 1 and len(held) == 6
         assert np.bincount(labels[remaining]).tolist()[2] == 2
         assert sorted([*remaining, *held]) == list(range(98))
