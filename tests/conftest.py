@@ -8,8 +8,13 @@ import pathlib
 # compile them are some of test_golden and those of the README's commands.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Two processes test at once: to compile one program on both cores is in their way.
 QUICKLY = ["--xla_cpu_parallel_codegen_split_count=1"]
