@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import signal
 
 # Compiling is most of the suite's time, in the processes that it starts as well. Programs as users
 # compile them are some of test_golden and those of the README's commands.
@@ -11,6 +12,12 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
+
+# A run in the background ignores some signals, and so would the processes that tests stop by them.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, own)
 
 # How long an example takes is the machine's affair.
 hypothesis.settings.register_profile("untimed", deadline=None)
