@@ -56,3 +56,20 @@ def x64():
     """Float64 within one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory):
+    """The campaign of 25 NAS-Bench-201 networks on a stand-in device, noise of 0.1 %."""
+    from jaxnas.hardware.measure import dataset
+    from tests import campaign_toys
+
+    return dataset.load(campaign_toys.written(tmp_path_factory.mktemp("campaign"), noise=0.001))
+
+
+@pytest.fixture(scope="session")
+def model(measured):
+    """The predictor fitted to it."""
+    from jaxnas.hardware.measure import dataset
+
+    return dataset.fit_predictor(measured)

@@ -87,6 +87,18 @@ def single_stage(
     return Method(summary, program, **derived | fields)
 
 
+def of_sampled_cells(function: Callable[..., Program]) -> Callable[[Context, Settings], Program]:
+    """The program `function(choices, edges_per_node=, seed=, **settings)` of a run."""
+
+    def program(context: Context, settings: Settings) -> Program:
+        space, nested = context.space, nest(function, settings)
+        return function(
+            space.choices, edges_per_node=space.edges_per_node, seed=context.seed, **nested
+        )
+
+    return program
+
+
 def bind(function: Callable[..., Any], context: Context, settings: Settings) -> Callable[..., Any]:
     """`function` with flat settings, and with the accepted values of the run that are not empty."""
     from_run = {name: getattr(context, name) for name in accepted(function)}

@@ -23,8 +23,7 @@ from jaxnas.methods import entry
 from jaxnas.methods.entry import Context, Settings
 from jaxnas.methods.optimisers import Optimisers, transforms
 
-NASBENCH201_SPLITS = (15, 30)  # 4 leaves
-DARTS_SPLITS = (2, 4, 6)  # 8 leaves
+NASBENCH201_SPLITS = (15, 30)  # 4 leaves; (2, 4, 6), 8 leaves, on DARTS's cells
 
 Groups = tuple[tuple[int, ...], tuple[int, ...]]
 Masks = dict[str, np.ndarray]  # 1 where a candidate is in the sub-supernet

@@ -15,7 +15,6 @@ from jaxnas.core.gates import samplers
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Gates, Search, SearchState, Space, Supernet
 from jaxnas.methods import entry
-from jaxnas.methods.entry import Context, Settings
 from jaxnas.methods.optimisers import WEIGHTS_ONLY, Optimisers
 from jaxnas.methods.weights_only import weights_only
 
@@ -83,16 +82,9 @@ def _sample_distinct(
     raise ValueError(f"{len(distinct)} different cells were drawn: ask for fewer than {count}.")
 
 
-def _program(context: Context, settings: Settings) -> Program:
-    space, nested = context.space, entry.nest(random_search, settings)
-    return random_search(
-        space.choices, edges_per_node=space.edges_per_node, seed=context.seed, **nested
-    )
-
-
 METHOD = entry.Method(
     "random search with the same budget",
-    _program,
+    entry.of_sampled_cells(random_search),
     entry.defaults(random_search),
     quick={"cells": 3},
     needs={"edgewise", "execute"},

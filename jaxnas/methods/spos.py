@@ -12,7 +12,6 @@ from jaxnas.core.gates import samplers
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.core.types import Search, Space, Supernet
 from jaxnas.methods import entry
-from jaxnas.methods.entry import Context, Settings
 from jaxnas.methods.optimisers import WEIGHTS_ONLY, Optimisers
 from jaxnas.methods.weights_only import weights_only
 
@@ -72,16 +71,9 @@ def best_of_samples(
     return stages()
 
 
-def _program(context: Context, settings: Settings) -> Program:
-    space, nested = context.space, entry.nest(best_of_samples, settings)
-    return best_of_samples(
-        space.choices, edges_per_node=space.edges_per_node, seed=context.seed, **nested
-    )
-
-
 METHOD = entry.Method(
     "single path with uniform sampling",
-    _program,
+    entry.of_sampled_cells(best_of_samples),
     entry.defaults(best_of_samples),
     needs={"edgewise", "execute"},
 )

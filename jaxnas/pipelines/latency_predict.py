@@ -198,7 +198,7 @@ def check_table(
         progress.print_line(console, line)
 
 
-def read(settings: latency.FitSettings | latency.ReportPredictorSettings) -> Rows:
+def read(settings: latency.MeasurementsSettings) -> Rows:
     """The measurements in a campaign's folder, or in a table (.csv, with its space).
 
     Raises ValueError for neither, and for flags without effect.

@@ -6,23 +6,12 @@ import pytest
 from jaxnas.core.types import Choice
 from jaxnas.evaluators.nasbench201 import cost as published
 from jaxnas.hardware import cost, counts
-from jaxnas.hardware.measure import dataset
 from jaxnas.hardware.predict import fit
 from jaxnas.hardware.predict.predictor import margin
 from jaxnas.spaces import distribution, genome, registry, search_space
 from jaxnas.spaces import sampling as pools
 from jaxnas.spaces.genotype import Cell, Genotype
-from tests.campaign_toys import ALL_CELLS, SPACE, counted, gates_of, in_ms, true_ms, written
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    return dataset.load(written(tmp_path_factory.mktemp("campaign"), noise=0.001))
-
-
-@pytest.fixture(scope="module")
-def model(measured):
-    return dataset.fit_predictor(measured)
+from tests.campaign_toys import ALL_CELLS, SPACE, counted, gates_of, in_ms, true_ms
 
 
 def test_counts_are_those_of_the_benchmark():

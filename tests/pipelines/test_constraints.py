@@ -15,16 +15,6 @@ from jaxnas.spaces import genome, genotype, registry
 from tests.campaign_toys import ALL_CELLS, SPACE, raw, true_ms, written
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    return dataset.load(written(tmp_path_factory.mktemp("campaign"), noise=0.001))
-
-
-@pytest.fixture(scope="module")
-def model(measured):
-    return dataset.fit_predictor(measured)
-
-
 def test_the_recipe_is_of_the_size_that_was_timed(measured, model):
     predictors = constraints.Predictors(measured, model)
     assert constraints.recipe(predictors, Recipe()).features == 4

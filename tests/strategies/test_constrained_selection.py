@@ -9,23 +9,13 @@ import scipy.special
 from jaxnas.core.stages import StageResult
 from jaxnas.evaluators import supernet
 from jaxnas.hardware import cost, counts
-from jaxnas.hardware.measure import dataset, recheck
+from jaxnas.hardware.measure import recheck
 from jaxnas.hardware.predict import fit
 from jaxnas.pipelines import summary
 from jaxnas.spaces import sampling as pools
 from jaxnas.spaces import search_space
 from jaxnas.strategies import constrained_selection, selection_record
-from tests.campaign_toys import ALL_CELLS, SPACE, counted, gates_of, in_ms, true_ms, written
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    return dataset.load(written(tmp_path_factory.mktemp("campaign"), noise=0.001))
-
-
-@pytest.fixture(scope="module")
-def model(measured):
-    return dataset.fit_predictor(measured)
+from tests.campaign_toys import ALL_CELLS, SPACE, counted, gates_of, in_ms, true_ms
 
 
 def test_a_network_that_a_weight_alone_held_is_predicted_and_measured(measured, model):

@@ -60,11 +60,9 @@ class MeasureSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class FitSettings:
+class MeasurementsSettings:
     measured: tyro.conf.Positional[str]
     """The folder of a campaign, or a table *.csv (docs/latency.md)."""
-    out: str | None = None
-    """The model's file; by default model.json, or COLUMN.json, next to the measurements."""
     space: str | None = None
     """The space that a table is of."""
     cells: int | None = None
@@ -74,6 +72,12 @@ class FitSettings:
     column: str | None = None
     """Another quantity than latency: a column of a table (energy_mj, say), or of a campaign's what
     XLA says of its networks: flops, bytes or temp_bytes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings(MeasurementsSettings):
+    out: str | None = None
+    """The model's file; by default model.json, or COLUMN.json, next to the measurements."""
     sources: tuple[str, ...] = ()
     """Files of models of other devices: ten networks of a new device may then be enough. Models
     that do not help are dropped."""
@@ -92,20 +96,9 @@ class PredictSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class ReportPredictorSettings:
-    measured: tyro.conf.Positional[str]
-    """The folder of a campaign, or a table *.csv (docs/latency.md)."""
+class ReportPredictorSettings(MeasurementsSettings):
     out: str | None = None
     """The report's folder; by default that of the measurements."""
-    space: str | None = None
-    """The space that a table is of."""
-    cells: int | None = None
-    """The cells that shape the space that a table is of, where they do (`jaxnas spaces`)."""
-    device: str | None = None
-    """Which device of a table."""
-    column: str | None = None
-    """Another quantity than latency: a column of a table (energy_mj, say), or of a campaign's what
-    XLA says of its networks: flops, bytes or temp_bytes."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from jaxnas.hardware import timing
-from jaxnas.hardware.measure import campaign, campaign_file, dataset, recheck
+from jaxnas.hardware.measure import campaign, campaign_file, recheck
 from jaxnas.spaces import genome, genotype
-from tests.campaign_toys import ALL_CELLS, DEVICE, SPACE, true_ms, written
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    return dataset.load(written(tmp_path_factory.mktemp("campaign"), noise=0.001))
+from tests.campaign_toys import ALL_CELLS, DEVICE, SPACE, true_ms
 
 
 def test_times_are_on_the_scale_of_the_campaign(measured, tmp_path):
