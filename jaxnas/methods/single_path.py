@@ -128,8 +128,8 @@ def _of_table(context: Context, settings: Settings) -> dict[str, Any]:
     superkernel = context.space.superkernel
     if not settings["table"]:
         raise ValueError(
-            "Single-Path NAS needs a table of latencies: give its file as the setting `table`, or "
-            "a target in its place."
+            "Single-Path NAS needs latencies: give --target-ms (this device is measured first), or "
+            "a table's file as the setting `table`."
         )
     costs = superkernel.layer_costs(context.layer_times(settings["table"]))
     if not settings["fixed_ms"]:

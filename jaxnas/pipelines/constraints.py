@@ -59,22 +59,22 @@ def has_constraints(settings: SearchSettings) -> bool:
         fail("--latency-form has no effect without --latency-weight: give that, or leave it.")
     if settings.target_ms is None and settings.risk is not None:
         fail("--risk has no effect without --target-ms: give that, or leave it.")
-    by_ms = settings.target_ms is not None or settings.latency_weight is not None
-    if not by_ms:
+    if not in_ms(settings):
         for flag in ("latency", "any_device"):
             if getattr(settings, flag):
                 fail(f"{_flag(flag)} has no effect without --target-ms: give that, or leave it.")
-    elif settings.latency is None:
-        flag = "--latency-weight" if settings.target_ms is None else "--target-ms"
-        fail(
-            f"{flag} needs --latency: the folder of a campaign, which `jaxnas latency measure` "
-            "makes."
-        )
-    constrained = by_ms or bool(settings.target_models)
+    elif settings.any_device and settings.latency is None:
+        fail("--any-device has no effect without --latency: give another device's, or leave it.")
+    constrained = in_ms(settings) or bool(settings.target_models)
     constrained = constrained or any(getattr(settings, flag) for flag in COUNTED)
     if constrained and settings.select != "strongest":
         fail("--select has no effect with a target, which selects the network: leave it out.")
     return constrained
+
+
+def in_ms(settings: SearchSettings) -> bool:
+    """Whether there is a target, or a weight, in milliseconds."""
+    return settings.target_ms is not None or settings.latency_weight is not None
 
 
 def load_predictors(settings: SearchSettings) -> Predictors | None:
@@ -278,7 +278,7 @@ def placeholders(settings: SearchSettings) -> list[Constraint]:
     constraints = [
         Constraint(constant(quantity), 2.0) for quantity in (*settings.target_models, *counted)
     ]
-    if settings.latency is not None:
+    if in_ms(settings):
         constraints.append(Constraint(constant(MS), 2.0, form=form))
     return constraints
 

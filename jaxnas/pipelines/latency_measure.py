@@ -103,10 +103,11 @@ def programs_of(
         settings.features, settings.cells, settings.classes, settings.image, settings.batch
     )
     selected = [programs.reference()]
-    count = settings.networks or (latency.MOST if settings.budget_minutes else latency.NETWORKS)
+    budget = settings.budget_minutes is not None
+    count = settings.networks or (latency.MOST if budget else latency.NETWORKS)
     networks = architectures
     if not architectures and settings.kinds != (OPERATOR,):
-        networks = design.networks(space.genome, count, settings.seed)
+        networks = design.networks(space.genome, count, settings.seed, or_fewer=budget)
     if NETWORK in settings.kinds:
         for choice in design.with_replicates(
             networks, None if architectures else space.genome.space
@@ -177,8 +178,6 @@ def check(settings: latency.MeasureSettings) -> None:
             f"--features is {settings.features}: the stem of {space.noun} has a multiple of "
             f"{space.features_multiple}."
         )
-    if settings.networks is not None and settings.budget_minutes is not None:
-        fail("Give --networks or --budget-minutes: the minutes decide how many networks it is.")
     if settings.name is not None and (
         settings.name.strip(".") == "" or set(settings.name) & set("/\\\0")
     ):
@@ -235,7 +234,4 @@ def fingerprinted(
     table = {name: value for name, value in flat(settings).items() if name not in NOT_FINGERPRINTED}
     texts = "\n".join(map(compact, architectures))
     digest = hashlib.sha256(texts.encode()).hexdigest() if architectures else None
-    defaults = {f.name: f.default for f in dataclasses.fields(settings)}
-    minutes = settings.budget_minutes is not None
-    networks = None if minutes or architectures else settings.networks or defaults["networks"]
-    return table | {"networks": networks, "genotypes": digest, "space_sha256": space.digest}
+    return table | {"genotypes": digest, "space_sha256": space.digest}

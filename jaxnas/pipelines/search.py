@@ -14,7 +14,15 @@ from jaxnas import data, run
 from jaxnas.evaluators import tabular
 from jaxnas.methods import overrides
 from jaxnas.nets import count
-from jaxnas.pipelines import constraints, genotypes, retrain, search_stages, setup, summary
+from jaxnas.pipelines import (
+    constraints,
+    device_campaign,
+    genotypes,
+    retrain,
+    search_stages,
+    setup,
+    summary,
+)
 from jaxnas.pipelines.constraints import Predictors
 from jaxnas.pipelines.settings import RunSettings, SearchSettings, command, flat
 from jaxnas.pipelines.settings import recipe as recipes
@@ -25,7 +33,7 @@ from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import genotype as genotype_text
 from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.search_space import SearchSpace
+from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
 GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
 # --set is recorded as the method's settings, constraints by `constraints.fingerprinted`.
@@ -79,7 +87,10 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
 
 
 def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchRun:
-    """The run of the settings. Raises ValueError for invalid ones; writes nothing."""
+    """The run of the settings. Raises ValueError for invalid ones.
+
+    Writes nothing but the campaign of a target without one, which is measured here.
+    """
     settings = searches.resolved(requested, registry.get(requested.space))
     predictors = constraints.load_predictors(settings)
     method_settings = search_stages.method_settings(settings)
@@ -103,11 +114,22 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
         recipe = dataclasses.replace(recipe, reductions=settings.reductions)
     recipe = recipes.resolved(recipe, space, shape, "retrain.")
     settings = dataclasses.replace(settings, retrain=recipe)
-    limits = constraints.of_settings(predictors, settings, space, shape, len(dataset.class_names))
+    classes = len(dataset.class_names)
+    limits = constraints.of_settings(predictors, settings, space, shape, classes)
+    to_measure = constraints.in_ms(settings) and settings.latency is None
+    if to_measure:  # all else is checked before that takes minutes
+        limits = constraints.placeholders(settings)
     search = search_stages.SearchTask(settings, space, dataset, limits)
     _check_batches(search)
     search_stages.check(search)
     retrain.check(_retraining(search, search_stages.random_genotype(space, 0)))
+    if to_measure:
+        size = NetworkSize(recipe.features, recipe.cells, classes, shape)
+        campaign = device_campaign.find_or_measure(settings, space, size, console)
+        settings = dataclasses.replace(settings, latency=str(campaign))
+        predictors = constraints.load_predictors(settings)
+        limits = constraints.of_settings(predictors, settings, space, shape, classes)
+        search = search._replace(settings=settings, constraints=limits)
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     execution = run.execution(steps_per_epoch, settings.place.mode)
     fingerprint = fingerprinted(settings) | {

@@ -42,10 +42,10 @@ def test_fits_predicts_and_reports(tmp_path, capsys):
     [
         ("search --target-models energy.json", "no FILE=MOST"),
         ("search --target-models ms.json=5", "two targets are called 'ms'"),
-        ("search --target-ms 1", "--target-ms needs --latency"),
+        ("search --target-ms 1 --any-device", "--any-device has no effect without --latency"),
+        ("search --target-ms 1 --batch-size 5000", "batch_size is 5000"),
         ("search --target-ms 0 --latency x", "give more than 0"),
         ("search --latency mine", "--latency has no effect"),
-        ("search --latency-weight 1", "--latency-weight needs --latency"),
         ("search --latency-form fbnet --target-ms 1 --latency x", "--latency-form has no effect"),
         ("search --risk 1 --target-macs 1e5", "--risk has no effect"),
         ("search --any-device", "--any-device has no effect"),

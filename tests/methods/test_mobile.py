@@ -40,7 +40,7 @@ def test_methods_run_to_a_genotype(name):
     [
         ("pc-darts", (), r"needs what the space mobile-proxyless does not support \(partial\)"),
         ("proxyless", ("mode=three",), "has the modes full, full_v2"),
-        ("single-path", (), "needs a table of latencies"),
+        ("single-path", (), "needs latencies: give --target-ms"),
         ("single-path", ("table=nowhere.csv",), "Cannot read nowhere.csv"),
         ("fbnet", ("samples=0",), "samples >= 1"),
     ],

@@ -27,14 +27,14 @@ class DesignPoint(NamedTuple):
     recompiled: bool = False  # the replicate is the same program, compiled again
 
 
-def networks(code: Genome, count: int, seed: int = 0) -> list[Genotype]:
+def networks(code: Genome, count: int, seed: int = 0, *, or_fewer: bool = False) -> list[Genotype]:
     """`count` distinct genotypes: anchors, then alternately D-optimal and farthest ones.
 
     Anchors are those of `sampling.anchors`. The D-optimal choice maximises
     x' inverse(X'X + ridge) x over counts x of operations, with and without dead edges; the farthest
     one shares fewest edges with its nearest chosen one. Both choose among 3000 random genotypes,
     half of which favour some operations; disconnected ones are left out. Raises ValueError for a
-    count below 1, and where the space has fewer networks.
+    count below 1, and where the space has fewer networks, unless `or_fewer`: then all of them.
     """
     if count < 1:
         raise ValueError(f"{count} networks are nothing to measure: give 1 or more.")
@@ -42,6 +42,8 @@ def networks(code: Genome, count: int, seed: int = 0) -> list[Genotype]:
     pool = [g for g in _pool(code, seed) if dataflow.is_connected(g)]
     used = {_key(g) for g in chosen}
     pool = list({k: g for g in pool if (k := _key(g)) not in used}.values())
+    if or_fewer:
+        count = min(count, len(chosen) + len(pool))
     if len(chosen) + len(pool) < count:
         raise ValueError(
             f"{len(chosen) + len(pool)} different networks of this space were found, fewer than "

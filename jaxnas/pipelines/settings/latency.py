@@ -19,9 +19,9 @@ class MeasureSettings:
     space: str = "nasbench201"
     """A space by name, or a file *.py that defines one."""
     networks: int | None = None
-    """Number of networks chosen to cover the space; by default 60."""
+    """Number of networks chosen to cover the space; by default 60, with minutes 200."""
     budget_minutes: float | None = None
-    """Minutes in total, instead of a number of networks: half to compile, half to measure."""
+    """Minutes in total: half to compile as many of the networks as fit, half to measure."""
     genotypes: tuple[str, ...] = ()
     """The networks to measure: genotype.json files, run folders or published names."""
     kinds: tuple[Kind, ...] = ("network",)

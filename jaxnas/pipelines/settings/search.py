@@ -71,7 +71,8 @@ class SearchSettings:
     """FILE=MOST: models of `jaxnas latency fit` with the maximum of their predictions: another
     device's milliseconds, energy, memory."""
     latency: str | None = None
-    """The folder of the campaign for --target-ms: see `jaxnas latency measure`."""
+    """The folder of the campaign for --target-ms: see `jaxnas latency measure`. By default a short
+    one of this device, measured first, in minutes, and found again by the next search."""
     latency_weight: float | None = None
     """A fixed weight of the latency in the loss, in place of one that adapts to --target-ms;
     without --target-ms the found network is not constrained, and it is measured."""
@@ -93,7 +94,7 @@ class SearchSettings:
     risk: float | None = None
     """The margin of predictions below --target-ms, in half-widths of their interval; default 0."""
     any_device: bool = False
-    """The campaign may be of another device; the found network is then not measured."""
+    """The campaign of --latency may be of another device; the found network is not measured."""
     retrain: Recipe = Recipe()
     """The training of the found cell and of the random ones at the end."""
     place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()

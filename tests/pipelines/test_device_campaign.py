@@ -1,0 +1,56 @@
+"""The short campaign of a target that names none."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import rich.console
+
+from jaxnas.hardware import device
+from jaxnas.hardware.measure import dataset
+from jaxnas.pipelines import device_campaign, search
+from jaxnas.pipelines.settings import Recipe, SearchSettings
+from jaxnas.spaces import registry
+from jaxnas.spaces.search_space import NetworkSize
+
+SETTINGS = SearchSettings(
+    space="nasbench201", method="gdas", target_ms=1e6, epochs=2, retrain=Recipe(features=2)
+)
+
+
+def test_it_is_measured_once_and_found_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(device_campaign, "NETWORKS", 6)
+    monkeypatch.setattr(device_campaign, "MINUTES", 0.05)
+    with pytest.raises(ValueError, match="ms"):  # no network is that slow
+        search.resolve(SETTINGS, rich.console.Console())
+    assert "6 networks like the one to be trained are timed" in capsys.readouterr().out
+    (folder,) = (tmp_path / "latency").iterdir()
+    campaign = dataset.load(folder)
+    assert campaign.size == NetworkSize(2, 1, 10, (8, 8, 1), 1)
+    before = (folder / "campaign.npz").read_bytes()
+
+    target = float(np.median(campaign.latency_ms))
+    task = search.resolve(dataclasses.replace(SETTINGS, target_ms=target), rich.console.Console())
+    assert "as measured before on this device" in capsys.readouterr().out
+    (constraint,) = task.search.constraints
+    assert (constraint.cost.quantity, constraint.limit) == ("ms", target)
+    assert task.predictors.campaign.digest == campaign.digest
+    assert task.job.record["settings"]["latency"] == campaign.digest
+    assert (folder / "campaign.npz").read_bytes() == before
+
+
+def test_another_device_or_number_of_classes_has_a_campaign_of_its_own(monkeypatch):
+    space, size = registry.get("nasbench201"), NetworkSize(4, 1, 10, (8, 8, 1))
+    name = lambda size: device_campaign.settings_of(SETTINGS, space, size).name
+    here, classes = name(size), name(size._replace(classes=7))
+    this_device = device.this_device()
+    monkeypatch.setattr(device, "this_device", lambda: this_device | {"threads": 99})
+    assert len({here, classes, name(size)}) == 3
+
+
+def test_settings_that_cannot_be_are_refused_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="use one of darts"):
+        search.resolve(dataclasses.replace(SETTINGS, method="snas"), rich.console.Console())
+    assert not list(tmp_path.iterdir())
