@@ -75,19 +75,19 @@ COMMANDS: Mapping[str, Command] = {
     "oracle query": Command(QuerySettings, texts.ORACLE_QUERY, "jaxnas.pipelines.oracle:query"),
     "oracle build": Command(BuildSettings, texts.ORACLE_BUILD, "jaxnas.pipelines.oracle:build"),
     "latency measure": Command(
-        MeasureSettings, texts.LATENCY_MEASURE, "jaxnas.pipelines.latency_measure:main"
+        MeasureSettings, texts.LATENCY_MEASURE, "jaxnas.pipelines.latency.measure:main"
     ),
     "latency fit": Command(
-        FitSettings, texts.LATENCY_FIT, "jaxnas.pipelines.latency_predict:fit_model"
+        FitSettings, texts.LATENCY_FIT, "jaxnas.pipelines.latency.predict:fit_model"
     ),
     "latency predict": Command(
-        PredictSettings, texts.LATENCY_PREDICT, "jaxnas.pipelines.latency_predict:predict"
+        PredictSettings, texts.LATENCY_PREDICT, "jaxnas.pipelines.latency.predict:predict"
     ),
     "latency report": Command(
-        ReportPredictorSettings, texts.LATENCY_REPORT, "jaxnas.pipelines.latency_predict:report"
+        ReportPredictorSettings, texts.LATENCY_REPORT, "jaxnas.pipelines.latency.predict:report"
     ),
     "latency check": Command(
-        CheckTableSettings, texts.LATENCY_CHECK, "jaxnas.pipelines.latency_predict:check_table"
+        CheckTableSettings, texts.LATENCY_CHECK, "jaxnas.pipelines.latency.check:main"
     ),
 }
 # Help of commands with subcommands.

@@ -22,7 +22,8 @@ from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.hardware.predict import predictor_file
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.methods import registry as methods
-from jaxnas.pipelines import latency_measure, search_stages
+from jaxnas.pipelines import search_stages
+from jaxnas.pipelines.latency import measure as latency_measure
 from jaxnas.pipelines.settings import Recipe, SearchSettings, latency
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.run import files, progress

@@ -16,7 +16,6 @@ from jaxnas.methods import overrides
 from jaxnas.nets import count
 from jaxnas.pipelines import (
     constraints,
-    device_campaign,
     genotypes,
     retrain,
     search_stages,
@@ -24,6 +23,7 @@ from jaxnas.pipelines import (
     summary,
 )
 from jaxnas.pipelines.constraints import Predictors
+from jaxnas.pipelines.latency import device_campaign
 from jaxnas.pipelines.settings import RunSettings, SearchSettings, command, flat
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
@@ -167,8 +167,7 @@ def fingerprinted(settings: SearchSettings) -> dict[str, Any]:
 
 def name(settings: SearchSettings) -> str:
     """The default name of a run's folder."""
-    space = Path(settings.space).stem if settings.space.endswith(".py") else settings.space
-    parts = [setup.label(settings.source.data), space]
+    parts = [setup.label(settings.source.data), registry.label(settings.space)]
     parts += [settings.method] if settings.method != SearchSettings.method else []
     parts += [settings.order] if settings.order not in (None, "first") else []
     parts += ["pt"] if settings.select == "perturbation" else []

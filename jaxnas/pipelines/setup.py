@@ -35,7 +35,8 @@ def images(dataset: data.DataSet) -> str:
 def label(name: str) -> str:
     """A part of a folder's name, made of a name or a path."""
     stem = name if name.count("/") == 1 and not Path(name).exists() else Path(name).name
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem.removesuffix(".npz")).strip("-") or "run"
+    stem = stem[:-4] if stem.lower().endswith(".npz") else stem
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "run"
 
 
 def folder(place: RunSettings, name: str) -> Path:

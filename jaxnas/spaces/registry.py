@@ -1,6 +1,7 @@
 """The search spaces by name: the one place to register a space."""
 
 import functools
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -55,6 +56,16 @@ SPACES: Mapping[str, Callable[..., SearchSpace]] = {
 }  # fmt: skip
 
 
+def is_file(name: str) -> bool:
+    """Whether a space is named by the file that defines it."""
+    return name.lower().endswith(".py")
+
+
+def label(name: str) -> str:
+    """A space's name as a part of a folder's: that of a file without folder and ending."""
+    return pathlib.Path(name).stem if is_file(name) else name
+
+
 def get(name: str, cells: int | None = None) -> SearchSpace:
     """The space of that name, or of a file `*.py` that defines one.
 
@@ -62,7 +73,7 @@ def get(name: str, cells: int | None = None) -> SearchSpace:
     hypercuboid, as the number of layers. Raises ValueError for an unknown name and UserSpaceError
     for a file that defines no space.
     """
-    if name.lower().endswith(".py"):
+    if is_file(name):
         return darts.of_file(name)
     if name not in SPACES:
         raise ValueError(

@@ -2,11 +2,13 @@
 
 The file sets `SPACE`, a `jaxnas.types.Space`, and may set `CANDIDATES`, a mapping from names to
 `factory(features, stride, norm)`: the operations that the space names, in place of
-`jaxnas.nets.ops.DARTS`. See docs/extending.md.
+`jaxnas.nets.ops.DARTS`. See docs/extending.md. A chain of layers, for which latencies are predicted
+alone, may set `WORK`, numbers [positions, candidates, quantities] (docs/own-table.md).
 """
 
 import ast
 import hashlib
+import importlib.machinery
 import importlib.util
 import pathlib
 import sys
@@ -14,8 +16,11 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxnas.core.types import Space
 from jaxnas.nets import ops
+from jaxnas.spaces import genome
 
 
 class UserSpaceError(ValueError):
@@ -25,13 +30,15 @@ class UserSpaceError(ValueError):
 class UserSpace(NamedTuple):
     space: Space
     candidates: ops.Ops
+    work: np.ndarray | None = None  # f64[positions, candidates, quantities] of a chain
 
 
 def load(path: str) -> UserSpace:
-    """Runs the file at `path` and takes `SPACE` and `CANDIDATES` from it.
+    """Runs the file at `path` and takes `SPACE`, `CANDIDATES` and `WORK` from it.
 
     The file's code is executed: load trusted files only. Raises UserSpaceError if the file cannot
-    be read or run, sets no `SPACE`, or sets either name to something else than a mapping.
+    be read or run, sets no `SPACE`, or sets either name to something else than a mapping, and for
+    `WORK` of other shapes than the layers of a chain.
     """
     names = vars(_run(pathlib.Path(path)))
     if "SPACE" not in names:
@@ -42,7 +49,25 @@ def load(path: str) -> UserSpace:
             raise UserSpaceError(
                 f"{path}: {name} is {type(value).__name__}, not a mapping by names."
             )
-    return UserSpace(space, candidates)
+    return UserSpace(space, candidates, _work(path, space, names.get("WORK")))
+
+
+def _work(path: str, space: Space, value: object) -> np.ndarray | None:
+    if value is None:
+        return None
+    if not genome.is_chain(space):
+        raise UserSpaceError(f"{path}: WORK has no effect on cells, only on chains: leave it out.")
+    shape = len(genome.positions(space)), max(genome.cardinalities(space))
+    try:
+        work = np.asarray(value, float)
+    except (TypeError, ValueError):
+        work = np.empty(0)
+    if work.ndim != 3 or work.shape[:2] != shape or not (np.isfinite(work) & (work >= 0)).all():
+        raise UserSpaceError(
+            f"{path}: WORK has the shape {work.shape}: give numbers, none negative, of "
+            f"[{shape[0]} positions, {shape[1]} candidates, quantities]."
+        )
+    return work
 
 
 def digest(path: str) -> str:
@@ -68,14 +93,15 @@ def _imported_beside(file: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _run(path: pathlib.Path) -> ModuleType:
-    if path.suffix != ".py" or not path.is_file():
+    if path.suffix.lower() != ".py" or not path.is_file():
         raise UserSpaceError(f"{path} is no file of Python: give the path of one, as my_space.py.")
     # Registered, since dataclasses (and thus Linen modules) look their own module up.
     name = f"jaxnas_custom_{path.stem}"
     # Its own folder is searched for modules, after all others, which it must not replace.
     if (folder := str(path.resolve().parent)) not in sys.path:
         sys.path.append(folder)
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = importlib.machinery.SourceFileLoader(name, str(path))  # for endings in capitals too
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

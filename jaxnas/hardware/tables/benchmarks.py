@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Choice, Space
-from jaxnas.hardware.tables.csv_table import TableError
+from jaxnas.hardware.tables.latency_table import LatencyTable, Row, TableError
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome, registry
 
@@ -68,6 +68,33 @@ def read(path: Path, cells: Path | None = None) -> BenchmarkLatencies:
         )
     genome.check(table.space, table.networks)
     return table
+
+
+def as_table(path: Path) -> LatencyTable:
+    """A file of `devices`, `latency_ms` [device, network], `ops` and `op_names` as rows by name.
+
+    So its networks may be read as those of another space with these operations. Networks without a
+    time are left out. Raises TableError.
+    """
+    path = Path(path)
+    arrays = _arrays(path)
+    _require(path, arrays, "devices", "latency_ms", "ops", "op_names")
+    names, ops = np.asarray(arrays["op_names"], str), np.asarray(arrays["ops"])
+    ms = np.atleast_2d(np.asarray(arrays["latency_ms"], float))
+    is_codes = ops.ndim == 2 and np.issubdtype(ops.dtype, np.integer)
+    if not is_codes or not len(ops) or ops.min() < 0 or ops.max() >= len(names):
+        raise TableError(f"{path}: ops are no whole numbers [network, position] of op_names.")
+    devices = np.atleast_1d(arrays["devices"])
+    if ms.shape != (len(devices), len(ops)):
+        raise TableError(f"{path}: latency_ms has the shape {ms.shape}, not [device, network].")
+    networks = [" ".join(row) for row in names[ops]]
+    rows = [
+        Row(i + 1, {"network": networks[i], "device": str(device), "latency_ms": repr(float(x))})
+        for device, row in zip(devices, ms, strict=True)
+        for i, x in enumerate(row)
+        if not np.isnan(x)
+    ]
+    return LatencyTable(path, rows, ("network", "device", "latency_ms"))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.tables import csv_table, scale
-from jaxnas.hardware.tables.csv_table import DominancePair, LatencyTable, Row, TableError
+from jaxnas.hardware.tables import latency_table, scale
+from jaxnas.hardware.tables.latency_table import DominancePair, LatencyTable, Row, TableError
 from jaxnas.spaces import genome, layers, op_names
 
 SINGLE_PATH_NAMES = ("k3_e3", "k3_e6", "k5_e3", "k5_e6")  # of the choices 0 to 3
@@ -19,7 +19,7 @@ MAX_NOISE_RATIO = 1.1  # a dominated candidate slower by more is not explained b
 class LookupTable(NamedTuple):
     """Milliseconds of single layers: (place, operation) -> ms, in the order of the file."""
 
-    form: str  # one of csv_table.LAYER_TABLES
+    form: str  # one of latency_table.LAYER_TABLES
     entries: Mapping[tuple[str, str], float]
 
 
@@ -30,8 +30,8 @@ def read(table: LatencyTable) -> LookupTable:
     FBNet-style: layer, op, latency_ms. Negative entries, which smoothing leaves in some published
     tables, are errors, and so are duplicates and entries of another scale than their likes.
     """
-    form = csv_table.form(table)
-    if form == csv_table.NETWORKS:
+    form = latency_table.form(table)
+    if form == latency_table.NETWORKS:
         raise TableError(
             f"{table.path} is a table of whole networks, and no look-up table of layers."
         )
@@ -43,7 +43,7 @@ def read(table: LatencyTable) -> LookupTable:
             raise TableError(
                 f"{table.path}, line {row.line}: {operation} at {place} stands twice: keep one."
             )
-        entries[place, operation] = csv_table.value(table, row, column, minimum=0.0)
+        entries[place, operation] = latency_table.value(table, row, column, minimum=0.0)
         lines[place, operation] = row.line
     scale.check_layers(entries, lines, str(table.path))
     return LookupTable(form, entries)
@@ -56,11 +56,11 @@ def single_path_times(path: str) -> dict[int, tuple[float, ...]]:
     choice, and where a candidate is slower than one that dominates it, by more than
     MAX_NOISE_RATIO.
     """
-    table = read(csv_table.read(Path(path).expanduser()))
+    table = read(latency_table.read(Path(path).expanduser()))
     if table.form != "single-path":
         raise TableError(
             f"{path} is a {table.form} look-up table: Single-Path NAS needs one with the columns "
-            f"{', '.join(csv_table.SINGLE_PATH)}."
+            f"{', '.join(latency_table.SINGLE_PATH)}."
         )
     layers: dict[int, dict[str, float]] = {}
     for (place, name), ms in table.entries.items():

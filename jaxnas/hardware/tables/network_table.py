@@ -9,8 +9,8 @@ from jaxnas.core.types import Space
 from jaxnas.hardware import programs
 from jaxnas.hardware.predict import validation
 from jaxnas.hardware.predict.predictor import LATENCY
-from jaxnas.hardware.tables import csv_table, scale
-from jaxnas.hardware.tables.csv_table import UNITS, DominancePair, LatencyTable, Row, TableError
+from jaxnas.hardware.tables import latency_table, scale
+from jaxnas.hardware.tables.latency_table import UNITS, DominancePair, LatencyTable, Row, TableError
 from jaxnas.spaces import dataflow, genome, op_names, registry
 from jaxnas.spaces.genotype import GenotypeError
 
@@ -56,7 +56,7 @@ def read_networks(
     that are not positive, FitError for rows of one network that disagree.
     """
     path, names = table.path, table.names
-    if table.form in csv_table.LAYER_TABLES:
+    if table.form in latency_table.LAYER_TABLES:
         raise TableError(layer_table_message(table))
     units = [name for name in names if name in UNITS]
     if column is not None and column not in names:
@@ -83,7 +83,7 @@ def read_networks(
     ]
     networks = np.array([_network(table, row, space) for row in rows])
     time_column = units[0] if column is None else column
-    values = [csv_table.value(table, row, time_column) for row in rows]
+    values = [latency_table.value(table, row, time_column) for row in rows]
     times = np.array(values) * UNITS.get(time_column, 1.0)
     lines = np.array([row.line for row in rows])
     if "kind" not in names:  # not a campaign's own table

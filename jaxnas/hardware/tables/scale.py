@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxnas.hardware.tables.csv_table import TableError
+from jaxnas.hardware.tables.latency_table import TableError
 
 NEIGHBOURS = 10  # networks that differ least
 LEAST_FACTOR = 4.0  # smaller ones are differences between networks

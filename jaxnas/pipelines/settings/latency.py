@@ -62,13 +62,16 @@ class MeasureSettings:
 @dataclasses.dataclass(frozen=True)
 class MeasurementsSettings:
     measured: tyro.conf.Positional[str]
-    """The folder of a campaign, or a table *.csv (docs/latency.md)."""
+    """The folder of a campaign, or a table *.csv or *.npz (docs/latency.md)."""
     space: str | None = None
     """The space that a table is of."""
     cells: int | None = None
     """The cells that shape the space that a table is of, where they do (`jaxnas spaces`)."""
     device: str | None = None
     """Which device of a table."""
+    work: str | None = None
+    """A table *.csv of what candidates of a chain compute: layer, op, and columns of numbers (MACs,
+    bytes). Fewer measurements are then enough."""
     column: str | None = None
     """Another quantity than latency: a column of a table (energy_mj, say), or of a campaign's what
     XLA says of its networks: flops, bytes or temp_bytes."""
@@ -104,7 +107,7 @@ class ReportPredictorSettings(MeasurementsSettings):
 @dataclasses.dataclass(frozen=True)
 class CheckTableSettings:
     table: tyro.conf.Positional[str]
-    """A table *.csv."""
+    """A table *.csv or *.yaml."""
     space: str | None = None
     """The table's space: whole networks are decoded with it, layers are compared with it."""
     cells: int | None = None

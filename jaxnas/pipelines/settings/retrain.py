@@ -27,6 +27,6 @@ class RetrainSettings:
 def check(settings: RetrainSettings) -> None:
     """Raises ValueError for settings that are invalid for any data."""
     common.check(settings.place)
-    if settings.space is not None and not settings.space.endswith(".py"):
+    if settings.space is not None and not settings.space.lower().endswith(".py"):
         fail(f"--space is {settings.space!r}: give a file *.py, or leave it out.")
     require("--seed", settings.seed, minimum=0, below=2**32)

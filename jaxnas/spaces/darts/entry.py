@@ -95,7 +95,7 @@ def of_user_space(
     digest: str = "",
 ) -> SearchSpace:
     """The space of a user's choices and operations; networks have the operations `derived`."""
-    return entry(
+    space = entry(
         choices=user.space,
         candidates=user.candidates,
         derived=derived,
@@ -104,6 +104,7 @@ def of_user_space(
         summary="a space of your own",
         digest=digest,
     )
+    return space if user.work is None else space._replace(workload=lambda size: user.work)
 
 
 def _blocks(derived: ops.Ops, genotype: Genotype, size: NetworkSize) -> Iterator[BlockSpec]:

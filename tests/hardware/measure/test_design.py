@@ -12,7 +12,7 @@ from jaxnas.hardware import device, programs, timing
 from jaxnas.hardware.measure import design, stopping
 from jaxnas.hardware.predict import graph_counts
 from jaxnas.hardware.programs import Program
-from jaxnas.pipelines import latency_measure
+from jaxnas.pipelines.latency import measure
 from jaxnas.pipelines.settings.latency import MeasureSettings
 from jaxnas.spaces import dataflow, genome, registry, search_space
 from jaxnas.spaces import genotype as genotypes
@@ -140,8 +140,8 @@ def test_a_design_has_twins_wherever_a_budget_cuts_it(name):
 
 
 def test_operators_alone_have_twins_wherever_a_budget_cuts_them():
-    settings = latency_measure.resolved(MeasureSettings(kinds=("operator",), budget_minutes=1.0))
-    found = latency_measure.programs_of(settings, SPACE, [])
+    settings = measure.resolved(MeasureSettings(kinds=("operator",), budget_minutes=1.0))
+    found = measure.programs_of(settings, SPACE, [])
     programs.check_programs(found)
     twins = [program.twin_of for program in found]
     assert sum(name is not None for name in twins[: stopping.MIN_PROGRAMS]) >= 2

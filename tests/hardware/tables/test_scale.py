@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxnas.hardware.tables import benchmarks, csv_table, scale
+from jaxnas.hardware.tables import benchmarks, latency_table, scale
+from jaxnas.hardware.tables.latency_table import TableError
 from jaxnas.spaces import dataflow
 from tests import paths
 
@@ -28,21 +29,23 @@ def test_a_row_of_another_unit_is_named_with_its_factor(count, factor):
     rows, ms = networks(count)
     checked(rows, ms)
     ms[1] *= factor
-    with pytest.raises(csv_table.TableError, match=r"t.csv, line 3: .* unit, a (thou|mill).* to"):
+    with pytest.raises(
+        latency_table.TableError, match=r"t.csv, line 3: .* unit, a (thou|mill).* to"
+    ):
         checked(rows, ms)
 
 
 def test_a_slipped_point_is_named_too():
     rows, ms = networks(60)
     ms[7] *= 10
-    with pytest.raises(csv_table.TableError, match=r"line 9: .* times its likes"):
+    with pytest.raises(TableError, match=r"line 9: .* times its likes"):
         checked(rows, ms)
 
 
 def test_half_a_table_of_another_unit_is_named():
     rows, ms = networks(20)
     ms[:8] *= 1e3
-    with pytest.raises(csv_table.TableError, match=r"line 2: .* so for 7 lines more \(3, 4, 5"):
+    with pytest.raises(TableError, match=r"line 2: .* so for 7 lines more \(3, 4, 5"):
         checked(rows, ms)
 
 
@@ -69,5 +72,5 @@ def test_an_entry_of_a_layer_is_held_against_its_place_and_its_operation():
     lines = {key: i + 2 for i, key in enumerate(entries)}
     scale.check_layers(entries, lines, "t.csv")
     entries["layer 2", "k5_e6"] *= 1000
-    with pytest.raises(csv_table.TableError, match="line 9: k5_e6 at layer 2 takes 9000 ms"):
+    with pytest.raises(TableError, match="line 9: k5_e6 at layer 2 takes 9000 ms"):
         scale.check_layers(entries, lines, "t.csv")

@@ -6,7 +6,8 @@ import pytest
 from jaxnas import cli
 from jaxnas.hardware.measure import campaign_file
 from jaxnas.hardware.predict import fit, validation
-from jaxnas.hardware.tables import benchmarks, csv_table, layer_table, network_table
+from jaxnas.hardware.tables import benchmarks, latency_table, layer_table, network_table
+from jaxnas.hardware.tables.latency_table import TableError
 from jaxnas.spaces import genome, genotype, op_names
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, superkernel_latency, zoo
@@ -31,11 +32,11 @@ def written(tmp_path, text, encoding="utf-8"):
 
 
 def measured(path, space, **settings):
-    return network_table.read_networks(csv_table.read(path), space, **settings)
+    return network_table.read_networks(latency_table.read(path), space, **settings)
 
 
 def looked_up(path):
-    return layer_table.read(csv_table.read(path))
+    return layer_table.read(latency_table.read(path))
 
 
 def violations(table):
@@ -67,7 +68,7 @@ def test_names_what_is_slower_though_it_does_less(tmp_path):
     text = "layer,op,latency_ms\n0,k3_e3,2.0\n0,k3_e6,1.5\n0,k5_e3,2.5\n1,k3_e3,1\n1,k5_e3_g2,0.5\n"
     table = looked_up(written(tmp_path, text))
     # Groups are not compared.
-    assert violations(table) == [csv_table.DominancePair("layer 0", "k3_e3", "k3_e6", 2.0, 1.5)]
+    assert violations(table) == [latency_table.DominancePair("layer 0", "k3_e3", "k3_e6", 2.0, 1.5)]
 
 
 def test_names_which_network_is_slower_though_it_does_less(tmp_path):
@@ -76,7 +77,7 @@ def test_names_which_network_is_slower_though_it_does_less(tmp_path):
     count, wrong = network_table.dominance_violations(found, CELL)
     assert count == 3  # the last has another edge, and is compared with none
     assert wrong == [
-        csv_table.DominancePair("lines 2 and 3", "nor_conv_1x1", "nor_conv_3x3", 5.0, 4.0)
+        latency_table.DominancePair("lines 2 and 3", "nor_conv_1x1", "nor_conv_3x3", 5.0, 4.0)
     ]
 
 
@@ -112,9 +113,11 @@ def test_reads_one_device_of_several(tmp_path):
     text = "device,network,latency_ms\na,0 1 2 3 4 3,5\nb,0 1 2 3 4 3,9\nb,3 3 3 3 3 3,12\n"
     path = written(tmp_path, text)
     assert measured(path, CELL, device="b").latency_ms.tolist() == [9, 12]
-    with pytest.raises(csv_table.TableError, match="of a, b, not of 'c'"):
+    with pytest.raises(TableError, match="of a, b, not of 'c'"):
         measured(path, CELL, device="c")
-    with pytest.raises(csv_table.TableError, match="several devices .*choose one with --device"):
+    with pytest.raises(
+        latency_table.TableError, match="several devices .*choose one with --device"
+    ):
         measured(path, CELL)
 
 
@@ -140,7 +143,7 @@ def test_reads_one_device_of_several(tmp_path):
     ],
 )
 def test_refuses_measurements_that_are_none(tmp_path, text, cause):
-    with pytest.raises(csv_table.TableError, match=cause) as refused:
+    with pytest.raises(TableError, match=cause) as refused:
         measured(written(tmp_path, text), CELL)
     assert "\n" not in str(refused.value)
 
@@ -197,7 +200,7 @@ def test_reads_the_table_of_a_campaign_without_what_is_no_network(tmp_path):
     assert [at[edge] for edge in sorted(at)] == names
     shorter = chains.space(sizing.sized(zoo.single_path(), "mobile-single-path", repeats=1))
     for other in (shorter, CELL):
-        with pytest.raises(csv_table.TableError, match="line 3: .*(other edges|another space)"):
+        with pytest.raises(TableError, match="line 3: .*(other edges|another space)"):
             measured(path, other)
 
 
@@ -293,7 +296,7 @@ def test_rows_that_disagree_are_of_two_devices(tmp_path):
     ],
 )
 def test_refuses_a_look_up_table_that_cannot_be(tmp_path, text, cause):
-    with pytest.raises(csv_table.TableError, match=cause):
+    with pytest.raises(TableError, match=cause):
         looked_up(written(tmp_path, text))
 
 
@@ -305,8 +308,8 @@ SHEET = [("none skip_connect", 2.5), ("skip_connect none", 3.25)]
 def test_tables_as_spreadsheets_save_them_are_one_table(tmp_path, encoding, between, point):
     rows = [f"{name}{between}{ms}".replace(".", point) for name, ms in SHEET]
     text = "\n".join([f"network{between}latency_ms", *rows])
-    table = csv_table.read(written(tmp_path, text, encoding))
-    assert [csv_table.value(table, row, "latency_ms") for row in table.rows] == [2.5, 3.25]
+    table = latency_table.read(written(tmp_path, text, encoding))
+    assert [latency_table.value(table, row, "latency_ms") for row in table.rows] == [2.5, 3.25]
     assert [row.entries["network"] for row in table.rows] == [name for name, _ in SHEET]
 
 
@@ -314,7 +317,7 @@ def test_a_table_in_yaml_is_of_the_proxyless_form(tmp_path):
     key = "expanded_conv-input:56x56x24-output:28x28x32-expand:3-kernel:5-stride:2-idskip:0"
     path = tmp_path / "phone.yaml"
     path.write_text(f"other:\n  mean: 1.0\n{key}:\n  count: 50\n  mean: 3.3\n  var: 0.01\n")
-    table = csv_table.read(path)
+    table = latency_table.read(path)
     assert table.form == "proxyless"
     assert table.rows[1].line == 3
     assert dict(table.rows[1].entries) == {
@@ -322,8 +325,8 @@ def test_a_table_in_yaml_is_of_the_proxyless_form(tmp_path):
     }  # fmt: skip
     for text in ("- 1\n", "a: 3\n", "a: [", "", "a:\n  median: 3\n"):
         path.write_text(text)
-        with pytest.raises(csv_table.TableError, match="no (YAML|table of layers)") as refused:
-            csv_table.read(path)
+        with pytest.raises(TableError, match="no (YAML|table of layers)") as refused:
+            latency_table.read(path)
         assert "\n" not in str(refused.value)
 
 
@@ -359,7 +362,7 @@ def test_a_table_of_single_path_nas_has_four_times_a_layer(tmp_path):
     ],
 )
 def test_refuses_what_is_no_table_of_single_path_nas(tmp_path, text, cause):
-    with pytest.raises(csv_table.TableError, match=cause) as refused:
+    with pytest.raises(TableError, match=cause) as refused:
         four_times(tmp_path, text)
     assert "\n" not in str(refused.value)
 
@@ -380,7 +383,7 @@ def test_a_layer_that_does_less_is_not_slower(tmp_path, times, reason):
     if reason is None:
         assert four_times(tmp_path, text) == {3: times}
         return
-    with pytest.raises(csv_table.TableError, match=f"layer 3: {reason}"):
+    with pytest.raises(TableError, match=f"layer 3: {reason}"):
         four_times(tmp_path, text)
 
 
@@ -393,7 +396,7 @@ def test_layers_counted_from_0_and_from_1_cost_the_same_in_every_reader(tmp_path
         path = written(tmp_path, "\n".join(["layer,choice,latency_ms", *rows[::order]]))
         times = layer_table.single_path_times(str(path))
         polynomial = superkernel_latency.measured(space, times)
-        by_name = layer_table.costs(layer_table.read(csv_table.read(path)), space)
+        by_name = layer_table.costs(layer_table.read(latency_table.read(path)), space)
         assert set(by_name[0]) >= {2.0, 3.0, 4.0, 5.0}
         found.append((by_name, *map(np.asarray, polynomial.values())))
     for one, other in zip(*found, strict=True):
@@ -402,7 +405,7 @@ def test_layers_counted_from_0_and_from_1_cost_the_same_in_every_reader(tmp_path
 
 def test_refuses_a_look_up_table_of_another_space(tmp_path):
     table = looked_up(written(tmp_path, "layer,op,latency_ms\n0,k3_e3,1\n"))
-    with pytest.raises(csv_table.TableError, match="another space"):
+    with pytest.raises(TableError, match="another space"):
         layer_table.costs(table, chains.space(zoo.single_path()))
 
 
@@ -430,13 +433,13 @@ def test_refuses_a_table_of_devices_that_cannot_be(tmp_path, arrays, cause):
 
 def test_refuses_files_that_are_no_tables(tmp_path):
     (tmp_path / "t.npz").write_text("text")
-    with pytest.raises(csv_table.TableError, match="no .npz file"):
+    with pytest.raises(TableError, match="no .npz file"):
         benchmarks.read(tmp_path / "t.npz")
     np.savez(tmp_path / "u.npz", other=np.ones(3))
-    with pytest.raises(csv_table.TableError, match="no 'devices'"):
+    with pytest.raises(TableError, match="no 'devices'"):
         benchmarks.read(tmp_path / "u.npz")
     np.savez(tmp_path / "v.npz", devices=np.array(["a"]), latency_ms=np.ones((1, 4)))
-    with pytest.raises(csv_table.TableError, match="nb201_arch.npz"):
+    with pytest.raises(TableError, match="nb201_arch.npz"):
         benchmarks.read(tmp_path / "v.npz")
 
 

@@ -12,7 +12,7 @@ import rich.console
 
 from jaxnas.hardware import device
 from jaxnas.hardware.measure import campaign_file
-from jaxnas.pipelines import latency_measure
+from jaxnas.pipelines.latency import measure
 from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.pipelines.settings.latency import MeasureSettings
 from jaxnas.run import progress
@@ -32,7 +32,7 @@ def settings_of(settings: SearchSettings, space: SearchSpace, size: NetworkSize)
     decisive = {name: device.this_device()[name] for name in device.IDENTITY}
     decisive |= {"classes": size.classes, "space_sha256": space.digest}
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    name = f"{latency_measure.name(measured)}-{digest[:8]}"
+    name = f"{measure.name(measured)}-{digest[:8]}"
     return dataclasses.replace(measured, name=name)
 
 
@@ -41,7 +41,7 @@ def find_or_measure(
 ) -> Path:
     """The folder of the campaign, which is measured, or gone on with, where it is not complete.
 
-    Raises as `latency_measure.main`.
+    Raises as `measure.main`.
     """
     measured = settings_of(settings, space, size)
     folder = Path(measured.out) / measured.name
@@ -54,4 +54,4 @@ def find_or_measure(
         f"timed on this device first, in {MINUTES:g} minutes at most; it is found again by the "
         "next search (--latency FOLDER takes another)",
     )
-    return latency_measure.main(measured, console)
+    return measure.main(measured, console)

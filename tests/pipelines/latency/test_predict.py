@@ -11,7 +11,7 @@ from jaxnas.evaluators.nasbench201 import table
 from jaxnas.hardware import shares, timing
 from jaxnas.hardware.measure import campaign_file, dataset
 from jaxnas.hardware.predict import fit, predictor_file
-from jaxnas.pipelines import latency_predict
+from jaxnas.pipelines.latency import predict
 from jaxnas.pipelines.settings import latency
 from jaxnas.spaces import genotype
 from tests.campaign_toys import ALL_CELLS, SPACE, raw, true_ms, written
@@ -33,13 +33,13 @@ def table_of(path, networks, *, column, values):
 
 def test_fit_predict_and_report(tmp_path, console, capsys):
     folder = written(tmp_path / "mine", 16, noise=0.001)
-    model = latency_predict.fit_model(latency.FitSettings(str(folder)), console)
+    model = predict.fit_model(latency.FitSettings(str(folder)), console)
     assert model == folder / "model.json"
-    latency_predict.predict(latency.PredictSettings(str(model), (ARCH,), json=True), console)
+    predict.predict(latency.PredictSettings(str(model), (ARCH,), json=True), console)
     (row,) = json.loads(capsys.readouterr().out)
     assert row["latency_ms"] == pytest.approx(float(true_ms(ALL_CELLS[[6111]])[0]), rel=0.1)
     assert row["low_ms"] < row["latency_ms"] < row["high_ms"]
-    out = latency_predict.report(latency.ReportPredictorSettings(str(folder)), console)
+    out = predict.report(latency.ReportPredictorSettings(str(folder)), console)
     assert out == folder
     record = json.loads((folder / "report.json").read_text())
     assert set(record["models"]) == {"ours", "macs", "table", "mlp", "trees"}
@@ -50,7 +50,7 @@ def test_fit_predict_and_report(tmp_path, console, capsys):
 
 def test_a_report_tells_noise_and_how_sure_its_shares_are(tmp_path, console):
     folder = written(tmp_path / "mine", 12, noise=0.1)
-    latency_predict.report(latency.ReportPredictorSettings(str(folder)), console)
+    predict.report(latency.ReportPredictorSettings(str(folder)), console)
     record = json.loads((folder / "report.json").read_text())
     page, said = (folder / "report.md").read_text(), console.file.getvalue()
     assert record["networks"] == 12
@@ -75,14 +75,14 @@ def test_models_of_other_devices_help(tmp_path, console):
     values = [f"{ms},2" for ms in true_ms(rows)]
     ten = table_of(tmp_path / "ten.csv", rows, column="latency_ms,watts", values=values)
     settings = {"space": "nasbench201", "sources": (str(tmp_path / "other.json"),)}
-    new = latency_predict.fit_model(
+    new = predict.fit_model(
         latency.FitSettings(ten, out=str(tmp_path / "new.json"), **settings), console
     )
     assert "100% of the model knows them" in console.file.getvalue()
     predicted = predictor_file.load(new).predict(ALL_CELLS)[0]
     assert np.median(np.abs(predicted / true_ms(ALL_CELLS) - 1)) < 0.03
     with pytest.raises(ValueError, match="no effect with --column"):
-        latency_predict.fit_model(latency.FitSettings(ten, column="watts", **settings), console)
+        predict.fit_model(latency.FitSettings(ten, column="watts", **settings), console)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_models_of_other_devices_help(tmp_path, console):
 def test_a_campaign_that_is_none_is_refused_in_one_line(tmp_path, console, make, cause):
     make(tmp_path / "mine")
     with pytest.raises(ValueError, match=cause) as refusal:
-        latency_predict.fit_model(latency.FitSettings(str(tmp_path / "mine")), console)
+        predict.fit_model(latency.FitSettings(str(tmp_path / "mine")), console)
     assert "\n" not in str(refusal.value)
 
 
@@ -129,13 +129,13 @@ def test_other_columns_are_fitted(tmp_path, console):
     folder = tmp_path / "mine"
     folder.mkdir()
     campaign_file.write(folder / campaign_file.RAW, of._replace(facts=facts))
-    path = latency_predict.fit_model(latency.FitSettings(str(folder), column="temp_bytes"), console)
+    path = predict.fit_model(latency.FitSettings(str(folder), column="temp_bytes"), console)
     assert path == folder / "temp_bytes.json"
-    latency_predict.predict(latency.PredictSettings(str(path), (ARCH,)), console)
+    predict.predict(latency.PredictSettings(str(path), (ARCH,)), console)
     assert "temp_bytes  (90 %:" in console.file.getvalue()
     for column, cause in (("flops", "does not say flops"), ("watts", "no column 'watts'")):
         with pytest.raises(ValueError, match=cause):
-            latency_predict.fit_model(latency.FitSettings(str(folder), column=column), console)
+            predict.fit_model(latency.FitSettings(str(folder), column=column), console)
 
 
 def test_columns_of_tables_are_fitted(tmp_path, console):
@@ -144,7 +144,7 @@ def test_columns_of_tables_are_fitted(tmp_path, console):
         tmp_path / "phone.csv", ALL_CELLS[4000:4012], column="energy_mj", values=values
     )
     settings = {"measured": phone, "space": "nasbench201"}
-    latency_predict.fit_model(latency.FitSettings(**settings, column="energy_mj"), console)
+    predict.fit_model(latency.FitSettings(**settings, column="energy_mj"), console)
     assert predictor_file.load(tmp_path / "energy_mj.json").quantity == "energy_mj"
     with pytest.raises(ValueError, match="and no 'energy_uj'"):
-        latency_predict.fit_model(latency.FitSettings(**settings, column="energy_uj"), console)
+        predict.fit_model(latency.FitSettings(**settings, column="energy_uj"), console)

@@ -8,7 +8,8 @@ import rich.console
 
 from jaxnas.hardware import device
 from jaxnas.hardware.measure import dataset
-from jaxnas.pipelines import device_campaign, search
+from jaxnas.pipelines import search
+from jaxnas.pipelines.latency import device_campaign
 from jaxnas.pipelines.settings import Recipe, SearchSettings
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import NetworkSize

@@ -1,4 +1,4 @@
-"""CSV tables of latencies: their rows, their form by its columns, their values.
+"""Tables of latencies in text, CSV or YAML: their rows, their form by its columns, their values.
 
 `network_table` interprets tables of whole networks, `layer_table` those of layers.
 """
@@ -21,6 +21,10 @@ FBNET_STYLE = ("layer", "op", "latency_ms")
 LAYER_TABLES = {"single-path": SINGLE_PATH, "proxyless": PROXYLESS, "fbnet": FBNET_STYLE}
 NETWORKS = "networks"
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
+
+
+# A campaign is a folder, whatever its name ends with.
+TEXTS, ARRAYS = (".csv", ".tsv", ".yaml", ".yml"), ".npz"
 
 
 class TableError(ValueError):
@@ -60,6 +64,16 @@ class DominancePair(NamedTuple):
     def violates(self) -> bool:
         """Whether the smaller one is slower."""
         return self.smaller_ms > self.larger_ms
+
+
+def is_table(path: Path) -> bool:
+    """Whether a path is a table's by its ending, in capitals or not, and no folder."""
+    return path.suffix.lower() in (*TEXTS, ARRAYS) and not path.is_dir()
+
+
+def is_npz(path: Path) -> bool:
+    """Whether a table is one of arrays, for `benchmarks`."""
+    return path.suffix.lower() == ARRAYS
 
 
 def read(path: Path) -> LatencyTable:

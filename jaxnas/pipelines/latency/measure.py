@@ -186,10 +186,9 @@ def check(settings: latency.MeasureSettings) -> None:
 
 def name(settings: latency.MeasureSettings) -> str:
     """The default name of a campaign's folder."""
-    space = Path(settings.space).stem if settings.space.endswith(".py") else settings.space
     height, width, _ = settings.image
     parts = [
-        space,
+        registry.label(settings.space),
         f"c{settings.features}",
         f"n{settings.cells}",
         f"{height}x{width}",
