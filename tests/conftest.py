@@ -8,6 +8,9 @@ import signal
 # Compiling is most of the suite's time, in the processes that it starts as well. Programs as users
 # compile them are some of test_golden and those of the README's commands.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Two processes test at once: threads of linear algebra would wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402

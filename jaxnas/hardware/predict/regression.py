@@ -7,6 +7,7 @@ is the fitted value, at least a fifth of the median: errors are relative. The we
 of a Student t distribution with 4 degrees of freedom, from leave-one-out residuals.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 import scipy.special
+import threadpoolctl
 
 FLOOR = 0.2  # of the median: below it errors are absolute
 DEGREES_OF_FREEDOM = 4.0  # of Student's distribution
@@ -109,6 +111,11 @@ def _calibration_factor(ratios: np.ndarray) -> float:
     return float(FACTORS[np.argmax(total)]) if covered(chosen) > covered(1.0) else 1.0
 
 
+@functools.cache
+def _thread_pools() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController()
+
+
 def _maximise_evidence(kernels, constant, y, noise, start) -> tuple[np.ndarray, float]:
     """(log v_g and log s^2 of maximum evidence, their log evidence)."""
     prior_mean = np.log([INITIAL_VARIANCES[0]] * len(kernels) + [INITIAL_VARIANCES[1]])
@@ -128,12 +135,15 @@ def _maximise_evidence(kernels, constant, y, noise, start) -> tuple[np.ndarray, 
         value = 0.5 * (y @ dual + deviation @ deviation) + np.log(np.diag(factor[0])).sum()
         return value, 0.5 * variances * gradient + deviation / LOG_PRIOR_SPREAD
 
-    solution = scipy.optimize.minimize(
-        loss,
-        prior_mean if start is None else start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[LOG_BOUNDS] * len(kernels) + [(np.log(MIN_NOISE_VARIANCE), LOG_BOUNDS[1])],
-        options={"maxiter": 80},
-    )
+    # The optimiser's own matrices are tiny: threads wait for each other, a fit takes five times as
+    # long.
+    with _thread_pools().limit(limits=1, user_api="blas"):
+        solution = scipy.optimize.minimize(
+            loss,
+            prior_mean if start is None else start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[LOG_BOUNDS] * len(kernels) + [(np.log(MIN_NOISE_VARIANCE), LOG_BOUNDS[1])],
+            options={"maxiter": 80},
+        )
     return solution.x, -float(solution.fun) - 0.5 * len(y) * np.log(2 * np.pi)
