@@ -101,7 +101,9 @@ def _supernet(values: Values) -> Errors:
         )  # fmt: skip
 
     # Compiled one by one, what the rules have in common is compiled once.
-    problem = Problem(jax.jit(_loss(given, valid)), jax.jit(_loss(given, train)), descend)
+    objective = jax.jit(_loss(given))
+    outer, inner = (lambda *at, b=b: objective(*at, b) for b in (valid, train))
+    problem = Problem(outer, inner, jax.jit(descend))
     judge = jax.value_and_grad(problem.outer, argnums=(0, 1), has_aux=True)
     (loss, logits), (arch_grad, weight_grad) = judge(given.arch, given.weights)
     errors = {
@@ -229,8 +231,8 @@ def _searched(values: Values, image: Sequence[int]) -> Searched:
     return Searched(net, relaxation, names, golden_file.arch(values, "arch"), weights, stats)
 
 
-def _loss(given: Searched, batch: Batch) -> Callable:
-    def loss(arch, weights):
+def _loss(given: Searched) -> Callable:
+    def loss(arch, weights, batch):
         gates = given.relax.gates(arch, weights)
         logits, _ = given.net.apply(weights, given.stats, gates, batch.inputs)
         return _cross_entropy(logits, batch.labels), logits

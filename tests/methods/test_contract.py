@@ -24,9 +24,9 @@ TRAIN, VALID = toy.batches(1, STEPS), toy.batches(2, STEPS)
 # Adam's first steps are signs of gradients: rounding there moves a step by parts in 1e4.
 CLOSE = {"rtol": 1e-3, "atol": 1e-5}
 
-# All that pmap changes is the network. Here is one method of each way to run it: another one goes
-# the way of one of these.
-PMAPPED = (
+# All that devices change is how the network runs. Here is one method of each way to run it: another
+# one goes the way of one of these.
+WAYS = (
     "darts", "darts exact", "darts finite difference", "darts resting", "single-level", "gdas",
     "smooth-darts", "idarts", "sd-darts", "rarts",
 )  # fmt: skip
@@ -56,7 +56,7 @@ def step(name):
 
 @functools.cache
 def start(name, seed=0):
-    return method(name).init(jax.random.key(seed), TRAIN.inputs[0])
+    return toy.jit(method(name).init)(jax.random.key(seed), TRAIN.inputs[0])
 
 
 def run(update, state, train=TRAIN, valid=VALID, steps=range(STEPS)):
@@ -115,19 +115,15 @@ def test_learns(name):
 
 
 @every_method
-def test_scan_equals_the_loop(name):
-    scan = toy.jit(lambda state: jax.lax.scan(
-        lambda s, batches: method(name).update(s, *batches), state, (TRAIN, VALID)
-    ))  # fmt: skip
-    assert_close(scan(start(name)), looped(name))
-
-
-@every_method
-def test_vmap_over_seeds_equals_each_alone(name):
+def test_a_scan_of_several_seeds_equals_the_loop_of_each(name):
     seeds = (3, 4, 5)
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    states = jax.vmap(method(name).init, (0, None))(keys, TRAIN.inputs[0])
-    states, metrics = run(toy.jit(jax.vmap(method(name).update, (0, None, None))), states)
+    states = toy.jit(jax.vmap(method(name).init, (0, None)))(keys, TRAIN.inputs[0])
+    update = jax.vmap(method(name).update, (0, None, None))
+    scan = toy.jit(lambda states: jax.lax.scan(
+        lambda states, batches: update(states, *batches), states, (TRAIN, VALID)
+    ))  # fmt: skip
+    states, metrics = scan(states)
     for n, seed in enumerate(seeds):
         alone, measured = looped(name, seed)
         assert_close(jax.tree.map(lambda x, n=n: x[n], plain(states)), alone)
@@ -140,7 +136,7 @@ def eight_devices():
     return jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
 
 
-@every_method
+@pytest.mark.parametrize("name", WAYS)
 def test_a_batch_sharded_over_eight_devices_equals_the_whole(name):
     update = toy.jit(sharding.data_parallel(method(name), eight_devices()).update)
     state, metrics = run(update, start(name))
@@ -148,7 +144,7 @@ def test_a_batch_sharded_over_eight_devices_equals_the_whole(name):
     assert_close((state, metrics), looped(name))
 
 
-@pytest.mark.parametrize("name", PMAPPED)
+@pytest.mark.parametrize("name", WAYS)
 def test_pmap_over_eight_devices_equals_the_whole(name):
     make = functools.partial(cases.search, name)
     spread = sharding.pmapped(make, toy.supernet(axis="batch"))

@@ -183,14 +183,14 @@ def test_signs_that_an_output_lacks_are_replaced():
     assert ascii_file.buffer.getvalue() == b"30.0 +- 1.2 us -> cafe ? ?"
 
 
-@pytest.mark.parametrize("platform", ["cuda", "gpu", "elsewhere"])
+@pytest.mark.parametrize("platform", ["cuda", "gpu"])
 def test_a_device_that_is_not_there_is_one_line(platform):
     code = "import sys; from jaxnas import cli; sys.exit(cli.main(['retrain', 'DARTS_V2']))"
     environment = os.environ | {"JAX_PLATFORMS": platform, "PYTHONPATH": str(paths.ROOT)}
     ran = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
-    if platform != "elsewhere" and ran.returncode != 2:
+    if ran.returncode != 2:
         pytest.skip("this machine has a GPU")
     assert ran.returncode == 2 and ran.stderr.count("\n") == 1
     assert f"jaxnas: JAX cannot start with JAX_PLATFORMS={platform}" in ran.stderr

@@ -6,6 +6,7 @@ and excitation, `_relu`, `_relu6` or `_hswish` replace the chain's activation.
 Layers are numbered from 0, fixed ones too: layer i is the edge (i, i + 1) of space and genotype.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, NoReturn
 
@@ -82,6 +83,7 @@ class Layer(NamedTuple):
         return self.stride == 1 and self.inputs == self.features
 
 
+@functools.cache
 def block(name: str) -> Block:
     """The block that a candidate's name describes. Raises ValueError for an invalid name."""
     kernel, *fields = name.split("_")
@@ -115,6 +117,7 @@ def hidden(layer: Layer, block: Block) -> int:
     return round(block.expansion * layer.inputs)
 
 
+@functools.lru_cache(64)  # drawing a network asks for them six times
 def layers(chain: Chain) -> tuple[Layer, ...]:
     """The layers in order. `skip_connect` is a candidate at stride 1 and equal features only.
 
