@@ -29,26 +29,28 @@ class BatchNorm(nn.Module):
         shape, dtype = x.shape[-1:], x.dtype
         running_mean = self.variable("stats", "mean", jnp.zeros, shape, dtype)
         running_var = self.variable("stats", "var", jnp.ones, shape, dtype)
+        ones, zeros = nn.initializers.ones, nn.initializers.zeros
+        scale_and_bias = ()
+        if self.affine:
+            scale = self.param("scale", ones, shape, dtype)
+            scale_and_bias = scale, self.param("bias", zeros, shape, dtype)
+        if self.is_initializing():
+            return x
         if self.training:
             count = x.size // x.shape[-1]
-            if count == 1 and not self.is_initializing():
+            if count == 1:
                 raise ValueError(
                     "One value a channel (batch x height x width is 1) is normalised to 0 whatever "
                     "the image: take a larger --batch-size, larger images or fewer --reductions."
                 )
             mean, var = _moments(x)
-            if not self.is_initializing():
-                unbiased = var * (count / max(count - 1, 1))
-                average = lambda old, new: self.decay * old + (1 - self.decay) * new
-                running_mean.value = average(running_mean.value, mean)
-                running_var.value = average(running_var.value, unbiased)
+            unbiased = var * (count / max(count - 1, 1))
+            average = lambda old, new: self.decay * old + (1 - self.decay) * new
+            running_mean.value = average(running_mean.value, mean)
+            running_var.value = average(running_var.value, unbiased)
         else:
             mean, var = running_mean.value, running_var.value
-        if not self.affine:
-            return _normalise(x, mean, var, epsilon=self.epsilon)
-        scale = self.param("scale", nn.initializers.ones, shape, dtype)
-        bias = self.param("bias", nn.initializers.zeros, shape, dtype)
-        return _normalise(x, mean, var, scale, bias, epsilon=self.epsilon)
+        return _normalise(x, mean, var, *scale_and_bias, epsilon=self.epsilon)
 
 
 # Jitted: equal normalisations, hundreds in a search network, are traced and differentiated once.
