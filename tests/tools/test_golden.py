@@ -18,7 +18,6 @@ KINDS = {
     "pc_darts_supernet": "supernet",
     "darts_first_order_5_steps": "first_order_steps",
     "darts_unrolled_5_steps": "unrolled_steps",
-    "darts_v2_derived": "derived",
 }
 
 
@@ -29,52 +28,61 @@ def path_of(name):
     return path
 
 
-# Compiled as users compile it; for the others that takes minutes. The file of unrolled steps is
-# tried in first order first, by the program of the file before.
-OPTIMISED = ("darts_v2_derived",)
+DERIVED = "darts_v2_derived"
 
 
-def printed(path, name, capsys):
-    """(exit code, what stands on stdout)."""
-    if name not in OPTIMISED:
-        return golden.main([str(path)]), capsys.readouterr().out
+@pytest.fixture(scope="module")
+def derived(tmp_path_factory):
+    """The reports of the derived network and of a copy with a wrong value, and the exit code.
+
+    Compiled as users compile it: for the other files that takes minutes.
+    """
+    with np.load(path_of(DERIVED)) as file:
+        logits = file["eval_logits"] * (1 + 1e-5)
+    paths_ = [path_of(DERIVED), copy(tmp_path_factory.mktemp("wrong"), eval_logits=logits)]
     ours = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")
     environment = {key: value for key, value in os.environ.items() if key not in ours}
     environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
-    command = [sys.executable, golden.__file__, str(path)]
+    command = [sys.executable, golden.__file__, *map(str, paths_)]
     ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
-    return ran.returncode, ran.stdout
+    return *map(json.loads, ran.stdout.splitlines()), ran.returncode
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_agrees_with_the_original(name, capsys):
-    path = path_of(name)
-    code, out = printed(path, name, capsys)
-    report = json.loads(out)
-    assert report["kind"] == KINDS[name]
+def check(report, kind):
+    assert report["kind"] == kind
     assert report["ok"]
     for quantity, error in report["errors"].items():
         assert error <= (1e-5 if quantity == "param_after" else 1e-6), quantity
     assert report["max_relative_error"] == max(report["errors"].values())
+
+
+# The file of unrolled steps is tried in first order first, by the program of the file before.
+@pytest.mark.parametrize("name", KINDS)
+def test_agrees_with_the_original(name, capsys):
+    code = golden.main([str(path_of(name))])
+    check(json.loads(capsys.readouterr().out), KINDS[name])
     assert code == 0
 
 
-def copy(tmp_path, base="darts_v2_derived", /, **changes):
+def test_a_derived_network_agrees_with_the_original(derived):
+    report, _, _ = derived
+    check(report, "derived")
+
+
+def test_sees_a_wrong_value(derived):
+    _, report, code = derived
+    assert code == 1
+    assert not report["ok"]
+    assert report["errors"]["eval_logits"] == pytest.approx(1e-5, rel=1e-3)
+
+
+def copy(tmp_path, base=DERIVED, /, **changes):
     """A file, the derived network's by default, with arrays replaced; None leaves one out."""
     with np.load(path_of(base)) as file:
         values = {name: file[name] for name in file.files} | changes
     path = tmp_path / "changed.npz"
     np.savez(path, **{name: value for name, value in values.items() if value is not None})
     return path
-
-
-def test_sees_a_wrong_value(tmp_path, capsys):
-    with np.load(path_of("darts_v2_derived")) as file:
-        logits = file["eval_logits"] * (1 + 1e-5)
-    assert golden.main([str(copy(tmp_path, eval_logits=logits))]) == 1
-    report = json.loads(capsys.readouterr().out)
-    assert not report["ok"]
-    assert report["errors"]["eval_logits"] == pytest.approx(1e-5, rel=1e-3)
 
 
 @pytest.mark.parametrize(

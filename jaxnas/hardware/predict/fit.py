@@ -110,7 +110,9 @@ def scaling(groups: Mapping[str, np.ndarray], own_units: Collection[str] = ()) -
         mean, spread = value.mean(0), value.std(0)
         scale = spread if name.split(" in ")[0] in own_units else np.full(len(spread), 1.0)
         scale = np.where(spread > 1e-9 * np.maximum(np.abs(mean), 1), scale, np.inf)
-        scales[name] = mean, scale * np.sqrt(((spread / scale) ** 2).sum())
+        length = np.sqrt(((spread / scale) ** 2).sum())
+        # A group of constants, whose length is 0, has no scale.
+        scales[name] = mean, scale * length if length else np.full(len(spread), np.inf)
     return scales
 
 

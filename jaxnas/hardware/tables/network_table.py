@@ -98,6 +98,29 @@ def read_networks(
     return MeasuredNetworks(device, networks, times, lines)
 
 
+def networks_alone(table: LatencyTable, space: Space) -> tuple[np.ndarray, list[str]]:
+    """(i64[N, positions], how the table writes each): the distinct networks, whatever their times.
+
+    Raises TableError as `read_networks`.
+    """
+    if "network" not in table.names:
+        raise TableError(
+            f"{table.path} has the columns {', '.join(table.names)}, and no `network`."
+        )
+    rows = [row for row in table.rows if row.entries.get("kind") not in PARTS]
+    distinct = {row.entries["network"]: row for row in rows}
+    networks = np.array([_network(table, row, space) for row in distinct.values()])
+    return networks.reshape(len(distinct), -1), list(distinct)
+
+
+def codes_of(text: str, space: Space) -> np.ndarray:
+    """i64[positions] of a network's candidates, by names or indices with spaces between.
+
+    Raises GenotypeError for one of another space.
+    """
+    return _parse_names(text, space)
+
+
 def dominance_violations(
     measured: MeasuredNetworks, space: Space
 ) -> tuple[int, list[DominancePair]]:

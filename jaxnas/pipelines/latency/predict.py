@@ -13,7 +13,7 @@ from jaxnas.hardware.measure import round_statistics, summary
 from jaxnas.hardware.predict import cross_validation, fit, predictor_file, transfer
 from jaxnas.hardware.predict.metrics import Quality
 from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
-from jaxnas.hardware.tables import network_table
+from jaxnas.hardware.tables import latency_table, network_table
 from jaxnas.pipelines import genotypes
 from jaxnas.pipelines.latency import measurements
 from jaxnas.pipelines.latency.measurements import Measurements
@@ -72,9 +72,10 @@ def predict(settings: latency.PredictSettings, console: rich.console.Console | N
         fail("There is nothing to predict: give a genotype.json, a run folder, or a name.")
     model = predictor_file.load(Path(settings.model).expanduser(), device=settings.device)
     shown_unit = unit(model.quantity)
-    networks = [_network(model, text) for text in settings.networks]
-    columns = model.predict(np.array([network for network, _ in networks]))
-    rows = list(zip((name for _, name in networks), *(c.tolist() for c in columns), strict=True))
+    parts = [_networks(model, text) for text in settings.networks]
+    names = [name for _, part in parts for name in part]
+    columns = model.predict(np.concatenate([networks for networks, _ in parts]))
+    rows = list(zip(names, *(column.tolist() for column in columns), strict=True))
     if settings.json:
         bounds = ("low_ms", "high_ms") if shown_unit == "ms" else ("low", "high")
         keys = ("network", model.quantity, *bounds)
@@ -173,9 +174,14 @@ def _figures(quality: Quality, networks: int) -> list[str]:
     return texts
 
 
-def _network(model: Predictor, text: str) -> tuple[np.ndarray, str]:
-    """(i[positions], name) of a text for `genotypes.named`, or in a space's notation."""
+def _networks(model: Predictor, text: str) -> tuple[np.ndarray, list[str]]:
+    """(i[N, positions], names) of a table, a text for `genotypes.named`, or a space's notation."""
+    path = Path(text).expanduser()
+    if latency_table.is_table(path):
+        return network_table.networks_alone(measurements.table(path), model.space)
+    if len(text.split()) > 1 and not text.lstrip().startswith(("{", network_table.NOTATION)):
+        return network_table.codes_of(text, model.space)[None], [text]
     if text.startswith(network_table.NOTATION):
-        return genome.encode(model.space, registry.parse_genotype(text)), text
+        return genome.encode(model.space, registry.parse_genotype(text))[None], [text]
     genotype, name = genotypes.named(text)
-    return genome.encode(model.space, genotype), name
+    return genome.encode(model.space, genotype)[None], [name]

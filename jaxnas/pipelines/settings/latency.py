@@ -91,7 +91,8 @@ class PredictSettings:
     model: tyro.conf.Positional[str]
     """The file of a fit."""
     networks: tyro.conf.Positional[tuple[str, ...]]
-    """genotype.json files, run folders, published names, or NAS-Bench-201's strings."""
+    """genotype.json files, run folders, published names, NAS-Bench-201's strings, candidates with
+    spaces between, or tables *.csv or *.npz."""
     device: str | None = None
     """The device of the model; an error if it is another."""
     json: bool = False

@@ -1,12 +1,15 @@
 """Measurements from tables of all kinds: text and arrays, of our spaces and of a user's own."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
+from jaxnas.hardware.predict import fit
 from jaxnas.hardware.tables.latency_table import TableError
-from jaxnas.pipelines.latency import measurements
+from jaxnas.pipelines.latency import measurements, predict
+from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.latency import MeasurementsSettings
 from tests.campaign_toys import ALL_CELLS, SPACE, true_ms
 
@@ -132,3 +135,30 @@ def test_work_of_another_shape_is_refused(tmp_path):
     (tmp_path / "own_space.py").write_text(OWN + "WORK = [[1, 2]]\n")
     with pytest.raises(ValueError, match=r"give numbers, none negative, of \[4 positions, 2 cand"):
         measurements.read(settings(own_table(tmp_path), space=str(tmp_path / "own_space.py")))
+
+
+def test_work_that_is_alike_everywhere_has_no_effect(tmp_path):
+    path = own_table(tmp_path)
+    (tmp_path / "own_space.py").write_text(OWN + f"WORK = {np.ones((4, 2, 1)).tolist()}\n")
+    found = measurements.read(settings(path, space=str(tmp_path / "own_space.py")))
+    plain, same = (
+        fit.fit(*found[:1], found.networks, found.values, work=w) for w in (None, found.work)
+    )
+    assert np.allclose(plain.predict(OWN_NETWORKS), same.predict(OWN_NETWORKS))
+
+
+def test_a_model_predicts_tables_and_candidates_by_name(tmp_path, capsys):
+    path = own_table(tmp_path)
+    model = predict.fit_model(latency.FitSettings(str(path)))
+    text = "large small small large"
+    capsys.readouterr()
+    predict.predict(latency.PredictSettings(str(model), (str(path), text), json=True))
+    *rows, last = json.loads(capsys.readouterr().out)
+    assert [row["network"] for row in rows][:2] == [
+        "small small small small",
+        "small small small large",
+    ]
+    assert [row["latency_ms"] for row in rows] == pytest.approx(OWN_MS.tolist(), rel=0.05)
+    assert last["network"] == text and last["latency_ms"] in [row["latency_ms"] for row in rows]
+    with pytest.raises(ValueError, match="no candidate 'medium'"):
+        predict.predict(latency.PredictSettings(str(model), ("large small small medium",)))
