@@ -126,8 +126,12 @@ def assemble(
         splits.check_all_classes(train.labels, names, name, "training part")
         splits.check_tested(valid.labels, names, name, "validation part")
     splits.check_tested(test.labels, names, name, "test part")
+    train, valid, test = (
+        part and lazy_images.resized(part, image_size) for part in (train, valid, test)
+    )
+    parts = [part for part in (train, valid, test) if part is not None]
     read = lambda part, what: lazy_images.read(
-        lazy_images.resized(part, image_size), f"{name}, {what} part"
+        part, f"{name}, {what} part", [other for other in parts if other is not part], name
     )
     train, test = read(train, "training"), read(test, "test")
     _check_shapes(train, test, name, "test")

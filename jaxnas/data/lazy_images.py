@@ -1,7 +1,7 @@
 """Images that are read one by one when needed, with their labels in memory."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from typing import NamedTuple
 
@@ -43,10 +43,13 @@ def resized(source: ImageSource, size: int | None) -> ImageSource:
     return source._replace(fetch=lambda i: image_io.resize(source.fetch(i), size))
 
 
-def read(source: ImageSource, location: str) -> Images:
+def read(
+    source: ImageSource, location: str, others: Sequence[ImageSource] = (), name: str = ""
+) -> Images:
     """Reads all images into memory, in threads. `location` names them in messages.
 
-    Raises DataError where sizes differ or where they would not fit this machine's memory.
+    Raises DataError where they would not fit this machine's memory, and where sizes differ: it
+    counts those of `others` as well, the other parts of the set `name`.
     """
     if isinstance(source, Images):
         return source
@@ -58,7 +61,8 @@ def read(source: ImageSource, location: str) -> Images:
             indices = range(start, min(start + 1024, count))
             for i, image in zip(indices, pool.map(source.fetch, indices), strict=True):
                 if image.shape != first.shape:
-                    raise _several_sizes(source, pool, location)
+                    parts = [s for s in (source, *others) if isinstance(s, LazyImages)]
+                    raise _several_sizes(parts, pool, name if others else location)
                 inputs[i] = image
     return Images(inputs, source.labels)
 
@@ -81,16 +85,18 @@ def gather(source: ImageSource, indices: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _several_sizes(
-    source: LazyImages, pool: futures.ThreadPoolExecutor, location: str
+    sources: Sequence[LazyImages], pool: futures.ThreadPoolExecutor, location: str
 ) -> DataError:
     """The error that names each size, how many images have it, and the first of them."""
-    images_of: dict[tuple[int, ...], list[int]] = {}
-    for i, shape in enumerate(pool.map(lambda i: source.fetch(i).shape, range(len(source.labels)))):
-        images_of.setdefault(shape, []).append(i)
-    named = source.name or (lambda i: f"image {i}")
+    images_of: dict[tuple[int, ...], list[str]] = {}
+    for source in sources:
+        named = source.name or (lambda i: f"image {i}")
+        shape_of = lambda i, source=source: source.fetch(i).shape
+        for i, shape in enumerate(pool.map(shape_of, range(len(source.labels)))):
+            images_of.setdefault(shape, []).append(named(i))
     largest = sorted(images_of.items(), key=lambda item: -len(item[1]))
     sizes = [
-        f"{len(images):,} of {'x'.join(map(str, shape[:2]))} ({named(images[0])}"
+        f"{len(images):,} of {'x'.join(map(str, shape[:2]))} ({min(images)}"
         + (", ..." if len(images) > 1 else "")
         + ")"
         for shape, images in largest[:SIZES_SHOWN]

@@ -52,6 +52,7 @@ def refused(capsys, *argv: str) -> str:
         ("search --epochss=3", "Perhaps you meant --epochs"),
         ("search --order z", "--order cannot be 'z': give exact or finite-difference or first"),
         ("search --lr 0.1", "Perhaps you meant --learning-rate"),
+        ("search --retrain.lr 0.1", "Perhaps you meant --retrain.learning-rate"),
         ("search --method PC-DARTS", "Did you mean pc-darts?"),
         ("search --method pcdarts", "Did you mean pc-darts?"),
         ("search --space NB201", "Did you mean nasbench201?"),

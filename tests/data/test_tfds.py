@@ -130,7 +130,7 @@ def test_a_set_without_test_split_holds_out_a_sixth(tmp_path):
 def test_images_of_several_sizes_need_image_size(tmp_path):
     wide = [(png(9, (7, 5)), 0, None)]
     write(tmp_path, {"train": rows([0, 1] * 6) + wide, "test": rows([0, 1])})
-    with refused("12 of 4x4 .image 0, .*, 1 of 5x7 .image 12.; set image_size"):
+    with refused("14 of 4x4 .image 0, .*, 1 of 5x7 .image 12.; set image_size"):
         data.load("tiny", data_dir=tmp_path)
     found = data.load("tiny", data_dir=tmp_path, image_size=3)
     assert found.valid.inputs.shape == (7, 3, 3, 3)

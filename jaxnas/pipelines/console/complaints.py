@@ -42,24 +42,32 @@ def _expected(text: str) -> str:
     return "a whole number" if "int" in text else "another value"
 
 
-def flags(kind: type, default: Any = None) -> list[str]:
-    """The flags of a kind of settings, `--learning-rate`, groups that have a prefix left out."""
+def flags(kind: type, default: Any = None, prefix: str = "--") -> list[str]:
+    """The flags of a kind of settings: `--learning-rate`, `--retrain.learning-rate`."""
     names = []
     for field in dataclasses.fields(kind if default is None else default):
         value = field.default if default is None else getattr(default, field.name)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names += flags(type(value), value) if field.name in UNPREFIXED else []
+            group = "" if field.name in UNPREFIXED else f"{field.name.replace('_', '-')}."
+            names += flags(type(value), value, prefix + group)
         else:
-            names.append("--" + field.name.replace("_", "-"))
+            names.append(prefix + field.name.replace("_", "-"))
     return names
 
 
 def with_hint(text: str, known: Iterable[str]) -> str:
-    """A complaint of an unknown flag with the one that may be meant, unless it has one."""
-    unknown = re.search(r"[Uu]nrecognized \w+: (--[\w.-]+)", text)
-    if unknown is None or "Perhaps you meant" in text:
+    """A complaint of an unknown flag with the one that may be meant, among those of its group.
+
+    Where we know none, a parser's own hint stays.
+    """
+    unknown = re.search(r"[Uu]nrecognized \w+: (--(?:[\w-]+\.)*)([\w-]+)", text)
+    if unknown is None:
         return text
     from jaxnas.core import names
 
-    meant = names.nearest(unknown[1], known)
-    return f"{text} Perhaps you meant {meant}." if meant else text
+    prefix, word = unknown[1], unknown[2]
+    group = [flag.removeprefix(prefix) for flag in known if flag.startswith(prefix)]
+    meant = names.nearest(word, [flag for flag in group if "." not in flag])
+    if meant is None:
+        return text
+    return f"{re.sub(r' Perhaps you meant .*', '', text)} Perhaps you meant {prefix}{meant}."

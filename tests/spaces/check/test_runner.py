@@ -1,6 +1,7 @@
 """`jaxnas check` accepts what works and names what does not."""
 
 import hashlib
+import pathlib
 import sys
 import textwrap
 
@@ -10,12 +11,10 @@ import pytest
 from jaxnas.core.types import Choice
 from jaxnas.nets import edge_stacks, ops
 from jaxnas.spaces import check, choices, user_space
+from jaxnas.spaces import registry as spaces_registry
 from jaxnas.spaces.check import runner, supernet_claims
 from jaxnas.spaces.check.claim import ClaimFailed
 from jaxnas.spaces.darts import inherit as darts_inherit
-from tests import paths
-
-EXAMPLE = paths.ROOT / "docs" / "examples" / "my_space.py"
 
 # A file whose only other operation is `Mine`; what a test says of it is put in its place.
 FILE = """
@@ -25,8 +24,6 @@ import jax.numpy as jnp
 from jaxnas import space
 from jaxnas.nets import ops
 from jaxnas.types import Choice
-from tests import paths
-from tests import paths
 
 class Mine(nn.Module):
     features: int
@@ -241,6 +238,12 @@ def test_a_slice_refuses_an_edge_that_the_space_lacks():
     others = {"normal": choices.uniform(((0, 2), (1, 2)), ("noise",)), "reduce": UNEVEN}
     with pytest.raises(ValueError, match="is no candidate of the edge from 0 to 2"):
         darts_inherit.from_darts(others, genotype, (1,), supernet, supernet)
+
+
+def test_an_ending_in_capitals_is_one(tmp_path):
+    path = pathlib.Path(written(tmp_path)).rename(tmp_path / "MINE.PY")
+    assert "mine" in user_space.load(str(path)).candidates
+    assert spaces_registry.get(str(path)).genotype_space == "MINE"
 
 
 @pytest.mark.parametrize("code", ["import sys\nsys.exit('no licence')", "raise GeneratorExit"])
