@@ -5,6 +5,7 @@ Its name ends with a digest of the device, of its compiler and of what else deci
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -41,13 +42,18 @@ def find_or_measure(
 ) -> Path:
     """The folder of the campaign, which is measured, or gone on with, where it is not complete.
 
-    Raises as `measure.main`.
+    One that was measured again later (`measure.command_again`) takes its place. Raises as
+    `measure.main`.
     """
     measured = settings_of(settings, space, size)
-    folder = Path(measured.out) / measured.name
-    if (folder / campaign_file.RESULT).exists():
-        progress.print_line(console, f"latency: as measured before on this device, {folder}")
-        return folder
+    again = (
+        Path(measured.out) / (measured.name if number == 1 else f"{measured.name}-{number}")
+        for number in itertools.count(1)
+    )
+    complete = list(itertools.takewhile(lambda f: (f / campaign_file.RESULT).exists(), again))
+    if complete:
+        progress.print_line(console, f"latency: as measured before on this device, {complete[-1]}")
+        return complete[-1]
     progress.print_line(
         console,
         f"latency: no campaign is given, so {NETWORKS} networks like the one to be trained are "

@@ -1,6 +1,7 @@
 """The short campaign of a target that names none."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from jaxnas.spaces.search_space import NetworkSize
 SETTINGS = SearchSettings(
     space="nasbench201", method="gdas", target_ms=1e6, epochs=2, retrain=Recipe(features=2)
 )
+
+
+SPACE = registry.get("nasbench201")
 
 
 def test_it_is_measured_once_and_found_again(tmp_path, monkeypatch, capsys):
@@ -40,10 +44,16 @@ def test_it_is_measured_once_and_found_again(tmp_path, monkeypatch, capsys):
     assert task.job.record["settings"]["latency"] == campaign.digest
     assert (folder / "campaign.npz").read_bytes() == before
 
+    again = folder.with_name(f"{folder.name}-2")
+    shutil.copytree(folder, again)
+    assert device_campaign.find_or_measure(
+        dataclasses.replace(SETTINGS, cells=1), SPACE, campaign.size, rich.console.Console()
+    ) == again.relative_to(tmp_path)
+
 
 def test_another_device_or_number_of_classes_has_a_campaign_of_its_own(monkeypatch):
-    space, size = registry.get("nasbench201"), NetworkSize(4, 1, 10, (8, 8, 1))
-    name = lambda size: device_campaign.settings_of(SETTINGS, space, size).name
+    size = NetworkSize(4, 1, 10, (8, 8, 1))
+    name = lambda size: device_campaign.settings_of(SETTINGS, SPACE, size).name
     here, classes = name(size), name(size._replace(classes=7))
     this_device = device.this_device()
     monkeypatch.setattr(device, "this_device", lambda: this_device | {"threads": 99})
