@@ -34,17 +34,15 @@ def dense(space, *, features: int = 4, classes: int = 3) -> Supernet:
         return [n for n in choice.candidates[edge] if n not in ("none", "skip_connect")]
 
     def init(key, inputs):
-        keys = iter(jax.random.split(key, 500))
-        draw = lambda *shape: 0.5 * jax.random.normal(next(keys), shape)
         cells = {
             kind: {
-                f"edge_{e}": {n: draw(features, features) for n in names(choice, e)}
+                f"edge_{e}": {n: (features, features) for n in names(choice, e)}
                 for e in range(len(choice.edges))
             }
             for kind, choice in space.items()
         }
-        ends = {"stem": draw(inputs[0].size, features), "head": draw(features, classes)}
-        return cells | ends, {"passes": jnp.zeros(())}
+        ends = {"stem": (inputs[0].size, features), "head": (features, classes)}
+        return toy.drawn(key, cells | ends), {"passes": jnp.zeros(())}
 
     def cell(choice, weights, gates, x):
         nodes = {n: x for n in inputs_of(choice)}

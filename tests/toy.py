@@ -109,6 +109,14 @@ def smooth(seed: int = 0, rate: float = 0.5, clip: float = 1.0) -> Smooth:
     return Smooth(Problem(outer, inner, descent(tx, opt)), arch, weights)
 
 
+def drawn(key, shapes):
+    """Normal weights of these shapes, from one draw: each more takes time to compile."""
+    shapes, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, tuple))
+    ends = np.cumsum([np.prod(shape) for shape in shapes])
+    parts = jnp.split(0.5 * jax.random.normal(key, (ends[-1],)), ends[:-1])
+    return jax.tree.unflatten(tree, [p.reshape(s) for p, s in zip(parts, shapes, strict=True)])
+
+
 def supernet(
     features: int = 4, classes: int = 3, axis: str | None = None, normalise: bool = True
 ) -> Supernet:
@@ -129,14 +137,8 @@ def supernet(
             "reduce": {"tanh": (features, features)},
             "head": (features, classes),
         }
-        shapes, tree = jax.tree.flatten(shapes, is_leaf=lambda x: isinstance(x, tuple))
-        ends = np.cumsum([np.prod(shape) for shape in shapes])
-        drawn = jnp.split(0.5 * jax.random.normal(key, (ends[-1],)), ends[:-1])
-        weights = jax.tree.unflatten(
-            tree, [d.reshape(s) for d, s in zip(drawn, shapes, strict=True)]
-        )
         stats = {"mean": jnp.zeros(features), "square": jnp.ones(features)}
-        return weights, stats if normalise else {}
+        return drawn(key, shapes), stats if normalise else {}
 
     def edge(w, gates, e, x):
         tanh, sine = jnp.tanh(x @ w["tanh"][e]), jnp.sin(x @ w["sine"][e])
