@@ -10,7 +10,7 @@ import pytest
 
 from jaxnas.hardware import device, programs, timing
 from jaxnas.hardware.measure import design, stopping
-from jaxnas.hardware.predict import graph_counts
+from jaxnas.hardware.predict.features import graph_counts
 from jaxnas.hardware.programs import Program
 from jaxnas.pipelines import latency_measure
 from jaxnas.pipelines.settings.latency import MeasureSettings
