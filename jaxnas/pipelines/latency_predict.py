@@ -13,7 +13,14 @@ from jaxnas import run
 from jaxnas.core.types import Space
 from jaxnas.hardware import shares
 from jaxnas.hardware.measure import campaign_file, dataset, round_statistics, summary
-from jaxnas.hardware.predict import cross_validation, fit, predictor_file, transfer, validation
+from jaxnas.hardware.predict import (
+    cross_validation,
+    fit,
+    predictor_file,
+    transfer,
+    two_modes,
+    validation,
+)
 from jaxnas.hardware.predict.metrics import Quality
 from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
 from jaxnas.hardware.tables import csv_table, layer_table, network_table
@@ -37,9 +44,9 @@ class Rows(NamedTuple):
     quantity: str
     networks: np.ndarray  # i64[N, positions]
     values: np.ndarray  # f64[N]
-    work: np.ndarray | None  # of a mobile chain of known sizes
-    ceiling: round_statistics.Ceiling | None
-    noise: round_statistics.MeasurementNoise | None  # of a campaign
+    work: np.ndarray | None = None  # of a mobile chain of known sizes
+    ceiling: round_statistics.Ceiling | None = None
+    noise: round_statistics.MeasurementNoise | None = None  # of a campaign
     unsampled: int = 0  # programs of the campaign that were never timed
 
 
@@ -130,7 +137,8 @@ def report(
     text_table = table.TextTable(
         HEAD, [(name, *_figures(quality, len(ms))) for name, quality in qualities.items()]
     )
-    notes = _notes(rows, len(ms))
+    modes = two_modes.find(ms)
+    notes = _notes(rows, len(ms), modes)
     intervals = {
         name: [100 * bound for bound in shares.interval(quality.within5 / 100, len(ms))]
         for name, quality in qualities.items()
@@ -143,6 +151,7 @@ def report(
         },
         "noise": None if rows.noise is None else rows.noise._asdict(),
         "ceiling": None if rows.ceiling is None else rows.ceiling._asdict(),
+        "modes": None if modes is None else modes._asdict(),
     }  # fmt: skip
     run.write_text(out / f"{prefix}{REPORT}", json.dumps(record, indent=2) + "\n")
     paragraphs = "".join(f"- {note}\n" for note in notes)
@@ -160,12 +169,14 @@ def report(
     return out
 
 
-def _notes(rows: Rows, networks: int) -> list[str]:
-    """What the figures are worth: the number of networks, the campaign's noise, its ceiling."""
+def _notes(rows: Rows, networks: int, modes: two_modes.Modes | None) -> list[str]:
+    """What figures are worth: the number of networks, modes, the campaign's noise, its ceiling."""
     notes = [
         f"one network is {100 / networks:.2g} points of a share; in brackets the 90 % interval of "
         f"a share of {networks}"
     ]
+    if modes is not None:
+        notes.append(two_modes.text(modes, unit(rows.quantity)))
     if rows.noise is not None:
         notes += [" ".join(line.split()) for line in summary.noise_lines(rows.noise._asdict())]
         if rows.noise.reasons:
@@ -213,16 +224,7 @@ def read(settings: latency.MeasurementsSettings) -> Rows:
         measured = network_table.read_networks(
             csv, choices, device=settings.device, column=settings.column
         )
-        return Rows(
-            choices,
-            measured.device,
-            quantity,
-            measured.networks,
-            measured.latency_ms,
-            None,
-            None,
-            None,
-        )
+        return Rows(choices, measured.device, quantity, measured.networks, measured.latency_ms)
     if any(flag is not None for flag in (settings.space, settings.device, settings.cells)):
         fail(
             "--space, --cells and --device have no effect on a campaign, which says all: leave "

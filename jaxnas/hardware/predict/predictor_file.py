@@ -81,6 +81,8 @@ def _model(record: dict[str, Any]) -> Predictor:
     fields["weights"] = weights and {name: array(value) for name, value in weights.items()}
     modes = record.get("modes")
     fields["modes"] = modes and two_modes.Modes(*((float(a), float(b)) for a, b in modes))
+    if fields["modes"] and not 0 < fields["modes"].fast_ms[1] < fields["modes"].slow_ms[0]:
+        raise ValueError("modes that overlap")
     model = Predictor(**fields)
     numbers = [model.constant, model.least_ms, model.median_ms, model.absolute_ms]
     for durations in model.ways.values():
