@@ -20,6 +20,8 @@ FLOOR = 0.2  # of the median: below it errors are absolute
 DEGREES_OF_FREEDOM = 4.0  # of Student's distribution
 CONSTANT_VARIANCE = 1.0  # prior variance of c about the median, in medians squared
 LOG_PRIOR_SPREAD = 8.0  # standard deviation of a nearly flat prior of log v_g, s^2 and a^2
+# Below its mean, of log s^2: a few networks are fitted exactly by many features, without any noise.
+LOW_NOISE_SPREAD = 1.0
 INITIAL_VARIANCES = 0.02, 0.03**2, 0.003**2  # v_g, s^2, a^2, in medians squared
 LOG_BOUNDS = -20.0, 5.0  # of log v_g
 MIN_NOISE_VARIANCE = 1e-8  # of s^2: no clock repeats within a hundredth of a percent
@@ -120,6 +122,8 @@ def _noise_terms(scale: np.ndarray, student_weights: np.ndarray) -> np.ndarray:
 def _maximise_evidence(kernels, constant, y, noise_terms, start) -> tuple[np.ndarray, float]:
     """(log v_g, log s^2 and log a^2 of maximum evidence, their log evidence)."""
     prior_mean = np.log([INITIAL_VARIANCES[0]] * len(kernels) + [*INITIAL_VARIANCES[1:]])
+    low_spread = np.full(len(prior_mean), LOG_PRIOR_SPREAD)
+    low_spread[-2] = LOW_NOISE_SPREAD
     identity = np.eye(len(y))
 
     def loss(log_variances: np.ndarray) -> tuple[float, np.ndarray]:
@@ -131,9 +135,10 @@ def _maximise_evidence(kernels, constant, y, noise_terms, start) -> tuple[np.nda
         dual = inverse @ y
         slope = inverse - np.outer(dual, dual)
         gradient = np.append(np.tensordot(kernels, slope, 2), noise_terms @ np.diag(slope))
-        deviation = (log_variances - prior_mean) / LOG_PRIOR_SPREAD
+        spread = np.where(log_variances < prior_mean, low_spread, LOG_PRIOR_SPREAD)
+        deviation = (log_variances - prior_mean) / spread
         value = 0.5 * (y @ dual + deviation @ deviation) + np.log(np.diag(factor[0])).sum()
-        return value, 0.5 * variances * gradient + deviation / LOG_PRIOR_SPREAD
+        return value, 0.5 * variances * gradient + deviation / spread
 
     solution = scipy.optimize.minimize(
         loss,
