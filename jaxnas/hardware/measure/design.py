@@ -37,9 +37,9 @@ def networks(
     one shares fewest edges with its nearest chosen one. Both choose among 3000 random genotypes,
     half of which favour some operations; disconnected ones are left out.
 
-    `dead_share` of the networks have dead edges, for a device that may execute them (a table from
-    elsewhere; our own programs are pruned): networks are distinct as written then, else as
-    programs. Raises ValueError for a count below 1, for a share outside 0 to 1 or of a space
+    At least `dead_share` of the networks have dead edges, for a device that may execute them (a
+    table from elsewhere; our own programs are pruned): networks are distinct as written then, else
+    as programs. Raises ValueError for a count below 1, for a share outside 0 to 1 or of a space
     without dead edges, and where the space has fewer networks, unless `or_fewer`: then all of them.
     """
     if count < 1:
