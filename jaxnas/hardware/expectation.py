@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import Gates, Scalar
-from jaxnas.hardware.predict import cell_features
+from jaxnas.hardware.predict import two_modes
+from jaxnas.hardware.predict.features import cell_features
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces import distribution, genome
 from jaxnas.spaces.distribution import ArchDistribution
@@ -91,9 +92,9 @@ def sampled(
     weights = {name: jnp.asarray(w, jnp.float32) for name, w in model.weights.items()}
 
     def latency_ms(networks: jax.Array) -> jax.Array:
-        groups = cell_features.features(model.space, networks, jnp, model.ways)
+        groups = cell_features.features(model.space, networks, jnp, model.ways, model.dead_shares)
         cdf = model.constant + sum(groups[name] @ w for name, w in weights.items())
-        return jnp.maximum(cdf, model.least_ms)
+        return two_modes.move(model.modes, jnp.maximum(cdf, model.least_ms), jnp)
 
     # Row by row: no outcome forced, then every outcome of every draw.
     forced = np.full((1 + sum(draws.cardinalities), len(draws.cardinalities)), -1)

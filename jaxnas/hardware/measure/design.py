@@ -27,21 +27,30 @@ class DesignPoint(NamedTuple):
     recompiled: bool = False  # the replicate is the same program, compiled again
 
 
-def networks(code: Genome, count: int, seed: int = 0, *, or_fewer: bool = False) -> list[Genotype]:
+def networks(
+    code: Genome, count: int, seed: int = 0, *, or_fewer: bool = False, dead_share: float = 0.0
+) -> list[Genotype]:
     """`count` distinct genotypes: anchors, then alternately D-optimal and farthest ones.
 
     Anchors are those of `sampling.anchors`. The D-optimal choice maximises
     x' inverse(X'X + ridge) x over counts x of operations, with and without dead edges; the farthest
     one shares fewest edges with its nearest chosen one. Both choose among 3000 random genotypes,
-    half of which favour some operations; disconnected ones are left out. Raises ValueError for a
-    count below 1, and where the space has fewer networks, unless `or_fewer`: then all of them.
+    half of which favour some operations; disconnected ones are left out.
+
+    At least `dead_share` of the networks have dead edges, for a device that may execute them (a
+    table from elsewhere; our own programs are pruned): networks are distinct as written then, else
+    as programs. Raises ValueError for a count below 1, for a share outside 0 to 1 or of a space
+    without dead edges, and where the space has fewer networks, unless `or_fewer`: then all of them.
     """
     if count < 1:
         raise ValueError(f"{count} networks are nothing to measure: give 1 or more.")
+    if not 0 <= dead_share <= 1:
+        raise ValueError(f"{dead_share} of the networks have dead branches: give a share, 0 to 1.")
+    key = compact if dead_share else _key
     chosen = sampling.anchors(code)[:count]
     pool = [g for g in _pool(code, seed) if dataflow.is_connected(g)]
-    used = {_key(g) for g in chosen}
-    pool = list({k: g for g in pool if (k := _key(g)) not in used}.values())
+    used = {key(g) for g in chosen}
+    pool = list({k: g for g in pool if (k := key(g)) not in used}.values())
     if or_fewer:
         count = min(count, len(chosen) + len(pool))
     if len(chosen) + len(pool) < count:
@@ -54,6 +63,9 @@ def networks(code: Genome, count: int, seed: int = 0, *, or_fewer: bool = False)
     candidates = [*chosen, *pool]
     rows = np.array([code.encode(g) for g in candidates])
     counts = _scaled(_counts(code, rows))
+    has_dead = np.array([dead_share > 0 and dataflow.remove_dead_edges(g) != g for g in candidates])
+    if dead_share and not has_dead.any():
+        raise ValueError("No network of this space has dead branches: leave out their share.")
     selected = list(range(len(chosen)))
     available = np.ones(len(candidates), bool)
     available[selected] = False
@@ -66,7 +78,9 @@ def networks(code: Genome, count: int, seed: int = 0, *, or_fewer: bool = False)
         gain = np.einsum("ij,jk,ik->i", counts, precision, counts)
         # Alternately; ties in distance go to the larger gain.
         score = gain if len(selected) % 2 else nearest + gain / (1 + gain.max())
-        i = int(np.argmax(np.where(available, score, -np.inf)))
+        is_due = has_dead[selected].sum() < dead_share * (len(selected) + 1)
+        allowed = available & has_dead if is_due and (available & has_dead).any() else available
+        i = int(np.argmax(np.where(allowed, score, -np.inf)))
         selected.append(i)
         available[i] = False
         precision = _rank_one_update(precision, counts[i])

@@ -8,28 +8,47 @@ import numpy as np
 
 from jaxnas.core.types import Space
 from jaxnas.hardware.predict import (
+    monotone,
+    regression,
+    two_modes,
+    validation,
+)
+from jaxnas.hardware.predict.features import (
     cell_features,
     chain_features,
     critical_path,
-    monotone,
-    regression,
-    validation,
+    dead_branches,
 )
-from jaxnas.hardware.predict.predictor import LATENCY, MIN_SCALE, Predictor, linear_ms
+from jaxnas.hardware.predict.predictor import LATENCY, Predictor, error_scale, linear_ms
 from jaxnas.hardware.predict.validation import FitError
 from jaxnas.spaces import genome
 
 MIN_RELATIVE_MS = 0.01  # of the fastest measured network: lower bound of predictions
 SOURCES = "sources"  # the group of other devices' predictions
 EVIDENCE_PENALTY = (
-    0.5  # of log evidence per fitted duration: the mean gain from noise alone (Wilks)
+    0.5  # of log evidence per fitted duration or share: the mean gain from noise alone (Wilks)
 )
+
+
+class Variant(NamedTuple):
+    """What is fitted to the device before the regression, by name of its group of features."""
+
+    ways: cell_features.PathDurations
+    dead_shares: cell_features.DeadShares
+
+    def groups(self) -> set[str]:
+        return {*self.ways, *self.dead_shares}
+
+    @property
+    def fitted(self) -> int:
+        """How many numbers were fitted."""
+        return sum(len(values) for part in self for values in part.values())
 
 
 class LinearFit(NamedTuple):
     model: Predictor  # before `enforce_monotone`
     left_out: np.ndarray  # f64[n], leave-one-out predictions
-    evidence: float  # log marginal likelihood, less EVIDENCE_PENALTY for durations
+    evidence: float  # log marginal likelihood, less EVIDENCE_PENALTY for durations and shares
 
 
 def fit(
@@ -108,7 +127,7 @@ def scaling(groups: Mapping[str, np.ndarray], own_units: Collection[str] = ()) -
     for name, value in groups.items():
         value = np.asarray(value, float)
         mean, spread = value.mean(0), value.std(0)
-        scale = spread if name.split(" in ")[0] in own_units else np.full(len(spread), 1.0)
+        scale = spread if _group(name) in own_units else np.full(len(spread), 1.0)
         scale = np.where(spread > 1e-9 * np.maximum(np.abs(mean), 1), scale, np.inf)
         length = np.sqrt(((spread / scale) ** 2).sum())
         # A group of constants, whose length is 0, has no scale.
@@ -116,32 +135,38 @@ def scaling(groups: Mapping[str, np.ndarray], own_units: Collection[str] = ()) -
     return scales
 
 
-def relative_errors(ms: np.ndarray, left_out: np.ndarray) -> np.ndarray:
+def relative_errors(ms: np.ndarray, left_out: np.ndarray, absolute_ms: float) -> np.ndarray:
     """Sorted leave-one-out errors, relative to the prediction as in intervals."""
-    floor = MIN_SCALE * float(np.median(ms))
-    return np.sort(np.abs(ms - left_out) / np.maximum(left_out, floor))
+    return np.sort(np.abs(ms - left_out) / error_scale(left_out, float(np.median(ms)), absolute_ms))
 
 
 def leave_one_out(
-    ms: np.ndarray, regression_fit: regression.Regression, durations: int = 0
+    ms: np.ndarray, regression_fit: regression.Regression, fitted_before: int = 0
 ) -> np.ndarray:
     """f64[n]: leave-one-out predictions, with errors inflated for the fitted hyperparameters.
 
-    The h variances and durations were fitted to all n networks: errors grow by sqrt(n / (n - h)),
-    at most twofold, as in generalised cross-validation (our choice).
+    The h variances, and what was fitted before, know all n networks: errors grow by
+    sqrt(n / (n - h)), at most twofold, as in generalised cross-validation (our choice).
     """
-    n, fitted = len(ms), len(regression_fit.variances) + 1 + durations
+    n, fitted = len(ms), len(regression_fit.variances) + 2 + fitted_before
     inflation = min(2.0, math.sqrt(n / max(n - fitted, 1)))
     return ms + inflation * (regression_fit.left_out - ms)
 
 
 def _fit_cells(space, networks, ms, device, sources, sources_only) -> LinearFit:
-    """The linear model of cells: with a fitted critical path where that has larger evidence."""
-    reference, durations = cell_features.reference_networks(space), {}
+    """The linear model of cells.
+
+    With a fitted critical path, and with fitted shares of dead branches, where the evidence is
+    larger so.
+    """
+    reference, durations, dead_shares = cell_features.reference_networks(space), {}, {}
     if not sources_only:
         durations = {cell_features.LONGEST_PATH: critical_path.durations(space, networks, ms)}
+        if (shares := dead_branches.shares(space, networks, ms)) is not None:
+            dead_shares = {cell_features.EXECUTED: shares}
     reference_groups, groups = (
-        cell_features.features(space, rows, durations=durations) for rows in (reference, networks)
+        cell_features.features(space, rows, durations=durations, dead_shares=dead_shares)
+        for rows in (reference, networks)
     )
     if sources:
         reference_groups[SOURCES] = _source_predictions(sources, reference)
@@ -152,28 +177,43 @@ def _fit_cells(space, networks, ms, device, sources, sources_only) -> LinearFit:
         )
     scales = scaling(reference_groups, (*cell_features.OWN_UNITS, SOURCES))
     groups = {name: np.asarray(value, float) for name, value in groups.items()}
-    other_scales = {n: s for n, s in scales.items() if n.split(" in ")[0] not in durations}
-    variants = [({}, other_scales), (durations, scales)] if durations else [({}, other_scales)]
-    fits = [_fit_with_durations(space, groups, ms, device, sources, *v) for v in variants]
-    return max(fits, key=lambda linear_fit: linear_fit.evidence)
+    optional = {*durations, *dead_shares}
+    if two_modes.find(ms) is None:
+        optional |= {cell_features.OCCURS, cell_features.BESIDE}
+    fit_variant = lambda variant: _fit_variant(
+        space, groups, ms, device, sources, variant,
+        {n: s for n, s in scales.items() if _group(n) not in optional - variant.groups()},
+    )  # fmt: skip
+    variant = Variant({}, {})
+    best = fit_variant(variant)
+    for further in (Variant(durations, {}), Variant({}, dead_shares)):
+        if further.groups():
+            larger = Variant(variant.ways | further.ways, variant.dead_shares | further.dead_shares)
+            candidate = fit_variant(larger)
+            if candidate.evidence > best.evidence:
+                variant, best = larger, candidate
+    return best
 
 
-def _fit_with_durations(
-    space, groups, ms, device, sources, durations: cell_features.PathDurations, scales
-) -> LinearFit:
-    """A linear model with given durations. Its evidence is penalised: they were fitted as well."""
+def _group(name: str) -> str:
+    """The group of "group in all"."""
+    return name.split(" in ")[0]
+
+
+def _fit_variant(space, groups, ms, device, sources, variant: Variant, scales) -> LinearFit:
+    """A linear model of a variant. Its evidence is penalised for what was fitted before."""
     regression_fit, constant, weights = _regress(groups, ms, scales)
-    count = sum(map(len, durations.values()))
-    held_out = leave_one_out(ms, regression_fit, count)
+    held_out = leave_one_out(ms, regression_fit, variant.fitted)
+    found_modes = two_modes.helpful(ms, held_out)
+    held_out = two_modes.move(found_modes, held_out)
+    absolute_ms = regression_fit.absolute_noise / regression_fit.noise
     model = Predictor(
         space, device, len(ms), MIN_RELATIVE_MS * float(ms.min()), float(np.median(ms)),
-        relative_errors(ms, held_out), constant, weights=weights, ways=durations,
+        relative_errors(ms, held_out, absolute_ms), constant, weights=weights, ways=variant.ways,
+        dead_shares=variant.dead_shares, absolute_ms=absolute_ms, modes=found_modes,
     )  # fmt: skip
-    return LinearFit(
-        _without_sources(model, sources),
-        held_out,
-        regression_fit.evidence - EVIDENCE_PENALTY * count,
-    )
+    evidence = regression_fit.evidence - EVIDENCE_PENALTY * variant.fitted
+    return LinearFit(_without_sources(model, sources), held_out, evidence)
 
 
 def _source_predictions(sources: Sequence[Predictor], networks: np.ndarray) -> np.ndarray:
@@ -187,24 +227,27 @@ def _without_sources(model: Predictor, sources: Sequence[Predictor]) -> Predicto
     if shares is None:
         return model._replace(weights={k: v for k, v in model.weights.items() if k != SOURCES})
     weights = {name: value for name, value in model.weights.items() if name != SOURCES}
-    constant, durations = model.constant, dict(model.ways)
+    constant, durations, dead_shares = model.constant, dict(model.ways), dict(model.dead_shares)
     for i, (share, source) in enumerate(zip(shares, sources, strict=True)):
         factor = float(share) / source.median_ms
         constant += factor * source.constant
-        # Each source has a critical path of its own.
-        path_names = {name: f"{name} of {i}" for name in source.ways}
-        durations |= {path_names[name]: path for name, path in source.ways.items()}
+        # Each source has a critical path and shares of dead branches of its own.
+        own_names = {name: f"{name} of {i}" for name in (*source.ways, *source.dead_shares)}
+        durations |= {own_names[name]: path for name, path in source.ways.items()}
+        dead_shares |= {own_names[name]: part for name, part in source.dead_shares.items()}
         for name, value in source.weights.items():
             group, *suffix = name.split(" in ")
-            name = " in ".join([path_names.get(group, group), *suffix])
+            name = " in ".join([own_names.get(group, group), *suffix])
             weights[name] = weights.get(name, 0.0) + factor * value
-    return model._replace(constant=constant, weights=weights, ways=durations)
+    return model._replace(
+        constant=constant, weights=weights, ways=durations, dead_shares=dead_shares
+    )
 
 
 def with_table(model: Predictor) -> Predictor:
     """The model with a table of all networks, monotone in dominating candidates."""
     parts = [linear_ms(model, part) for part in genome.enumerate_all(model.space)]
-    table = np.maximum(np.concatenate(parts), model.least_ms).reshape(
+    table = two_modes.move(model.modes, np.maximum(np.concatenate(parts), model.least_ms)).reshape(
         genome.cardinalities(model.space)
     )
     orders = [
@@ -246,9 +289,11 @@ def _fit_chain(space, networks, ms, device, work, sources, sources_only) -> Line
         constant, costs = constant + factor * source.constant, costs + factor * source.costs
         pairs = pairs if source.pairs is None else pairs + factor * source.pairs
     held_out = leave_one_out(ms, regression_fit)
+    absolute_ms = regression_fit.absolute_noise / regression_fit.noise
     model = Predictor(
         space, device, len(ms), MIN_RELATIVE_MS * float(ms.min()), float(np.median(ms)),
-        relative_errors(ms, held_out), constant, costs=costs, pairs=pairs,
+        relative_errors(ms, held_out, absolute_ms), constant, costs=costs, pairs=pairs,
+        absolute_ms=absolute_ms,
     )  # fmt: skip
     return LinearFit(model, held_out, regression_fit.evidence)
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.predict import cell_features
+from jaxnas.hardware.predict import two_modes
+from jaxnas.hardware.predict.features import cell_features
 from jaxnas.spaces import genome
 
 LATENCY = "latency_ms"
@@ -40,6 +41,9 @@ class Predictor(NamedTuple):
     pairs: np.ndarray | None = None  # f64[positions - 1, candidates, candidates]
     weights: Mapping[str, np.ndarray] | None = None
     ways: cell_features.PathDurations = {}  # durations of the critical-path features
+    absolute_ms: float = 0.0  # where a relative error becomes an absolute one: see `error_scale`
+    dead_shares: cell_features.DeadShares = {}  # executed shares of dead branches, of groups
+    modes: two_modes.Modes | None = None  # of cells: predictions between them are moved
     quantity: str = LATENCY  # what is predicted; of another one, "ms" stands for its unit
 
     def predict(self, networks: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, ...]:
@@ -50,9 +54,18 @@ class Predictor(NamedTuple):
         """
         networks = genome.check(self.space, networks)
         ms, exact = milliseconds(self, networks), unrounded_ms(self, networks)
-        away = margin(self, level) * np.maximum(exact, MIN_SCALE * self.median_ms)
+        away = margin(self, level) * error_scale(exact, self.median_ms, self.absolute_ms)
         low, high = np.minimum(exact - away, ms), np.maximum(exact + away, ms)
         return ms, np.maximum(low, 0.0), high
+
+
+def error_scale(ms: np.ndarray, median_ms: float, absolute_ms: float) -> np.ndarray:
+    """f64[N]: the scale of errors of predictions f[N], at least a fifth of the median.
+
+    `absolute_ms` is the ratio of absolute and relative noise, a / s: errors grow with the
+    prediction above it, and are the same below.
+    """
+    return np.hypot(np.maximum(ms, MIN_SCALE * median_ms), absolute_ms)
 
 
 def milliseconds(model: Predictor, networks: np.ndarray) -> np.ndarray:
@@ -68,7 +81,7 @@ def unrounded_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
     """f64[N] milliseconds as in `milliseconds`, not rounded."""
     if model.table is not None and (networks >= 0).all():
         return model.table[tuple(networks.T)]
-    return np.maximum(linear_ms(model, networks), model.least_ms)
+    return two_modes.move(model.modes, np.maximum(linear_ms(model, networks), model.least_ms))
 
 
 def margin(model: Predictor, level: float = LEVEL) -> float:
@@ -97,5 +110,7 @@ def linear_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
     """f64[N] of the linear model, without monotonicity and lower bound."""
     if model.costs is not None:
         return chain_ms(model, networks)
-    groups = cell_features.features(model.space, networks, durations=model.ways)
+    groups = cell_features.features(
+        model.space, networks, durations=model.ways, dead_shares=model.dead_shares
+    )
     return model.constant + sum(groups[name] @ w for name, w in model.weights.items())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core.types import Choice, Space
-from jaxnas.hardware.predict import fit
+from jaxnas.hardware.predict import fit, two_modes
 from jaxnas.hardware.predict.predictor import Predictor, linear_ms
 from jaxnas.run import files
 from jaxnas.spaces import genome
@@ -79,10 +79,16 @@ def _model(record: dict[str, Any]) -> Predictor:
     }
     weights = record["weights"]
     fields["weights"] = weights and {name: array(value) for name, value in weights.items()}
+    modes = record.get("modes")
+    fields["modes"] = modes and two_modes.Modes(*((float(a), float(b)) for a, b in modes))
+    if fields["modes"] and not 0 < fields["modes"].fast_ms[1] < fields["modes"].slow_ms[0]:
+        raise ValueError("modes that overlap")
     model = Predictor(**fields)
-    numbers = [model.constant, model.least_ms, model.median_ms]
+    numbers = [model.constant, model.least_ms, model.median_ms, model.absolute_ms]
     for durations in model.ways.values():
         numbers += durations.values()
+    for shares in (*model.dead_shares.values(), *(model.modes or ())):
+        numbers += shares
     parts = [model.errors, *(weights or {}).values(), model.costs, model.pairs, numbers]
     if not all(_is_finite(part) for part in parts if part is not None):
         raise ValueError("a number is not finite")

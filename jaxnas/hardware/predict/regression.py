@@ -1,10 +1,11 @@
 """Bayesian linear regression on groups of features, with group variances by maximum evidence.
 
-    y_i = c + sum_g phi_g(i) . w_g + noise_i,   w_g ~ N(0, v_g),   noise_i ~ N(0, (s t_i)^2 / u_i)
+    y_i = c + sum_g phi_g(i) . w_g + noise_i,   w_g ~ N(0, v_g),
+    noise_i ~ N(0, ((s t_i)^2 + a^2) / u_i)
 
-The prior variances v_g and the noise s maximise the marginal likelihood (L-BFGS). The scale t_i
-is the fitted value, at least a fifth of the median: errors are relative. The weights u_i are those
-of a Student t distribution with 4 degrees of freedom, from leave-one-out residuals.
+The prior variances v_g, the relative noise s and the absolute noise a maximise the marginal
+likelihood (L-BFGS). The scale t_i is the fitted value, at least a fifth of the median. The weights
+u_i are those of a Student t distribution with 4 degrees of freedom, from leave-one-out residuals.
 """
 
 import functools
@@ -20,8 +21,10 @@ import threadpoolctl
 FLOOR = 0.2  # of the median: below it errors are absolute
 DEGREES_OF_FREEDOM = 4.0  # of Student's distribution
 CONSTANT_VARIANCE = 1.0  # prior variance of c about the median, in medians squared
-LOG_PRIOR_SPREAD = 8.0  # standard deviation of a nearly flat prior of log v_g and log s^2
-INITIAL_VARIANCES = 0.02, 0.03**2  # v_g, s^2, in medians squared
+LOG_PRIOR_SPREAD = 8.0  # standard deviation of a nearly flat prior of log v_g, s^2 and a^2
+# Below its mean, of log s^2: a few networks are fitted exactly by many features, without any noise.
+LOW_NOISE_SPREAD = 1.0
+INITIAL_VARIANCES = 0.02, 0.03**2, 0.003**2  # v_g, s^2, a^2, in medians squared
 LOG_BOUNDS = -20.0, 5.0  # of log v_g
 MIN_NOISE_VARIANCE = 1e-8  # of s^2: no clock repeats within a hundredth of a percent
 MAX_NETWORKS = 300  # of which the evidence is maximised, evenly spaced among all
@@ -36,6 +39,7 @@ class Regression(NamedTuple):
     left_out: np.ndarray  # f64[n]: leave-one-out predictions of y
     variances: Mapping[str, float]  # v_g, in medians squared
     noise: float  # s, relative
+    absolute_noise: float  # a, in the unit of y
     evidence: float  # log marginal likelihood with priors, of y in medians (MAX_NETWORKS of them)
 
 
@@ -59,23 +63,23 @@ def regress(features: Mapping[str, np.ndarray], y: np.ndarray) -> Regression:
             kernels[:, *block] * inverse_scales[block],
             CONSTANT_VARIANCE * inverse_scales[block],
             target[subset],
-            1 / student_weights[subset],
+            _noise_terms(scale, student_weights)[:, subset],
             log_variances,
         )
         variances = np.exp(log_variances)
         covariance = (
-            np.tensordot(variances[:-1], kernels, 1) * inverse_scales
+            np.tensordot(variances[:-2], kernels, 1) * inverse_scales
             + CONSTANT_VARIANCE * inverse_scales
         )
-        factor = scipy.linalg.cho_factor(
-            covariance + np.diag(variances[-1] / student_weights), lower=True
-        )
+        noise = variances[-2:] @ _noise_terms(scale, student_weights)
+        factor = scipy.linalg.cho_factor(covariance + np.diag(noise), lower=True)
         dual = scipy.linalg.cho_solve(factor, target)
         residual = dual / np.diag(scipy.linalg.cho_solve(factor, np.eye(len(y))))
         if iteration < ROUNDS - 1:
-            fitted = y - variances[-1] / student_weights * dual * scale
-            scale = np.maximum(fitted, FLOOR)
-            deviation = residual / (1.4826 * np.median(np.abs(residual)) + 1e-12)
+            # Errors are compared in units of their own noise, the weights left out.
+            deviation = residual / np.sqrt(noise * student_weights)
+            deviation /= 1.4826 * np.median(np.abs(deviation)) + 1e-12
+            scale = np.maximum(y - noise * dual * scale, FLOOR)
             student_weights = np.clip(
                 (DEGREES_OF_FREEDOM + 1) / (DEGREES_OF_FREEDOM + deviation**2), 0.01, 1
             )
@@ -83,14 +87,15 @@ def regress(features: Mapping[str, np.ndarray], y: np.ndarray) -> Regression:
     calibration = median * _calibration_factor(y / np.maximum(left_out, FLOOR))
     weights = {
         name: calibration * v * (f.T @ dual)
-        for (name, f), v in zip(features.items(), variances[:-1], strict=True)
+        for (name, f), v in zip(features.items(), variances[:-2], strict=True)
     }
     return Regression(
         calibration * (1 + CONSTANT_VARIANCE * float(dual.sum())),
         weights,
         calibration * left_out,
-        dict(zip(names, variances[:-1].tolist(), strict=True)),
-        float(np.sqrt(variances[-1])),
+        dict(zip(names, variances[:-2].tolist(), strict=True)),
+        float(np.sqrt(variances[-2])),
+        median * float(np.sqrt(variances[-1])),
         # The evidence above is of (y - 1) / scale.
         evidence - float(np.log(scale[subset]).sum()),
     )
@@ -116,24 +121,31 @@ def _thread_pools() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController()
 
 
-def _maximise_evidence(kernels, constant, y, noise, start) -> tuple[np.ndarray, float]:
-    """(log v_g and log s^2 of maximum evidence, their log evidence)."""
-    prior_mean = np.log([INITIAL_VARIANCES[0]] * len(kernels) + [INITIAL_VARIANCES[1]])
+def _noise_terms(scale: np.ndarray, student_weights: np.ndarray) -> np.ndarray:
+    """f64[2, n]: what s^2 and a^2 are multiplied by in the variance of y / scale."""
+    return np.stack([1 / student_weights, 1 / (student_weights * scale**2)])
+
+
+def _maximise_evidence(kernels, constant, y, noise_terms, start) -> tuple[np.ndarray, float]:
+    """(log v_g, log s^2 and log a^2 of maximum evidence, their log evidence)."""
+    prior_mean = np.log([INITIAL_VARIANCES[0]] * len(kernels) + [*INITIAL_VARIANCES[1:]])
+    low_spread = np.full(len(prior_mean), LOG_PRIOR_SPREAD)
+    low_spread[-2] = LOW_NOISE_SPREAD
     identity = np.eye(len(y))
 
     def loss(log_variances: np.ndarray) -> tuple[float, np.ndarray]:
         variances = np.exp(log_variances)
-        covariance = (
-            np.tensordot(variances[:-1], kernels, 1) + constant + np.diag(variances[-1] * noise)
-        )
+        noise = np.diag(variances[-2:] @ noise_terms)
+        covariance = np.tensordot(variances[:-2], kernels, 1) + constant + noise
         factor = scipy.linalg.cho_factor(covariance, lower=True, check_finite=False)
         inverse = scipy.linalg.cho_solve(factor, identity, check_finite=False)
         dual = inverse @ y
         slope = inverse - np.outer(dual, dual)
-        gradient = np.append(np.tensordot(kernels, slope, 2), np.diag(slope) @ noise)
-        deviation = (log_variances - prior_mean) / LOG_PRIOR_SPREAD
+        gradient = np.append(np.tensordot(kernels, slope, 2), noise_terms @ np.diag(slope))
+        spread = np.where(log_variances < prior_mean, low_spread, LOG_PRIOR_SPREAD)
+        deviation = (log_variances - prior_mean) / spread
         value = 0.5 * (y @ dual + deviation @ deviation) + np.log(np.diag(factor[0])).sum()
-        return value, 0.5 * variances * gradient + deviation / LOG_PRIOR_SPREAD
+        return value, 0.5 * variances * gradient + deviation / spread
 
     # The optimiser's own matrices are tiny: threads wait for each other, a fit takes five times as
     # long.
@@ -143,7 +155,8 @@ def _maximise_evidence(kernels, constant, y, noise, start) -> tuple[np.ndarray, 
             prior_mean if start is None else start,
             jac=True,
             method="L-BFGS-B",
-            bounds=[LOG_BOUNDS] * len(kernels) + [(np.log(MIN_NOISE_VARIANCE), LOG_BOUNDS[1])],
+            bounds=[LOG_BOUNDS] * len(kernels)
+            + [(np.log(MIN_NOISE_VARIANCE), LOG_BOUNDS[1]), LOG_BOUNDS],
             options={"maxiter": 80},
         )
     return solution.x, -float(solution.fun) - 0.5 * len(y) * np.log(2 * np.pi)

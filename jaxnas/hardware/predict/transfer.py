@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxnas.core.types import Space
 from jaxnas.hardware.predict import fit as fits
-from jaxnas.hardware.predict import validation
+from jaxnas.hardware.predict import two_modes, validation
 from jaxnas.hardware.predict.predictor import MIN_SCALE, Predictor
 from jaxnas.hardware.predict.validation import FitError
 
@@ -65,21 +65,31 @@ def fit(
     if excess.mean() <= STANDARD_ERRORS * excess.std() / np.sqrt(len(ms)):
         best = most_likely
     shares = SHARES[best]
-    model = _mix([linear_fit.model for linear_fit in linear_fits], shares)
+    model = _mix(linear_fits, shares, ms)
     return TransferFit(fits.enforce_monotone(model), float(1 - shares[0]))
 
 
-def _mix(models: Sequence[Predictor], shares: np.ndarray) -> Predictor:
+def _mix(linear_fits: Sequence[fits.LinearFit], shares: np.ndarray, ms: np.ndarray) -> Predictor:
     """The mixture of linear models; sorted errors are averaged rank by rank."""
+    models = [linear_fit.model for linear_fit in linear_fits]
     total = lambda pick: sum(s * pick(m) for m, s in zip(models, shares, strict=True))
+    absolute_ms = float(total(lambda m: m.absolute_ms))
+    errors = [fits.relative_errors(ms, f.left_out, absolute_ms) for f in linear_fits]
+    mixed = shares @ np.stack([linear_fit.left_out for linear_fit in linear_fits])
+    is_chain = models[0].costs is not None
     mixture = models[0]._replace(
-        constant=float(total(lambda m: m.constant)), errors=total(lambda m: m.errors)
+        constant=float(total(lambda m: m.constant)),
+        errors=shares @ np.stack(errors),
+        absolute_ms=absolute_ms,
+        modes=None if is_chain else two_modes.helpful(ms, mixed),
     )
-    if mixture.costs is not None:
+    if is_chain:
         return mixture._replace(costs=total(lambda m: m.costs), pairs=total(lambda m: m.pairs))
     names = dict.fromkeys(name for model in models for name in model.weights)
     weights = {name: total(lambda m, name=name: m.weights.get(name, 0.0)) for name in names}
     weights = {name: value for name, value in weights.items() if np.any(value)}
     used = {name.split(" in ")[0] for name in weights}
-    durations = {n: path for model in models for n, path in model.ways.items() if n in used}
-    return mixture._replace(weights=weights, ways=durations)
+    kept = lambda pick: {n: v for model in models for n, v in pick(model).items() if n in used}
+    return mixture._replace(
+        weights=weights, ways=kept(lambda m: m.ways), dead_shares=kept(lambda m: m.dead_shares)
+    )

@@ -10,7 +10,7 @@ import rich.console
 from jaxnas import run
 from jaxnas.hardware import shares
 from jaxnas.hardware.measure import round_statistics, summary
-from jaxnas.hardware.predict import cross_validation, fit, predictor_file, transfer
+from jaxnas.hardware.predict import cross_validation, fit, predictor_file, transfer, two_modes
 from jaxnas.hardware.predict.metrics import Quality
 from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
 from jaxnas.hardware.tables import latency_table, network_table
@@ -116,7 +116,8 @@ def report(
     text_table = table.TextTable(
         HEAD, [(name, *_figures(quality, len(ms))) for name, quality in qualities.items()]
     )
-    notes = _notes(rows, len(ms))
+    modes = two_modes.find(ms)
+    notes = _notes(rows, len(ms), modes)
     intervals = {
         name: [100 * bound for bound in shares.interval(quality.within5 / 100, len(ms))]
         for name, quality in qualities.items()
@@ -129,6 +130,7 @@ def report(
         },
         "noise": None if rows.noise is None else rows.noise._asdict(),
         "ceiling": None if rows.ceiling is None else rows.ceiling._asdict(),
+        "modes": None if modes is None else modes._asdict(),
     }  # fmt: skip
     run.write_text(out / f"{prefix}{REPORT}", json.dumps(record, indent=2) + "\n")
     paragraphs = "".join(f"- {note}\n" for note in notes)
@@ -146,12 +148,14 @@ def report(
     return out
 
 
-def _notes(rows: Measurements, networks: int) -> list[str]:
-    """What the figures are worth: the number of networks, the campaign's noise, its ceiling."""
+def _notes(rows: Measurements, networks: int, modes: two_modes.Modes | None) -> list[str]:
+    """What figures are worth: the number of networks, modes, the campaign's noise, its ceiling."""
     notes = [
         f"one network is {100 / networks:.2g} points of a share; in brackets the 90 % interval of "
         f"a share of {networks}"
     ]
+    if modes is not None:
+        notes.append(two_modes.text(modes, unit(rows.quantity)))
     if rows.noise is not None:
         notes += [" ".join(line.split()) for line in summary.noise_lines(rows.noise._asdict())]
         if rows.noise.reasons:

@@ -10,7 +10,7 @@ import pytest
 
 from jaxnas.hardware import device, programs, timing
 from jaxnas.hardware.measure import design, stopping
-from jaxnas.hardware.predict import graph_counts
+from jaxnas.hardware.predict.features import graph_counts
 from jaxnas.hardware.programs import Program
 from jaxnas.pipelines.latency import measure
 from jaxnas.pipelines.settings.latency import MeasureSettings
@@ -104,6 +104,20 @@ def test_a_design_covers_the_space_and_any_beginning_is_one():
     assert found[9:] != design.networks(SPACE.genome, 30, seed=4)[9:]
     # Every operation stands on every edge: what a table of edges needs.
     assert all(len({text[edge] for text in short}) == 5 for edge in range(6))
+
+
+def test_a_design_for_a_foreign_device_has_cells_with_dead_branches():
+    """Distinct as written: programs are pruned here, networks of a foreign table are not."""
+    found = design.networks(SPACE.genome, 40, dead_share=0.25)
+    assert len({letters(g) for g in found}) == 40
+    dead = [dataflow.remove_dead_edges(g) != g for g in found]
+    assert 10 <= sum(dead) < 30 and sum(dead[:20]) >= 3  # the anchors have few
+    assert found[:20] == design.networks(SPACE.genome, 20, dead_share=0.25)
+    with pytest.raises(ValueError, match="give a share"):
+        design.networks(SPACE.genome, 40, dead_share=2.0)
+    chain = registry.get("mobile-proxyless", 2).genome
+    with pytest.raises(ValueError, match="has dead branches"):
+        design.networks(chain, 20, dead_share=0.25)
 
 
 def test_a_design_says_more_of_the_counts_than_chance_does():

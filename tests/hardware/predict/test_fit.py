@@ -15,16 +15,14 @@ from jaxnas.core.types import Choice
 from jaxnas.hardware import expectation
 from jaxnas.hardware.predict import (
     baselines,
-    cell_features,
-    critical_path,
     cross_validation,
     fit,
-    graph_counts,
     metrics,
     predictor_file,
     regression,
     transfer,
 )
+from jaxnas.hardware.predict.features import cell_features, critical_path, graph_counts
 from jaxnas.hardware.tables import benchmarks
 from jaxnas.report import figures
 from jaxnas.spaces import choices as spaces_choices

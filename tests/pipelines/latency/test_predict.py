@@ -67,6 +67,18 @@ def test_a_report_tells_noise_and_how_sure_its_shares_are(tmp_path, console):
     assert "|\n\n- one network" in page  # a list is none within a table
 
 
+def test_a_report_tells_of_two_modes(tmp_path, console):
+    rows = ALL_CELLS[np.random.default_rng(6).permutation(len(ALL_CELLS))[:20]]
+    ms = np.concatenate([np.linspace(10, 20, 12), np.linspace(55, 170, 8)])
+    measured = table_of(tmp_path / "npu.csv", rows, column="latency_ms", values=ms)
+    settings = latency.ReportPredictorSettings(measured, space="nasbench201")
+    out = latency_predict.report(settings, console)
+    said = "two modes: 10 to 20 ms and 55 to 170 ms; no network lies between"
+    assert said in (out / "report.md").read_text() and said in console.file.getvalue()
+    record = json.loads((out / "report.json").read_text())
+    assert record["modes"] == {"fast_ms": [10, 20], "slow_ms": [55, 170]}
+
+
 def test_models_of_other_devices_help(tmp_path, console):
     some = ALL_CELLS[np.random.default_rng(5).permutation(len(ALL_CELLS))[:200]]
     other = fit.fit(SPACE.choices, some, 3 * true_ms(some), device="other")

@@ -6,7 +6,7 @@ In the live graph common subexpressions are computed once. Values are numbered b
 one summand and the identity equal their input, and the order of summands does not matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from jaxnas.spaces import dataflow, op_names
 from jaxnas.spaces.dataflow import CellGraph
 
 FAMILIES = ("raw", "forward", "backward", "live")
+DEAD = ("needed by nothing", "entered by nothing", "both")  # kinds of dead branches
 SUMMAND = "+"  # the key in durations of one more summand of a node
 Array = Any  # of numpy or of jax.numpy
 
@@ -82,6 +83,16 @@ def counts(
     for i, name in enumerate(durations or {}, weighings):
         counts_of[name] = longest[:, i : i + 1]
     return counts_of
+
+
+def dead(families: Mapping[str, Sequence[Array]]) -> list[list[Array]]:
+    """Counts of each kind of DEAD branches in each choice, of FAMILIES' counts in each choice."""
+    choices = list(zip(*(families[name] for name in FAMILIES), strict=True))
+    return [
+        [forward - live for _, forward, _, live in choices],
+        [backward - live for _, _, backward, live in choices],
+        [raw - forward - backward + live for raw, forward, backward, live in choices],
+    ]
 
 
 def look_up(table: np.ndarray, codes: Array, xp: ModuleType = np) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.optimize
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.predict import cell_features, graph_counts
+from jaxnas.hardware.predict.features import cell_features, graph_counts
 from jaxnas.hardware.predict.regression import FLOOR
 from jaxnas.spaces import dataflow
 
@@ -44,7 +44,7 @@ def durations(space: Space, networks: np.ndarray, ms: np.ndarray) -> dict[str, f
                 _word_counts(cell, part, current, words)
                 for cell, part in zip(cells, codes, strict=True)
             )
-            loss, weights = _nonnegative_least_squares(
+            loss, weights = nonnegative_least_squares(
                 np.concatenate([steps, counts], 1) / scale[:, None], ms / scale
             )
             if not loss < previous_loss or not weights[: len(current)].max() > 0:
@@ -100,10 +100,8 @@ def _word_counts(
     return counts
 
 
-def _nonnegative_least_squares(
-    features: np.ndarray, target: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """(mean square error, weights none of which is negative)."""
+def nonnegative_least_squares(features: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+    """(mean square error, weights none of which is negative) of f[N, F] features, f[N] targets."""
     scale = np.sqrt((features**2).mean(0))
     scale[scale == 0] = np.inf
     ridge = RIDGE * np.sqrt(len(target)) * np.eye(features.shape[1])

@@ -1,14 +1,14 @@
 """Features of cell spaces: counts of the executed graph, one-hot edges, pairs of edges."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from jaxnas.core.types import Choice, Space
-from jaxnas.hardware.predict import graph_counts
+from jaxnas.hardware.predict.features import graph_counts
 from jaxnas.spaces import genome, op_names
 from jaxnas.spaces.dataflow import CellGraph
 
@@ -16,28 +16,55 @@ Array = Any  # of numpy or of jax.numpy
 MAX_PAIR_FEATURES = 2_000  # of a choice: with more, pairs of edges are left out
 LONGEST_PATH = "way"  # name of the group: length of the longest path under fitted durations
 COUNTS = (*graph_counts.FAMILIES, "shared", "path")
-OWN_UNITS = (*COUNTS, LONGEST_PATH)  # groups whose features are scaled one by one
+OCCURS = "occurs"  # name of the group: whether an operation is there at all, live and as written
+BESIDE = "beside"  # name of the group: live counts beside an operation that is there
+EXECUTED = "executed"  # name of the group: counts of the live graph and of shares of dead branches
+OWN_UNITS = (*COUNTS, LONGEST_PATH, EXECUTED, OCCURS, BESIDE)  # scaled feature by feature
 PathDurations = Mapping[str, Mapping[str, float]]  # group -> durations of its steps
+DeadShares = Mapping[str, Sequence[float]]  # group -> executed shares of graph_counts.DEAD
 MAX_ORDERS = 24  # node numberings: with more, isomorphic cells may have different edge features
 
 
 def features(
-    space: Space, codes: Array, xp: ModuleType = np, durations: PathDurations | None = None
+    space: Space,
+    codes: Array,
+    xp: ModuleType = np,
+    durations: PathDurations | None = None,
+    dead_shares: DeadShares | None = None,
 ) -> dict[str, Array]:
     """Groups of features of networks i[N, positions], f[N, F] each, not centred.
 
     Groups of `graph_counts.counts`, per choice and summed over choices that share a vocabulary;
-    `edge`: one-hot candidates of the edges; `pair`: products of two of them. Cells that differ
-    only in the numbering of their nodes have equal features.
+    one for each name of `dead_shares`: counts of the live graph and of these shares of dead
+    branches; `occurs`: whether an operation is there at all; `edge`: one-hot candidates of the
+    edges; `pair`: products of two of them. Cells that differ only in the numbering of their nodes
+    have equal features.
     """
     groups: dict[str, list[Array]] = {}
     for name, value in _choices(space, codes, xp, durations or {}):
         groups.setdefault(name, []).append(value)
+    for name, shares in (dead_shares or {}).items():
+        groups[name] = [
+            live + sum(share * counts for share, counts in zip(shares, dead, strict=True))
+            for live, *dead in zip(groups["live"], *graph_counts.dead(groups), strict=True)
+        ]
+    groups[OCCURS] = [
+        (xp.concatenate(counts, 1) > 0).astype(np.float32)
+        for counts in zip(groups["live"], groups["raw"], strict=True)
+    ]
+    groups[BESIDE] = [_beside(counts, xp) for counts in groups["live"]]
     named_features = {name: xp.concatenate(parts, 1) for name, parts in groups.items()}
     if len(space) > 1 and len({c.candidates[0] for c in space.values()}) == 1:
-        tied = {name: sum(groups[name]) for name in (*COUNTS, *(durations or {}))}
+        fitted = (*(durations or {}), *(dead_shares or {}))
+        tied = {name: sum(groups[name]) for name in (*COUNTS, *fitted)}
         named_features |= {f"{name} in all": value for name, value in tied.items()}
     return named_features
+
+
+def _beside(counts: Array, xp: ModuleType) -> Array:
+    """The counts where an operation is there, one after the other for every operation."""
+    there = (counts > 0).astype(np.float32)
+    return xp.concatenate([there[:, i : i + 1] * counts for i in range(counts.shape[1])], 1)
 
 
 def split(space: Space, codes: Array) -> list[Array]:

@@ -1,0 +1,1 @@
+"""Features of networks: what of a network a device's time depends on."""
