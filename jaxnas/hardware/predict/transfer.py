@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Space
+from jaxnas.hardware.predict import chain_features, validation
 from jaxnas.hardware.predict import fit as fits
-from jaxnas.hardware.predict import validation
 from jaxnas.hardware.predict.predictor import MIN_SCALE, Predictor
 from jaxnas.hardware.predict.validation import FitError
 
@@ -76,7 +76,13 @@ def _mix(models: Sequence[Predictor], shares: np.ndarray) -> Predictor:
         constant=float(total(lambda m: m.constant)), errors=total(lambda m: m.errors)
     )
     if mixture.costs is not None:
-        return mixture._replace(costs=total(lambda m: m.costs), pairs=total(lambda m: m.pairs))
+        factors = chain_features.merged(
+            [f._replace(costs=s * f.costs) for s, m in zip(shares, models, strict=True)
+             for f in m.factors if s]
+        )  # fmt: skip
+        return mixture._replace(
+            costs=total(lambda m: m.costs), pairs=total(lambda m: m.pairs), factors=factors
+        )
     names = dict.fromkeys(name for model in models for name in model.weights)
     weights = {name: total(lambda m, name=name: m.weights.get(name, 0.0)) for name in names}
     weights = {name: value for name, value in weights.items() if np.any(value)}
