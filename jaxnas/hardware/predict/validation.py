@@ -51,13 +51,7 @@ def validate(
     if (high > MAX_RATIO * low).any():
         _raise_disagreement(space, distinct, low, high, int(np.argmax(high / low)), unit_name)
     if quantity == LATENCY:
-        _check_one_unit(np.sqrt(low * high))
-    median = float(np.median(ms))
-    if quantity == LATENCY and not MEDIAN_RANGE_MS[0] <= median <= MEDIAN_RANGE_MS[1]:
-        raise FitError(
-            f"The median of the times is {median:.3g} ms, which no network takes: give "
-            "milliseconds."
-        )
+        check_unit(np.sqrt(low * high))
     order = np.argsort(network_index.ravel(), kind="stable")
     groups = np.split(ms[order], np.cumsum(np.bincount(network_index.ravel()))[:-1])
     return distinct, np.array([np.median(group) for group in groups])
@@ -100,6 +94,17 @@ def _raise_disagreement(
         f"The network {' '.join(names)} has {low[worst]:.4g} {unit_} and {high[worst]:.4g} "
         f"{unit_} in one table: keep the rows of one device and one unit, or measure it again."
     )
+
+
+def check_unit(ms: np.ndarray) -> None:
+    """Raises FitError for times of two units, and for those that are implausible as ms."""
+    _check_one_unit(ms)
+    median = float(np.median(ms))
+    if not MEDIAN_RANGE_MS[0] <= median <= MEDIAN_RANGE_MS[1]:
+        raise FitError(
+            f"The median of the times is {median:.3g} ms, which no network takes: give "
+            "milliseconds."
+        )
 
 
 def _check_one_unit(ms: np.ndarray) -> None:

@@ -39,7 +39,7 @@ def read(path: Path, cells: Path | None = None) -> BenchmarkLatencies:
     Raises TableError.
     """
     path = Path(path)
-    arrays = _arrays(path)
+    arrays = read_arrays(path)
     if "rounds_ms" in arrays:
         space, networks = _cells(path, cells)
         table = _rounds(path, arrays, space, networks)
@@ -77,7 +77,7 @@ def as_table(path: Path) -> LatencyTable:
     time are left out. Raises TableError.
     """
     path = Path(path)
-    arrays = _arrays(path)
+    arrays = read_arrays(path)
     _require(path, arrays, "devices", "latency_ms", "ops", "op_names")
     names, ops = np.asarray(arrays["op_names"], str), np.asarray(arrays["ops"])
     ms = np.atleast_2d(np.asarray(arrays["latency_ms"], float))
@@ -97,7 +97,8 @@ def as_table(path: Path) -> LatencyTable:
     return LatencyTable(path, rows, ("network", "device", "latency_ms"))
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file. Raises TableError."""
     if not path.is_file():
         raise TableError(f"There is no table {path}: give the path of an .npz file.")
     try:
@@ -117,7 +118,7 @@ def _require(path: Path, arrays: dict[str, np.ndarray], *names: str) -> None:
 
 def _cells(path: Path, cells: Path | None) -> tuple[Space, np.ndarray]:
     cells_path = Path(cells) if cells else path.parent / CELLS_FILE
-    arrays = _arrays(cells_path)
+    arrays = read_arrays(cells_path)
     _require(cells_path, arrays, "ops", "op_names", "edges")
     names = tuple(map(str, arrays["op_names"]))
     space = {"cell": spaces.uniform([tuple(map(int, e)) for e in arrays["edges"]], names)}

@@ -62,7 +62,8 @@ class MeasureSettings:
 @dataclasses.dataclass(frozen=True)
 class MeasurementsSettings:
     measured: tyro.conf.Positional[str]
-    """The folder of a campaign, or a table *.csv or *.npz (docs/latency.md)."""
+    """The folder of a campaign, or a table *.csv or *.npz (docs/latency.md): of networks, or of
+    columns of numbers that describe each row."""
     space: str | None = None
     """The space that a table is of."""
     cells: int | None = None
@@ -91,7 +92,8 @@ class PredictSettings:
     model: tyro.conf.Positional[str]
     """The file of a fit."""
     networks: tyro.conf.Positional[tuple[str, ...]]
-    """genotype.json files, run folders, published names, or NAS-Bench-201's strings."""
+    """genotype.json files, run folders, published names, or NAS-Bench-201's strings; of a model of
+    columns tables *.csv or *.npz with these columns, a line a row."""
     device: str | None = None
     """The device of the model; an error if it is another."""
     json: bool = False
@@ -107,7 +109,7 @@ class ReportPredictorSettings(MeasurementsSettings):
 @dataclasses.dataclass(frozen=True)
 class CheckTableSettings:
     table: tyro.conf.Positional[str]
-    """A table *.csv or *.yaml."""
+    """A table *.csv, *.npz or *.yaml."""
     space: str | None = None
     """The table's space: whole networks are decoded with it, layers are compared with it."""
     cells: int | None = None
