@@ -40,21 +40,32 @@ def settings(space: Space) -> dict[int, np.ndarray]:
     """The settings of a whole network in a chain: position -> f[candidates], their numbers.
 
     All candidates of such a position are positive numbers, at least two different ones, with the
-    same word before them, if any. The word stands at no other position, nor do the same candidates:
-    else they are choices of single layers, as are numbers at more than MAX_SETTINGS positions or at
-    more than half of them.
+    same word before them, if any, which stands at no other position. Positions of numbers without a
+    word have different candidates each. What else is of numbers are choices of single layers, as
+    are numbers at more than MAX_SETTINGS positions or at more than half of them.
     """
-    positions, found, words = genome.positions(space), {}, {}
+    positions, found = genome.positions(space), {}
     for p, position in enumerate(positions):
         matches = [SETTING.fullmatch(name) for name in position.candidates]
         if all(matches) and len({match[1] for match in matches}) == 1:
             numbers = np.array([float(match[2]) for match in matches])
             if numbers.min() > 0 and np.ptp(numbers) > 0:
-                found[p], words[p] = numbers, matches[0][1] or position.candidates
-    counts = Counter(words.values())
-    if len(found) > MAX_SETTINGS or 2 * len(found) > len(positions):
-        return {}
-    return {p: numbers for p, numbers in found.items() if counts[words[p]] == 1}
+                found[p] = matches[0][1], numbers
+    words = Counter(word for word, _ in found.values())
+    bare = [positions[p].candidates for p, (word, _) in found.items() if not word]
+    if len(set(bare)) == len(bare):
+        words[""] = 1
+    once = {p: numbers for p, (word, numbers) in found.items() if words[word] == 1}
+    return once if len(once) <= min(MAX_SETTINGS, len(positions) // 2) else {}
+
+
+def alike(space: Space, codes: np.ndarray) -> list[np.ndarray]:
+    """Indices of the networks i[N, positions] of each choice of settings; without any, of all."""
+    apart = list(settings(space)) if genome.is_chain(space) else []
+    if not apart:
+        return [np.arange(len(codes))]
+    _, group = np.unique(codes[:, apart], axis=0, return_inverse=True)
+    return [np.flatnonzero(group.ravel() == g) for g in range(group.max() + 1)]
 
 
 def setting_values(space: Space, powers: Sequence[float]) -> np.ndarray:

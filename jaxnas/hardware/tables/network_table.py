@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxnas.core.types import Space
 from jaxnas.hardware import programs
-from jaxnas.hardware.predict import validation
+from jaxnas.hardware.predict import chain_features, validation
 from jaxnas.hardware.predict.predictor import LATENCY
 from jaxnas.hardware.tables import latency_table, scale
 from jaxnas.hardware.tables.latency_table import UNITS, DominancePair, LatencyTable, Row, TableError
@@ -98,10 +98,13 @@ def read_networks(
         quantity = time_column if time_column not in UNITS else LATENCY
         validation.check_repeats(space, networks, times, quantity)
         # A device may prune a network without a path from input to output to nothing.
-        alive = dataflow.connected(space, networks)
-        scale.check_networks(
-            networks[alive], np.array(values)[alive], lines[alive], str(path), time_column
-        )
+        alive = np.flatnonzero(dataflow.connected(space, networks))
+        for part in chain_features.alike(space, networks[alive]):
+            rows_alike = alive[part]
+            scale.check_networks(
+                networks[rows_alike], np.array(values)[rows_alike], lines[rows_alike], str(path),
+                time_column,
+            )  # fmt: skip
     return MeasuredNetworks(device, networks, times, lines)
 
 

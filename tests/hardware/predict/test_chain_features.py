@@ -163,6 +163,18 @@ def test_a_chain_without_settings_has_the_model_it_always_had(tmp_path):
     assert hashlib.sha256(rounded.tobytes()).hexdigest()[:8] == "f26e9d5a"
 
 
+def test_a_large_batch_is_no_other_unit():
+    space = chain(8, batch=("1", "64"))
+    take = device(space, (1,), launch=0.1)
+    ours, _, model = judged(space, take, 60)
+    assert model.factors and ours.within10 > 97
+    networks = genome.sample_uniform(space, 60)
+    ms = take(networks)
+    mixed = np.where((networks[:, 0] == 1) & (np.arange(60) % 2 > 0), 1e3 * ms, ms)
+    with pytest.raises(fit.FitError, match="one unit"):
+        fit.fit(space, networks, mixed)
+
+
 @pytest.fixture(scope="module")
 def small():
     networks = genome.sample_uniform(SMALL, 60)
