@@ -222,7 +222,7 @@ def _fit_chain(space, networks, ms, device, work, sources, sources_only) -> Line
     """The linear model of a chain: with settings times layers where that has larger evidence."""
     positions, max_candidates = genome.positions(space), max(genome.cardinalities(space))
     if work is not None:
-        work = _check_work(work, (len(positions), max_candidates))
+        work = validation.check_work(work, (len(positions), max_candidates))
     given = work, sources, sources_only
     plain = _fit_chain_with(space, networks, ms, device, given)
     settings = chain_features.settings(space)
@@ -295,13 +295,3 @@ def _fit_chain_with(
         factors=chain_features.merged(factors),
     )  # fmt: skip
     return LinearFit(model, held_out, regression_fit.evidence - EVIDENCE_PENALTY * fitted)
-
-
-def _check_work(work: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    work = np.asarray(work, float)
-    if work.ndim != 3 or work.shape[:2] != shape or not np.isfinite(work).all():
-        raise FitError(
-            f"Work has the shape {work.shape}: give finite numbers of [{shape[0]} positions, "
-            f"{shape[1]} candidates, quantities]."
-        )
-    return work

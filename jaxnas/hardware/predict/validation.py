@@ -99,6 +99,17 @@ def _raise_disagreement(
     )
 
 
+def check_work(work: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The work of a chain of [positions, candidates] as floats. Raises FitError for another."""
+    work = np.asarray(work, float)
+    if work.ndim != 3 or work.shape[:2] != shape or not np.isfinite(work).all():
+        raise FitError(
+            f"Work has the shape {work.shape}: give finite numbers of [{shape[0]} positions, "
+            f"{shape[1]} candidates, quantities]."
+        )
+    return work
+
+
 def check_unit(ms: np.ndarray) -> None:
     """Raises FitError for times of two units, and for those that are implausible as ms."""
     _check_one_unit(ms)
