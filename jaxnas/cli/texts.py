@@ -149,19 +149,22 @@ examples:
 """
 
 LATENCY_FIT = """\
-Fits a model to measurements: a campaign's folder, or a table with its space.
+Fits a model to measurements: a campaign's folder, a table with its space, or one of columns of
+numbers (layers, width, length, ...) that describe each row.
 
 examples:
   jaxnas latency fit latency/nasbench201-c16-n1-32x32-b1-seed0
   jaxnas latency fit phone.csv --space nasbench201 --device pixel --out pixel.json
   jaxnas latency fit ten_networks.csv --space nasbench201 --sources pixel.json laptop.json
+  jaxnas latency fit transformers.csv --out transformers.json
 """
 
 LATENCY_PREDICT = """\
-Predicts the milliseconds of networks, with 90 % intervals.
+Predicts the milliseconds of networks, with 90 % intervals; of a model of columns, of rows.
 
 examples:
   jaxnas latency predict pixel.json runs/digits-nasbench201-seed0
+  jaxnas latency predict transformers.json others.csv --json
   jaxnas latency predict pixel.json '|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|'
 """
 
@@ -175,8 +178,8 @@ examples:
 LATENCY_CHECK = """\
 Prints the contents of a latency table, and its entries that are slower though they do less.
 
-Tables of whole networks, and look-up tables of layers: Single-Path's,
-ProxylessNAS's, FBNet-style ones (docs/latency.md has the columns).
+Tables of whole networks, tables of columns of numbers, and look-up tables of layers:
+Single-Path's, ProxylessNAS's, FBNet-style ones (docs/latency.md has the columns).
 
 examples:
   jaxnas latency check singlepath_pixel1_lut.csv

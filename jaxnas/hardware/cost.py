@@ -4,14 +4,16 @@ A `Constraint` limits one: the search by the expected cost of gates, the selecti
 networks.
 """
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import AUXILIARY_SKIP, NONE, Constraint, CostModel
 from jaxnas.hardware import counts, expectation
+from jaxnas.hardware.predict.features import chain_features
 from jaxnas.hardware.predict.predictor import Predictor, margin, unit
 from jaxnas.spaces import discretise, genome, op_names, sampling
 from jaxnas.spaces.search_space import NetworkSize, SearchSpace
@@ -112,11 +114,29 @@ def check(constraint: Constraint) -> Constraint:
 
 
 def _chain_extreme(space: SearchSpace, model: Predictor, sign: int) -> float:
-    """Maximum (sign 1) or minimum (sign -1) of the costs of layers and neighbouring pairs."""
+    """Maximum (sign 1) or minimum (sign -1) of a chain's costs, over all of its settings."""
+    apart = tuple(chain_features.settings(model.space)) if model.factors else ()
+    sizes = genome.cardinalities(model.space)
+    extremes = []
+    for chosen in itertools.product(*(range(sizes[p]) for p in apart)):
+        costs = model.costs
+        for factor in model.factors:
+            costs = costs + factor.values[apart, chosen].prod() * factor.costs
+        fixed = dict(zip(apart, chosen, strict=True))
+        extremes.append(_path_extreme(model._replace(costs=costs), sign, fixed))
+    return sign * max(sign * extreme for extreme in extremes)
+
+
+def _path_extreme(model: Predictor, sign: int, fixed: Mapping[int, int]) -> float:
+    """That of the costs of layers and neighbouring pairs, with the candidates of some `fixed`."""
     positions = genome.positions(model.space)
     order = genome.chain_order(model.space)
     names = [positions[p].candidates for p in order]
     scores = [sign * model.costs[p, : len(n)] for p, n in zip(order, names, strict=True)]
+    for layer, p in enumerate(order):
+        if p in fixed:
+            is_fixed = np.arange(len(names[layer])) == fixed[p]
+            scores[layer] = np.where(is_fixed, scores[layer], -np.inf)
     steps = []
     for layer, (before, after) in enumerate(zip(names[:-1], names[1:], strict=True)):
         step = np.zeros((len(before), len(after)))

@@ -51,12 +51,19 @@ def contract(probabilities: Sequence[jax.Array], table: jax.Array) -> Scalar:
 
 
 def summed(model: Predictor, draws: ArchDistribution | None = None) -> Expected:
-    """Exact, for additive costs of positions and of neighbouring pairs in a chain."""
+    """Exact, for additive costs of positions and of neighbouring pairs in a chain.
+
+    What settings of the whole network multiply has the product of the expectations as its own:
+    raises ValueError if the draws depend on each other.
+    """
     if model.costs is None:
         raise ValueError("The model has no costs that add up: use `expected`.")
     draws = draws or distribution.factorised(model.space)
     max_candidates = max(genome.cardinalities(model.space))
+    if model.factors and not draws.factorised:
+        raise ValueError("Settings that multiply layers are drawn by themselves: give such draws.")
     costs = jnp.asarray(model.costs, jnp.float32)
+    factors = jax.tree.map(lambda part: jnp.asarray(part, jnp.float32), model.factors)
     pairs = None if model.pairs is None else jnp.asarray(model.pairs, jnp.float32)
     pad = lambda array: jnp.pad(array, [(0, max_candidates - size) for size in array.shape])
 
@@ -64,6 +71,9 @@ def summed(model: Predictor, draws: ArchDistribution | None = None) -> Expected:
         marginals = draws.marginals(gates)
         rows = jnp.stack([pad(row) for row in marginals.candidates])
         total = model.constant + jnp.sum(costs * rows)
+        for factor in factors:
+            means = jnp.sum(factor.values * rows, 1)
+            total += jnp.prod(means) * jnp.sum(factor.costs * rows)
         if pairs is not None:
             total += jnp.sum(pairs * jnp.stack([pad(table) for table in marginals.neighbours]))
         return jnp.maximum(total, model.least_ms)

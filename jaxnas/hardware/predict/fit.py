@@ -1,7 +1,7 @@
 """Fits a latency predictor of a whole space to measurements of some of its networks."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,11 @@ SOURCES = "sources"  # the group of other devices' predictions
 EVIDENCE_PENALTY = (
     0.5  # of log evidence per fitted duration or share: the mean gain from noise alone (Wilks)
 )
+
+
+# Of which powers of a chain's settings maximise the evidence, and which tell the features' scales.
+SEARCHED_NETWORKS, SEARCHED_REFERENCE = 150, 512
+REFINEMENTS = 4  # fits with settings that multiply layers: by powers, then by a value a candidate
 
 
 class Variant(NamedTuple):
@@ -96,8 +101,9 @@ def fit_linear(
 def enforce_monotone(model: Predictor) -> Predictor:
     """The model made monotone in dominating candidates; with its table, in enumerable spaces."""
     if model.costs is not None:
-        costs, pairs = monotone.monotone_chain(model.space, model.costs, model.pairs)
-        return model._replace(costs=costs, pairs=pairs)
+        parts = model.costs, model.pairs, model.factors
+        costs, pairs, factors = monotone.monotone_factors(model.space, *parts)
+        return model._replace(costs=costs, pairs=pairs, factors=factors)
     return with_table(model) if genome.is_enumerable(model.space) else model
 
 
@@ -258,12 +264,59 @@ def with_table(model: Predictor) -> Predictor:
 
 
 def _fit_chain(space, networks, ms, device, work, sources, sources_only) -> LinearFit:
+    """The linear model of a chain: with settings times layers where that has larger evidence."""
     positions, max_candidates = genome.positions(space), max(genome.cardinalities(space))
     if work is not None:
-        work = _check_work(work, (len(positions), max_candidates))
-    basis, reference = chain_features.bases(space, work), genome.sample_uniform(space, 4096)
+        work = validation.check_work(work, (len(positions), max_candidates))
+    given = work, sources, sources_only
+    plain = _fit_chain_with(space, networks, ms, device, given)
+    settings = chain_features.settings(space)
+    if sources_only or not settings:
+        return plain
+    powers = chain_features.best_powers(len(settings), _evidence_of_powers(space, networks, ms))
+    values, count = chain_features.setting_values(space, powers), len(powers)
+    best = plain
+    for _ in range(REFINEMENTS):
+        multiplied = _fit_chain_with(space, networks, ms, device, given, values, count)
+        if multiplied.evidence <= best.evidence or not multiplied.model.factors:
+            break
+        # Next, by what the settings' own costs say beside their product: a value a candidate.
+        best, model = multiplied, multiplied.model
+        values = chain_features.refined(space, values, model.factors[0].costs, model.costs)
+        count = sum(len(numbers) - 1 for numbers in settings.values())
+    return best
+
+
+def _evidence_of_powers(space, networks, ms) -> Callable[[Sequence[float]], float]:
+    """The evidence of powers of a chain's settings, by its SEARCHED groups alone."""
+    some = np.linspace(0, len(ms) - 1, min(len(ms), SEARCHED_NETWORKS)).astype(int)
+    basis = chain_features.bases(space, apart=tuple(chain_features.settings(space)))
+    basis = {name: basis[name] for name in chain_features.SEARCHED}
+    reference = genome.sample_uniform(space, SEARCHED_REFERENCE)
+
+    def evidence(powers: Sequence[float]) -> float:
+        values = chain_features.setting_values(space, powers)
+        references, groups = (
+            chain_features.features(space, rows, basis, values, pairs=False)
+            for rows in (reference, networks[some])
+        )
+        return _regress(groups, ms[some], scaling(references))[0].evidence
+
+    return evidence
+
+
+def _fit_chain_with(
+    space, networks, ms, device, given, values: np.ndarray | None = None, fitted: int = 0
+) -> LinearFit:
+    """A linear model; with `values` of its settings, which are then no layers.
+
+    `fitted` numbers among them were: the evidence is penalised for each.
+    """
+    work, sources, sources_only = given
+    apart = () if values is None else tuple(chain_features.settings(space))
+    basis, reference = chain_features.bases(space, work, apart), genome.sample_uniform(space, 4096)
     reference_groups, groups = (
-        chain_features.features(space, rows, basis) for rows in (reference, networks)
+        chain_features.features(space, rows, basis, values) for rows in (reference, networks)
     )
     if sources:
         reference_groups[SOURCES] = _source_predictions(sources, reference)
@@ -273,36 +326,18 @@ def _fit_chain(space, networks, ms, device, work, sources, sources_only) -> Line
             {SOURCES: features[SOURCES]} for features in (reference_groups, groups)
         )
     regression_fit, constant, weights = _regress(groups, ms, scaling(reference_groups, (SOURCES,)))
-    costs = np.zeros((len(positions), max_candidates))
-    for name in basis:
-        if name in weights:
-            costs = costs + (basis[name] @ weights[name]).reshape(costs.shape)
-    pairs = np.zeros((len(positions) - 1, max_candidates, max_candidates))
-    for name in ("pair", "pair anywhere"):
-        if name in weights:
-            pairs = pairs + weights[name].reshape(-1, max_candidates, max_candidates)
-    # The one-hot codes of pairs were centred: pairs have no main effects of single layers.
-    means = pairs.mean(1, keepdims=True), pairs.mean(2, keepdims=True)
-    pairs = pairs - means[0] - means[1] + pairs.mean((1, 2), keepdims=True)
+    costs, pairs = chain_features.costs_and_pairs(space, basis, weights)
+    factors = () if values is None else chain_features.factors(basis, weights, values, apart)
     for share, source in zip(weights.get(SOURCES, ()), sources, strict=False):
         factor = float(share) / source.median_ms
         constant, costs = constant + factor * source.constant, costs + factor * source.costs
         pairs = pairs if source.pairs is None else pairs + factor * source.pairs
-    held_out = leave_one_out(ms, regression_fit)
+        factors += tuple(part._replace(costs=factor * part.costs) for part in source.factors)
+    held_out = leave_one_out(ms, regression_fit, fitted)
     absolute_ms = regression_fit.absolute_noise / regression_fit.noise
     model = Predictor(
         space, device, len(ms), MIN_RELATIVE_MS * float(ms.min()), float(np.median(ms)),
         relative_errors(ms, held_out, absolute_ms), constant, costs=costs, pairs=pairs,
-        absolute_ms=absolute_ms,
+        absolute_ms=absolute_ms, factors=chain_features.merged(factors),
     )  # fmt: skip
-    return LinearFit(model, held_out, regression_fit.evidence)
-
-
-def _check_work(work: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    work = np.asarray(work, float)
-    if work.ndim != 3 or work.shape[:2] != shape or not np.isfinite(work).all():
-        raise FitError(
-            f"Work has the shape {work.shape}: give finite numbers of [{shape[0]} positions, "
-            f"{shape[1]} candidates, quantities]."
-        )
-    return work
+    return LinearFit(model, held_out, regression_fit.evidence - EVIDENCE_PENALTY * fitted)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxnas.core.types import Space
+from jaxnas.hardware.predict.features import chain_features
+from jaxnas.hardware.predict.features.chain_features import Factor
 from jaxnas.spaces import genome, op_names
 
 
@@ -62,3 +64,30 @@ def monotone_chain(
                 )
     pairs = pairs * scale[:, None, None]
     return costs, (pairs if np.abs(pairs).max(initial=0) > 0 else None)
+
+
+def monotone_factors(
+    space: Space, costs: np.ndarray, pairs: np.ndarray, factors: Sequence[Factor]
+) -> tuple[np.ndarray, np.ndarray | None, tuple[Factor, ...]]:
+    """(costs, pairs, factors) as `monotone_chain`, of a chain with settings that multiply layers.
+
+    The costs that are multiplied are ordered themselves; with them `costs` are, where settings are
+    smallest. Settings are ordered for layers that cost as much as in the mean, by each alone.
+    """
+    if not factors:
+        return *monotone_chain(space, costs, pairs), ()
+    positions, apart = genome.positions(space), tuple(chain_features.settings(space))
+    sizes, ordered, added = genome.cardinalities(space), [], np.zeros(costs.shape)
+    for values, of_layers in factors:
+        of_layers, layers_ms = of_layers.copy(), 0.0
+        for p, size in enumerate(sizes):
+            if p not in apart:
+                order = dominance_order(positions[p].candidates)
+                of_layers[p, :size] = monotone(of_layers[p, :size], [order])
+                layers_ms += of_layers[p, :size].mean()
+        ordered.append(Factor(values, of_layers))
+        added += values.min(1).prod() * of_layers
+        for p in apart:
+            added[p] += values[p] * layers_ms
+    costs, pairs = monotone_chain(space, costs + added, pairs)
+    return costs - added, pairs, tuple(ordered)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnas.core.types import Space
 from jaxnas.hardware.predict import two_modes
-from jaxnas.hardware.predict.features import cell_features
+from jaxnas.hardware.predict.features import cell_features, chain_features
 from jaxnas.spaces import genome
 
 LATENCY = "latency_ms"
@@ -26,7 +26,8 @@ class Predictor(NamedTuple):
     """Predicts the milliseconds of every network of `space` on `device`.
 
     One of three forms. Enumerable cell spaces: `table` of all networks. Chains: `costs` of each
-    layer and `pairs` of neighbours. Other cell spaces: `weights` of features.
+    layer, `pairs` of neighbours, and `factors` of settings of the whole network (resolution, batch)
+    times layers. Other cell spaces: `weights` of features.
     """
 
     space: Space
@@ -39,6 +40,7 @@ class Predictor(NamedTuple):
     table: np.ndarray | None = None  # f64[candidates of position 0, of position 1, ...]
     costs: np.ndarray | None = None  # f64[positions, candidates]
     pairs: np.ndarray | None = None  # f64[positions - 1, candidates, candidates]
+    factors: tuple[chain_features.Factor, ...] = ()
     weights: Mapping[str, np.ndarray] | None = None
     ways: cell_features.PathDurations = {}  # durations of the critical-path features
     absolute_ms: float = 0.0  # where a relative error becomes an absolute one: see `error_scale`
@@ -103,6 +105,9 @@ def chain_ms(model: Predictor, networks: np.ndarray) -> np.ndarray:
         both_present = (first >= 0) & (second >= 0)
         layers = np.arange(first.shape[1])
         total = total + (model.pairs[layers, first, second] * both_present).sum(1)
+    for factor in model.factors:
+        of_layers = factor.costs[np.arange(networks.shape[1]), networks] * present
+        total = total + chain_features.product(factor.values, networks) * of_layers.sum(1)
     return total
 
 

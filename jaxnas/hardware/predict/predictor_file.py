@@ -8,11 +8,13 @@ import numpy as np
 
 from jaxnas.core.types import Choice, Space
 from jaxnas.hardware.predict import fit, two_modes
+from jaxnas.hardware.predict.features.chain_features import Factor
 from jaxnas.hardware.predict.predictor import Predictor, linear_ms
 from jaxnas.run import files
 from jaxnas.spaces import genome
 
-FORMAT, VERSION = "jaxnas latency model", 1
+FORMAT = "jaxnas latency model"
+VERSION, WITH_FACTORS = 1, 2  # of files; of chains whose settings multiply layers
 
 
 class PredictorFileError(ValueError):
@@ -27,11 +29,14 @@ def save(path: Path, model: Predictor) -> None:
     ]
     plain = lambda value: None if value is None else np.asarray(value).tolist()
     # The table follows from the weights.
-    record = {"format": FORMAT, "version": VERSION} | model._asdict() | {"space": space}
+    version = WITH_FACTORS if model.factors else VERSION
+    record = {"format": FORMAT, "version": version} | model._asdict() | {"space": space}
     record |= {name: plain(record[name]) for name in ("errors", "costs", "pairs")}
     weights = model.weights
     record["weights"] = weights and {name: plain(value) for name, value in weights.items()}
-    del record["table"]
+    del record["table"], record["factors"]
+    if model.factors:
+        record["factors"] = [[plain(part) for part in factor] for factor in model.factors]
     files.write_text(path, json.dumps(record) + "\n")
 
 
@@ -50,9 +55,9 @@ def load(path: Path, *, device: str | None = None, space: Space | None = None) -
         raise PredictorFileError(f"{path} is no JSON ({error}): fit again.") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise PredictorFileError(f'{path} is not of the format "{FORMAT}": give the file of a fit.')
-    if record.get("version") != VERSION:
+    if record.get("version") not in (VERSION, WITH_FACTORS):
         raise PredictorFileError(
-            f"{path} is version {record.get('version')!r}; this jaxnas reads 1."
+            f"{path} is version {record.get('version')!r}; this jaxnas reads 1 and 2."
         )
     try:
         model = _model(record)
@@ -77,6 +82,8 @@ def _model(record: dict[str, Any]) -> Predictor:
     fields |= {"space": space} | {
         name: array(record[name]) for name in ("errors", "costs", "pairs")
     }
+    factors = [Factor(*map(array, parts)) for parts in record.get("factors", ())]
+    fields["factors"] = tuple(factors)
     weights = record["weights"]
     fields["weights"] = weights and {name: array(value) for name, value in weights.items()}
     modes = record.get("modes")
@@ -90,6 +97,7 @@ def _model(record: dict[str, Any]) -> Predictor:
     for shares in (*model.dead_shares.values(), *(model.modes or ())):
         numbers += shares
     parts = [model.errors, *(weights or {}).values(), model.costs, model.pairs, numbers]
+    parts += [part for factor in factors for part in factor]
     if not all(_is_finite(part) for part in parts if part is not None):
         raise ValueError("a number is not finite")
     if (model.weights is None) == (model.costs is None) or not len(model.errors):
@@ -97,7 +105,8 @@ def _model(record: dict[str, Any]) -> Predictor:
     if not isinstance(model.quantity, str):
         raise ValueError("a quantity that is no word")
     if model.costs is not None:
-        if model.costs.shape != (len(genome.positions(space)), max(genome.cardinalities(space))):
+        shape = len(genome.positions(space)), max(genome.cardinalities(space))
+        if any(costs.shape != shape for costs in (model.costs, *(f for fs in factors for f in fs))):
             raise ValueError("costs of another space")
         return model
     # Raises KeyError or ValueError where parts are missing.

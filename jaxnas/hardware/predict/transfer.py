@@ -8,6 +8,7 @@ import numpy as np
 from jaxnas.core.types import Space
 from jaxnas.hardware.predict import fit as fits
 from jaxnas.hardware.predict import two_modes, validation
+from jaxnas.hardware.predict.features import chain_features
 from jaxnas.hardware.predict.predictor import MIN_SCALE, Predictor
 from jaxnas.hardware.predict.validation import FitError
 
@@ -84,7 +85,13 @@ def _mix(linear_fits: Sequence[fits.LinearFit], shares: np.ndarray, ms: np.ndarr
         modes=None if is_chain else two_modes.helpful(ms, mixed),
     )
     if is_chain:
-        return mixture._replace(costs=total(lambda m: m.costs), pairs=total(lambda m: m.pairs))
+        factors = chain_features.merged(
+            [f._replace(costs=s * f.costs) for s, m in zip(shares, models, strict=True)
+             for f in m.factors if s]
+        )  # fmt: skip
+        return mixture._replace(
+            costs=total(lambda m: m.costs), pairs=total(lambda m: m.pairs), factors=factors
+        )
     names = dict.fromkeys(name for model in models for name in model.weights)
     weights = {name: total(lambda m, name=name: m.weights.get(name, 0.0)) for name in names}
     weights = {name: value for name, value in weights.items() if np.any(value)}

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxnas.core.types import Space
+from jaxnas.hardware.predict.features import chain_features
 from jaxnas.hardware.predict.predictor import LATENCY, unit
 from jaxnas.spaces import genome
 
@@ -51,13 +52,9 @@ def validate(
     if (high > MAX_RATIO * low).any():
         _raise_disagreement(space, distinct, low, high, int(np.argmax(high / low)), unit_name)
     if quantity == LATENCY:
-        _check_one_unit(np.sqrt(low * high))
-    median = float(np.median(ms))
-    if quantity == LATENCY and not MEDIAN_RANGE_MS[0] <= median <= MEDIAN_RANGE_MS[1]:
-        raise FitError(
-            f"The median of the times is {median:.3g} ms, which no network takes: give "
-            "milliseconds."
-        )
+        # A batch of 64 takes as much more than one of 1 as another unit would.
+        for part in chain_features.alike(space, distinct):
+            check_unit(np.sqrt(low * high)[part])
     order = np.argsort(network_index.ravel(), kind="stable")
     groups = np.split(ms[order], np.cumsum(np.bincount(network_index.ravel()))[:-1])
     return distinct, np.array([np.median(group) for group in groups])
@@ -100,6 +97,28 @@ def _raise_disagreement(
         f"The network {' '.join(names)} has {low[worst]:.4g} {unit_} and {high[worst]:.4g} "
         f"{unit_} in one table: keep the rows of one device and one unit, or measure it again."
     )
+
+
+def check_work(work: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The work of a chain of [positions, candidates] as floats. Raises FitError for another."""
+    work = np.asarray(work, float)
+    if work.ndim != 3 or work.shape[:2] != shape or not np.isfinite(work).all():
+        raise FitError(
+            f"Work has the shape {work.shape}: give finite numbers of [{shape[0]} positions, "
+            f"{shape[1]} candidates, quantities]."
+        )
+    return work
+
+
+def check_unit(ms: np.ndarray) -> None:
+    """Raises FitError for times of two units, and for those that are implausible as ms."""
+    _check_one_unit(ms)
+    median = float(np.median(ms))
+    if not MEDIAN_RANGE_MS[0] <= median <= MEDIAN_RANGE_MS[1]:
+        raise FitError(
+            f"The median of the times is {median:.3g} ms, which no network takes: give "
+            "milliseconds."
+        )
 
 
 def _check_one_unit(ms: np.ndarray) -> None:

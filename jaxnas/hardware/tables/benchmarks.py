@@ -2,12 +2,14 @@
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxnas.core.types import Choice, Space
+from jaxnas.hardware.predict.features import chain_features
 from jaxnas.hardware.tables.latency_table import LatencyTable, Row, TableError
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces import genome, registry
@@ -33,13 +35,14 @@ def read(path: Path, cells: Path | None = None) -> BenchmarkLatencies:
     1. NAS-Bench-201: `devices` and `latency_ms` [device, network]; the cells (`ops`) are in the
        file `cells`, by default nb201_arch.npz in the same folder.
     2. A chain: the same with `ops` [network, layer], `op_names`, and `work`
-       [layer, candidate, quantity] if its sizes are known.
+       [layer, candidate, quantity] if its sizes are known. Layers whose operations are numbers
+       (r160, r192) are settings of the whole network, and have no other operations.
     3. One device: `idx` and `rounds_ms` [session, round, program]; rounds are normalised by their
        medians, the first `n_random` programs are used.
     Raises TableError.
     """
     path = Path(path)
-    arrays = _arrays(path)
+    arrays = read_arrays(path)
     if "rounds_ms" in arrays:
         space, networks = _cells(path, cells)
         table = _rounds(path, arrays, space, networks)
@@ -77,7 +80,7 @@ def as_table(path: Path) -> LatencyTable:
     time are left out. Raises TableError.
     """
     path = Path(path)
-    arrays = _arrays(path)
+    arrays = read_arrays(path)
     _require(path, arrays, "devices", "latency_ms", "ops", "op_names")
     names, ops = np.asarray(arrays["op_names"], str), np.asarray(arrays["ops"])
     ms = np.atleast_2d(np.asarray(arrays["latency_ms"], float))
@@ -97,7 +100,8 @@ def as_table(path: Path) -> LatencyTable:
     return LatencyTable(path, rows, ("network", "device", "latency_ms"))
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file. Raises TableError."""
     if not path.is_file():
         raise TableError(f"There is no table {path}: give the path of an .npz file.")
     try:
@@ -117,7 +121,7 @@ def _require(path: Path, arrays: dict[str, np.ndarray], *names: str) -> None:
 
 def _cells(path: Path, cells: Path | None) -> tuple[Space, np.ndarray]:
     cells_path = Path(cells) if cells else path.parent / CELLS_FILE
-    arrays = _arrays(cells_path)
+    arrays = read_arrays(cells_path)
     _require(cells_path, arrays, "ops", "op_names", "edges")
     names = tuple(map(str, arrays["op_names"]))
     space = {"cell": spaces.uniform([tuple(map(int, e)) for e in arrays["edges"]], names)}
@@ -129,12 +133,49 @@ def _chain(path: Path, arrays: dict[str, np.ndarray]) -> tuple[Space, np.ndarray
     ops, names = arrays["ops"], tuple(map(str, arrays["op_names"]))
     if ops.ndim != 2 or not np.issubdtype(ops.dtype, np.integer):
         raise TableError(f"{path}: ops are whole numbers [network, layer], not {ops.shape}.")
-    depth = ops.shape[1]
+    depth, work = ops.shape[1], arrays.get("work")
+    is_known = ops.size > 0 and ops.min() >= 0 and ops.max() < len(names)
+    if is_known and (used := _with_settings(ops, names)) is not None:
+        return _of_names(path, ops, names, used, work)
     space = {"layers": Choice(tuple((i, i + 1) for i in range(depth)), (names,) * depth)}
-    work = arrays.get("work")
     if work is None:
         work = registry.table_workload(names, depth)
     return space, ops.astype(int), work
+
+
+def _with_settings(ops: np.ndarray, names: Sequence[str]) -> list[list[int]] | None:
+    """The operations at each position, of a table with settings of the whole network; else None.
+
+    Those of layers are all that any layer has.
+    """
+    used = [np.unique(column).tolist() for column in ops.T]
+    alone = {
+        str(p): Choice(((p, p + 1),), (tuple(names[o] for o in codes),))
+        for p, codes in enumerate(used)
+    }
+    found = chain_features.settings(alone)
+    of_layers = sorted({o for p, codes in enumerate(used) if p not in found for o in codes})
+    if not found or any(set(used[p]) & set(of_layers) for p in found):
+        return None
+    return [codes if p in found else of_layers for p, codes in enumerate(used)]
+
+
+def _of_names(
+    path: Path, ops: np.ndarray, names: Sequence[str], used: list[list[int]], work
+) -> tuple[Space, np.ndarray, np.ndarray | None]:
+    """As `_chain`, each position with its `used` operations alone."""
+    space = {
+        f"position {p}": Choice(((p, p + 1),), (tuple(names[o] for o in codes),))
+        for p, codes in enumerate(used)
+    }
+    networks = np.stack([np.searchsorted(used[p], ops[:, p]) for p in range(len(used))], 1)
+    if work is not None:
+        if np.ndim(work) != 3 or np.shape(work)[:2] != (len(used), len(names)):
+            raise TableError(f"{path}: work is not [layer, operation, quantity]: leave it out.")
+        full, work = work, np.zeros((len(used), max(map(len, used)), work.shape[2]))
+        for p, codes in enumerate(used):
+            work[p, : len(codes)] = full[p, codes]
+    return space, networks, work
 
 
 def _rounds(path: Path, arrays: dict, space: Space, networks: np.ndarray) -> BenchmarkLatencies:

@@ -20,6 +20,8 @@ PROXYLESS = ("table", "key", "mean_ms", "std_ms", "count")
 FBNET_STYLE = ("layer", "op", "latency_ms")
 LAYER_TABLES = {"single-path": SINGLE_PATH, "proxyless": PROXYLESS, "fbnet": FBNET_STYLE}
 NETWORKS = "networks"
+COLUMNS = "columns"  # of numbers, that describe each row
+LAYER_KEYS = {"layer", "choice"}, {"layer", "op"}, {"table", "key"}  # of a table of layers
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+(e[-+]?\d+)?", re.IGNORECASE)
 
 
@@ -43,12 +45,15 @@ class LatencyTable(NamedTuple):
 
     @property
     def form(self) -> str | None:
-        """NETWORKS, or one of LAYER_TABLES; None: of no known form."""
+        """NETWORKS, COLUMNS, or one of LAYER_TABLES; None: of no known form."""
         if set(self.names) in map(set, LAYER_TABLES.values()):
             return next(
                 form for form, names in LAYER_TABLES.items() if set(names) == set(self.names)
             )
-        return NETWORKS if "network" in self.names else None
+        if "network" in self.names:
+            return NETWORKS
+        has_times = any(name in UNITS for name in self.names)
+        return COLUMNS if has_times and not has_layers(self) else None
 
 
 class DominancePair(NamedTuple):
@@ -64,6 +69,11 @@ class DominancePair(NamedTuple):
     def violates(self) -> bool:
         """Whether the smaller one is slower."""
         return self.smaller_ms > self.larger_ms
+
+
+def has_layers(table: LatencyTable) -> bool:
+    """Whether a table has the columns by which layers are told from each other."""
+    return any(keys <= set(table.names) for keys in LAYER_KEYS)
 
 
 def is_table(path: Path) -> bool:
@@ -147,14 +157,14 @@ def _of_yaml(path: Path, text: str) -> LatencyTable:
 
 
 def form(table: LatencyTable) -> str:
-    """NETWORKS, or one of LAYER_TABLES. Raises TableError for a table of no known form."""
+    """NETWORKS, COLUMNS, or one of LAYER_TABLES. Raises TableError for another table."""
     if table.form is None:
         known_forms = "; ".join(
             f"{form}: {', '.join(columns)}" for form, columns in LAYER_TABLES.items()
         )
         raise TableError(
             f"{table.path} has the columns {', '.join(table.names)}; known tables are {known_forms}"
-            f"; and whole networks: network and one of {', '.join(UNITS)}."
+            f"; and whole networks: one of {', '.join(UNITS)}, and network, or columns of numbers."
         )
     return table.form
 

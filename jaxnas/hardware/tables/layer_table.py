@@ -31,7 +31,7 @@ def read(table: LatencyTable) -> LookupTable:
     tables, are errors, and so are duplicates and entries of another scale than their likes.
     """
     form = latency_table.form(table)
-    if form == latency_table.NETWORKS:
+    if form not in latency_table.LAYER_TABLES:
         raise TableError(
             f"{table.path} is a table of whole networks, and no look-up table of layers."
         )

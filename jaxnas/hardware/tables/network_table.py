@@ -8,6 +8,7 @@ import numpy as np
 from jaxnas.core.types import Space
 from jaxnas.hardware import programs
 from jaxnas.hardware.predict import validation
+from jaxnas.hardware.predict.features import chain_features
 from jaxnas.hardware.predict.predictor import LATENCY
 from jaxnas.hardware.tables import latency_table, scale
 from jaxnas.hardware.tables.latency_table import UNITS, DominancePair, LatencyTable, Row, TableError
@@ -42,6 +43,24 @@ def devices(table: LatencyTable) -> list[str]:
     return sorted({row.entries["device"] for row in table.rows}) if named else []
 
 
+def of_device(table: LatencyTable, device: str | None) -> tuple[LatencyTable, str]:
+    """(the rows of a device, its name): the only one by default; "": the table names none.
+
+    Raises TableError for another device, and for several to choose from.
+    """
+    path, named = table.path, devices(table)
+    if device is not None and named and device not in named:
+        raise TableError(f"{path} is of {', '.join(named)}, not of {device!r}.")
+    if device is None and len(named) > 1:
+        raise TableError(
+            f"{path} is of several devices ({', '.join(named)}): choose one with --device."
+        )
+    if not named or device is None:
+        return table, device or (named[0] if named else "")
+    rows = [row for row in table.rows if row.entries["device"] == device]
+    return table._replace(rows=rows), device
+
+
 def read_networks(
     table: LatencyTable, space: Space, *, device: str | None = None, column: str | None = None
 ) -> MeasuredNetworks:
@@ -69,18 +88,8 @@ def read_networks(
     rows = [row for row in table.rows if row.entries.get("kind") not in PARTS]
     if not rows:
         raise TableError(f"{path} has no whole networks: measure some with --kinds network.")
-    table_devices = devices(table._replace(rows=rows))
-    if device is not None and table_devices and device not in table_devices:
-        raise TableError(f"{path} is of {', '.join(table_devices)}, not of {device!r}.")
-    if device is None and len(table_devices) > 1:
-        raise TableError(
-            f"{path} is of several devices ({', '.join(table_devices)}): choose one with --device."
-        )
-    rows = [
-        row
-        for row in rows
-        if not table_devices or device is None or row.entries["device"] == device
-    ]
+    table, device = of_device(table._replace(rows=rows), device)
+    rows = table.rows
     networks = np.array([_network(table, row, space) for row in rows])
     time_column = units[0] if column is None else column
     values = [latency_table.value(table, row, time_column) for row in rows]
@@ -90,11 +99,13 @@ def read_networks(
         quantity = time_column if time_column not in UNITS else LATENCY
         validation.check_repeats(space, networks, times, quantity)
         # A device may prune a network without a path from input to output to nothing.
-        alive = dataflow.connected(space, networks)
-        scale.check_networks(
-            networks[alive], np.array(values)[alive], lines[alive], str(path), time_column
-        )
-    device = device or (table_devices[0] if table_devices else "")
+        alive = np.flatnonzero(dataflow.connected(space, networks))
+        for part in chain_features.alike(space, networks[alive]):
+            rows_alike = alive[part]
+            scale.check_networks(
+                networks[rows_alike], np.array(values)[rows_alike], lines[rows_alike], str(path),
+                time_column,
+            )  # fmt: skip
     return MeasuredNetworks(device, networks, times, lines)
 
 

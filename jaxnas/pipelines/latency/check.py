@@ -1,14 +1,16 @@
 """`jaxnas latency check`: what a table holds, and what in it contradicts itself."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import rich.console
 
 from jaxnas.core.types import Space
+from jaxnas.hardware.columns import column_table
 from jaxnas.hardware.predict import validation
 from jaxnas.hardware.tables import latency_table, layer_table, network_table
-from jaxnas.pipelines.latency import measurements
+from jaxnas.pipelines.latency import column_tables, measurements
 from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.limits import fail
 from jaxnas.run import progress
@@ -30,6 +32,12 @@ def main(settings: latency.CheckTableSettings, console: rich.console.Console | N
     table = measurements.table(path)
     if latency_table.form(table) == latency_table.NETWORKS:
         lines = _networks_checked(table, space, settings.device)
+    elif table.form == latency_table.COLUMNS:
+        if space is not None:
+            fail(f"{path} has no column `network`, and --space no effect: leave it out.")
+        devices = [settings.device] if settings.device else network_table.devices(table) or [None]
+        rows = (column_table.read(table, device=device) for device in devices)
+        lines = itertools.chain.from_iterable(map(column_tables.checked, rows))
     elif settings.device is not None:
         fail(f"--device has no effect on a {table.form} look-up table of layers: leave it out.")
     else:

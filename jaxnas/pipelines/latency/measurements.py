@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Space
+from jaxnas.hardware.columns import column_table
 from jaxnas.hardware.measure import campaign_file, dataset, round_statistics
 from jaxnas.hardware.predict.predictor import LATENCY
 from jaxnas.hardware.tables import benchmarks, latency_table, network_table, work_table
@@ -46,7 +47,30 @@ def read(settings: latency.MeasurementsSettings) -> Measurements:
 
 def table(path: Path) -> latency_table.LatencyTable:
     """The rows of a table, of text or of arrays. Raises TableError."""
-    return (benchmarks.as_table if latency_table.is_npz(path) else latency_table.read)(path)
+    if not latency_table.is_npz(path):
+        return latency_table.read(path)
+    of_columns = column_table.of_arrays(benchmarks.read_arrays(path), path)
+    return of_columns or benchmarks.as_table(path)
+
+
+def column_rows(settings: latency.MeasurementsSettings) -> column_table.ColumnRows | None:
+    """The rows of a table that columns of numbers describe; None: what is measured is no such.
+
+    Raises ValueError for a table that cannot be used, and for flags without effect.
+    """
+    path = Path(settings.measured).expanduser()
+    if settings.space is not None or not latency_table.is_table(path) or not path.is_file():
+        return None
+    if latency_table.is_npz(path):
+        found = column_table.of_arrays(benchmarks.read_arrays(path), path)
+    else:
+        found = latency_table.read(path)
+    if found is None or not column_table.is_one(found, settings.column):
+        return None
+    for flag in ("cells", "work", "sources"):
+        if getattr(settings, flag, None):
+            fail(f"--{flag} has no effect on {path}, whose rows columns describe: leave it out.")
+    return column_table.read(found, device=settings.device, column=settings.column)
 
 
 def space(name: str, cells: int | None) -> SearchSpace:
@@ -133,4 +157,6 @@ def _spaceless(path: Path) -> str:
     with contextlib.suppress(latency_table.TableError):
         if (layers := table(path)).form in latency_table.LAYER_TABLES:
             return network_table.layer_table_message(layers)
-    return f"{path} does not say its space: give --space."
+    return (
+        f"{path} does not say its space: give --space, or describe each row by columns of numbers."
+    )

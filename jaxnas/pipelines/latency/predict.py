@@ -7,29 +7,25 @@ from pathlib import Path
 import numpy as np
 import rich.console
 
-from jaxnas import run
-from jaxnas.hardware import shares
+from jaxnas.hardware.columns import column_file
 from jaxnas.hardware.measure import round_statistics, summary
 from jaxnas.hardware.predict import cross_validation, fit, predictor_file, transfer, two_modes
-from jaxnas.hardware.predict.metrics import Quality
 from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
 from jaxnas.hardware.tables import latency_table, network_table
 from jaxnas.pipelines import genotypes
-from jaxnas.pipelines.latency import measurements
+from jaxnas.pipelines.latency import column_tables, measurements, report_folder
 from jaxnas.pipelines.latency.measurements import Measurements
 from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.limits import fail
-from jaxnas.report import figures, table
-from jaxnas.run import files, progress
+from jaxnas.run import progress
 from jaxnas.spaces import genome, registry
-
-MODEL, REPORT, PAGE, PLOT = "model.json", "report.json", "report.md", "predicted.svg"
-HEAD = ("model", "Spearman", "Kendall", "within 5 %", "within 10 %", "MdAPE %", "coverage 90 %")
 
 
 def fit_model(settings: latency.FitSettings, console: rich.console.Console | None = None) -> Path:
     """Fits a predictor to measurements and writes it; returns its file. Raises ValueError."""
     console = console or rich.console.Console()
+    if (columns := measurements.column_rows(settings)) is not None:
+        return column_tables.fit_model(settings, columns, console)
     rows = measurements.read(settings)
     measured = rows.space, rows.networks, rows.values
     if settings.sources:
@@ -39,9 +35,7 @@ def fit_model(settings: latency.FitSettings, console: rich.console.Console | Non
         progress.print_line(console, f"fit: models of {len(sources)} other devices, {helped}")
     else:
         predictor = fit.fit(*measured, device=rows.device, work=rows.work, quantity=rows.quantity)
-    name = MODEL if rows.quantity == LATENCY else f"{rows.quantity}.json"
-    default = measurements.folder(settings.measured) / name
-    out = default if settings.out is None else Path(settings.out).expanduser()
+    out = column_tables.model_path(settings, rows.quantity)
     predictor_file.save(out, predictor)
     if rows.unsampled:
         progress.print_line(console, f"fit: {rows.unsampled} programs have no time yet: left out")
@@ -68,6 +62,9 @@ def _sources(files: Sequence[str], rows: Measurements) -> list[Predictor]:
 def predict(settings: latency.PredictSettings, console: rich.console.Console | None = None) -> None:
     """Prints milliseconds and interval of each network. Raises ValueError."""
     console = console or rich.console.Console()
+    if column_file.is_one(Path(settings.model).expanduser()):
+        column_tables.predict(settings, console)
+        return
     if not settings.networks:
         fail("There is nothing to predict: give a genotype.json, a run folder, or a name.")
     model = predictor_file.load(Path(settings.model).expanduser(), device=settings.device)
@@ -95,56 +92,22 @@ def report(
     Raises ValueError.
     """
     console = console or rich.console.Console()
+    if (columns := measurements.column_rows(settings)) is not None:
+        return column_tables.report(settings, columns, console)
     rows = measurements.read(settings)
-    quantity, prefix = "latency", ""
-    if rows.quantity != LATENCY:
-        quantity, prefix = rows.quantity, f"{rows.quantity}-"
     qualities, ms, ours = cross_validation.cross_validate(
         rows.space, rows.networks, rows.values, work=rows.work, quantity=rows.quantity
     )
-    out = (
-        measurements.folder(settings.measured)
-        if settings.out is None
-        else Path(settings.out).expanduser()
-    )
-    with files.as_run_error(out):
-        out.mkdir(parents=True, exist_ok=True)
-    title = (
-        f"{len(ms)} networks of {rows.device or 'an unnamed device'}, each predicted from other "
-        f"{1 - 1 / cross_validation.FOLDS:.0%} of them"
-    )
-    text_table = table.TextTable(
-        HEAD, [(name, *_figures(quality, len(ms))) for name, quality in qualities.items()]
-    )
+    out = measurements.folder(settings.measured)
+    out = out if settings.out is None else Path(settings.out).expanduser()
+    evaluation = report_folder.Evaluation(qualities, ms, ours, rows.device, rows.quantity)
     modes = two_modes.find(ms)
-    notes = _notes(rows, len(ms), modes)
-    intervals = {
-        name: [100 * bound for bound in shares.interval(quality.within5 / 100, len(ms))]
-        for name, quality in qualities.items()
-    }
-    record = {
-        "device": rows.device, "networks": len(ms), "folds": cross_validation.FOLDS,
-        "models": {
-            name: quality._asdict() | {"within5_interval": intervals[name]}
-            for name, quality in qualities.items()
-        },
+    facts = {
         "noise": None if rows.noise is None else rows.noise._asdict(),
         "ceiling": None if rows.ceiling is None else rows.ceiling._asdict(),
         "modes": None if modes is None else modes._asdict(),
-    }  # fmt: skip
-    run.write_text(out / f"{prefix}{REPORT}", json.dumps(record, indent=2) + "\n")
-    paragraphs = "".join(f"- {note}\n" for note in notes)
-    text = (
-        f"# Predicted {quantity}\n\n{title}.\n\n{table.markdown(text_table)}\n{paragraphs}\n"
-        f"![predicted against measured]({prefix}{PLOT})\n"
-    )
-    page, picture = out / f"{prefix}{PAGE}", out / f"{prefix}{PLOT}"
-    run.write_text(page, text)
-    device = rows.device or "unnamed device"
-    figures.predicted_against_measured(picture, ms, ours, device, unit(rows.quantity))
-    for line in (title, *table.text(text_table).splitlines(), *notes):
-        progress.print_line(console, line)
-    progress.print_line(console, f"report: {page}; plot: {picture}")
+    }
+    report_folder.write(out, evaluation, _notes(rows, len(ms), modes), facts, console)
     return out
 
 
@@ -163,19 +126,6 @@ def _notes(rows: Measurements, networks: int, modes: two_modes.Modes | None) -> 
     if rows.ceiling is not None:
         notes.append(f"ceiling: {round_statistics.ceiling_text(rows.ceiling._asdict())}")
     return notes
-
-
-def _figures(quality: Quality, networks: int) -> list[str]:
-    """Shares and errors are percent; a share within 5 or 10 % has its 90 % interval behind it."""
-    formats = {"spearman": ".3f", "kendall": ".3f", "mdape": ".1f"}
-    texts = []
-    for name, value in quality._asdict().items():
-        text = format(value, formats.get(name, ".0f"))
-        if name in ("within5", "within10"):
-            low, high = shares.interval(value / 100, networks)
-            text += f" ({100 * low:.0f} to {100 * high:.0f})"
-        texts.append(text)
-    return texts
 
 
 def _networks(model: Predictor, text: str) -> tuple[np.ndarray, list[str]]:

@@ -62,7 +62,8 @@ class MeasureSettings:
 @dataclasses.dataclass(frozen=True)
 class MeasurementsSettings:
     measured: tyro.conf.Positional[str]
-    """The folder of a campaign, or a table *.csv or *.npz (docs/latency.md)."""
+    """The folder of a campaign, or a table *.csv or *.npz (docs/latency.md): of networks, or of
+    columns of numbers that describe each row."""
     space: str | None = None
     """The space that a table is of."""
     cells: int | None = None
@@ -92,7 +93,8 @@ class PredictSettings:
     """The file of a fit."""
     networks: tyro.conf.Positional[tuple[str, ...]]
     """genotype.json files, run folders, published names, NAS-Bench-201's strings, candidates with
-    spaces between, or tables *.csv or *.npz."""
+    spaces between, or tables *.csv or *.npz; of a model of columns tables with these, a line a
+    row."""
     device: str | None = None
     """The device of the model; an error if it is another."""
     json: bool = False
@@ -108,7 +110,7 @@ class ReportPredictorSettings(MeasurementsSettings):
 @dataclasses.dataclass(frozen=True)
 class CheckTableSettings:
     table: tyro.conf.Positional[str]
-    """A table *.csv or *.yaml."""
+    """A table *.csv, *.npz or *.yaml."""
     space: str | None = None
     """The table's space: whole networks are decoded with it, layers are compared with it."""
     cells: int | None = None

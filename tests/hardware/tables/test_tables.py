@@ -6,6 +6,7 @@ import pytest
 from jaxnas import cli
 from jaxnas.hardware.measure import campaign_file
 from jaxnas.hardware.predict import fit, validation
+from jaxnas.hardware.predict.features import chain_features
 from jaxnas.hardware.tables import benchmarks, latency_table, layer_table, network_table
 from jaxnas.hardware.tables.latency_table import TableError
 from jaxnas.spaces import genome, genotype, op_names
@@ -441,6 +442,26 @@ def test_refuses_files_that_are_no_tables(tmp_path):
     np.savez(tmp_path / "v.npz", devices=np.array(["a"]), latency_ms=np.ones((1, 4)))
     with pytest.raises(TableError, match="nb201_arch.npz"):
         benchmarks.read(tmp_path / "v.npz")
+
+
+def test_numbers_at_one_position_are_settings_of_the_whole_network(tmp_path):
+    """Its names are those of all positions, of which each has some."""
+    names = np.array(["k3", "r128", "k5", "r160", "r192"])
+    ops = np.array([[1, 0, 2, 2], [3, 2, 0, 2], [4, 2, 2, 0], [1, 2, 2, 2]])
+    work = np.arange(4 * 5 * 2).reshape(4, 5, 2)
+    table = benchmarks.read(save(tmp_path, ops=ops, op_names=names, work=work))
+    positions = genome.positions(table.space)
+    assert [p.candidates for p in positions] == [("r128", "r160", "r192"), *[("k3", "k5")] * 3]
+    assert list(chain_features.settings(table.space)) == [0]
+    assert table.networks.tolist() == [[0, 0, 1, 1], [1, 1, 0, 1], [2, 1, 1, 0], [0, 1, 1, 1]]
+    assert table.work[0, :, 0].tolist() == [2, 6, 8] and table.work[3, :2, 1].tolist() == [31, 35]
+    with pytest.raises(TableError, match="work is not"):
+        benchmarks.read(save(tmp_path, ops=ops, op_names=names, work=work[:3]))
+    for others in (["k3", "16", "k5", "24", "32"], ["a", "b", "c", "d", "e"]):
+        changed = ops.copy()
+        changed[0, 1] = 1
+        table = benchmarks.read(save(tmp_path, ops=changed, op_names=np.array(others)))
+        assert list(table.space) == ["layers"] and table.networks.tolist() == changed.tolist()
 
 
 # --- the command

@@ -72,7 +72,7 @@ def test_a_report_tells_of_two_modes(tmp_path, console):
     ms = np.concatenate([np.linspace(10, 20, 12), np.linspace(55, 170, 8)])
     measured = table_of(tmp_path / "npu.csv", rows, column="latency_ms", values=ms)
     settings = latency.ReportPredictorSettings(measured, space="nasbench201")
-    out = latency_predict.report(settings, console)
+    out = predict.report(settings, console)
     said = "two modes: 10 to 20 ms and 55 to 170 ms; no network lies between"
     assert said in (out / "report.md").read_text() and said in console.file.getvalue()
     record = json.loads((out / "report.json").read_text())

@@ -1,0 +1,1 @@
+"""Models of tables whose columns of numbers describe a network: layers, width, length, ..."""
