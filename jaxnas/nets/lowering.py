@@ -24,6 +24,15 @@ GROUPS = 8
 Padding = Literal["symmetric", "same"]
 
 
+def blank(x: jax.Array, features: int, stride: int) -> jax.Array:
+    """The output of a layer while its weights are made, when only its shape matters.
+
+    To trace hundreds of layers that nobody runs was half of what `init` and counting took.
+    """
+    batch, height, width, _ = x.shape
+    return jnp.zeros((batch, -(-height // stride), -(-width // stride), features), x.dtype)
+
+
 def depthwise(
     x: jax.Array, kernel: jax.Array, stride: int, dilation: int, padding: Padding = "symmetric"
 ) -> jax.Array:

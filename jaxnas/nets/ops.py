@@ -44,15 +44,6 @@ def he_normal(fan_in: int, fan_out: int) -> nn.initializers.Initializer:
     return init
 
 
-def blank(x: jax.Array, features: int, stride: int) -> jax.Array:
-    """The output of a layer while its weights are made, when only its shape matters.
-
-    To trace hundreds of layers that nobody runs was half of what `init` and counting took.
-    """
-    batch, height, width, _ = x.shape
-    return jnp.zeros((batch, -(-height // stride), -(-width // stride), features), x.dtype)
-
-
 class Depthwise(nn.Module):
     """Depthwise convolution, one k x k kernel a channel; both fans are k * k."""
 
@@ -67,7 +58,7 @@ class Depthwise(nn.Module):
         shape, fan = (self.size, self.size, x.shape[-1]), self.size**2
         kernel = self.param("kernel", self.initializer(fan, fan), shape, x.dtype)
         if self.is_initializing():
-            return blank(x, x.shape[-1], self.stride)
+            return lowering.blank(x, x.shape[-1], self.stride)
         return lowering.depthwise(x, kernel, self.stride, self.dilation, self.padding)
 
 
@@ -109,7 +100,7 @@ class Convolution(nn.Module):
         kernel = self.param("kernel", initializer, shape, x.dtype)
         bias = self.param("bias", initializer, shape[-1:], x.dtype) if self.bias else None
         if self.is_initializing():
-            return blank(x, self.features, self.stride)
+            return lowering.blank(x, self.features, self.stride)
         y = lowering.convolution(x, kernel, self.stride, self.padding)
         return y if bias is None else y + bias
 
@@ -199,7 +190,7 @@ class Pooling(nn.Module):
     @nn.compact
     def __call__(self, x):
         is_made = self.is_initializing()
-        y = blank(x, x.shape[-1], self.stride) if is_made else self.pool(x, self.stride)
+        y = lowering.blank(x, x.shape[-1], self.stride) if is_made else self.pool(x, self.stride)
         return y if self.norm is None else self.norm(name="norm")(y)
 
 

@@ -105,10 +105,9 @@ def block(name: str) -> Block:
             f"No mobile candidate is called {name!r}: write {SKIP}, or k<kernel>_e<expansion> and "
             f"then, as needed, _g<groups>, _se, _{', _'.join(ACTIVATIONS)}."
         ) from None
-    if parsed.kernel % 2 == 0 or parsed.kernel < 1 or not 0 < parsed.expansion < 100:
-        raise ValueError(f"{name!r}: a kernel is odd, an expansion is above 0 and below 100.")
-    if parsed.groups < 1:
-        raise ValueError(f"{name!r}: there is at least one group.")
+    odd = parsed.kernel % 2 == 1 and parsed.kernel > 0
+    if not (odd and 0 < parsed.expansion < 100 and parsed.groups > 0):
+        raise ValueError(f"{name!r}: need an odd kernel, 0 < expansion < 100, a group or more.")
     return parsed
 
 
@@ -189,9 +188,8 @@ def genotype(chain: Chain, names: Iterable[str] = ()) -> Genotype:
         (i, i + 1, next(chosen) if len(layer.candidates) > 1 else layer.candidates[0])
         for i, layer in enumerate(all_layers)
     )
-    new_genotype = Genotype(chain.name, {LAYERS: Cell(edges, 1, (len(edges),))})
-    operations(chain, new_genotype)
-    return new_genotype
+    operations(chain, found := Genotype(chain.name, {LAYERS: Cell(edges, 1, (len(edges),))}))
+    return found
 
 
 def operations(chain: Chain, genotype: Genotype) -> tuple[str, ...]:
@@ -321,9 +319,8 @@ def _check_chain(chain: Chain) -> None:
         raise ValueError(f"{chain.name} needs a stage, and at least one feature and layer in each.")
     if not set(strides) <= {1, 2}:
         raise ValueError(f"{chain.name} has a stride other than 1 and 2.")
-    for name in (chain.activation, chain.outer_activation):
-        if name not in ACTIVATIONS:
-            _fail_unknown("activation", name, ACTIVATIONS)
+    if unknown := {chain.activation, chain.outer_activation} - set(ACTIVATIONS):
+        _fail_unknown("activation", min(unknown), ACTIVATIONS)
     if chain.padding not in ("symmetric", "same"):
         _fail_unknown("padding", chain.padding, ("symmetric", "same"))
     if not (0 <= chain.decay < 1 and chain.epsilon > 0 and 0 <= chain.dropout < 1):

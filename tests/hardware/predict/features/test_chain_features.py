@@ -8,14 +8,8 @@ import pytest
 
 from jaxnas.core.types import Choice
 from jaxnas.hardware import cost, expectation
-from jaxnas.hardware.predict import (
-    baselines,
-    chain_features,
-    fit,
-    metrics,
-    predictor_file,
-    transfer,
-)
+from jaxnas.hardware.predict import baselines, fit, metrics, predictor_file, transfer
+from jaxnas.hardware.predict.features import chain_features
 from jaxnas.spaces import distribution, genome, registry
 
 NAMES = ("skip", "k3_e1", "k3_e3", "k3_e6", "k5_e3", "k5_e6")
