@@ -12,7 +12,7 @@ import jax
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tools import bench_case
+from tools import bench_case, child_process
 
 DESCRIPTION = """\
 Traces, lowers and compiles one search step from shapes alone, as a run does (jitted, state
@@ -35,7 +35,10 @@ def main() -> None:
         action="store_true",
         help="only this process, with the cache that JAX_COMPILATION_CACHE_DIR names, if any",
     )
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child:
+        child_process.end_with_parent()
     if options.once:
         with bench_case.one_line_errors(parser):
             result = measure(options)
@@ -78,7 +81,7 @@ def fresh_process(parser: bench_case.Parser, cache: str) -> dict:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    command = [sys.executable, __file__, *sys.argv[1:], "--once"]
+    command = [sys.executable, __file__, *sys.argv[1:], "--once", "--child"]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode < 0:
         parser.error(

@@ -32,6 +32,7 @@ import numpy as np  # noqa: E402
 from jaxnas.hardware.predict import baselines, fit, metrics, transfer
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.hardware.tables import benchmarks
+from tools import child_process
 
 OURS = "ours"
 SOURCE_NETWORKS = 900
@@ -152,7 +153,9 @@ def _each(tasks: list[Task], processes: int) -> list[dict]:
     if processes == 1 or len(tasks) == 1:
         return [judged(task) for task in tasks]
     fresh = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=fresh) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, mp_context=fresh, initializer=child_process.end_with_parent
+    ) as pool:
         return list(pool.map(judged, tasks))
 
 

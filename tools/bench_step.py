@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import Batch
-from tools import bench_case
+from tools import bench_case, child_process
 
 DESCRIPTION = """\
 Warms both up, then times ours, peer, ours, peer, ..., each after an untimed step, and prints
@@ -209,6 +209,7 @@ def peer_runner(case: bench_case.Case, options: argparse.Namespace, device: str)
 
 def serve(pipe, case: bench_case.Case, options: argparse.Namespace, device: str) -> None:
     """Answers each message with the loss of one more step, first with the peer's facts."""
+    child_process.end_with_parent()
     try:
         peer = peer_here(case, options, device)
         pipe.send((peer.weights, peer.facts))
