@@ -9,10 +9,11 @@ import time
 from tests import paths
 
 PARENT = """
-import multiprocessing, time
+import multiprocessing, os, time
 from tools import child_process
 
 def child():
+    os.close(1)
     child_process.end_with_parent()
     time.sleep(600)
 
@@ -25,15 +26,14 @@ if __name__ == "__main__":
 
 
 def test_a_child_ends_when_its_parent_is_killed():
-    parent = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", PARENT],
         env=os.environ | {"PYTHONPATH": str(paths.ROOT)},
         stdout=subprocess.PIPE,
         text=True,
-    )
-    child = int(parent.stdout.readline())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
+    ) as parent:
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
     until_s = time.monotonic() + 60
     while is_running(child) and time.monotonic() < until_s:
         time.sleep(0.1)
@@ -41,9 +41,9 @@ def test_a_child_ends_when_its_parent_is_killed():
 
 
 def is_running(number: int) -> bool:
-    """Whether a process is there and no zombie, which nobody may have waited for."""
+    """Whether a process is there, and neither a zombie (Z) nor about to vanish (X)."""
     try:
         with open(f"/proc/{number}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
