@@ -1,5 +1,6 @@
 """Processes of a bench that end with it, however that ends."""
 
+import multiprocessing
 import os
 import threading
 import time
@@ -9,7 +10,9 @@ ASKED_EVERY_S = 0.5
 
 def end_with_parent() -> None:
     """Ends this process soon after the one that started it, even if that was killed."""
-    parent = os.getppid()
+    # It may be gone already, and this process another's child.
+    starter = multiprocessing.parent_process()
+    parent = os.getppid() if starter is None else starter.pid
 
     def watch() -> None:
         while os.getppid() == parent:
