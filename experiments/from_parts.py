@@ -19,7 +19,7 @@ from jaxnas.core.objectives import terms
 from jaxnas.run import step_runner
 from jaxnas.spaces import genotype, registry
 
-SEED, EPOCHS, BATCH_SIZE, FEATURES, CELLS = 0, 12, 64, 4, 3
+SPACE, SEED, EPOCHS, BATCH_SIZE, FEATURES, CELLS = "darts", 0, 12, 64, 4, 3
 
 
 def main(epochs: int = EPOCHS, limit: int | None = None) -> str:
@@ -34,7 +34,7 @@ def main(epochs: int = EPOCHS, limit: int | None = None) -> str:
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), BATCH_SIZE)
 
     # Space and supernet: `choices` says which candidates each edge of a cell has.
-    space = registry.get("darts")
+    space = registry.get(SPACE)
     sizes = {"features": FEATURES, "cells": CELLS, "classes": len(dataset.class_names)}
     net = space.supernet(space.choices, **sizes, reductions=None, remat=True)
 

@@ -45,6 +45,15 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+# What takes minutes begins first, so that no process ends long after the other.
+LONGEST = ("tools/test_golden.py", "pipelines/test_search.py", "experiments/", "cli/test_runs.py")
+
+
+def pytest_collection_modifyitems(items):
+    rank = lambda item: not any(part in item.nodeid for part in LONGEST)
+    items.sort(key=rank)  # which keeps the order of equals
+
+
 @pytest.fixture
 def optimised():
     """Programs optimised as users' are (by the older emitters, see above)."""

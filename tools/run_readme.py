@@ -63,11 +63,16 @@ def run(block: Block, folder: pathlib.Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("pages", nargs="+", type=pathlib.Path)
+    parser.add_argument(
+        "--blocks", metavar="FROM:TO", default=":", help="of each page, counted from 0"
+    )
     parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path(sys.executable).parent)
     asked = parser.parse_args()
     folder = pathlib.Path(os.path.abspath(asked.bin))
+    first, _, last = asked.blocks.partition(":")
+    some = slice(int(first or 0), int(last) if last else None)
     for page in asked.pages:
-        for block in programs(page.read_text()):
+        for block in list(programs(page.read_text()))[some]:
             print(f"-- {page}:{block.line} ({block.language})\n{block.text}", end="", flush=True)
             began = time.monotonic()
             code = run(block, folder)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnas.evaluators.evaluator import Evaluator, cached
 from jaxnas.hardware.cost import ConstraintError
-from jaxnas.hardware.predict import fit
+from jaxnas.hardware.predict import fit, validation
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.strategies import selection_record, strategy
@@ -220,10 +220,11 @@ def _as_measured(problem: SelectionProblem, ms: np.ndarray) -> np.ndarray:
 
 def _refitted(problem: SelectionProblem, state: SelectionState) -> Predictor:
     rows, campaign = list(state.measured), problem.campaign
+    networks = np.concatenate([campaign.networks, problem.pool.genomes[rows]])
+    ms = np.concatenate([campaign.latency_ms, [state.measured[i] for i in rows]])
     return fit.fit(
         campaign.space.genome.space,
-        np.concatenate([campaign.networks, problem.pool.genomes[rows]]),
-        np.concatenate([campaign.latency_ms, [state.measured[i] for i in rows]]),
+        *validation.medians(networks, ms),
         device=campaign.device,
         work=campaign.work,
     )

@@ -11,7 +11,7 @@ from jaxnas.hardware import device as hardware
 from jaxnas.hardware import programs, timing
 from jaxnas.hardware.measure import campaign_file, round_statistics
 from jaxnas.hardware.measure.campaign_file import CampaignError, Raw
-from jaxnas.hardware.predict import fit
+from jaxnas.hardware.predict import fit, validation
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces import genotype, registry
 from jaxnas.spaces.genotype import Genotype, GenotypeError
@@ -117,8 +117,7 @@ def fit_predictor(dataset: CampaignDataset) -> Predictor:
     """The latency predictor fitted to a campaign. Raises FitError as `fit.fit`."""
     return fit.fit(
         dataset.space.genome.space,
-        dataset.networks,
-        dataset.latency_ms,
+        *validation.medians(dataset.networks, dataset.latency_ms),
         device=dataset.device,
         work=dataset.work,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxnas.core.types import Space
 from jaxnas.hardware.columns import column_table
 from jaxnas.hardware.measure import campaign_file, dataset, round_statistics
+from jaxnas.hardware.predict import validation
 from jaxnas.hardware.predict.predictor import LATENCY
 from jaxnas.hardware.tables import benchmarks, latency_table, network_table, work_table
 from jaxnas.pipelines.settings import latency
@@ -139,7 +140,10 @@ def _of_campaign(settings: latency.MeasurementsSettings, path: Path) -> Measurem
     if quantity != LATENCY:
         return found._replace(values=dataset.facts(campaign, quantity))
     pairs = campaign_file.pairs(raw)
+    networks, values = validation.medians(found.networks, found.values)
     return found._replace(
+        networks=networks,
+        values=values,
         ceiling=round_statistics.ceiling(campaign.latency_ms, raw.rounds_ms, pairs),
         noise=round_statistics.noise(raw.rounds_ms, pairs),
     )

@@ -6,12 +6,14 @@ import json
 import numpy as np
 import pytest
 
+from jaxnas.hardware.measure import campaign_file, dataset
 from jaxnas.hardware.predict import fit
 from jaxnas.hardware.tables.latency_table import TableError
 from jaxnas.pipelines.latency import measurements, predict
 from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.latency import MeasurementsSettings
-from tests.campaign_toys import ALL_CELLS, SPACE, true_ms
+from jaxnas.spaces import genotype
+from tests.campaign_toys import ALL_CELLS, SPACE, raw, true_ms
 
 NAMES = np.array(SPACE.choices["cell"].candidates[0])
 OWN = """
@@ -162,3 +164,25 @@ def test_a_model_predicts_tables_and_candidates_by_name(tmp_path, capsys):
     assert last["network"] == text and last["latency_ms"] in [row["latency_ms"] for row in rows]
     with pytest.raises(ValueError, match="no candidate 'medium'"):
         predict.predict(latency.PredictSettings(str(model), ("large small small medium",)))
+
+
+def test_a_campaign_whose_twins_disagree_is_fitted_to_their_medians(tmp_path):
+    noisy = raw(12)
+    twice = [*range(13), 5]  # the fifth network again, at twice its time
+    columns = noisy.rounds_ms[:, twice] * np.where(np.arange(14) == 13, 2.0, 1.0)
+    noisy = noisy._replace(
+        labels=(*noisy.labels, "again"), kinds=(*noisy.kinds, "network"), rounds_ms=columns,
+        architectures=tuple(noisy.architectures[i] for i in twice),
+        twin_of=np.append(noisy.twin_of, np.int32(5)), calls=noisy.calls[twice],
+        facts=noisy.facts[twice],
+    )  # fmt: skip
+    (tmp_path / "mine").mkdir()
+    campaign_file.write(tmp_path / "mine" / campaign_file.RAW, noisy)
+    found = measurements.read(settings(tmp_path / "mine"))
+    assert len(found.networks) == 12
+    (row,) = np.flatnonzero(
+        (found.networks == SPACE.genome.encode(genotype.from_json(noisy.architectures[5]))).all(1)
+    )
+    alone = noisy.rounds_ms[0, 5] / noisy.rounds_ms[0, 0] * np.median(noisy.rounds_ms[:, 0])
+    assert found.values[row] == pytest.approx(1.5 * alone, rel=1e-6)
+    assert dataset.fit_predictor(dataset.load(tmp_path / "mine")).networks == 12
