@@ -7,12 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Space
-from jaxnas.hardware.predict import (
-    monotone,
-    regression,
-    two_modes,
-    validation,
-)
+from jaxnas.hardware.predict import monotone, regression, two_modes, validation
 from jaxnas.hardware.predict.features import (
     cell_features,
     chain_features,
@@ -25,11 +20,8 @@ from jaxnas.spaces import genome
 
 MIN_RELATIVE_MS = 0.01  # of the fastest measured network: lower bound of predictions
 SOURCES = "sources"  # the group of other devices' predictions
-EVIDENCE_PENALTY = (
-    0.5  # of log evidence per fitted duration or share: the mean gain from noise alone (Wilks)
-)
-
-
+# Of log evidence per fitted duration or share: the mean gain from noise alone (Wilks).
+EVIDENCE_PENALTY = 0.5
 # Of which powers of a chain's settings maximise the evidence, and which tell the features' scales.
 SEARCHED_NETWORKS, SEARCHED_REFERENCE = 150, 512
 REFINEMENTS = 4  # fits with settings that multiply layers: by powers, then by a value a candidate
