@@ -152,5 +152,6 @@ METHOD = entry.Method(
     quick={"learning_rate": 0.016, "arch_learning_rate": 0.5},
     needs={"superkernel"},
     accepts=entry.accepted(single_path),
+    latency_weight=LATENCY_WEIGHT,
     probabilities=_probabilities,
 )

@@ -13,6 +13,7 @@ import rich.console
 from jaxnas import data, run
 from jaxnas.evaluators import tabular
 from jaxnas.methods import overrides
+from jaxnas.methods import registry as methods
 from jaxnas.nets import count
 from jaxnas.pipelines import (
     constraints,
@@ -98,6 +99,10 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     settings = dataclasses.replace(
         settings, **{key: value for key, value in flags.items() if not isinstance(value, tuple)}
     )
+    weight = methods.get(settings.method).latency_weight
+    if predictors is None and weight is not None and not method_settings["table"]:
+        progress.print_line(console, f"latency: --latency-weight {weight:g}, of this device")
+        settings = dataclasses.replace(settings, latency_weight=weight)
     folder = setup.folder(settings.place, name(settings))
     compilation_cache.enable()
     space = registry.get(settings.space, settings.cells)

@@ -11,7 +11,7 @@ from jaxnas.hardware import device
 from jaxnas.hardware.measure import dataset
 from jaxnas.pipelines import search
 from jaxnas.pipelines.latency import device_campaign
-from jaxnas.pipelines.settings import Recipe, SearchSettings
+from jaxnas.pipelines.settings import DataSettings, Recipe, SearchSettings
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import NetworkSize
 
@@ -49,6 +49,32 @@ def test_it_is_measured_once_and_found_again(tmp_path, monkeypatch, capsys):
     assert device_campaign.find_or_measure(
         dataclasses.replace(SETTINGS, cells=1), SPACE, campaign.size, rich.console.Console()
     ) == again.relative_to(tmp_path)
+
+
+def test_a_method_that_needs_latencies_measures_them_without_a_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def measured(settings, space, size, console):
+        asked.append((settings.latency_weight, size))
+        raise ValueError("measured here")
+
+    monkeypatch.setattr(device_campaign, "find_or_measure", measured)
+    settings = SearchSettings(space="mobile-single-path", cells=1, method="single-path", epochs=2)
+    wide = DataSettings(data=str(images_of(tmp_path, 32)))
+    with pytest.raises(ValueError, match="measured here"):
+        search.resolve(dataclasses.replace(settings, source=wide), rich.console.Console())
+    ((weight, size),) = asked
+    assert weight == 0.02 and size.image == (32, 32, 3)
+
+
+def images_of(folder, side):
+    """A set of 200 random colour images of two classes."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 255, (200, side, side, 3), np.uint8)
+    path = folder / "wide.npz"
+    np.savez(path, x_train=images, y_train=np.arange(200) % 2)
+    return path
 
 
 def test_another_device_or_number_of_classes_has_a_campaign_of_its_own(monkeypatch):
