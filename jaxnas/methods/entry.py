@@ -52,8 +52,8 @@ class Method(NamedTuple):
     discretise: Callable[[SearchSpace, Settings], Callable[[Space, Gates], Genotype] | None] = (
         lambda space, settings: None
     )
-    # Of a latency in the loss, where neither a target nor the setting `table` brings one.
-    latency_weight: float | None = None
+    # Of a latency in the loss, where settings and run bring none; None: it needs none.
+    latency_weight: Callable[[Settings], float | None] = lambda settings: None
     # Of hard gates: how likely each candidate is.
     probabilities: Callable[[SearchSpace, SearchState], Gates] | None = None
 

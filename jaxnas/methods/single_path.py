@@ -110,6 +110,11 @@ def decaying(tree):
 OF_TABLE = {"table": "", "fixed_ms": 0.0, "latency_weight": LATENCY_WEIGHT}
 
 
+def _has_table(settings: Settings) -> bool:
+    """Whether anything of a table is set."""
+    return any(settings[name] != default for name, default in OF_TABLE.items())
+
+
 def _program(context: Context, settings: Settings) -> Program:
     method_settings = {k: v for k, v in settings.items() if k not in ("epochs", *OF_TABLE)}
     if context.constraints:
@@ -152,6 +157,6 @@ METHOD = entry.Method(
     quick={"learning_rate": 0.016, "arch_learning_rate": 0.5},
     needs={"superkernel"},
     accepts=entry.accepted(single_path),
-    latency_weight=LATENCY_WEIGHT,
+    latency_weight=lambda settings: None if _has_table(settings) else LATENCY_WEIGHT,
     probabilities=_probabilities,
 )

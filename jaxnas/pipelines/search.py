@@ -99,8 +99,8 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     settings = dataclasses.replace(
         settings, **{key: value for key, value in flags.items() if not isinstance(value, tuple)}
     )
-    weight = methods.get(settings.method).latency_weight
-    if predictors is None and weight is not None and not method_settings["table"]:
+    weight = methods.get(settings.method).latency_weight(method_settings)
+    if predictors is None and weight is not None:
         progress.print_line(console, f"latency: --latency-weight {weight:g}, of this device")
         settings = dataclasses.replace(settings, latency_weight=weight)
     folder = setup.folder(settings.place, name(settings))

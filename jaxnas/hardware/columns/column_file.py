@@ -8,15 +8,12 @@ import numpy as np
 
 from jaxnas.hardware.columns import column_features
 from jaxnas.hardware.columns.column_model import ColumnModel
+from jaxnas.hardware.predict import model_file
 from jaxnas.run import files
 
 FORMAT, VERSION = "jaxnas column model", 1
 ARRAYS = "errors", "ranges", "logs", "powers", "means", "slopes"
 NUMBERS = "least", "median", "floor", "log_factor", "constant"
-
-
-class ColumnFileError(ValueError):
-    """Not the file of a model of columns, or one of another device: the message is one line."""
 
 
 def save(path: Path, model: ColumnModel) -> None:
@@ -37,30 +34,8 @@ def is_one(path: Path) -> bool:
 
 
 def load(path: Path, *, device: str | None = None) -> ColumnModel:
-    """The model in a file; of the given device, if any. Raises ColumnFileError."""
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ColumnFileError(
-            f"Cannot read {path}: {error.strerror}. Fit a model first."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise ColumnFileError(f"{path} is no JSON ({error}): fit again.") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ColumnFileError(f'{path} is not of the format "{FORMAT}": give the file of a fit.')
-    if record.get("version") != VERSION:
-        raise ColumnFileError(
-            f"{path} is version {record.get('version')!r}; this jaxnas reads {VERSION}."
-        )
-    try:
-        model = _model(record)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ColumnFileError(f"{path} holds no whole model ({error}): fit again.") from error
-    if device is not None and model.device != device:
-        raise ColumnFileError(
-            f"{path} was fitted on {model.device!r}, not on {device!r}: fit anew."
-        )
-    return model
+    """The model in a file; of the given device, if any. Raises ModelFileError."""
+    return model_file.load(path, FORMAT, (VERSION,), _model, device)
 
 
 def _model(record: dict[str, Any]) -> ColumnModel:

@@ -91,10 +91,7 @@ def fit(rows: ColumnRows) -> ColumnModel:
 
 def distinct(rows: ColumnRows) -> tuple[np.ndarray, np.ndarray]:
     """Different rows f64[N, C], and the median of what was measured for each. Raises FitError."""
-    values, index = np.unique(rows.values, axis=0, return_inverse=True)
-    order = np.argsort(index.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(index.ravel()))[:-1]
-    measured = np.array([np.median(part) for part in np.split(rows.measured[order], ends)])
+    values, measured = validation.medians(rows.values, rows.measured)
     if rows.quantity == LATENCY:
         validation.check_unit(measured)
     return values, measured
@@ -142,12 +139,7 @@ def _regress(
 ) -> tuple[regression.Regression, float, dict[str, np.ndarray]]:
     """(the regression on products of columns, its constant, weights of products as they are)."""
     groups = column_features.groups(columns)
-    scales = {n: s for n, s in fits.scaling(groups).items() if np.isfinite(s[1]).any()}
-    scaled = {name: (groups[name] - mean) / scale for name, (mean, scale) in scales.items()}
-    found = regression.regress(scaled, target)
-    weights = {name: found.weights[name] / scale for name, (_, scale) in scales.items()}
-    shift = sum(mean @ weights[name] for name, (mean, _) in scales.items())
-    return found, float(found.constant - shift), weights
+    return fits.regress(groups, target, fits.scaling(groups))
 
 
 def _powers(

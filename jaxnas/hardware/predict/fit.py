@@ -99,7 +99,7 @@ def enforce_monotone(model: Predictor) -> Predictor:
     return with_table(model) if genome.is_enumerable(model.space) else model
 
 
-def _regress(
+def regress(
     groups: Mapping[str, np.ndarray], ms: np.ndarray, scales: Mapping[str, Any]
 ) -> tuple[regression.Regression, float, dict[str, np.ndarray]]:
     """(the regression, its constant and weights for features neither centred nor scaled)."""
@@ -200,7 +200,7 @@ def _group(name: str) -> str:
 
 def _fit_variant(space, groups, ms, device, sources, variant: Variant, scales) -> LinearFit:
     """A linear model of a variant. Its evidence is penalised for what was fitted before."""
-    regression_fit, constant, weights = _regress(groups, ms, scales)
+    regression_fit, constant, weights = regress(groups, ms, scales)
     held_out = leave_one_out(ms, regression_fit, variant.fitted)
     found_modes = two_modes.helpful(ms, held_out)
     held_out = two_modes.move(found_modes, held_out)
@@ -292,7 +292,7 @@ def _evidence_of_powers(space, networks, ms) -> Callable[[Sequence[float]], floa
             chain_features.features(space, rows, basis, values, pairs=False)
             for rows in (reference, networks[some])
         )
-        return _regress(groups, ms[some], scaling(references))[0].evidence
+        return regress(groups, ms[some], scaling(references))[0].evidence
 
     return evidence
 
@@ -317,7 +317,7 @@ def _fit_chain_with(
         reference_groups, groups = (
             {SOURCES: features[SOURCES]} for features in (reference_groups, groups)
         )
-    regression_fit, constant, weights = _regress(groups, ms, scaling(reference_groups, (SOURCES,)))
+    regression_fit, constant, weights = regress(groups, ms, scaling(reference_groups, (SOURCES,)))
     costs, pairs = chain_features.costs_and_pairs(space, basis, weights)
     factors = () if values is None else chain_features.factors(basis, weights, values, apart)
     for share, source in zip(weights.get(SOURCES, ()), sources, strict=False):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core.types import Choice, Space
-from jaxnas.hardware.predict import fit, two_modes
+from jaxnas.hardware.predict import fit, model_file, two_modes
 from jaxnas.hardware.predict.features.chain_features import Factor
 from jaxnas.hardware.predict.predictor import Predictor, linear_ms
 from jaxnas.run import files
@@ -15,10 +15,6 @@ from jaxnas.spaces import genome
 
 FORMAT = "jaxnas latency model"
 VERSION, WITH_FACTORS = 1, 2  # of files; of chains whose settings multiply layers
-
-
-class PredictorFileError(ValueError):
-    """Not a predictor file, or one of another device or space: the message is one line."""
 
 
 def save(path: Path, model: Predictor) -> None:
@@ -43,32 +39,11 @@ def save(path: Path, model: Predictor) -> None:
 def load(path: Path, *, device: str | None = None, space: Space | None = None) -> Predictor:
     """The predictor in a file; of the given device and space, if any.
 
-    Raises PredictorFileError.
+    Raises ModelFileError.
     """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PredictorFileError(
-            f"Cannot read {path}: {error.strerror}. Fit a model first."
-        ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise PredictorFileError(f"{path} is no JSON ({error}): fit again.") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise PredictorFileError(f'{path} is not of the format "{FORMAT}": give the file of a fit.')
-    if record.get("version") not in (VERSION, WITH_FACTORS):
-        raise PredictorFileError(
-            f"{path} is version {record.get('version')!r}; this jaxnas reads 1 and 2."
-        )
-    try:
-        model = _model(record)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise PredictorFileError(f"{path} holds no whole model ({error}): fit again.") from error
-    if device is not None and model.device != device:
-        raise PredictorFileError(
-            f"{path} was fitted on {model.device!r}, not on {device!r}: fit anew."
-        )
+    model = model_file.load(path, FORMAT, (VERSION, WITH_FACTORS), _model, device)
     if space is not None and dict(model.space) != dict(space):
-        raise PredictorFileError(f"{path} was fitted for another space: fit one for this.")
+        raise model_file.ModelFileError(f"{path} was fitted for another space: fit one for this.")
     return model
 
 

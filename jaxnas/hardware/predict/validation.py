@@ -59,7 +59,7 @@ def validate(
 
 
 def medians(networks: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct networks i[N, positions] and the median of each one's values, however they differ.
+    """Distinct rows [N, F], networks say, and the median of each one's values, however they differ.
 
     For our own campaigns, whose noise is reported: what is fitted to them is not refused for it.
     """

@@ -1,6 +1,5 @@
 """`jaxnas latency` on tables whose rows are described by columns of numbers."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,37 +8,23 @@ import rich.console
 
 from jaxnas.hardware.columns import column_file, column_model, column_table, column_validation
 from jaxnas.hardware.columns.column_table import ColumnRows
-from jaxnas.hardware.predict.predictor import LATENCY, margin, unit
+from jaxnas.hardware.predict.predictor import unit
 from jaxnas.hardware.tables import latency_table
-from jaxnas.pipelines.latency import measurements, report_folder
+from jaxnas.pipelines.latency import measurements, printed, report_folder
 from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.limits import fail
 from jaxnas.run import progress
-
-MODEL = "model.json"
-
-
-def model_path(settings: latency.FitSettings, quantity: str) -> Path:
-    """Where a model is written."""
-    name = MODEL if quantity == LATENCY else f"{quantity}.json"
-    default = measurements.folder(settings.measured) / name
-    return default if settings.out is None else Path(settings.out).expanduser()
 
 
 def fit_model(
     settings: latency.FitSettings, rows: ColumnRows, console: rich.console.Console
 ) -> Path:
     """Fits a model to rows and writes it; returns its file. Raises ValueError."""
-    model, out = column_model.fit(rows), model_path(settings, rows.quantity)
+    model, out = column_model.fit(rows), measurements.model_path(settings, rows.quantity)
     column_file.save(out, model)
     for line in _described(rows):
         progress.print_line(console, f"fit: {line}")
-    progress.print_line(
-        console,
-        f"fit: {model.rows} different rows of {model.device or 'an unnamed device'}; 90 % of those "
-        f"left out are within {margin(model):.1%} of what is predicted",
-    )
-    progress.print_line(console, f"model: {out}")
+    printed.fitted(console, f"{model.rows} different rows", model, out)
     return out
 
 
@@ -63,23 +48,15 @@ def predict(settings: latency.PredictSettings, console: rich.console.Console) ->
         values = column_table.features(table, model.names, model.constants)
         rows = zip(table.rows, model.outside(values), *model.predict(values), strict=True)
         found += [(f"{text}, line {row.line}", *rest) for row, *rest in rows]
-    shown_unit = unit(model.quantity)
+    figures = [(*map(float, row),) for _, _, *row in found]
+    beyond = [_names(model, outside) for _, outside, *_ in found]
     if settings.json:
-        bounds = ("low_ms", "high_ms") if shown_unit == "ms" else ("low", "high")
-        keys = ("row", "outside", model.quantity, *bounds)
-        records = [
-            dict(zip(keys, (name, _names(model, outside), *map(float, figures)), strict=True))
-            for name, outside, *figures in found
-        ]
-        print(json.dumps(records, indent=2))
+        parts = [{"row": name, "outside": b} for (name, *_), b in zip(found, beyond, strict=True)]
+        printed.as_json(model.quantity, parts, figures)
         return
-    for name, outside, value, low, high in found:
-        beyond = ", ".join(_names(model, outside))
-        note = f"  (no such {beyond} was measured)" if beyond else ""
-        progress.print_line(
-            console,
-            f"{value:.4g} {shown_unit}  (90 %: {low:.4g} to {high:.4g} {shown_unit})  {name}{note}",
-        )
+    notes = [f"  (no such {', '.join(b)} was measured)" if b else "" for b in beyond]
+    texts = [name + note for (name, *_), note in zip(found, notes, strict=True)]
+    printed.predicted(console, model.quantity, texts, figures)
 
 
 def report(
@@ -87,8 +64,7 @@ def report(
 ) -> Path:
     """Cross-validates our model and simpler ones; returns the folder. Raises ValueError."""
     qualities, measured, ours = column_validation.cross_validate(rows)
-    out = measurements.folder(settings.measured)
-    out = out if settings.out is None else Path(settings.out).expanduser()
+    out = measurements.report_folder(settings)
     evaluation = report_folder.Evaluation(
         qualities, measured, ours, rows.device, rows.quantity, "rows"
     )

@@ -30,7 +30,8 @@ def settings_of(settings: SearchSettings, space: SearchSpace, size: NetworkSize)
         budget_minutes=MINUTES,
         **size._asdict() | {"cells": settings.cells if space.shaped_by_cells else size.cells},
     )
-    decisive = {name: device.this_device()[name] for name in device.IDENTITY}
+    this_device = device.this_device()
+    decisive = {name: this_device[name] for name in device.IDENTITY}
     decisive |= {"classes": size.classes, "space_sha256": space.digest}
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     name = f"{measure.name(measured)}-{digest[:8]}"

@@ -88,6 +88,19 @@ def folder(measured: str) -> Path:
     return path.parent if latency_table.is_table(path) else path
 
 
+def model_path(settings: latency.FitSettings, quantity: str) -> Path:
+    """Where a fitted model is written."""
+    name = "model.json" if quantity == LATENCY else f"{quantity}.json"
+    default = folder(settings.measured) / name
+    return default if settings.out is None else Path(settings.out).expanduser()
+
+
+def report_folder(settings: latency.ReportPredictorSettings) -> Path:
+    """Where a report is written."""
+    out = settings.out
+    return folder(settings.measured) if out is None else Path(out).expanduser()
+
+
 def _of_table(settings: latency.MeasurementsSettings, path: Path) -> Measurements:
     if settings.space is None:
         fail(_spaceless(path))

@@ -1,6 +1,5 @@
 """`jaxnas latency fit|predict|report`: predictors from measurements, and their evaluation."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import rich.console
 from jaxnas.hardware.columns import column_file
 from jaxnas.hardware.measure import round_statistics, summary
 from jaxnas.hardware.predict import cross_validation, fit, predictor_file, transfer, two_modes
-from jaxnas.hardware.predict.predictor import LATENCY, Predictor, margin, unit
+from jaxnas.hardware.predict.predictor import LATENCY, Predictor, unit
 from jaxnas.hardware.tables import latency_table, network_table
 from jaxnas.pipelines import genotypes
-from jaxnas.pipelines.latency import column_tables, measurements, report_folder
+from jaxnas.pipelines.latency import column_tables, measurements, printed, report_folder
 from jaxnas.pipelines.latency.measurements import Measurements
 from jaxnas.pipelines.settings import latency
 from jaxnas.pipelines.settings.limits import fail
@@ -35,16 +34,11 @@ def fit_model(settings: latency.FitSettings, console: rich.console.Console | Non
         progress.print_line(console, f"fit: models of {len(sources)} other devices, {helped}")
     else:
         predictor = fit.fit(*measured, device=rows.device, work=rows.work, quantity=rows.quantity)
-    out = column_tables.model_path(settings, rows.quantity)
+    out = measurements.model_path(settings, rows.quantity)
     predictor_file.save(out, predictor)
     if rows.unsampled:
         progress.print_line(console, f"fit: {rows.unsampled} programs have no time yet: left out")
-    progress.print_line(
-        console,
-        f"fit: {predictor.networks} networks of {predictor.device or 'an unnamed device'}; 90 % "
-        f"of those left out are within {margin(predictor):.1%} of what is predicted",
-    )
-    progress.print_line(console, f"model: {out}")
+    printed.fitted(console, f"{predictor.networks} networks", predictor, out)
     return out
 
 
@@ -68,20 +62,14 @@ def predict(settings: latency.PredictSettings, console: rich.console.Console | N
     if not settings.networks:
         fail("There is nothing to predict: give a genotype.json, a run folder, or a name.")
     model = predictor_file.load(Path(settings.model).expanduser(), device=settings.device)
-    shown_unit = unit(model.quantity)
     parts = [_networks(model, text) for text in settings.networks]
     names = [name for _, part in parts for name in part]
     columns = model.predict(np.concatenate([networks for networks, _ in parts]))
-    rows = list(zip(names, *(column.tolist() for column in columns), strict=True))
+    figures = list(zip(*(column.tolist() for column in columns), strict=True))
     if settings.json:
-        bounds = ("low_ms", "high_ms") if shown_unit == "ms" else ("low", "high")
-        keys = ("network", model.quantity, *bounds)
-        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
-        return
-    for name, ms, low, high in rows:
-        progress.print_line(
-            console, f"{ms:.4g} {shown_unit}  (90 %: {low:.4g} to {high:.4g} {shown_unit})  {name}"
-        )
+        printed.as_json(model.quantity, [{"network": name} for name in names], figures)
+    else:
+        printed.predicted(console, model.quantity, names, figures)
 
 
 def report(
@@ -98,8 +86,7 @@ def report(
     qualities, ms, ours = cross_validation.cross_validate(
         rows.space, rows.networks, rows.values, work=rows.work, quantity=rows.quantity
     )
-    out = measurements.folder(settings.measured)
-    out = out if settings.out is None else Path(settings.out).expanduser()
+    out = measurements.report_folder(settings)
     evaluation = report_folder.Evaluation(qualities, ms, ours, rows.device, rows.quantity)
     modes = two_modes.find(ms)
     facts = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxnas.hardware.columns import column_file, column_model
-from jaxnas.hardware.predict import predictor_file
-from tests import column_toys
+from jaxnas.hardware.predict import model_file, predictor_file
+from tests import broken_models, column_toys
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +24,15 @@ def test_is_read_back_as_it_was_written(model, tmp_path):
     np.testing.assert_array_equal(back.predict(values), model.predict(values))
     assert (back.names, back.constants) == (model.names, model.constants)
     assert [path.name for path in tmp_path.iterdir()] == ["model.json"]
-    with pytest.raises(predictor_file.PredictorFileError, match="not of the format"):
+    with pytest.raises(model_file.ModelFileError, match="not of the format"):
         predictor_file.load(tmp_path / "model.json")
 
 
 @pytest.mark.parametrize(
     ("spoil", "cause"),
     [
-        (lambda r: "[]", "not of the format"),
-        (lambda r: "{", "no JSON"),
-        (lambda r: json.dumps(r | {"version": 9}), "version 9"),
-        (lambda r: json.dumps(r | {"constant": None}), "no whole model"),
+        *broken_models.OF_EVERY_KIND,
         (lambda r: json.dumps(r | {"constant": float("nan")}), "no whole model"),
-        (lambda r: json.dumps(r | {"errors": []}), "no whole model"),
         (lambda r: json.dumps(r | {"names": r["names"][:-1]}), "no whole model"),
         (lambda r: json.dumps(r | {"names": [1] * 10}), "no whole model"),
         (lambda r: json.dumps(r | {"names": 5}), "no whole model"),
@@ -56,16 +52,16 @@ def test_refuses_a_file_that_holds_no_model(model, tmp_path, spoil, cause):
     path = tmp_path / "model.json"
     column_file.save(path, model)
     path.write_text(spoil(json.loads(path.read_text())))
-    with pytest.raises(column_file.ColumnFileError, match=cause) as refused:
+    with pytest.raises(model_file.ModelFileError, match=cause) as refused:
         column_file.load(path)
     assert "\n" not in str(refused.value)
 
 
 def test_refuses_another_device_and_what_cannot_be_read(model, tmp_path):
     column_file.save(tmp_path / "model.json", model)
-    with pytest.raises(column_file.ColumnFileError, match="on 'made up', not on 'mine'"):
+    with pytest.raises(model_file.ModelFileError, match="on 'made up', not on 'mine'"):
         column_file.load(tmp_path / "model.json", device="mine")
-    with pytest.raises(column_file.ColumnFileError, match="Cannot read"):
+    with pytest.raises(model_file.ModelFileError, match="Cannot read"):
         column_file.load(tmp_path / "missing.json")
     assert not column_file.is_one(tmp_path / "missing.json")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe{")

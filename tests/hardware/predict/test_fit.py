@@ -18,6 +18,7 @@ from jaxnas.hardware.predict import (
     cross_validation,
     fit,
     metrics,
+    model_file,
     predictor_file,
     regression,
     transfer,
@@ -30,7 +31,7 @@ from jaxnas.spaces import genome
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile import sizing, workload, zoo
 from jaxnas.spaces.nasbench201 import choices as spaces
-from tests import paths
+from tests import broken_models, paths
 from tools import bench_latency
 
 SHARED = paths.SHARED / "latency"
@@ -412,11 +413,7 @@ def test_is_read_back_as_it_was_written(model, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "cause"),
     [
-        (lambda r: "[]", "not of the format"),
-        (lambda r: "{", "no JSON"),
-        (lambda r: json.dumps(r | {"version": 9}), "version 9"),
-        (lambda r: json.dumps(r | {"constant": None}), "no whole model"),
-        (lambda r: json.dumps(r | {"errors": []}), "no whole model"),
+        *broken_models.OF_EVERY_KIND,
         (lambda r: json.dumps({k: v for k, v in r.items() if k != "weights"}), "no whole model"),
         (lambda r: json.dumps(r | {"ways": None}), "no whole model"),
         (lambda r: json.dumps(r | {"ways": {"way": [1]}}), "no whole model"),
@@ -429,20 +426,18 @@ def test_refuses_a_file_that_holds_no_model(fitted, tmp_path, spoil, cause):
     path = tmp_path / "model.json"
     predictor_file.save(path, fitted["weights"])
     path.write_text(spoil(json.loads(path.read_text())))
-    with pytest.raises(predictor_file.PredictorFileError, match=cause):
+    with pytest.raises(model_file.ModelFileError, match=cause):
         predictor_file.load(path)
 
 
 def test_refuses_a_model_of_another_device_or_space(fitted, tmp_path):
     path = tmp_path / "model.json"
     predictor_file.save(path, fitted["chain"])
-    with pytest.raises(
-        predictor_file.PredictorFileError, match="fitted on 'made up', not on 'mine'"
-    ):
+    with pytest.raises(model_file.ModelFileError, match="fitted on 'made up', not on 'mine'"):
         predictor_file.load(path, device="mine")
-    with pytest.raises(predictor_file.PredictorFileError, match="another space"):
+    with pytest.raises(model_file.ModelFileError, match="another space"):
         predictor_file.load(path, space=CELL)
-    with pytest.raises(predictor_file.PredictorFileError, match="Cannot read"):
+    with pytest.raises(model_file.ModelFileError, match="Cannot read"):
         predictor_file.load(tmp_path / "missing.json")
 
 

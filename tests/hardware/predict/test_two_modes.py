@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxnas.hardware import expectation
-from jaxnas.hardware.predict import fit, metrics, predictor_file, two_modes
+from jaxnas.hardware.predict import fit, metrics, model_file, predictor_file, two_modes
 from jaxnas.hardware.predict.features import cell_features
 from jaxnas.spaces import choices as space_choices
 from jaxnas.spaces import genome
@@ -106,5 +106,5 @@ def test_moved_predictions_are_those_of_files_and_of_expectations(tmp_path):
     assert again.modes == model.modes
     np.testing.assert_array_equal(again.predict(networks), model.predict(networks))
     predictor_file.save(path, model._replace(modes=two_modes.Modes((1.0, 30.0), (20.0, 200.0))))
-    with pytest.raises(predictor_file.PredictorFileError, match="overlap"):
+    with pytest.raises(model_file.ModelFileError, match="overlap"):
         predictor_file.load(path)

@@ -8,7 +8,7 @@ import pytest
 
 from jaxnas.core.types import Choice
 from jaxnas.hardware import cost, expectation
-from jaxnas.hardware.predict import baselines, fit, metrics, predictor_file, transfer
+from jaxnas.hardware.predict import baselines, fit, metrics, model_file, predictor_file, transfer
 from jaxnas.hardware.predict.features import chain_features
 from jaxnas.spaces import distribution, genome, registry
 
@@ -254,7 +254,7 @@ def test_a_file_of_broken_settings_is_refused(small, tmp_path, factors):
     predictor_file.save(tmp_path / "model.json", small)
     record = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps(record | {"factors": factors}))
-    with pytest.raises(predictor_file.PredictorFileError, match="no whole model"):
+    with pytest.raises(model_file.ModelFileError, match="no whole model"):
         predictor_file.load(tmp_path / "model.json")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnas.hardware.measure import design
-from jaxnas.hardware.predict import fit, predictor_file, transfer
+from jaxnas.hardware.predict import fit, model_file, predictor_file, transfer
 from jaxnas.hardware.predict.features import cell_features, dead_branches, graph_counts
 from jaxnas.spaces import choices as space_choices
 from jaxnas.spaces import genome, registry
@@ -103,7 +103,7 @@ def test_devices_keep_their_own_shares_in_a_transfer_and_in_files(tmp_path):
     )
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"dead_shares": {"executed of 0": [0.5]}}))
-    with pytest.raises(predictor_file.PredictorFileError, match="no whole model"):
+    with pytest.raises(model_file.ModelFileError, match="no whole model"):
         predictor_file.load(path)
 
 
