@@ -43,14 +43,40 @@ class BatchNorm(nn.Module):
                     "One value a channel (batch x height x width is 1) is normalised to 0 whatever "
                     "the image: take a larger --batch-size, larger images or fewer --reductions."
                 )
-            mean, var = _moments(x)
+            y, mean, var = _standardise(x, self.epsilon)
             unbiased = var * (count / max(count - 1, 1))
             average = lambda old, new: self.decay * old + (1 - self.decay) * new
             running_mean.value = average(running_mean.value, mean)
             running_var.value = average(running_var.value, unbiased)
+            return _affine(y, *scale_and_bias) if scale_and_bias else y
         else:
             mean, var = running_mean.value, running_var.value
         return _normalise(x, mean, var, *scale_and_bias, epsilon=self.epsilon)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _standardise(x, epsilon):
+    mean, var = _moments(x)
+    return _normalise(x, mean, var, epsilon=epsilon), mean, var
+
+
+@_standardise.defjvp
+def _standardise_jvp(epsilon, primals, tangents):
+    (x,), (t,) = primals, tangents
+    y, mean, var = _standardise(x, epsilon)
+    return (y, mean, var), _change(y, jax.lax.rsqrt(var + epsilon), t)
+
+
+@jax.jit
+def _change(y, inverse, t):
+    axes = tuple(range(y.ndim - 1))
+    first, second = jnp.mean(t, axes), jnp.mean(y * t, axes)
+    return (t - first - y * second) * inverse, first, 2 * second / inverse
+
+
+@jax.jit
+def _affine(y, scale, bias):
+    return y * scale + bias
 
 
 # Jitted: equal normalisations, hundreds in a search network, are traced and differentiated once.

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 
 from jaxnas.core.types import NONE
 from jaxnas.nets import count, edge_stacks
@@ -179,53 +180,140 @@ def _mix_all(body: LoopBody, weights, stats, gates, nodes, sources):
     """(nodes, statistics) after the loop. Jitted so that equal cells are traced once."""
     scanned, columns, present, is_first = _loop_inputs(body, weights, stats)
     edges = np.array(body.loop.edges)
-    scanned |= {
+    learned = {
+        "weights": scanned["weights"],
         "gates": {n: gates[edges, c] * present[n] for n, c in columns.items()},
-        "present": {n: p for n, p in present.items() if not p.all()},
         "total": gates[edges].sum(-1),
     }
-    split = functools.partial(_split, partial=body.mixture.partial)
-    checkpoint = _checkpoint(body.mixture)
-
-    @checkpoint
-    def of_source(stats, x):
-        return _apply_all(body.per_source, {}, stats, split(x)[0])
-
-    @checkpoint
-    def of_edge(weights, stats, gates, present, x):
-        total, new_stats = 0.0, {}
-        for name, op in body.per_edge:
-            run = functools.partial(_apply, op)
-            arguments = (weights[name], stats.get(name, {}), x)
-            if name in present:
-                absent = functools.partial(_zeros_like_result, run)
-                value, new = jax.lax.cond(present[name], run, absent, *arguments)
-            else:
-                value, new = run(*arguments)
-            total += gates[name] * value
-            new_stats |= {name: new} if new else {}
-        return total, new_stats
-
-    def step(carry, edge):
-        nodes, shared = carry
-        x = (nodes if sources is None else sources)[edge["source"]]
-        if body.per_source:
-            old = lambda *_: shared
-            shared = jax.lax.cond(edge["first"], of_source, old, edge["shared_stats"], x)
-        x, passed = split(x)
-        y, new = of_edge(edge["weights"], edge["own_stats"], edge["gates"], edge["present"], x)
-        for name, _ in body.per_source:
-            y += edge["gates"][name] * shared[0][name]
-        y = _join(y, edge["total"], passed, body.stride)
-        return (nodes.at[edge["target"]].add(y), shared), (new, shared[1])
-
-    sample = (nodes if sources is None else sources)[0]
-    blank = _zeros_like_result(of_source, _rows(scanned["shared_stats"], 0), sample)
-    (nodes, _), (per_edge, per_source) = jax.lax.scan(step, (nodes, blank), scanned)
+    constant = {name: scanned[name] for name in ("own_stats", "shared_stats")}
+    constant["present"] = {n: p for n, p in present.items() if not p.all()}
+    run = _run_edges if body.mixture.remat else _scan_edges
+    nodes, (per_edge, per_source) = run(body, learned, constant, nodes, sources)
     new_stats = {n: _rows(tree, present[n].nonzero()[0]) for n, tree in per_edge.items()}
     return nodes, new_stats | {
         n: _rows(tree, is_first.nonzero()[0]) for n, tree in per_source.items()
     }
+
+
+def _of_source(body, stats, x):
+    return _apply_all(body.per_source, {}, stats, _split(x, body.mixture.partial)[0])
+
+
+def _of_edge(body, learned, constant, x, shared):
+    x, passed = _split(x, body.mixture.partial)
+    total, new_stats = 0.0, {}
+    for name, op in body.per_edge:
+        run = functools.partial(_apply, op)
+        arguments = (learned["weights"][name], constant["own_stats"].get(name, {}), x)
+        if name in constant["present"]:
+            absent = functools.partial(_zeros_like_result, run)
+            value, new = jax.lax.cond(constant["present"][name], run, absent, *arguments)
+        else:
+            value, new = run(*arguments)
+        total += learned["gates"][name] * value
+        new_stats |= {name: new} if new else {}
+    for name, _ in body.per_source:
+        total += learned["gates"][name] * shared[name]
+    return _join(total, learned["total"], passed, body.stride), new_stats
+
+
+def _edge_rows(body):
+    sources = np.array(body.loop.sources)
+    changes = sources[1:] != sources[:-1]
+    return {
+        "source": sources,
+        "target": np.array(body.loop.targets),
+        "first": np.append(True, changes),
+        "last": np.append(changes, True),
+    }
+
+
+def _row(nodes, i):
+    return nodes.at[i].get(mode="promise_in_bounds")
+
+
+def _add(nodes, i, y):
+    return nodes.at[i].add(y, mode="promise_in_bounds")
+
+
+def _scan_edges(body, learned, constant, nodes, sources):
+    of_source = functools.partial(_of_source, body)
+
+    def step(carry, edge):
+        nodes, shared = carry
+        where, learned, constant = edge
+        x = _row(nodes if sources is None else sources, where["source"])
+        if body.per_source:
+            old = lambda *_: shared
+            shared = jax.lax.cond(where["first"], of_source, old, constant["shared_stats"], x)
+        y, new = _of_edge(body, learned, constant, x, shared[0])
+        return (_add(nodes, where["target"], y), shared), (new, shared[1])
+
+    sample = (nodes if sources is None else sources)[0]
+    blank = _zeros_like_result(of_source, _rows(constant["shared_stats"], 0), sample)
+    scanned = (_edge_rows(body), learned, constant)
+    (nodes, _), new_stats = jax.lax.scan(step, (nodes, blank), scanned)
+    return nodes, new_stats
+
+
+_run_edges = jax.custom_vjp(_scan_edges, nondiff_argnums=(0,))
+
+
+def _forward(body, learned, constant, nodes, sources):
+    is_primal = lambda leaf: isinstance(leaf, CustomVJPPrimal)
+    values = lambda tree: jax.tree.map(lambda leaf: leaf.value, tree, is_leaf=is_primal)
+    perturbed = lambda tree: any(leaf.perturbed for leaf in jax.tree.leaves(tree, is_leaf=is_primal))
+    needs = Static(tuple(k for k in learned if perturbed(learned[k])))
+    learned, constant, nodes, sources = map(values, (learned, constant, nodes, sources))
+    nodes, new_stats = _scan_edges(body, learned, constant, nodes, sources)
+    return (nodes, new_stats), (needs, learned, constant, nodes, sources)
+
+
+def _backward(body, kept, cotangents):
+    needs, learned, constant, nodes, sources = kept
+    g = cotangents[0]
+    if isinstance(g, SymbolicZero):
+        g = jnp.zeros(g.shape, g.dtype)
+    values = nodes if sources is None else sources
+    needed = lambda tree: {k: v for k, v in tree.items() if k in needs.value}
+    of_source = lambda stats, x: _of_source(body, stats, x)[0]
+
+    def step(carry, edge):
+        g, g_sources, shared, g_shared = carry
+        where, learned, constant = edge
+        x = _row(values, where["source"])
+        stats = constant["shared_stats"]
+        if body.per_source:
+            shared = jax.lax.cond(where["last"], of_source, lambda *_: shared, stats, x)
+        run = lambda some, x, shared: _of_edge(body, learned | some, constant, x, shared)[0]
+        back = jax.vjp(run, needed(learned), x, shared)[1]
+        g_learned, g_x, more = back(_row(g, where["target"]))
+        if body.per_source:
+            add = lambda old, new: jnp.where(where["last"], new, old + new)
+            g_shared = jax.tree.map(add, g_shared, more)
+            add_shared = lambda g_x, g: g_x + jax.vjp(lambda x: of_source(stats, x), x)[1](g)[0]
+            keep = lambda g_x, _: g_x
+            g_x = jax.lax.cond(where["first"], add_shared, keep, g_x, g_shared)
+        if sources is None:
+            g = _add(g, where["source"], g_x)
+        else:
+            g_sources = _add(g_sources, where["source"], g_x)
+        return (g, g_sources, shared, g_shared), g_learned
+
+    blank = _zeros_like_result(of_source, _rows(constant["shared_stats"], 0), values[0])
+    g_sources = None if sources is None else jnp.zeros_like(sources)
+    carry, scanned = (g, g_sources, blank, blank), (_edge_rows(body), learned, constant)
+    (g, g_sources, *_), g_learned = jax.lax.scan(step, carry, scanned, reverse=True)
+    g_learned = {k: g_learned.get(k) for k in learned}
+    return g_learned, None, g, g_sources
+
+
+@jax.tree_util.register_static
+class Static(NamedTuple):
+    value: tuple
+
+
+_run_edges.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 @functools.partial(jax.jit, static_argnums=0)
