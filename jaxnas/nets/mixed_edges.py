@@ -187,7 +187,10 @@ def _mix_all(body: LoopBody, weights, stats, gates, nodes, sources):
     }
     constant = {name: scanned[name] for name in ("own_stats", "shared_stats")}
     constant["present"] = {n: p for n, p in present.items() if not p.all()}
+    import os
     run = _run_edges if body.mixture.remat else _scan_edges
+    if os.environ.get("MERGE"):
+        run = _by_source
     nodes, (per_edge, per_source) = run(body, learned, constant, nodes, sources)
     new_stats = {n: _rows(tree, present[n].nonzero()[0]) for n, tree in per_edge.items()}
     return nodes, new_stats | {
@@ -306,6 +309,64 @@ def _backward(body, kept, cotangents):
     (g, g_sources, *_), g_learned = jax.lax.scan(step, carry, scanned, reverse=True)
     g_learned = {k: g_learned.get(k) for k in learned}
     return g_learned, None, g, g_sources
+
+
+def _side(leaf):
+    return jnp.moveaxis(leaf, 0, -2).reshape(*leaf.shape[1:-1], -1)
+
+
+def _apart(leaf, count):
+    return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], count, -1), -2, 0)
+
+
+def _by_source(body, learned, constant, nodes, sources):
+    loop = body.loop
+    where = _edge_rows(body)
+    starts, ends = where["first"].nonzero()[0], where["last"].nonzero()[0] + 1
+    values = list(nodes)
+    per_edge, per_source = [], []
+    policy = lambda prim, *_, **__: prim.name in ("convolution", "pointwise")
+
+    present = {n: np.array(row) >= 0 for n, row in loop.columns}
+
+    def of_source(start, end, learned, constant, x):
+        count = end - start
+        shared = _of_source(body, jax.tree.map(lambda leaf: leaf[0], constant["shared_stats"]), x)
+        ys, total, new = [0.0] * count, 0.0, {}
+        for name, op in body.per_edge:
+            on = present[name][start:end].nonzero()[0]
+            gates = learned["gates"][name]
+            if isinstance(op, Identity):
+                for e in on:
+                    ys[e] += gates[e] * x
+                continue
+            take = lambda tree: jax.tree.map(lambda leaf: _side(leaf[on]), tree)
+            wide = op.clone(features=len(on) * op.features)
+            y, moved = _apply(
+                wide, take(learned["weights"][name]), take(constant["own_stats"].get(name, {})), x
+            )
+            new[name] = jax.tree.map(lambda leaf: _apart(leaf, count), moved)
+            y = y * jnp.repeat(gates[on], op.features, total_repeat_length=y.shape[-1])
+            total += y
+        for name, _ in body.per_source:
+            for e in present[name][start:end].nonzero()[0]:
+                ys[e] += learned["gates"][name][e] * shared[0][name]
+        c = total.shape[-1] // count
+        ys = [y + total[..., e * c : (e + 1) * c] for e, y in enumerate(ys)]
+        return ys, (new, shared[1])
+
+    for start, end in zip(starts, ends, strict=True):
+        source = loop.sources[start]
+        x = values[source] if sources is None else sources[source]
+        take = lambda tree: jax.tree.map(lambda leaf: leaf[start:end], tree)
+        run = jax.checkpoint(functools.partial(of_source, start, end), prevent_cse=False, policy=policy)
+        ys, (new, moved) = run(take(learned), take(constant), x)
+        for target, y in zip(loop.targets[start:end], ys, strict=True):
+            values[target] += y
+        per_edge.append(new)
+        per_source.append(jax.tree.map(lambda leaf: jnp.stack([leaf] * (end - start)), moved))
+    join = lambda trees: jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees)
+    return jnp.stack(values), (join(per_edge), join(per_source))
 
 
 @jax.tree_util.register_static
