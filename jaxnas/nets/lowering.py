@@ -96,6 +96,11 @@ def _full(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 def _shifted_sum(x, kernel, *, stride, dilation):
     # Padded first, in a separate kernel: the taps then read without a test for borders.
+    if stride == 1 and x.shape[-1] < 8:
+        padded = _as_rows(_pad(x, len(kernel), dilation))
+        tiled = _tiled(kernel, width=x.shape[2])
+        settings = {"height": x.shape[1], "dilation": dilation, "channels": x.shape[3]}
+        return _sum_of_row_taps(padded, tiled, **settings).reshape(x.shape)
     return _sum_of_taps(_pad(x, len(kernel), dilation), kernel, stride=stride, dilation=dilation)
 
 
@@ -116,6 +121,18 @@ def _depthwise_to_kernel(g, x, shape, *, stride, dilation):
 def _correlate(x, g, *, size, stride, dilation):
     """The kernel's gradient, `[size, size, C]`, from the image and the output's."""
     padded = _pad(x, size, dilation)
+    if stride == 1 and x.shape[-1] < 16:
+        _, _, w, c = x.shape
+        rows, g = _as_rows(padded), _as_rows(g)
+
+        def of_row(row):
+            products = [
+                _row_products(rows, g, row * dilation, j * dilation * c) for j in range(size)
+            ]
+            sums = jnp.stack([y.sum((0, 1)) for y in products])
+            return sums.reshape(size, w, c).sum(1)
+
+        return lax.map(of_row, jnp.arange(size))
 
     # One tap at a time: XLA would merge the reductions of several taps into one slow loop.
     def of_tap(tap):
@@ -144,6 +161,31 @@ def _correlate_to_output(kernel, x, shape, *, size, stride, dilation):
     return _depthwise(x, kernel, stride=stride, dilation=dilation)
 
 
+def _as_rows(x):
+    """[B, H, W * C]: a shift along the width is a shift of the last axis."""
+    return x.reshape(*x.shape[:2], -1)
+
+
+def _weighted_row_taps(rows, tiled, *, height, dilation, channels):
+    total, (size, _, width) = 0, tiled.shape
+    for i in range(size):
+        for j in range(size):
+            top, left = i * dilation, j * dilation * channels
+            taps = lax.slice(rows, (0, top, left), (len(rows), top + height, left + width))
+            total += taps * tiled[i, j]
+    return total
+
+
+def _row_window_products(rows, g, row, column):
+    total = 0
+    for i, part in enumerate(g.reshape(math.gcd(len(g), GROUPS), -1, *g.shape[1:])):
+        total += lax.dynamic_slice(rows, (i * len(part), row, column), part.shape) * part
+    return total
+
+
+_sum_of_row_taps = adjoint.standalone("weighted_row_taps", _weighted_row_taps)
+_tiled = adjoint.standalone("tiled", lambda kernel, *, width: jnp.tile(kernel, (1, 1, width)))
+_row_products = adjoint.standalone("row_window_products", _row_window_products)
 _products = adjoint.standalone("window_products", _window_products)
 _sum_of_taps = adjoint.standalone("weighted_taps", _weighted_taps)
 _depthwise = adjoint.bilinear("depthwise", _shifted_sum, _depthwise_to_image, _depthwise_to_kernel)
@@ -274,6 +316,11 @@ def _kernel_to_depth(kernel):
 
 def _pad(x, size, dilation, value=0.0):
     margin = dilation * (size - 1) // 2
+    if x.shape[-1] < 16:
+        b, h, w, c = x.shape
+        around = ((0, 0), (margin, margin), (margin * c, margin * c))
+        rows = jnp.pad(_as_rows(x), around, constant_values=value)
+        return rows.reshape(b, h + 2 * margin, w + 2 * margin, c)
     around = ((0, 0), (margin, margin), (margin, margin), (0, 0))
     return jnp.pad(x, around, constant_values=value)
 
