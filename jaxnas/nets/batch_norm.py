@@ -69,9 +69,28 @@ def _standardise_jvp(epsilon, primals, tangents):
 
 @jax.jit
 def _change(y, inverse, t):
-    axes = tuple(range(y.ndim - 1))
-    first, second = jnp.mean(t, axes), jnp.mean(y * t, axes)
-    return (t - first - y * second) * inverse, first, 2 * second / inverse
+    first, second = _mean(t), _mean(y * t)
+    change = (_rows(t) - _repeat(first, y) - _rows(y) * _repeat(second, y)) * _repeat(inverse, y)
+    return change.reshape(y.shape), first, 2 * second / inverse
+
+
+def _is_narrow(x):
+    return x.ndim == 4 and x.shape[-1] < 16
+
+
+def _rows(x):
+    return x.reshape(-1, x.shape[-2] * x.shape[-1]) if _is_narrow(x) else x
+
+
+def _mean(x):
+    if not _is_narrow(x):
+        return jnp.mean(x, tuple(range(x.ndim - 1)))
+    width, channels = x.shape[-2:]
+    return _rows(x).sum(0).reshape(width, channels).sum(0) / (x.size // channels)
+
+
+def _repeat(value, x):
+    return jnp.tile(value, x.shape[-2]) if _is_narrow(x) else value
 
 
 @jax.jit
@@ -83,16 +102,16 @@ def _affine(y, scale, bias):
 @jax.jit
 def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(mean, biased variance) of each channel."""
-    axes = tuple(range(x.ndim - 1))
-    mean = jnp.mean(x, axes)
-    return mean, jnp.maximum(jnp.mean(jnp.square(x), axes) - jnp.square(mean), 0)
+    mean = _mean(x)
+    return mean, jnp.maximum(_mean(jnp.square(x)) - jnp.square(mean), 0)
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
 def _normalise(x, mean, var, scale=None, bias=None, *, epsilon: float) -> jax.Array:
     inverse = jax.lax.rsqrt(var + epsilon)
-    y = (x - mean) * (inverse if scale is None else inverse * scale)
-    return y if bias is None else y + bias
+    inverse = inverse if scale is None else inverse * scale
+    y = (_rows(x) - _repeat(mean, x)) * _repeat(inverse, x)
+    return (y if bias is None else y + _repeat(bias, x)).reshape(x.shape)
 
 
 class Norms(NamedTuple):
