@@ -316,10 +316,13 @@ def _kernel_to_depth(kernel):
 
 def _pad(x, size, dilation, value=0.0):
     margin = dilation * (size - 1) // 2
-    if x.shape[-1] < 16:
+    if x.shape[-1] < 16 or x.size <= 2**16:
         b, h, w, c = x.shape
-        around = ((0, 0), (margin, margin), (margin * c, margin * c))
-        rows = jnp.pad(_as_rows(x), around, constant_values=value)
+        border = lambda *shape: jnp.full(shape, value, x.dtype)
+        sides = border(b, h, margin * c)
+        rows = jnp.concatenate([sides, _as_rows(x), sides], 2)
+        ends = border(b, margin, rows.shape[2])
+        rows = jnp.concatenate([ends, rows, ends], 1)
         return rows.reshape(b, h + 2 * margin, w + 2 * margin, c)
     around = ((0, 0), (margin, margin), (margin, margin), (0, 0))
     return jnp.pad(x, around, constant_values=value)
