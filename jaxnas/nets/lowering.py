@@ -13,6 +13,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxnas.nets import adjoint
@@ -135,11 +136,11 @@ def _correlate(x, g, *, size, stride, dilation):
         return lax.map(of_row, jnp.arange(size))
 
     # One tap at a time: XLA would merge the reductions of several taps into one slow loop.
-    def of_tap(tap):
-        corner = tap // size * dilation, tap % size * dilation
+    def of_tap(corner):
         return jnp.sum(_products(padded, g, *corner, stride=stride), (0, 1, 2))
 
-    return lax.map(of_tap, jnp.arange(size * size)).reshape(size, size, -1)
+    corners = np.indices((size, size)).reshape(2, -1) * dilation
+    return lax.map(of_tap, tuple(corners)).reshape(size, size, -1)
 
 
 def _window_products(padded, g, row, column, *, stride):
