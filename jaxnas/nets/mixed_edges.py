@@ -446,8 +446,8 @@ def _split(x: jax.Array, partial: int) -> tuple[jax.Array, jax.Array | None]:
     """(the channels of the candidates, those that bypass them)."""
     if partial == 1:
         return x, None
-    features = x.shape[-1] // partial
-    return x[..., :features], x[..., features:]
+    # Not two slices: the derivative of a split is a concatenation, that of a slice a slow pad.
+    return tuple(jnp.split(x, [x.shape[-1] // partial], -1))
 
 
 def _join(y: jax.Array, gate: jax.Array, passed: jax.Array | None, stride: int) -> jax.Array:
