@@ -188,6 +188,7 @@ def _mix_all(body: LoopBody, weights, stats, gates, nodes, sources):
     constant = {name: scanned[name] for name in ("own_stats", "shared_stats")}
     constant["present"] = {n: p for n, p in present.items() if not p.all()}
     import os
+
     run = _run_edges if body.mixture.remat else _scan_edges
     if os.environ.get("MERGE"):
         run = _by_source
@@ -265,7 +266,9 @@ _run_edges = jax.custom_vjp(_scan_edges, nondiff_argnums=(0,))
 def _forward(body, learned, constant, nodes, sources):
     is_primal = lambda leaf: isinstance(leaf, CustomVJPPrimal)
     values = lambda tree: jax.tree.map(lambda leaf: leaf.value, tree, is_leaf=is_primal)
-    perturbed = lambda tree: any(leaf.perturbed for leaf in jax.tree.leaves(tree, is_leaf=is_primal))
+    perturbed = lambda tree: any(
+        leaf.perturbed for leaf in jax.tree.leaves(tree, is_leaf=is_primal)
+    )
     needs = Static(tuple(k for k in learned if perturbed(learned[k])))
     learned, constant, nodes, sources = map(values, (learned, constant, nodes, sources))
     nodes, new_stats = _scan_edges(body, learned, constant, nodes, sources)
@@ -359,7 +362,9 @@ def _by_source(body, learned, constant, nodes, sources):
         source = loop.sources[start]
         x = values[source] if sources is None else sources[source]
         take = lambda tree: jax.tree.map(lambda leaf: leaf[start:end], tree)
-        run = jax.checkpoint(functools.partial(of_source, start, end), prevent_cse=False, policy=policy)
+        run = jax.checkpoint(
+            functools.partial(of_source, start, end), prevent_cse=False, policy=policy
+        )
         ys, (new, moved) = run(take(learned), take(constant), x)
         for target, y in zip(loop.targets[start:end], ys, strict=True):
             values[target] += y
