@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxnas.core.types import Space
-from jaxnas.nets import edge_stacks
+from jaxnas.nets.mixed import edge_stacks
 from jaxnas.spaces import genotype as genotypes
 
 Path = tuple[str, ...]

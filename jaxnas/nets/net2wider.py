@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import Space, Stats, Weights
-from jaxnas.nets import edge_stacks
+from jaxnas.nets.mixed import edge_stacks
 
 Trees = tuple[Weights, Stats]
 

@@ -3,7 +3,8 @@
 import functools
 
 from jaxnas.core.types import AUXILIARY_SKIP
-from jaxnas.nets import edge_stacks, net2wider, ops, skip_dropout
+from jaxnas.nets import net2wider, ops, skip_dropout
+from jaxnas.nets.mixed import edge_stacks
 from jaxnas.spaces.search_space import Edits
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core.types import NONE, Space
-from jaxnas.nets import batch_norm, count, mixed_edges, ops
+from jaxnas.nets import batch_norm, count, ops
+from jaxnas.nets.mixed import mixed_edges
 from jaxnas.spaces.genome import MAX_FIXED_LAYERS
 from jaxnas.spaces.genotype import GenotypeError
 from jaxnas.spaces.search_space import LayerSpec, NetworkSize

@@ -13,7 +13,7 @@ from jaxnas.core.stages import StageResult
 from jaxnas.core.types import Batch, Choice, SearchState, Supernet
 from jaxnas.methods import few_shot
 from jaxnas.methods.optimisers import Optimisers
-from jaxnas.nets import edge_stacks
+from jaxnas.nets.mixed import edge_stacks
 from jaxnas.spaces import choices as spaces
 from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import supernet as darts

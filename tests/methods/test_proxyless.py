@@ -15,7 +15,7 @@ from jaxnas.core.gates import binary, relax
 from jaxnas.core.objectives import cost_terms
 from jaxnas.core.types import Batch, Constraint, CostModel, Forward
 from jaxnas.methods import fbnet, proxyless
-from jaxnas.nets import mixed_layer
+from jaxnas.nets.mixed import mixed_layer
 from jaxnas.spaces.mobile import supernet as mobile_supernet
 from jaxnas.spaces.mobile.chain import SKIP, Chain, ChainStage
 from tests import toy

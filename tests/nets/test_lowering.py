@@ -11,6 +11,7 @@ import pytest
 from jax import lax
 
 from jaxnas.nets import lowering
+from jaxnas.nets.lowering import windows
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
@@ -70,6 +71,21 @@ def test_depthwise_equals_the_grouped_convolution(x64, side, size, stride, dilat
         image(side),
         kernel,
     )
+
+
+@pytest.mark.parametrize("features", [8, 16])
+def test_wider_images_are_padded_and_summed_in_other_ways(x64, features, monkeypatch):
+    """Eight channels are flat in kernel gradients alone, sixteen nowhere once they are large."""
+    monkeypatch.setattr(windows, "SMALL", 0)
+    jax.clear_caches()
+    kernel = jax.random.normal(jax.random.key(2), (3, 3, features))
+    same(
+        lambda x, k: lowering.depthwise(x, k, 1, 2),
+        lambda x, k: grouped(x, k, 1, 2),
+        image(5, features),
+        kernel,
+    )
+    jax.clear_caches()
 
 
 @pytest.mark.parametrize("side, size, stride", list(itertools.product((6, 7), (1, 3, 5), (1, 2))))

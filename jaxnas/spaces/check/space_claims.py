@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import NONE, Choice
-from jaxnas.nets import batch_norm, mixed_edges
+from jaxnas.nets import batch_norm
+from jaxnas.nets.mixed import mixed_edges
 from jaxnas.spaces.check.claim import Claim, ClaimFailed
 from jaxnas.spaces.user_space import UserSpace
 

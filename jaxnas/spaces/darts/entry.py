@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jaxnas.core.types import Space
-from jaxnas.nets import batch_norm, functional, mixed_edges, ops
+from jaxnas.nets import batch_norm, functional, ops
+from jaxnas.nets.mixed import mixed_edges
 from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning, user_space
 from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import distribution, genotypes, inherit, supernet

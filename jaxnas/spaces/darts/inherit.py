@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import NONE, Choice, Space, Stats, Weights
-from jaxnas.nets import edge_stacks
+from jaxnas.nets.mixed import edge_stacks
 from jaxnas.spaces.genotype import Genotype
 
 # The parameters of an affine normalisation, and the values at which it is the identity.

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import NONE, Network
-from jaxnas.nets import batch_norm, functional, mixed_edges, ops, stems
+from jaxnas.nets import batch_norm, functional, ops, stems
+from jaxnas.nets.mixed import mixed_edges
 from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.darts.supernet import INPUTS
 from jaxnas.spaces.genotype import Cell, Genotype

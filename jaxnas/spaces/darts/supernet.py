@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.types import Choice, Space, Supernet
-from jaxnas.nets import batch_norm, edge_stacks, functional, mixed_edges, ops, stems
+from jaxnas.nets import batch_norm, functional, ops, stems
+from jaxnas.nets.mixed import edge_stacks, loop_body, mixed_edges
 from jaxnas.spaces.darts import choices as spaces
 
 INPUTS = 2  # of a cell: the outputs of the two cells before it
@@ -28,7 +29,7 @@ class SearchCellBody(nn.Module):
     features: int
     stride: int
     norm: ops.Norm
-    mixture: mixed_edges.Mixture
+    mixture: loop_body.Mixture
 
     @nn.compact
     def __call__(self, inputs: jax.Array, gates: jax.Array) -> jax.Array:
@@ -163,7 +164,7 @@ class DARTSSearchNetwork(nn.Module):
     stem_multiplier: int
     imagenet: bool  # its stems
     norms: batch_norm.Norms
-    mixture: mixed_edges.Mixture
+    mixture: loop_body.Mixture
 
     @nn.compact
     def __call__(self, x: jax.Array, gates) -> jax.Array:
@@ -222,7 +223,7 @@ def supernet(
     """The search network of `space` (default: DARTS's own), for images of any size.
 
     Cells in `reductions` (default: `cells // 3` and `2 * cells // 3`) halve the size and double
-    the features. `mixture`: `partial`, `execute` and `remat`, the fields of `mixed_edges.Mixture`.
+    the features. `mixture`: `partial`, `execute` and `remat`, the fields of `loop_body.Mixture`.
     Normalisation inside cells is not affine, in the stem it is, whose features are
     `stem_multiplier` times those of the first cells. `imagenet`: ImageNet's stems, which divide the
     size by 8, in place of CIFAR's. Raises ValueError for unknown candidates, fewer than one cell, a
@@ -232,8 +233,8 @@ def supernet(
     space = spaces.darts() if space is None else space
     reductions = functional.default_reductions(cells) if reductions is None else tuple(reductions)
     functional.check_sizes(cells, features, classes)
-    mixture_settings = mixed_edges.Mixture(**mixture)
-    mixed_edges.check_mixture(mixture_settings, features)
+    mixture_settings = loop_body.Mixture(**mixture)
+    loop_body.check_mixture(mixture_settings, features)
     functional.check_reductions(reductions, cells)
     names = dict.fromkeys(n for c in space.values() for row in c.candidates for n in row)
     make = functools.partial(

@@ -11,7 +11,8 @@ import flax.linen as nn
 import jax
 
 from jaxnas.core.types import Network
-from jaxnas.nets import batch_norm, functional, mixed_edges, ops, stems
+from jaxnas.nets import batch_norm, functional, ops, stems
+from jaxnas.nets.mixed import mixed_edges
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.hypercuboid import blocks
 

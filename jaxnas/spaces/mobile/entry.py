@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnas.core.types import Network, Space, Supernet
-from jaxnas.nets import batch_norm, mixed_layer
+from jaxnas.nets import batch_norm
+from jaxnas.nets.mixed import mixed_layer
 from jaxnas.spaces import distribution, genome, layers
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.mobile import (

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import flax.linen as nn
 
 from jaxnas.core.types import Supernet
-from jaxnas.nets import batch_norm, functional, mixed_layer
+from jaxnas.nets import batch_norm, functional
+from jaxnas.nets.mixed import mixed_layer
 from jaxnas.spaces.mobile import blocks, network, superkernel
 from jaxnas.spaces.mobile import chain as chains
 from jaxnas.spaces.mobile.chain import Chain

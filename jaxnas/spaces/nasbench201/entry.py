@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxnas.core.types import Network, Space, Supernet
-from jaxnas.nets import batch_norm, mixed_edges, ops
+from jaxnas.nets import batch_norm, ops
+from jaxnas.nets.mixed import mixed_edges
 from jaxnas.spaces import dataflow, discretise, distribution, edits, genome, layers, pruning
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.nasbench201 import choices as nasbench201_choices

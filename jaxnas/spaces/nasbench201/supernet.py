@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.types import Choice, Space, Supernet
-from jaxnas.nets import batch_norm, count, edge_stacks, functional, mixed_edges, ops
+from jaxnas.nets import batch_norm, count, functional, ops
+from jaxnas.nets.mixed import edge_stacks, loop_body, mixed_edges
 from jaxnas.spaces.nasbench201 import choices as spaces
 from jaxnas.spaces.nasbench201 import network
 
@@ -23,7 +24,7 @@ class NASBench201SearchCell(nn.Module):
     candidates: tuple[tuple[str, ops.OpFactory], ...]
     features: int
     norm: ops.Norm
-    mixture: mixed_edges.Mixture
+    mixture: loop_body.Mixture
 
     @nn.compact
     def __call__(self, x: jax.Array, gates: jax.Array) -> tuple[jax.Array, None]:
@@ -68,7 +69,7 @@ class NASBench201SearchNetwork(nn.Module):
     cells: int
     classes: int
     norms: batch_norm.Norms
-    mixture: mixed_edges.Mixture
+    mixture: loop_body.Mixture
 
     @nn.compact
     def __call__(self, x: jax.Array, gates) -> jax.Array:
@@ -98,14 +99,14 @@ def supernet(
 
     Normalisation inside cells is affine if `affine`; otherwise convolutions there have biases, as
     in the benchmark's code. `mixture`: `partial`, `execute` and `remat`, the fields of
-    `mixed_edges.Mixture`. Raises ValueError for unknown candidates, impossible sizes, a `partial`
+    `loop_body.Mixture`. Raises ValueError for unknown candidates, impossible sizes, a `partial`
     that does not divide `features`, a space that is not one cell with one input, and at `init` for
     images whose sides are not multiples of 4.
     """
     space = spaces.nasbench201() if space is None else space
     functional.check_sizes(cells, features, classes)
-    mixture_settings = mixed_edges.Mixture(**mixture)
-    mixed_edges.check_mixture(mixture_settings, features)
+    mixture_settings = loop_body.Mixture(**mixture)
+    loop_body.check_mixture(mixture_settings, features)
     if set(space) != {"cell"} or min(s for s, _ in space["cell"].edges) != 0:
         raise ValueError("A NAS-Bench-201 space is one cell, 'cell', whose input is node 0.")
     choice = space["cell"]

@@ -9,7 +9,8 @@ import jax
 import pytest
 
 from jaxnas.core.types import Choice
-from jaxnas.nets import edge_stacks, ops
+from jaxnas.nets import ops
+from jaxnas.nets.mixed import edge_stacks
 from jaxnas.spaces import check, choices, user_space
 from jaxnas.spaces import registry as spaces_registry
 from jaxnas.spaces.check import runner, supernet_claims

@@ -7,7 +7,7 @@ import pytest
 
 from jaxnas.core.gates import relax
 from jaxnas.methods import pc_darts
-from jaxnas.nets import mixed_edges
+from jaxnas.nets.mixed import partial_channels
 from jaxnas.spaces import choices as spaces_choices
 from jaxnas.spaces.darts import choices as spaces
 from jaxnas.spaces.darts import supernet as darts
@@ -43,16 +43,16 @@ def gates_of(net, scale=1.0):
 )
 def test_channels_are_shuffled_as_published(channels, partial, order):
     x = jnp.arange(channels, dtype=jnp.float32).reshape(1, 1, 1, channels)
-    seen, passed = mixed_edges._split(x, partial)
-    np.testing.assert_array_equal(mixed_edges._join(seen, 1.0, passed, 1).ravel(), order)
+    seen, passed = partial_channels.split(x, partial)
+    np.testing.assert_array_equal(partial_channels.join(seen, 1.0, passed, 1).ravel(), order)
 
 
 def test_what_passes_by_a_reduction_is_the_maximum_of_two_by_two():
     x = jnp.arange(16.0).reshape(1, 4, 4, 1)
     y = jnp.zeros((1, 2, 2, 1))
-    joined = mixed_edges._join(y, 0.5, x, 2)
+    joined = partial_channels.join(y, 0.5, x, 2)
     np.testing.assert_array_equal(joined[0, :, :, 1], 0.5 * np.array([[5.0, 7], [13, 15]]))
-    odd = mixed_edges._join(jnp.zeros((1, 2, 2, 1)), 1.0, x[:, :3, :3], 2)
+    odd = partial_channels.join(jnp.zeros((1, 2, 2, 1)), 1.0, x[:, :3, :3], 2)
     np.testing.assert_array_equal(odd[0, :, :, 1], [[5.0, 6], [9, 10]])
 
 

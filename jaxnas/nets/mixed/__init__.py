@@ -1,0 +1,1 @@
+"""Edges and layers that are mixtures of candidates."""
