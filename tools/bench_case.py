@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import math
@@ -22,9 +23,15 @@ import numpy as np
 from jaxnas.core import hypergrad
 from jaxnas.core.types import Batch, Search, Supernet
 from jaxnas.methods import darts as darts_method
+from jaxnas.methods import pc_darts
 from jaxnas.run import process, step_runner
 
-METHODS = {"darts": darts_method.darts}
+# PC-DARTS from its first step on, without the epochs that leave the architecture as it is.
+METHODS = {
+    "darts": darts_method.darts,
+    "pc-darts": functools.partial(pc_darts.pc_darts, warm_up=0),
+}
+NETS = {"darts": {}, "pc-darts": {"partial": pc_darts.PARTIAL}}  # settings of their supernets
 ORDERS = {
     "first": hypergrad.first_order,
     "exact": hypergrad.unrolled,
@@ -111,7 +118,8 @@ def of(options: argparse.Namespace) -> Case:
 def supernet(case: Case) -> Supernet:
     """The net of the case. Raises ValueError where jaxnas refuses its sizes."""
     nets = importlib.import_module(f"jaxnas.spaces.{case.space}.supernet")
-    return nets.supernet(features=case.features, cells=case.cells, classes=CLASSES)
+    sizes = {"features": case.features, "cells": case.cells, "classes": CLASSES}
+    return nets.supernet(**sizes, **NETS[case.method])
 
 
 def compile_step(case: Case) -> Compiled:

@@ -1,6 +1,7 @@
 """Times one search step beside the same step in PyTorch, alternating in one run."""
 
 import argparse
+import importlib
 import json
 import math
 import multiprocessing
@@ -33,11 +34,18 @@ EXAMPLES = """\
 examples:
   python tools/bench_step.py
   python tools/bench_step.py --order exact --batch 16 --repeats 3
+  python tools/bench_step.py --method pc-darts
   python tools/bench_step.py --peer none --dtype bfloat16
   python tools/bench_step.py --peer compile --channels-last     (on a GPU)
   python tools/bench_step.py --features 4 --cells 3 --batch 4 --image-size 8"""
 
 
+# The PyTorch networks, by space and method.
+PEERS = {
+    ("darts", "darts"): "darts_torch",
+    ("darts", "pc-darts"): "pc_darts_torch",
+    ("nasbench201", "darts"): "nasbench201_torch",
+}
 QUIET = 0.05  # of all cores: what others may take before the times are doubtful
 
 
@@ -81,6 +89,8 @@ def measure(options: argparse.Namespace) -> dict:
     if options.peer == "compile" and options.order == "exact":
         raise ValueError("torch.compile cannot differentiate twice: use --peer eager")
     case = bench_case.of(options)
+    if options.peer != "none" and (case.space, case.method) not in PEERS:
+        raise ValueError(f"no peer of {case.method} in {case.space} is here: use --peer none")
     device = None if options.peer == "none" else peer_device(options)
     ours = our_runner(case)
     warm_up(ours, options.warmup)
@@ -225,18 +235,18 @@ def peer_here(case: bench_case.Case, options: argparse.Namespace, device: str) -
     """The step of the PyTorch peer, at the precision that JAX uses on this device."""
     import torch
 
-    from tools.peer import darts_torch, nasbench201_torch, search_torch
+    from tools.peer import search_torch
 
     # JAX multiplies f32 on a GPU in TF32 unless told otherwise; both have no effect on a CPU.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
-    nets = {"darts": darts_torch.supernet, "nasbench201": nasbench201_torch.supernet}
+    nets = importlib.import_module(f"tools.peer.{PEERS[case.space, case.method]}")
     if options.peer_threads:
         torch.set_num_threads(options.peer_threads)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     like = {"device": device, "dtype": getattr(torch, case.dtype)}
-    network = nets[case.space](case.features, case.cells, bench_case.CLASSES)
+    network = nets.supernet(case.features, case.cells, bench_case.CLASSES)
     network = network.to(**like, memory_format=layout)
     arch = tuple(1e-3 * torch.randn(shape, **like) for shape in network.arch_shapes)
     state = search_torch.searcher(network, arch)

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the peer needs PyTorch: pip install 'jaxnas[bench]'")
 
 from tests import paths
-from tools.peer import darts_torch, nasbench201_torch, search_torch
+from tools.peer import darts_torch, nasbench201_torch, pc_darts_torch, search_torch
 
 GOLDEN = paths.SHARED / "golden"
 
@@ -32,15 +32,16 @@ def under(values: dict, prefix: str) -> dict:
     return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}
 
 
-def build(values: dict) -> search_torch.Searcher:
+def build(values: dict, peer=darts_torch) -> search_torch.Searcher:
     params = under(values, "param/")
     features = params["cells.0.preprocess0.op.1.weight"].shape[0]
-    network = darts_torch.supernet(features, cells=4).double()
+    cells = len({name.split(".")[1] for name in params if name.startswith("cells.")})
+    network = peer.supernet(features, cells=cells).double()
     missing, unexpected = network.load_state_dict(params, strict=False)
     assert not unexpected
     assert all(name.endswith("num_batches_tracked") for name in missing)
     arch = under(values, "arch/")
-    return search_torch.searcher(network, (arch["alphas_normal"], arch["alphas_reduce"]))
+    return search_torch.searcher(network, tuple(arch[name] for name in sorted(arch)))
 
 
 def start(seed: int) -> darts_torch.SearchNetwork:
@@ -85,15 +86,18 @@ def test_refuses_an_unknown_candidate():
         darts_torch.supernet(candidates=("none", "conv_9x9"))
 
 
-def test_gives_the_original_logits_and_gradients():
-    values = golden("darts_supernet")
-    state = build(values)
+@pytest.mark.parametrize(
+    ("file", "peer"), [("darts_supernet", darts_torch), ("pc_darts_supernet", pc_darts_torch)]
+)
+def test_gives_the_original_logits_and_gradients(file, peer):
+    values = golden(file)
+    state = build(values, peer)
     valid = batch(values, "valid")
     assert relative_error(state.network(valid.inputs, *state.arch), values["valid_logits"]) < 1e-9
     value = search_torch.loss(state.network, state.arch, valid)
     assert relative_error(value, values["valid_loss"]) < 1e-9
     search_torch.first_order(state, batch(values, "train"), valid)
-    for leaf, name in zip(state.arch, ("alphas_normal", "alphas_reduce"), strict=True):
+    for leaf, name in zip(state.arch, sorted(under(values, "arch/")), strict=True):
         assert relative_error(leaf.grad, values[f"valid_grad_arch/{name}"]) < 1e-9
     for name, weight in state.network.named_parameters():
         assert relative_error(weight.grad, values[f"valid_grad_param/{name}"]) < 1e-9

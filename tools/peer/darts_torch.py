@@ -43,7 +43,9 @@ class SearchNetwork(nn.Module):
             reduces = index in self.reductions
             features *= 2 if reduces else 1
             self.cells.append(
-                _Cell(before_last, last, features, nodes, candidates, reduces, after_reduction)
+                self.make_cell(
+                    before_last, last, features, nodes, candidates, reduces, after_reduction
+                )
             )
             before_last, last, after_reduction = last, nodes * features, reduces
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
@@ -53,9 +55,16 @@ class SearchNetwork(nn.Module):
         before_last = last = self.stem(inputs)
         for index, cell in enumerate(self.cells):
             arch = arch_reduce if index in self.reductions else arch_normal
-            gates = functional.softmax(arch, dim=-1)
-            before_last, last = last, cell(before_last, last, gates)
+            before_last, last = last, cell(before_last, last, self.gates(arch))
         return self.classifier(self.global_pooling(last).flatten(1))
+
+    def make_cell(self, *settings) -> nn.Module:
+        """A cell of the network."""
+        return Cell(*settings)
+
+    def gates(self, arch: Tensor) -> Tensor:
+        """The weights of an edge's candidates."""
+        return functional.softmax(arch, dim=-1)
 
 
 def supernet(
@@ -72,7 +81,9 @@ def supernet(
     return SearchNetwork(features, cells, classes, nodes, candidates)
 
 
-class _Cell(nn.Module):
+class Cell(nn.Module):
+    """A search cell: its nodes are sums over mixed edges."""
+
     def __init__(self, before_last, last, features, nodes, candidates, reduces, after_reduction):
         super().__init__()
         self.nodes = nodes
@@ -82,10 +93,14 @@ class _Cell(nn.Module):
             self.preprocess0 = _ReLUConvBN(before_last, features)
         self.preprocess1 = _ReLUConvBN(last, features)
         self._ops = nn.ModuleList(
-            _MixedOp(features, 2 if reduces and source < 2 else 1, candidates)
+            self.make_edge(features, 2 if reduces and source < 2 else 1, candidates)
             for node in range(nodes)
             for source in range(2 + node)
         )
+
+    def make_edge(self, features: int, stride: int, candidates) -> nn.Module:
+        """An edge of the cell."""
+        return MixedOp(features, stride, candidates)
 
     def forward(self, before_last: Tensor, last: Tensor, gates: Tensor) -> Tensor:
         states = [self.preprocess0(before_last), self.preprocess1(last)]
@@ -100,7 +115,9 @@ class _Cell(nn.Module):
         return torch.cat(states[-self.nodes :], dim=1)
 
 
-class _MixedOp(nn.Module):
+class MixedOp(nn.Module):
+    """The weighted sum of an edge's candidates."""
+
     def __init__(self, features, stride, candidates):
         super().__init__()
         self._ops = nn.ModuleList(_candidate(name, features, stride) for name in candidates)
