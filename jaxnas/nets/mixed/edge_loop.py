@@ -11,7 +11,6 @@ ours keeps these alone, a third of the memory, and recomputes each edge.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -109,21 +108,17 @@ def _edge(body: LoopBody, learned, constant, x, shared):
 _loop = jax.custom_vjp(_scan, nondiff_argnums=(0,))
 
 
-@jax.tree_util.register_static
-class Learned(NamedTuple):
-    """Which of the learned trees have to be differentiated: the gates, or weights as well."""
-
-    names: tuple[str, ...]
-
-
 def _forward(body: LoopBody, learned, constant, nodes, sources):
     leaves = lambda tree: jax.tree.leaves(tree, is_leaf=_is_primal)
-    varies = [name for name, tree in learned.items() if any(x.perturbed for x in leaves(tree))]
+    varies = {name: any(x.perturbed for x in leaves(tree)) for name, tree in learned.items()}
     values = lambda tree: jax.tree.map(lambda x: x.value, tree, is_leaf=_is_primal)
     learned, constant, nodes, sources = map(values, (learned, constant, nodes, sources))
     nodes, new_stats = _scan(body, learned, constant, nodes, sources)
-    residuals = learned, constant, nodes if sources is None else sources, sources is None
-    return (nodes, new_stats), (Learned(tuple(varies)), *residuals)
+    # As the length of an array: JAX keeps one structure of the residuals for all derivatives of a
+    # traced function, of gates alone and of weights.
+    varies = {name: jnp.zeros(int(is_needed)) for name, is_needed in varies.items()}
+    in_nodes = None if sources is not None else nodes
+    return (nodes, new_stats), (varies, learned, constant, in_nodes, sources)
 
 
 def _is_primal(leaf) -> bool:
@@ -131,20 +126,21 @@ def _is_primal(leaf) -> bool:
 
 
 def _backward(body: LoopBody, residuals, cotangents):
-    varies, learned, constant, sources, in_nodes = residuals
+    varies, learned, constant, nodes, sources = residuals
     d_nodes, _ = cotangents  # no loss depends on running statistics
     if isinstance(d_nodes, SymbolicZero):
         d_nodes = jnp.zeros(d_nodes.shape, d_nodes.dtype)
+    values = nodes if sources is None else sources
     of_source = lambda stats, x: values_of_source(body, stats, x)[0]
 
     def step(carry, edge):
         d_nodes, d_sources, shared, d_shared = carry
         place, learned, constant = edge
-        x, stats = take_row(sources, place["source"]), constant["shared_stats"]
+        x, stats = take_row(values, place["source"]), constant["shared_stats"]
         if body.per_source:
             shared = jax.lax.cond(place["last"], of_source, lambda *_: shared, stats, x)
         run = lambda some, x, shared: _edge(body, learned | some, constant, x, shared)[0]
-        some = {name: learned[name] for name in varies.names}
+        some = {name: tree for name, tree in learned.items() if varies[name].size}
         pull = jax.vjp(run, some, x, shared)[1]
         d_learned, d_x, more = pull(take_row(d_nodes, place["target"]))
         if body.per_source:
@@ -154,14 +150,14 @@ def _backward(body: LoopBody, residuals, cotangents):
             d_x = jax.lax.cond(
                 place["first"], lambda d_x, d: d_x + to_source(d), lambda d_x, _: d_x, d_x, d_shared
             )
-        if in_nodes:
+        if sources is None:
             d_nodes = add_to_row(d_nodes, place["source"], d_x)
         else:
             d_sources = add_to_row(d_sources, place["source"], d_x)
         return (d_nodes, d_sources, shared, d_shared), d_learned
 
-    blank = zeros_like_result(of_source, rows(constant["shared_stats"], 0), sources[0])
-    d_sources = None if in_nodes else jnp.zeros_like(sources)
+    blank = zeros_like_result(of_source, rows(constant["shared_stats"], 0), values[0])
+    d_sources = None if sources is None else jnp.zeros_like(sources)
     carry, scanned = (d_nodes, d_sources, blank, blank), (_places(body), learned, constant)
     (d_nodes, d_sources, *_), d_learned = jax.lax.scan(step, carry, scanned, reverse=True)
     return {name: d_learned.get(name) for name in learned}, None, d_nodes, d_sources

@@ -68,6 +68,19 @@ def test_the_loops_own_derivative_is_that_of_jax(x64, partial, mixed):
     equal(ours, jaxs)
 
 
+def test_gradients_of_gates_and_of_weights_do_not_mix(x64):
+    """JAX traces a cell once: what is differentiated first must not decide for what follows."""
+    net = darts_net()
+    images = jax.random.normal(jax.random.key(0), (2, 8, 8, 3), jnp.float64)
+    weights, stats = toy.begun(net, images)
+    gates = {name: jnp.full(choice.shape, 0.1) for name, choice in net.space.items()}
+    loss = lambda weights, gates: jnp.sum(jnp.sin(net.apply(weights, stats, gates, images)[0]))
+    both = toy.jit(jax.grad(loss, (0, 1)))(weights, gates)
+    for index in (1, 0, 1, 0):
+        found = toy.jit(lambda w, g, index=index: jax.grad(loss, index)(w, g))(weights, gates)
+        equal(found, both[index])
+
+
 @pytest.mark.parametrize("mixed", [False, True])
 def test_the_edges_of_a_source_together_are_the_loop_over_edges(x64, mixed, monkeypatch):
     loop = derivatives(nasbench201_net(), mixed)
