@@ -188,7 +188,7 @@ def train(
         if (folder / RESULT).exists():
             return _read(folder / RESULT)
         k_init, k_images = jax.random.split(jax.random.key(task.seed))
-        state = run.init_compiled(trainer.init, k_init, jnp.zeros((1, *shape), jnp.float32))
+        state = run.first_state(trainer.init, k_init, jnp.zeros((1, *shape), jnp.float32))
         if task.start is not None:
             state = state._replace(weights=task.start[0], stats=task.start[1])
         batch = data.make_batch(
@@ -221,7 +221,7 @@ def load_trained(
     """The weights that `train` tested, and the statistics. Raises CheckpointError."""
     trainer, record = plan(task, mode).trainer, plan(task, mode).record
     image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
-    template = run.init_compiled(trainer.init, jax.random.key(0), image)
+    template = run.first_state(trainer.init, jax.random.key(0), image)
     state, _ = checkpoint.read(folder / "checkpoints", template, run.fingerprint(record))
     return trainer.tested(state), state.stats
 

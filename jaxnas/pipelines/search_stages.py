@@ -217,7 +217,7 @@ def _run_stage(
     if number:
         key = jax.random.fold_in(key, number)
     images = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
-    state = run.init_compiled(search.init, key, images)
+    state = run.first_state(search.init, key, images)
     if stage.begin is not None:
         state = stage.begin(state)
     expected = {c.cost.quantity: jax.jit(c.cost.of_gates) for c in task.constraints}

@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core import host_init
 from jaxnas.run import process
 
 State = Any
 Update = Callable[..., tuple[State, dict[str, jax.Array]]]  # (state, *operands)
 
+# Programs that are run once or twice compile faster than they gain by optimisation.
+UNOPTIMISED = {"xla_backend_optimization_level": 0}
 MAX_CHUNK_S = 1.0  # a chunk of single steps ends after so long
-# Random draws compile ten times faster so.
-UNOPTIMISED_INIT = {"xla_backend_optimization_level": 0}
 
 
 class Execution(NamedTuple):
@@ -76,9 +77,12 @@ def compiler_options() -> dict[str, int]:
     return {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
 
 
-def init_compiled(init: Callable[..., Any], *arguments: Any) -> Any:
-    """`init(*arguments)`, compiled; on the CPU without optimisation, since it is run once."""
-    options = UNOPTIMISED_INIT if jax.default_backend() == "cpu" else None
+def first_state(init: Callable[..., Any], *arguments: Any) -> Any:
+    """`init(*arguments)`, by NumPy where it can, else compiled; without optimisation on the CPU."""
+    state = host_init.evaluate(init, *arguments)
+    if state is not None:
+        return state
+    options = UNOPTIMISED if jax.default_backend() == "cpu" else None
     return jax.jit(init).lower(*arguments).compile(options)(*arguments)
 
 
