@@ -72,7 +72,7 @@ def _to_host(leaf: Any) -> np.ndarray:
 def _to_device(value: np.ndarray, aval: Any) -> jax.Array:
     if _is_key(aval):
         return jax.random.wrap_key_data(_unpacked(value), impl="threefry2x32")
-    return jnp.array(value, aval.dtype)
+    return jax.device_put(np.array(value, aval.dtype))
 
 
 def _packed(words: np.ndarray) -> np.ndarray:
