@@ -34,6 +34,8 @@ def evaluate(init: Callable[..., Any], *arguments: Any) -> Any | None:
     if not jax.config.jax_threefry_partitionable:
         return None
     closed, shapes = jax.make_jaxpr(init, return_shape=True)(*arguments)
+    if any(map(_is_foreign_key, closed.jaxpr.invars)):
+        return None
     leaves = [_known(_to_host(leaf)) for leaf in jax.tree.leaves(arguments)]
     try:
         results = [value() for value in _bind(closed.jaxpr, closed.consts, leaves)]
@@ -170,7 +172,7 @@ def _outputs(equation: Any, inputs: Sequence[Lazy]) -> list[Lazy]:
         return _bind(body.jaxpr, body.consts, inputs)
     if name == "remat2":
         return _bind(params["jaxpr"], (), inputs)
-    if name == "scan":
+    if name == "scan" and params["length"]:
         return _loop(inputs, **params)
     if not _has_rule(equation):
         return [functools.partial(_refuse, name)] * len(equation.outvars)
@@ -195,12 +197,14 @@ def _refuse(name: str):
 
 def _has_rule(equation: Any) -> bool:
     name, params = equation.primitive.name, equation.params
-    if name not in RULES or any(map(_is_foreign_key, (*equation.invars, *equation.outvars))):
+    if name not in RULES or any(map(_is_foreign_key, equation.outvars)):
         return False
     if name == "random_bits":
         return params["bit_width"] == 32
     if name == "shift_right_logical":
         return equation.invars[0].aval.dtype.kind == "u"
+    if name == "bitcast_convert_type":
+        return equation.invars[0].aval.dtype.itemsize == np.dtype(params["new_dtype"]).itemsize
     return name != "reshape" or params["dimensions"] is None
 
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -12,33 +13,43 @@ from jaxnas.run import step_runner
 
 
 class Ahead(NamedTuple):
-    """`begun(name)` gives a network of `names`, once; `wait()` waits for all."""
+    """`start()` begins to compile, the first time; `begun(name)` gives one of `names`, once."""
 
     names: frozenset[str]
+    start: Callable[[], None]
+    wait: Callable[[], None]  # for all that was started
     begun: Callable[[str], retrain.Begun]
-    wait: Callable[[], None]
 
 
 @contextlib.contextmanager
 def compiling(tasks: Mapping[str, retrain.TrainingTask], mode: str | None) -> Iterator[Ahead]:
-    """Begins the trainings of `tasks` and compiles their steps, one after another.
+    """Begins the trainings of `tasks` and compiles their steps, one after another, from `start` on.
 
     The programs are those that would be compiled later, so that no result depends on it. What fails
-    raises at `begun`. On an accelerator nothing is compiled ahead: compilers measure there. Leaving
-    the context cancels what has not started and waits for the one that has.
+    raises at `begun`. On an accelerator there are no `names`: compilers measure there. Leaving
+    the context cancels what has not begun and waits for the one that has.
     """
+    names = frozenset(tasks) if jax.default_backend() == "cpu" else frozenset()
+    futures: dict[str, concurrent.futures.Future] = {}
     with concurrent.futures.ThreadPoolExecutor(1, "compile") as threads:
-        is_measured = jax.default_backend() != "cpu"
-        futures = {
-            name: threads.submit(_compiled, task, mode)
-            for name, task in tasks.items()
-            if not is_measured
-        }
-        begun = lambda name: futures.pop(name).result()
-        try:
-            yield Ahead(
-                frozenset(futures), begun, lambda: concurrent.futures.wait(list(futures.values()))
+
+        @functools.cache
+        def start() -> None:
+            futures.update(
+                {
+                    name: threads.submit(_compiled, tasks[name], mode)
+                    for name in tasks
+                    if name in names
+                }
             )
+
+        def begun(name: str) -> retrain.Begun:
+            start()
+            return futures.pop(name).result()
+
+        try:
+            wait = lambda: concurrent.futures.wait(list(futures.values()))
+            yield Ahead(names, start, wait, begun)
         finally:
             threads.shutdown(cancel_futures=True)
 

@@ -67,7 +67,7 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
     with run.claim(task.job.folder, task.job.record, log) as folder:
         task = task._replace(job=task.job._replace(folder=folder))
         with ahead.compiling(_known_before(task), task.search.settings.place.mode) as others:
-            genotype = _searched(task, log)
+            genotype = _searched(task, log, others.start)
             for line in (*summary.cells(genotype), *genotypes.warnings(genotype)):
                 log(line)
             for path in genotypes.pictures(genotype, folder):
@@ -224,7 +224,9 @@ def _retrained_size(task: SearchRun) -> str:
     return f", with {width} channels as the campaign timed them"
 
 
-def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:
+def _searched(
+    task: SearchRun, log: Callable[[str], None], compile_others: Callable[[], None]
+) -> Genotype:
     """The genotype: read if the search is finished, else searched and written."""
     folder, (settings, space, dataset, _) = task.job.folder, task.search
     if (folder / GENOTYPE).exists():
@@ -233,7 +235,7 @@ def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:
     choices = {name: choice._asdict() for name, choice in space.choices.items()}
     run.write_text(folder / SPACE, json.dumps(choices) + "\n")
     augment = retrain.augment(dataset, settings.retrain.pad, settings.retrain.flip, 0)
-    result = search_stages.search(task.search, augment, task.job)
+    result = search_stages.search(task.search, augment, task.job, compile_others)
     genotype = result.genotype
     if task.predictors is not None:
         genotype = constraints.select(task.predictors, task.search, result, task.job)
@@ -266,6 +268,7 @@ def _retrained(task: SearchRun, genotype: Genotype, others: ahead.Ahead) -> dict
     cells = {"found": genotype} | {
         f"random-{i}": search_stages.random_genotype(task.search.space, i) for i in seeds
     }
+    others.start()
     others.wait()  # the latency of the found network is measured
     searched, *rest = (
         retrain.train(

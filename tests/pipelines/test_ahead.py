@@ -31,6 +31,8 @@ def test_networks_are_begun_beside_the_search_and_given_out_by_name(started):
     names, go = started
     with ahead.compiling(tasks("a", "b"), "scan") as others:
         assert others.names == {"a", "b"}
+        assert not names
+        others.start()
         go.set()
         others.wait()
         assert names == ["a", "b"]
@@ -41,7 +43,6 @@ def test_what_fails_ahead_raises_where_it_is_needed(started):
     _, go = started
     go.set()
     with ahead.compiling(tasks("broken", "b"), "scan") as others:
-        others.wait()
         assert others.begun("b").state == "b"
         with pytest.raises(ValueError, match="cannot"):
             others.begun("broken")
@@ -49,7 +50,8 @@ def test_what_fails_ahead_raises_where_it_is_needed(started):
 
 def test_a_search_that_stops_leaves_the_rest_out(started):
     names, go = started
-    with pytest.raises(KeyboardInterrupt), ahead.compiling(tasks("a", "b", "c"), "scan"):
+    with pytest.raises(KeyboardInterrupt), ahead.compiling(tasks("a", "b", "c"), "scan") as others:
+        others.start()
         threading.Timer(0.2, go.set).start()
         raise KeyboardInterrupt
     assert names in (["a"], [])
