@@ -61,7 +61,7 @@ def main(epochs: int = EPOCHS, limit: int | None = None) -> str:
         train_batch = batch_of(train, k_train, state.step)
         return method.update(state, train_batch, batch_of(valid, k_valid, state.step))
 
-    state = run.init_compiled(method.init, jax.random.key(SEED), jnp.zeros((1, *image)))
+    state = run.first_state(method.init, jax.random.key(SEED), jnp.zeros((1, *image)))
     for _ in range(epochs):
         for _ in range(steps_per_epoch):
             state, measured = update(state, train, valid)

@@ -189,7 +189,7 @@ def _prunable(task: retrain.TrainingTask) -> Prunable:
 
 def _timer(net: Network, shape: tuple[int, int, int]) -> Callable[[], float]:
     """() -> milliseconds of an image, with weights as they are drawn."""
-    weights, stats = jax.jit(net.init)(jax.random.key(0), jax.numpy.zeros((1, *shape)))
+    weights, stats = run.first_state(net.init, jax.random.key(0), jax.numpy.zeros((1, *shape)))
     return lambda: timing.inference(net, weights, stats, shape).median
 
 

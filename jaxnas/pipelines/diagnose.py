@@ -88,7 +88,7 @@ def load(folder: Path) -> Searched:
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
     image = jnp.zeros((1, *dataset.train.inputs.shape[1:]), jnp.float32)
-    template = run.init_compiled(search.init, jax.random.key(0), image)
+    template = run.first_state(search.init, jax.random.key(0), image)
     state, _ = checkpoint.read(folder / "checkpoints", template, run.fingerprint(record))
     code = space.genome
     if dict(stage.space) != dict(space.choices):

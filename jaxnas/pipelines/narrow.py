@@ -182,7 +182,7 @@ def _check_ms(task: NarrowTask) -> None:
 
     def latency_ms(remaining: Any) -> float:
         net = prunable.network(remaining)
-        weights, stats = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, *image)))
+        weights, stats = run.first_state(net.init, jax.random.key(0), jnp.zeros((1, *image)))
         return timing.inference(net, weights, stats, image).median
 
     if (ms := latency_ms(prunable.unpruned)) <= settings.target_ms:

@@ -68,6 +68,6 @@ def load(folder: Path, prunable: Prunable, dataset: data.DataSet) -> NarrowingSt
             "made again."
         ) from error
     image = jnp.zeros((1, *dataset.train.inputs.shape[1:]), jnp.float32)
-    template = run.init_compiled(prunable.network(remaining).init, jax.random.key(0), image)
+    template = run.first_state(prunable.network(remaining).init, jax.random.key(0), image)
     (weights, stats), _ = checkpoint.read(folder / WEIGHTS / name[:16], template, name)
     return NarrowingState(Trained(remaining, weights, stats), steps, done)

@@ -1,7 +1,7 @@
 """`jaxnas retrain`: trains the network of a genotype on all training images, tests it, reports."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from jaxnas import data, run
 from jaxnas.core import metrics
 from jaxnas.core.types import Network, Stats, Weights
 from jaxnas.evaluators import training
-from jaxnas.evaluators.training import Hyperparameters, Trainer
+from jaxnas.evaluators.training import Hyperparameters, Trainer, TrainState
 from jaxnas.hardware import timing
 from jaxnas.nets import count
 from jaxnas.pipelines import genotypes, setup, summary
@@ -54,6 +54,14 @@ class TrainingPlan(NamedTuple):
     steps_per_epoch: int
     execution: run.Execution
     record: Mapping[str, Any]  # of its folder
+
+
+class Begun(NamedTuple):
+    """A training before its first step: its plan, its steps and its first state."""
+
+    plan: TrainingPlan
+    runner: run.StepRunner
+    state: TrainState
 
 
 def main(settings: RetrainSettings, console: rich.console.Console | None = None) -> Path:
@@ -166,6 +174,26 @@ def plan(task: TrainingTask, mode: str | None = None) -> TrainingPlan:
     return TrainingPlan(net, trainer, steps_per_epoch, execution, record)
 
 
+def begin(task: TrainingTask, mode: str | None = None) -> Begun:
+    """The steps and the first state of a training; nothing is compiled."""
+    dataset, recipe = task.dataset, task.recipe
+    planned = plan(task, mode)
+    k_init, k_images = jax.random.split(jax.random.key(task.seed))
+    image = jnp.zeros((1, *dataset.train.inputs.shape[1:]), jnp.float32)
+    state = run.first_state(planned.trainer.init, k_init, image)
+    if task.start is not None:
+        state = state._replace(weights=task.start[0], stats=task.start[1])
+    batch = data.make_batch(
+        dataset.mean, dataset.std, augmentation(recipe, dataset), recipe.batch_size
+    )
+
+    def update(state, images, key):
+        return planned.trainer.update(state, batch(images, key, state.step))
+
+    operands = data.to_device(data.merge_train(dataset)), k_images
+    return Begun(planned, run.make_runner(update, operands, planned.execution.mode), state)
+
+
 def train(
     task: TrainingTask,
     folder: Path,
@@ -174,33 +202,25 @@ def train(
     place: RunSettings,
     console: rich.console.Console,
     timed: bool = True,
+    begun: Callable[[], Begun] | None = None,
 ) -> dict[str, Any]:
     """Trains on all training images and tests once; resumes from `folder`.
 
     Returns, and writes as `result.json`, `top1, top5, loss, ece, reliability, parameters, macs,
     digest` (of the final state), with `timed` also `latency_ms`; a finished folder is only
-    read. Raises as `run.claim` and `run.loop`.
+    read. `begun()`: what was begun before, by default here. Raises as `run.claim` and `run.loop`.
     """
-    dataset, recipe = task.dataset, task.recipe
-    shape = dataset.train.inputs.shape[1:]
+    dataset, shape = task.dataset, task.dataset.train.inputs.shape[1:]
     net, trainer, steps_per_epoch, execution, record = plan(task, place.mode)
     with run.claim(folder, record) as folder:
         if (folder / RESULT).exists():
             return _read(folder / RESULT)
-        k_init, k_images = jax.random.split(jax.random.key(task.seed))
-        state = run.init_compiled(trainer.init, k_init, jnp.zeros((1, *shape), jnp.float32))
-        if task.start is not None:
-            state = state._replace(weights=task.start[0], stats=task.start[1])
-        batch = data.make_batch(
-            dataset.mean, dataset.std, augmentation(recipe, dataset), recipe.batch_size
-        )
-        update = lambda state, images, key: trainer.update(state, batch(images, key, state.step))
-        operands = data.to_device(data.merge_train(dataset)), k_images
+        _, runner, state = begun() if begun else begin(task, place.mode)
         outcome = run.loop(
             run.Run(folder, record, execution, setup.checkpoints(place), console),
-            run.make_runner(update, operands, execution.mode),
+            runner,
             state,
-            total_steps=recipe.epochs * steps_per_epoch,
+            total_steps=task.recipe.epochs * steps_per_epoch,
             steps_per_epoch=steps_per_epoch,
             monitor=run.Monitor(title, FIGURES),
         )
@@ -221,7 +241,7 @@ def load_trained(
     """The weights that `train` tested, and the statistics. Raises CheckpointError."""
     trainer, record = plan(task, mode).trainer, plan(task, mode).record
     image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
-    template = run.init_compiled(trainer.init, jax.random.key(0), image)
+    template = run.first_state(trainer.init, jax.random.key(0), image)
     state, _ = checkpoint.read(folder / "checkpoints", template, run.fingerprint(record))
     return trainer.tested(state), state.stats
 

@@ -16,6 +16,7 @@ from jaxnas.methods import overrides
 from jaxnas.methods import registry as methods
 from jaxnas.nets import count
 from jaxnas.pipelines import (
+    ahead,
     constraints,
     genotypes,
     retrain,
@@ -65,12 +66,13 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
     _announce(task, log)
     with run.claim(task.job.folder, task.job.record, log) as folder:
         task = task._replace(job=task.job._replace(folder=folder))
-        genotype = _searched(task, log)
-        for line in (*summary.cells(genotype), *genotypes.warnings(genotype)):
-            log(line)
-        for path in genotypes.pictures(genotype, folder):
-            log(f"picture: {path}")
-        record = _retrained(task, genotype)
+        with ahead.compiling(_known_before(task), task.search.settings.place.mode) as others:
+            genotype = _searched(task, log, others.start)
+            for line in (*summary.cells(genotype), *genotypes.warnings(genotype)):
+                log(line)
+            for path in genotypes.pictures(genotype, folder):
+                log(f"picture: {path}")
+            record = _retrained(task, genotype, others)
         run.write_text(folder / SUMMARY, json.dumps(record, indent=2) + "\n")
         report = run_page.write(folder)
     images = len(task.search.dataset.test.labels)
@@ -222,7 +224,9 @@ def _retrained_size(task: SearchRun) -> str:
     return f", with {width} channels as the campaign timed them"
 
 
-def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:
+def _searched(
+    task: SearchRun, log: Callable[[str], None], compile_others: Callable[[], None]
+) -> Genotype:
     """The genotype: read if the search is finished, else searched and written."""
     folder, (settings, space, dataset, _) = task.job.folder, task.search
     if (folder / GENOTYPE).exists():
@@ -231,7 +235,7 @@ def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:
     choices = {name: choice._asdict() for name, choice in space.choices.items()}
     run.write_text(folder / SPACE, json.dumps(choices) + "\n")
     augment = retrain.augment(dataset, settings.retrain.pad, settings.retrain.flip, 0)
-    result = search_stages.search(task.search, augment, task.job)
+    result = search_stages.search(task.search, augment, task.job, compile_others)
     genotype = result.genotype
     if task.predictors is not None:
         genotype = constraints.select(task.predictors, task.search, result, task.job)
@@ -239,16 +243,34 @@ def _searched(task: SearchRun, log: Callable[[str], None]) -> Genotype:
     return genotype
 
 
-def _retrained(task: SearchRun, genotype: Genotype) -> dict[str, Any]:
+def _random_seeds(settings: SearchSettings) -> range:
+    """Each seed has different random cells."""
+    first = settings.seed * settings.random_cells
+    return range(first, first + settings.random_cells)
+
+
+def _known_before(task: SearchRun) -> dict[str, retrain.TrainingTask]:
+    """The trainings to compile while the search runs: none where it measures latencies."""
+    settings = task.search.settings
+    if task.predictors is not None or settings.latency_weight is not None:
+        return {}
+    return {
+        f"random-{i}": _retraining(task.search, search_stages.random_genotype(task.search.space, i))
+        for i in _random_seeds(settings)
+        if not (task.job.folder / "retrain" / f"random-{i}" / retrain.RESULT).exists()
+    }
+
+
+def _retrained(task: SearchRun, genotype: Genotype, others: ahead.Ahead) -> dict[str, Any]:
     """The summary: the genotype and random ones, trained alike."""
     settings, job = task.search.settings, task.job
-    # Each seed has different random cells.
-    first = settings.seed * settings.random_cells
-    seeds = range(first, first + settings.random_cells)
+    seeds = _random_seeds(settings)
     cells = {"found": genotype} | {
         f"random-{i}": search_stages.random_genotype(task.search.space, i) for i in seeds
     }
-    searched, *others = (
+    others.start()
+    others.wait()  # the latency of the found network is measured
+    searched, *rest = (
         retrain.train(
             _retraining(task.search, cell),
             job.folder / "retrain" / name,
@@ -256,6 +278,7 @@ def _retrained(task: SearchRun, genotype: Genotype) -> dict[str, Any]:
             place=settings.place,
             console=job.console,
             timed=name == "found",
+            begun=functools.partial(others.begun, name) if name in others.names else None,
         )
         for name, cell in cells.items()
     )
@@ -264,7 +287,7 @@ def _retrained(task: SearchRun, genotype: Genotype) -> dict[str, Any]:
         truth = tabular.of(task.search.space).as_json(task.truth(genotype))
     record = {
         "found": searched,
-        "random": [{"seed": i} | result for i, result in zip(seeds, others, strict=True)],
+        "random": [{"seed": i} | result for i, result in zip(seeds, rest, strict=True)],
         "truth": truth,
     }
     if task.predictors is not None:

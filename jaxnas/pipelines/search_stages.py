@@ -170,9 +170,15 @@ def check(task: SearchTask) -> None:
         jax.eval_shape(net.apply, weights, stats, gates, image)
 
 
-def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> SearchResult:
+def search(
+    task: SearchTask,
+    augment: data.augment.Augment,
+    job: run.Run,
+    at_epoch: Callable[[], None] = lambda: None,
+) -> SearchResult:
     """Searches to the end, or resumes from `job.folder`, which is claimed.
 
+    `at_epoch()` is called after the steps of each epoch: from the first on, steps are compiled.
     Each epoch records the expected costs of the constraints. The first stage of the program has its
     files in that folder, each later one in its `stages/NAME`. Raises as `run.loop`.
     """
@@ -199,7 +205,9 @@ def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> Sea
         key = (id(stage.method), tuple(stage.space.items()), tuple(net_key.items()))
         if key not in compiled:
             compiled[key] = _compiled(task, stage, batches, job.execution.mode)
-        stage_result, outcome = _run_stage(task, stage, number, compiled[key], batches, job)
+        stage_result, outcome = _run_stage(
+            task, stage, number, compiled[key], batches, job, at_epoch
+        )
         number += 1
 
 
@@ -210,6 +218,7 @@ def _run_stage(
     compiled: Compiled,
     batches: Batches,
     job: run.Run,
+    at_epoch: Callable[[], None],
 ) -> tuple[StageResult, run.RunResult]:
     """Runs or resumes one stage."""
     net, search = compiled.net, compiled.search
@@ -217,12 +226,13 @@ def _run_stage(
     if number:
         key = jax.random.fold_in(key, number)
     images = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
-    state = run.init_compiled(search.init, key, images)
+    state = run.first_state(search.init, key, images)
     if stage.begin is not None:
         state = stage.begin(state)
     expected = {c.cost.quantity: jax.jit(c.cost.of_gates) for c in task.constraints}
 
     def on_epoch(state: SearchState) -> run.EpochResult:
+        at_epoch()
         gates = jax.device_get(search.gates(state))
         metrics = {"accuracy/supernet": compiled.accuracy(state, batches.train, batches.valid)}
         metrics |= gate_metrics(stage.space, gates, task.space.discretise(stage.space, gates))

@@ -8,7 +8,7 @@ from jaxnas.run.loop import EpochResult, Monitor, RunResult, loop
 from jaxnas.run.provenance import fingerprint, record
 from jaxnas.run.run_folder import Run, claim
 from jaxnas.run.signals import Interrupted
-from jaxnas.run.step_runner import Execution, StepRunner, execution, init_compiled, make_runner
+from jaxnas.run.step_runner import Execution, StepRunner, execution, first_state, make_runner
 
 __all__ = [
     "StepRunner",
@@ -21,7 +21,7 @@ __all__ = [
     "RunResult",
     "RunError",
     "SavePolicy",
-    "init_compiled",
+    "first_state",
     "make_runner",
     "claim",
     "compilation_cache",

@@ -1,5 +1,6 @@
 """Runs of several steps: one program on the device, or one program a step."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,14 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core import host_init
 from jaxnas.run import process
 
 State = Any
 Update = Callable[..., tuple[State, dict[str, jax.Array]]]  # (state, *operands)
 
+# Programs that are run once or twice compile faster than they gain by optimisation.
+UNOPTIMISED = {"xla_backend_optimization_level": 0}
 MAX_CHUNK_S = 1.0  # a chunk of single steps ends after so long
-# Random draws compile ten times faster so.
-UNOPTIMISED_INIT = {"xla_backend_optimization_level": 0}
 
 
 class Execution(NamedTuple):
@@ -33,7 +35,8 @@ class StepRunner(NamedTuple):
     """`run(state, steps, should_stop) -> (state, steps done, {name: f32[steps done]})`.
 
     `state` is donated. In mode `step` a chunk ends early once `should_stop()` is true.
-    `compile(state, steps)` makes the program that `run` uses for so many steps.
+    `compile(state, steps)` makes the program that `run` uses for so many steps, once, whichever
+    thread asks for it first.
     """
 
     run: Callable[[State, int, Callable[[], bool]], tuple[State, int, dict[str, np.ndarray]]]
@@ -76,9 +79,12 @@ def compiler_options() -> dict[str, int]:
     return {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
 
 
-def init_compiled(init: Callable[..., Any], *arguments: Any) -> Any:
-    """`init(*arguments)`, compiled; on the CPU without optimisation, since it is run once."""
-    options = UNOPTIMISED_INIT if jax.default_backend() == "cpu" else None
+def first_state(init: Callable[..., Any], *arguments: Any) -> Any:
+    """`init(*arguments)`, by NumPy where it can, else compiled; without optimisation on the CPU."""
+    state = host_init.evaluate(init, *arguments)
+    if state is not None:
+        return state
+    options = UNOPTIMISED if jax.default_backend() == "cpu" else None
     return jax.jit(init).lower(*arguments).compile(options)(*arguments)
 
 
@@ -97,6 +103,7 @@ def make_runner(update: Update, operands: tuple, mode: str) -> StepRunner:
     shapes or dtypes, or a metric that is no scalar.
     """
     programs: dict[int, jax.stages.Compiled] = {}
+    lock = threading.Lock()
 
     def one_step(state, *operands):
         new_state, metrics = update(state, *operands)
@@ -114,14 +121,15 @@ def make_runner(update: Update, operands: tuple, mode: str) -> StepRunner:
 
     def compiled(state: State, steps: int) -> jax.stages.Compiled:
         length = program_length(steps)
-        if length not in programs:
-            program = many_steps(length) if mode == "scan" else one_step
-            # With other shardings the next call would not accept the state.
-            shardings = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
-            jitted = jax.jit(program, donate_argnums=0, out_shardings=shardings)
-            with process.no_garbage_collection():
-                programs[length] = jitted.lower(state, *operands).compile(compiler_options())
-        return programs[length]
+        with lock:  # another thread may be compiling it ahead
+            if length not in programs:
+                program = many_steps(length) if mode == "scan" else one_step
+                # With other shardings the next call would not accept the state.
+                shardings = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
+                jitted = jax.jit(program, donate_argnums=0, out_shardings=shardings)
+                with process.no_garbage_collection():
+                    programs[length] = jitted.lower(state, *operands).compile(compiler_options())
+            return programs[length]
 
     def scan(state, steps, should_stop):
         state, metrics = compiled(state, steps)(state, *operands)

@@ -54,7 +54,7 @@ def searched(tmp_path_factory):
     task = search_stages.SearchTask(settings, space, dataset)
     stage = next(search_stages.plan(task).program)
     method = stage.method(search_stages.supernet(task, stage), epochs=2, steps_per_epoch=6)
-    state = run.init_compiled(method.init, jax.random.key(5), jnp.zeros((1, 8, 8, 1)))
+    state = run.first_state(method.init, jax.random.key(5), jnp.zeros((1, 8, 8, 1)))
     with checkpoint.open_store(folder / "checkpoints", run.fingerprint(record)) as store:
         store.save(3, state._replace(step=jnp.int32(3)))
     return folder
