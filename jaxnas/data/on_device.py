@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import jax.typing
 
 from jaxnas.core.types import Batch, Key, Scalar
+from jaxnas.data import shuffle
 from jaxnas.data.augment import Augment
 from jaxnas.data.images import DataError, Images
 
@@ -49,8 +50,8 @@ def draw_batch(
     # iterator that it makes anew at every step, thus with replacement; we do neither.
     count = len(images.labels)
     epoch, batch = jnp.divmod(jnp.asarray(step), steps_per_epoch(count, batch_size))
-    order = jax.random.permutation(jax.random.fold_in(key, epoch), count)
-    indices = jax.lax.dynamic_slice_in_dim(order, batch * batch_size, batch_size)
+    places = batch * batch_size + jnp.arange(batch_size)
+    indices = shuffle.positions(jax.random.fold_in(key, epoch), places, count)
     return images.inputs[indices], images.labels[indices]
 
 
