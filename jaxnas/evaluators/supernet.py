@@ -71,12 +71,13 @@ def evaluator(
     steps: int,
     statistics: Literal["batch", "running"] = "batch",
     at_once: int = 1,
-) -> Callable[[SearchState, Gates, Any], tuple[np.ndarray, np.ndarray]]:
-    """`(state, gates, images) -> (accuracy, loss)`: f32[n] of gates f32[n, edges, candidates].
+) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """`(state, gates, images, batches=steps) -> (accuracy, loss)`: f32[n] of gates f32[n, edges,
+    candidates].
 
-    Every network is evaluated with the shared weights on the same `steps` batches,
-    `batch_of(images, step)`; figures are means over batches, the accuracy a fraction, the loss in
-    nats. Batch normalisation uses the statistics of each validation batch (`batch`) or the running
+    Every network is evaluated with the shared weights on the same batches, `batch_of(images, step)`
+    of the first `batches` steps; figures are means over batches, the accuracy a fraction, the loss
+    in nats. Batch normalisation uses the statistics of each validation batch (`batch`) or the running
     ones of training (`running`), which are of no single architecture.
 
     One program for all gates, called once a batch: it loops over them, `at_once` side by side,
@@ -125,18 +126,20 @@ def evaluator(
         # A trip count that is not static: padding is not evaluated.
         return jax.lax.fori_loop(0, rounds, add_round, totals)
 
-    def evaluate(state: SearchState, gates: Gates, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(
+        state: SearchState, gates: Gates, images: Any, batches: int = steps
+    ) -> tuple[np.ndarray, np.ndarray]:
         count = _count(net, gates)
         rounds = -(-count // at_once)
         room = at_once * max(-(-MIN_ROWS // at_once), 1 << (rounds - 1).bit_length())
         pad = lambda leaf: np.pad(leaf, ((0, room - count), (0, 0), (0, 0)), mode="edge")
         padded = {name: jnp.asarray(pad(np.asarray(gates[name]))) for name in net.space}
         totals = jnp.zeros((room, 2), jnp.float32)
-        for step in range(steps):
+        for step in range(batches):
             totals = add(
                 totals, state.weights, state.stats, padded, rounds, images, jnp.int32(step)
             )
-        accuracy, loss = np.asarray(totals)[:count].T / np.float32(steps)
+        accuracy, loss = np.asarray(totals)[:count].T / np.float32(batches)
         return accuracy, loss
 
     return evaluate

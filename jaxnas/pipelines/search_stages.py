@@ -10,7 +10,7 @@ import numpy as np
 from jaxnas import data, run
 from jaxnas.core import hypergrad
 from jaxnas.core.objectives import constraints as objectives
-from jaxnas.core.stages import Program, Stage, StageResult
+from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import (
     Batch,
     Constraints,
@@ -44,6 +44,13 @@ FIGURES = (
 )
 
 
+class Scoring(NamedTuple):
+    """The validation images by which the weights that networks share are judged."""
+
+    images: int | None = None  # None: all
+    batch_size: int | None = None  # None: that of the search
+
+
 class SearchTask(NamedTuple):
     """The space, data and settings of a search."""
 
@@ -51,6 +58,7 @@ class SearchTask(NamedTuple):
     space: SearchSpace
     dataset: data.DataSet
     constraints: Constraints = ()  # on expected costs
+    scoring: Scoring = Scoring()
 
 
 class SearchPlan(NamedTuple):
@@ -74,7 +82,7 @@ class Batches(NamedTuple):
     train: Any
     valid: Any
     augmented: Callable[..., Batch]
-    plain: Callable[..., Batch]
+    plain: Callable[..., Batch]  # of the scoring's size
 
 
 class Compiled(NamedTuple):
@@ -163,6 +171,7 @@ def check(task: SearchTask) -> None:
     steps = data.steps_per_epoch(len(task.dataset.train.labels), task.settings.batch_size)
     net = supernet(task, stage)
     stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
+    scoring_steps(task)
     if task.settings.batch_size == 1:  # normalisation of a single value is refused
         image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
         gates = {name: jnp.zeros(choice.shape) for name, choice in stage.space.items()}
@@ -173,16 +182,28 @@ def check(task: SearchTask) -> None:
 def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> SearchResult:
     """Searches to the end, or resumes from `job.folder`, which is claimed.
 
-    Each epoch records the expected costs of the constraints. The first stage of the program has its
-    files in that folder, each later one in its `stages/NAME`. Raises as `run.loop`.
+    Each epoch records the expected costs of the constraints. Raises as `run.loop`.
     """
     program, discretise = plan(task)
+    selection, outcome, finished = execute(task, program, augment, job)
+    return SearchResult(discretise(selection.space, selection.gates), outcome, finished)
+
+
+def execute(
+    task: SearchTask, program: Program, augment: data.augment.Augment, job: run.Run
+) -> tuple[Selection, run.RunResult, StageResult]:
+    """Runs or resumes a program to its end: what it selects, and the results of its last stage.
+
+    The first stage has its files in `job.folder`, which is claimed, each later one in its
+    `stages/NAME`. Raises as `run.loop`.
+    """
     dataset, size = task.dataset, task.settings.batch_size
+    scored = task.scoring.batch_size or size
     batches = Batches(
         data.to_device(dataset.train),
         data.to_device(dataset.valid),
         data.make_batch(dataset.mean, dataset.std, augment, size),
-        data.make_batch(dataset.mean, dataset.std, data.augment.none(), size),
+        data.make_batch(dataset.mean, dataset.std, data.augment.none(), scored),
     )
     compiled: dict[Any, Compiled] = {}
     stage_result, outcome, number = None, None, 0
@@ -190,9 +211,7 @@ def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> Sea
         try:
             stage = program.send(stage_result)
         except StopIteration as stop:
-            return SearchResult(
-                discretise(stop.value.space, stop.value.gates), outcome, stage_result
-            )
+            return stop.value, outcome, stage_result
         net_key = {
             k: v if isinstance(v, str | int | float) else id(v) for k, v in stage.net.items()
         }
@@ -247,7 +266,7 @@ def _run_stage(
     gates = jax.device_get(search.gates(outcome.state))
     augmented, k_batch = jax.jit(batches.augmented), jax.random.fold_in(key, BATCHES)
     batch = lambda i: augmented(batches.train, k_batch, jnp.int32(i))
-    evaluate = lambda gates: compiled.evaluate(outcome.state, gates, batches.valid)
+    evaluate = lambda gates, *count: compiled.evaluate(outcome.state, gates, batches.valid, *count)
     return StageResult(outcome.state, gates, evaluate, net, batch), outcome
 
 
@@ -256,7 +275,7 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
     net = supernet(task, stage)
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
-    valid_steps = data.steps_per_epoch(len(dataset.valid.labels), settings.batch_size)
+    valid_steps = scoring_steps(task)
     fixed_key = jax.random.key(0)
     valid = lambda images, step: batches.plain(images, fixed_key, step)
 
@@ -290,6 +309,15 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
         supernet_evaluators.evaluator(net, valid, valid_steps),
         stage,
     )
+
+
+def scoring_steps(task: SearchTask) -> int:
+    """The batches of a scoring. Raises ValueError for more images than the half has."""
+    images, size = task.scoring
+    count = len(task.dataset.valid.labels)
+    if images is not None and images > count:
+        raise ValueError(f"{images} images cannot be scored: the validation half has {count}.")
+    return data.steps_per_epoch(images or count, size or task.settings.batch_size)
 
 
 def _argmax_gates(gates: Gates) -> Gates:
