@@ -77,8 +77,8 @@ def evaluator(
 
     Every network is evaluated with the shared weights on the same batches, `batch_of(images, step)`
     of the first `batches` steps; figures are means over batches, the accuracy a fraction, the loss
-    in nats. Batch normalisation uses the statistics of each validation batch (`batch`) or the running
-    ones of training (`running`), which are of no single architecture.
+    in nats. Batch normalisation uses the statistics of each validation batch (`batch`) or the
+    running ones of training (`running`), which are of no single architecture.
 
     One program for all gates, called once a batch: it loops over them, `at_once` side by side,
     with the memory of one forward pass (of `at_once`). It is compiled again only where n passes a
