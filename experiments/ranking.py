@@ -28,6 +28,7 @@ from experiments.ranking_figures import Sample, Scores
 from jaxnas import data, run
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.evaluators import nasbench201 as benchmark
+from jaxnas.evaluators import supernet
 from jaxnas.methods import entry, spos
 from jaxnas.pipelines import command_line, retrain, search_stages, study
 from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
@@ -200,7 +201,7 @@ def _search(settings: Settings, sampling: str, seed: int) -> SearchSettings:
 def _planned(task: StudyTask, sampling: str, seed: int) -> search_stages.SearchTask:
     """The search of a row. Raises ValueError for impossible settings."""
     settings = searches.resolved(_search(task.settings, sampling, seed), task.space)
-    scoring = search_stages.Scoring(task.settings.images, _batch(task.settings))
+    scoring = supernet.Scoring(task.settings.images, _batch(task.settings))
     planned = search_stages.SearchTask(settings, task.space, task.dataset, scoring=scoring)
     search_stages.check(planned)
     return planned

@@ -1,12 +1,13 @@
 """Evaluation with the shared weights of a supernet: of its current gates, and of many networks."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas import data
 from jaxnas.core import metrics
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Stats, Supernet
 from jaxnas.evaluators.evaluator import Evaluator
@@ -17,6 +18,23 @@ Statistics = Literal["batch", "running", "recalibrated"]
 RECALIBRATION_STEPS = 50
 # Fewer gates are padded to as many, so that rounds of 8, 7, 6, ... share one program.
 MIN_ROWS = 64
+
+
+class Scoring(NamedTuple):
+    """The validation images by which the weights that networks share are judged."""
+
+    images: int | None = None  # None: all
+    batch_size: int | None = None  # None: that of the search
+
+
+def scoring_steps(scoring: Scoring, count: int, batch_size: int) -> int:
+    """How many batches a scoring has, of a half of `count` images and a search of `batch_size`.
+
+    Raises ValueError for more images than the half has, and for less than a batch.
+    """
+    if scoring.images is not None and scoring.images > count:
+        raise ValueError(f"{scoring.images} images cannot judge: the validation half has {count}.")
+    return data.steps_per_epoch(scoring.images or count, scoring.batch_size or batch_size)
 
 
 def accuracy(

@@ -96,4 +96,5 @@ METHOD = entry.Method(
     entry.of_sampled_cells(best_of_samples),
     entry.defaults(best_of_samples),
     needs={"edgewise", "execute"},
+    samples_paths=True,
 )

@@ -176,6 +176,7 @@ def name(settings: SearchSettings) -> str:
     parts += [settings.method] if settings.method != SearchSettings.method else []
     parts += [settings.order] if settings.order not in (None, "first") else []
     parts += ["pt"] if settings.select == "perturbation" else []
+    parts += ["evolution"] if settings.select == "evolution" else []
     return "-".join([*parts, f"seed{settings.seed}"])
 
 

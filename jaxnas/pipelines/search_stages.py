@@ -26,6 +26,7 @@ from jaxnas.hardware.tables import layer_table
 from jaxnas.methods import overrides
 from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
+from jaxnas.pipelines import evolution
 from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.spaces import dataflow
 from jaxnas.spaces.genotype import Genotype
@@ -44,13 +45,6 @@ FIGURES = (
 )
 
 
-class Scoring(NamedTuple):
-    """The validation images by which the weights that networks share are judged."""
-
-    images: int | None = None  # None: all
-    batch_size: int | None = None  # None: that of the search
-
-
 class SearchTask(NamedTuple):
     """The space, data and settings of a search."""
 
@@ -58,7 +52,7 @@ class SearchTask(NamedTuple):
     space: SearchSpace
     dataset: data.DataSet
     constraints: Constraints = ()  # on expected costs
-    scoring: Scoring = Scoring()
+    scoring: supernet_evaluators.Scoring = supernet_evaluators.Scoring()
 
 
 class SearchPlan(NamedTuple):
@@ -112,6 +106,8 @@ def plan(task: SearchTask) -> SearchPlan:
     )
     resolved = method_settings(settings)
     perturbation = settings.select == "perturbation"
+    if settings.select == "evolution":  # which asks for networks of its own
+        resolved |= {"samples": 1}
     program = methods.program(settings.method, context, resolved, perturbation)
     discretise = methods.get(settings.method).discretise(space, resolved)
     return SearchPlan(program, discretise or space.discretise)
@@ -171,7 +167,8 @@ def check(task: SearchTask) -> None:
     steps = data.steps_per_epoch(len(task.dataset.train.labels), task.settings.batch_size)
     net = supernet(task, stage)
     stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
-    scoring_steps(task)
+    _scoring_steps(task)
+    evolution.check(task.settings, task.space)
     if task.settings.batch_size == 1:  # normalisation of a single value is refused
         image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
         gates = {name: jnp.zeros(choice.shape) for name, choice in stage.space.items()}
@@ -186,7 +183,11 @@ def search(task: SearchTask, augment: data.augment.Augment, job: run.Run) -> Sea
     """
     program, discretise = plan(task)
     selection, outcome, finished = execute(task, program, augment, job)
-    return SearchResult(discretise(selection.space, selection.gates), outcome, finished)
+    if task.settings.select == "evolution":
+        genotype = evolution.select(task.settings, task.space, finished)
+    else:
+        genotype = discretise(selection.space, selection.gates)
+    return SearchResult(genotype, outcome, finished)
 
 
 def execute(
@@ -198,12 +199,13 @@ def execute(
     `stages/NAME`. Raises as `run.loop`.
     """
     dataset, size = task.dataset, task.settings.batch_size
-    scored = task.scoring.batch_size or size
     batches = Batches(
         data.to_device(dataset.train),
         data.to_device(dataset.valid),
         data.make_batch(dataset.mean, dataset.std, augment, size),
-        data.make_batch(dataset.mean, dataset.std, data.augment.none(), scored),
+        data.make_batch(
+            dataset.mean, dataset.std, data.augment.none(), task.scoring.batch_size or size
+        ),
     )
     compiled: dict[Any, Compiled] = {}
     stage_result, outcome, number = None, None, 0
@@ -275,7 +277,7 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
     net = supernet(task, stage)
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
-    valid_steps = scoring_steps(task)
+    valid_steps = _scoring_steps(task)
     fixed_key = jax.random.key(0)
     valid = lambda images, step: batches.plain(images, fixed_key, step)
 
@@ -311,13 +313,9 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
     )
 
 
-def scoring_steps(task: SearchTask) -> int:
-    """The batches of a scoring. Raises ValueError for more images than the half has."""
-    images, size = task.scoring
+def _scoring_steps(task: SearchTask) -> int:
     count = len(task.dataset.valid.labels)
-    if images is not None and images > count:
-        raise ValueError(f"{images} images cannot be scored: the validation half has {count}.")
-    return data.steps_per_epoch(images or count, size or task.settings.batch_size)
+    return supernet_evaluators.scoring_steps(task.scoring, count, task.settings.batch_size)
 
 
 def _argmax_gates(gates: Gates) -> Gates:
