@@ -16,6 +16,7 @@ from jaxnas.spaces.search_space import SearchSpace
 
 DATASET = "cifar10"
 SIZE = "parameters"  # the baseline that a supernet must add to
+DRAWS = 1000  # of cells, for the interval of the gain
 PARTS = rank_correlation.Agreement._fields
 HEAD = ("score", "cells", "tau", "connected", "lower half", "upper half", "its choice %")
 
@@ -66,7 +67,10 @@ def figures(cells: Sample, points: Sequence[Scores]) -> dict[str, Any]:
     end, size = points[-1], cells.baselines[SIZE]
     together = rank_correlation.sum_of_ranks(-end.loss, size)
     gain = rank_correlation.gain(
-        lambda rows: rank_correlation.sum_of_ranks(-end.loss[rows], size[rows]), size, cells.truth
+        lambda rows: rank_correlation.sum_of_ranks(-end.loss[rows], size[rows]),
+        size,
+        cells.truth,
+        draws=DRAWS,
     )
     return {
         "points": [

@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 def check(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) -> None:
-    """Raises ValueError for unknown methods, repetitions, and `--set` of methods not listed."""
+    """Raises ValueError for unknown methods, repetitions, and an invalid `--set`."""
     names = (*registry.names(), *VARIANTS)
     for name in methods:
         if name not in names:
@@ -47,6 +47,9 @@ def check(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) ->
             raise ValueError(
                 f"--set {word!r} has no effect: write METHOD.name=value, with one of --methods."
             )
+        key, _, value = word.partition(".")[2].partition("=")
+        if key == "epochs" and not value.isdecimal():
+            raise ValueError(f"--set {word!r}: epochs are a whole number.")
 
 
 def search_of(name: str, words: Sequence[str], **settings: Any) -> SearchSettings:
@@ -54,14 +57,12 @@ def search_of(name: str, words: Sequence[str], **settings: Any) -> SearchSetting
 
     `words` are `METHOD.name=value`; those of other methods are ignored. `METHOD.epochs=N` is the
     method's own length. Random search trains as many cells as its preset has, or the next smaller
-    number that divides the epochs. Raises ValueError for epochs that are no number.
+    number that divides the epochs.
     """
     overrides = tuple(word.partition(".")[2] for word in words if word.partition(".")[0] == name)
     lengths = [word.partition("=")[2] for word in overrides if word.startswith("epochs=")]
     overrides = tuple(word for word in overrides if not word.startswith("epochs="))
     if lengths:
-        if not lengths[-1].isdecimal():
-            raise ValueError(f"--set {name}.epochs is {lengths[-1]!r}: give a whole number.")
         settings["epochs"] = int(lengths[-1])
     epochs = settings.get("epochs")
     if name == "random" and epochs and not any(word.startswith("cells=") for word in overrides):
