@@ -20,22 +20,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import rich.console
 
-from experiments import nasbench201_halves, ranking_figures
-from experiments.ranking_figures import Sample, Scores
+from experiments import nasbench201_halves, ranking_figures, ranking_report
+from experiments.ranking_figures import Sample
 from jaxnas import data, run
 from jaxnas.core.stages import Program, Selection, Stage
 from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.evaluators import supernet
 from jaxnas.methods import entry, spos
-from jaxnas.pipelines import command_line, retrain, search_stages, study
+from jaxnas.pipelines import command_line, evolution, retrain, search_stages, study
 from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import fail, require
-from jaxnas.report import curves, figures, html_page, table
+from jaxnas.pipelines.settings.search import Evolution
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import SearchSpace
@@ -43,7 +42,7 @@ from jaxnas.spaces.search_space import SearchSpace
 PROGRAM = "experiments.ranking"
 SPACE = "nasbench201"
 SAMPLE_SEED = 0  # one sample for all rows, so that all are judged alike
-SCORE_BATCH = 250
+SCORE_BATCH, EVOLVED = 250, "evolved.json"
 FINGERPRINTED = (
     "pad", "features", "cells", "batch_size", "points", "sample", "images", "point_images"
 )  # fmt: skip
@@ -92,6 +91,9 @@ class Settings:
     """Validation images for each cell at the end."""
     point_images: int = 500
     """Validation images for each cell before."""
+    evaluations: int = 200
+    """Cells of a search by evolution over the shared weights at the end, by loss on as many images
+    as before the end; 0: none."""
     out: str = "runs/ranking"
     """The study's folder."""
 
@@ -103,6 +105,7 @@ class StudyTask(NamedTuple):
     space: SearchSpace
     dataset: data.DataSet
     augment: data.augment.Augment
+    table: benchmark.TabularBenchmark
     cells: Sample
     execution: run.Execution
     folder: Path
@@ -147,6 +150,7 @@ def _resolve(settings: Settings, console: rich.console.Console) -> StudyTask:
     for flag, value in (("--limit", settings.limit), ("--points", settings.points)):
         require(flag, value, minimum=1)
     require("--sample", settings.sample, minimum=2)
+    require("--evaluations", settings.evaluations, minimum=0)
     for flag, value in (("--images", settings.images), ("--point-images", settings.point_images)):
         require(flag, value, minimum=1)
         if value > SCORE_BATCH and value % SCORE_BATCH:
@@ -171,6 +175,7 @@ def _resolve(settings: Settings, console: rich.console.Console) -> StudyTask:
         space,
         dataset,
         retrain.augment(dataset, recipe.pad, recipe.flip, 0),
+        truth,
         cells,
         # One program for many steps: a step is so small that calling it costs a sixth of it.
         run.execution(steps, "scan"),
@@ -220,14 +225,16 @@ def _row(task: StudyTask, name: str, seed: int, planned: search_stages.SearchTas
         fresh = not (folder / "metrics.jsonl").exists()
         began, used = time.monotonic(), time.process_time()
         job = run.Run(folder, record, task.execution, console=task.console)
-        search_stages.execute(planned, _program(task, method, folder), task.augment, job)
+        search_stages.execute(planned, _program(task, method, seed, folder), task.augment, job)
         spent = {"wall_s": time.monotonic() - began, "cpu_s": time.process_time() - used}
-        points = _points(folder, settings.points)
+        points = ranking_figures.points_of(folder, settings.points)
+        evolved = ranking_figures.read(folder / EVOLVED)["code"] if settings.evaluations else None
         return study.finite(
             {
                 "method": name,
                 "seed": seed,
                 **ranking_figures.figures(task.cells, points),
+                "evolved": evolved and ranking_figures.entry(task.table, evolved),
                 "search_s": round(study.steps_s(folder), 2),  # of all steps
                 # Of the whole row, compiling and judging included; None where it was stopped.
                 **{k: round(s, 2) if fresh else None for k, s in spent.items()},
@@ -236,8 +243,11 @@ def _row(task: StudyTask, name: str, seed: int, planned: search_stages.SearchTas
         )
 
 
-def _program(task: StudyTask, method: Mapping[str, Any], folder: Path) -> Program:
-    """One training in as many stages as points; after each, the cells' scores are written."""
+def _program(task: StudyTask, method: Mapping[str, Any], seed: int, folder: Path) -> Program:
+    """One training in as many stages as points; after each, the cells' scores are written.
+
+    In the end a cell is searched with the shared weights, and written, too.
+    """
     settings, space = task.settings, task.space
     nested = entry.nest(spos.spos, {k: v for k, v in method.items() if k not in ("samples",)})
     fixed = functools.partial(spos.spos, edges_per_node=space.edges_per_node, **nested)
@@ -251,7 +261,7 @@ def _program(task: StudyTask, method: Mapping[str, Any], folder: Path) -> Progra
             f"point-{number}", space.choices, length, train, {"execute": "selected"}, begin
         )
         begin = functools.partial(_go_on, result.state)
-        path = _scores_file(folder, number)
+        path = ranking_figures.scores_file(folder, number)
         if path.exists():
             continue
         count = settings.images if number == settings.points - 1 else settings.point_images
@@ -260,93 +270,49 @@ def _program(task: StudyTask, method: Mapping[str, Any], folder: Path) -> Progra
         scores = {"step": (number + 1) * length * steps}
         scores |= {"accuracy": accuracy.tolist(), "loss": loss.tolist()}
         run.write_text(path, json.dumps(scores) + "\n")
+    path = folder / EVOLVED
+    if settings.evaluations and not path.exists():
+        progress.print_line(task.console, f"evolving {settings.evaluations} cells")
+        few = lambda gates: result.evaluate(gates, settings.point_images // _batch(settings))
+        best = evolution.evolve(space, few, _evolution(settings), seed)
+        run.write_text(path, json.dumps({"code": best.tolist()}) + "\n")
     return Selection(space.choices, result.gates)
+
+
+def _evolution(settings: Settings) -> Evolution:
+    """The budget of the search; small ones have small populations."""
+    population = max(1, min(Evolution.population, settings.evaluations // 4))
+    return Evolution(settings.evaluations, population, min(Evolution.tournament, population))
 
 
 def _go_on(before: Any, fresh: Any) -> Any:
     return before._replace(step=fresh.step, key=fresh.key)
 
 
-def _scores_file(folder: Path, number: int) -> Path:
-    return folder / f"scores-{number}.json"
-
-
-def _points(folder: Path, count: int) -> list[Scores]:
-    """The scores of a finished row. Raises RunError for a file that cannot be read."""
-    points = []
-    for number in range(count):
-        path = _scores_file(folder, number)
-        try:
-            read = json.loads(path.read_text(encoding="utf-8"))
-            points.append(Scores(read["step"], np.array(read["accuracy"]), np.array(read["loss"])))
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise run.RunError(f"Cannot read {path} ({error}): delete the row's folder.") from error
-    return points
-
-
 def _line(row: study.Row) -> str:
     end = row["points"][-1]
+    found = row["evolved"]
+    evolved = f"; evolved {found['test']:.2f} %, rank {found['rank']:,}" if found else ""
     return (
         f"tau by loss {end['loss']['all']:.3f}, by accuracy {end['accuracy']['all']:.3f}; loss + "
         f"parameters {row['with_size']['all']:.3f} ({row['gain']['mean']:+.3f} over parameters)"
+        f"{evolved}"
     )
 
 
 def report(task: StudyTask, rows: Sequence[study.Row]) -> None:
-    """Writes study.md, study.html and the figure into the study's folder; prints the tables."""
+    """Writes the report into the study's folder, and prints its tables."""
     count = task.settings.points
     ends = {
-        (row["method"], row["seed"]): _points(
+        (row["method"], row["seed"]): ranking_figures.points_of(
             task.folder / f"{row['method']}-seed{row['seed']}", count
         )[-1]
         for row in rows
     }
-    by_score = ranking_figures.scores_table(task.cells, rows)
-    by_step = ranking_figures.steps_table(rows)
-    lines = ranking_figures.reading(rows, ends)
-    notes = _notes(task, rows)
     again = flags.command(f"python -m {PROGRAM}", task.settings, Settings())
-    picture = _picture(task, rows)
-    figures.save_text(picture, task.folder / "tau.svg")
-    reading = "".join(f"<p>{html_page.escape(line)}</p>" for line in lines)
-    page = html_page.write(
-        task.folder / "study.html", "Study", "Ranking NAS-Bench-201",
-        {"rows": str(len(rows)), "cells": str(len(task.cells.truth)), "data": task.dataset.name},
-        {
-            "Reading": reading,
-            "Scores": table.html(by_score, notes),
-            "Over the schedule": html_page.figure(picture, "tau"),
-            "Every supernet": table.html(by_step, "tau by loss / by accuracy"),
-            "Command": f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>',
-        },
-    )  # fmt: skip
-    run.write_text(
-        task.folder / "study.md",
-        "# Ranking NAS-Bench-201\n\n" + "\n".join(lines) + f"\n\n{notes}\n\n"
-        f"{table.markdown(by_score)}\n## Every supernet, tau by loss / by accuracy\n\n"
-        f"{table.markdown(by_step)}\n```text\n{again}\n```\n",
-    )
-    text = table.text(by_score) + "\n" + table.text(by_step) + "\n" + "\n".join(lines)
-    for line in (*text.splitlines(), f"report: {page}"):
+    notes = _notes(task, rows)
+    for line in ranking_report.write(task.folder, rows, ends, task.cells, notes, again):
         progress.print_line(task.console, line)
-
-
-def _picture(task: StudyTask, rows: Sequence[study.Row]) -> str:
-    """Tau by loss over the steps, and the baselines as level lines."""
-    series = {
-        f"{row['method']} {row['seed']}": curves.Series(
-            [point["step"] for point in row["points"]],
-            [point["loss"]["all"] for point in row["points"]],
-        )
-        for row in rows
-    }
-    longest = max((line.x for line in series.values()), key=len)
-    for name, tau in ranking_figures.levels(task.cells).items():
-        series[name] = curves.Series([longest[0], longest[-1]], [tau, tau])
-    return curves.lines(
-        "Order by the supernet's loss against the truth", series,
-        x_label="steps", y_label="Kendall's tau",
-    )  # fmt: skip
 
 
 def _notes(task: StudyTask, rows: Sequence[study.Row]) -> str:

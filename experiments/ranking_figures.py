@@ -1,12 +1,15 @@
 """How scores of NAS-Bench-201's cells agree with the truth: of a supernet and of baselines."""
 
 import itertools
+import json
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxnas import run
 from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.evaluators import rank_correlation
 from jaxnas.pipelines import study
@@ -18,7 +21,10 @@ DATASET = "cifar10"
 SIZE = "parameters"  # the baseline that a supernet must add to
 DRAWS = 1000  # of cells, for the interval of the gain
 PARTS = rank_correlation.Agreement._fields
-HEAD = ("score", "cells", "tau", "connected", "lower half", "upper half", "its choice %")
+HEAD = (
+    "score", "cells", "tau", "connected", "lower half", "upper half", "parameters on these cells",
+    "its choice %",
+)  # fmt: skip
 
 
 class Sample(NamedTuple):
@@ -59,6 +65,26 @@ def sample(
     baselines |= {name: scores[rows] for name, scores in zero_cost.items()}
     connected = space.genome.is_valid(space.genome.canonical(genomes))
     return Sample(genomes, truth.test[judged, -1, rows], connected, baselines)
+
+
+def scores_file(folder: Path, number: int) -> Path:
+    return folder / f"scores-{number}.json"
+
+
+def points_of(folder: Path, count: int) -> list[Scores]:
+    """The scores of a finished row. Raises RunError for a file that cannot be read."""
+    points = []
+    for number in range(count):
+        found = read(scores_file(folder, number))
+        points.append(Scores(found["step"], np.array(found["accuracy"]), np.array(found["loss"])))
+    return points
+
+
+def read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise run.RunError(f"Cannot read {path} ({error}): delete the row's folder.") from error
 
 
 def figures(cells: Sample, points: Sequence[Scores]) -> dict[str, Any]:
@@ -105,9 +131,20 @@ def levels(cells: Sample) -> dict[str, float]:
     }
 
 
+def entry(table: benchmark.TabularBenchmark, code: Sequence[int]) -> dict[str, Any]:
+    """The truth of a cell on CIFAR-10, as JSON values."""
+    found = benchmark.query(table, np.array(code))
+    scores = found.sets[DATASET]
+    return {"arch": found.arch, "test": scores.test_200, "rank": scores.rank}
+
+
 def scores_table(cells: Sample, rows: Sequence[study.Row]) -> table.TextTable:
     """A line a score: of the supernets mean ± standard deviation over seeds, then the baselines."""
     lines = []
+    size_tau = lambda known: rank_correlation.kendall(
+        cells.baselines[SIZE][known], cells.truth[known]
+    )
+    level = f"{size_tau(np.ones(len(cells.truth), bool)):.3f}"
     for name in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == name]
         for label, key in (
@@ -118,17 +155,20 @@ def scores_table(cells: Sample, rows: Sequence[study.Row]) -> table.TextTable:
             end = lambda row, key=key: row["points"][-1][key] if key != "with_size" else row[key]
             taus = [study.spread([end(row)[part] for row in own], 3) for part in PARTS]
             chosen = study.spread([row["choice"][key] for row in own], 2)
-            lines.append((f"{name}: {label}", str(len(cells.truth)), *taus, chosen))
+            lines.append((f"{name}: {label}", str(len(cells.truth)), *taus, level, chosen))
+        if found := [row["evolved"]["test"] for row in own if row.get("evolved")]:
+            spread = study.spread(found, 2)
+            lines.append((f"{name}: evolved by loss, of all cells", "–", *["–"] * 5, spread))
     for name, values in cells.baselines.items():
         known = np.isfinite(values)
         if known.sum() > 1:
             scores, truth = values[known], cells.truth[known]
             taus = rank_correlation.agreement(scores, truth, cells.connected[known])
-            texts = [f"{tau:.3f}" for tau in taus]
+            texts = [f"{tau:.3f}" for tau in (*taus, size_tau(known))]
             lines.append((name, str(known.sum()), *texts, f"{choice(scores, truth):.2f}"))
     best, mean, spread = cells.truth.max(), cells.truth.mean(), cells.truth.std()
-    lines.append(("(the truth)", str(len(cells.truth)), *["1.000"] * 4, f"{best:.2f}"))
-    lines.append(("(a cell at random)", "–", *["–"] * 4, f"{mean:.2f} ± {spread:.2f}"))
+    lines.append(("(the truth)", str(len(cells.truth)), *["1.000"] * 4, level, f"{best:.2f}"))
+    lines.append(("(a cell at random)", "–", *["–"] * 5, f"{mean:.2f} ± {spread:.2f}"))
     return table.TextTable(HEAD, lines)
 
 

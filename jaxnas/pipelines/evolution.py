@@ -3,11 +3,12 @@
 https://arxiv.org/abs/1904.00420, with regularised evolution in the place of its genetic algorithm.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from jaxnas.core.stages import StageResult
+from jaxnas.core.types import Gates
 from jaxnas.evaluators import supernet
 from jaxnas.methods import registry
 from jaxnas.pipelines.settings import SearchSettings
@@ -15,7 +16,6 @@ from jaxnas.pipelines.settings.search import Evolution
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 from jaxnas.strategies import regularised_evolution as strategy
-from jaxnas.strategies.strategy import run
 
 BATCH = 10  # networks that are asked for at once, which costs little (strategies in tens)
 
@@ -50,19 +50,31 @@ def check(settings: SearchSettings, space: SearchSpace) -> None:
 
 def select(settings: SearchSettings, space: SearchSpace, finished: StageResult) -> Genotype:
     """The network that scores best of all that were evaluated with the weights of the supernet."""
-    budget = settings.evolution
-    evaluator = supernet.shared_weights(space, finished.evaluate)
+    best = evolve(space, finished.evaluate, settings.evolution, settings.seed)
+    return space.genome.decode(best)
+
+
+def evolve(
+    space: SearchSpace,
+    evaluate: Callable[[Gates], tuple[np.ndarray, np.ndarray]],
+    budget: Evolution,
+    seed: int,
+) -> np.ndarray:
+    """i64[positions]: the best network of a budget; `evaluate` is that of a `StageResult`."""
+    evaluator = supernet.shared_weights(space, evaluate)
     sign = 1 if evaluator.maximise[budget.by] else -1
     evolved = strategy.regularised_evolution(
         space.genome,
         lambda figures: sign * figures[budget.by],
-        seed=settings.seed,
+        seed=seed,
         population=budget.population,
         tournament=budget.tournament,
     )
-
-    def evaluate(rows: np.ndarray, _: int) -> Mapping[str, np.ndarray]:
-        return evaluator.evaluate(rows)
-
-    rounds = -(-budget.evaluations // BATCH)
-    return space.genome.decode(strategy.best(run(evolved, evaluate, rounds=rounds, batch=BATCH)))
+    told, state = 0, evolved.init()
+    while told < budget.evaluations:
+        rows = evolved.ask(state, min(BATCH, budget.evaluations - told))
+        if not len(rows):
+            break
+        state = evolved.tell(state, rows, evaluator.evaluate(rows))
+        told += len(rows)
+    return strategy.best(state)

@@ -64,7 +64,7 @@ def settings(folder, **changes):
     small = ranking.Settings(
         seeds=(3, 4), data="digits", table=str(TABLE), limit=60, image_size=8, features=2,
         epochs=4, warm_up=1, batch_size=20, points=2, sample=30, images=40, point_images=20,
-        out=str(folder),
+        evaluations=0, out=str(folder),
     )  # fmt: skip
     return dataclasses.replace(small, **changes)
 
@@ -118,6 +118,20 @@ def test_scores_that_were_written_are_not_made_again(tmp_path, supernet):
     assert again == first | {"wall_s": None, "cpu_s": None}
 
 
+def test_a_cell_is_evolved_with_the_weights_of_the_end(tmp_path, supernet, truth):
+    ranking.main(settings(tmp_path, seeds=(3,), evaluations=24), console())
+    # Populations of six, asked for at once, then tens.
+    assert supernet.asked == [(30, 1), (30, 2), (6, 1), (10, 1), (8, 1)]
+    found = rows_of(tmp_path)[0]["evolved"]
+    entry = benchmark.query(truth, found["arch"])
+    assert (found["test"], found["rank"]) == entry.sets["cifar10"][3:5]
+    assert "| uniform: evolved by loss, of all cells |" in (tmp_path / "study.md").read_text()
+    (tmp_path / "rows.jsonl").unlink()
+    ranking.main(settings(tmp_path, seeds=(3,), evaluations=24), console())
+    assert len(supernet.asked) == 5
+    assert rows_of(tmp_path)[0]["evolved"] == found
+
+
 def test_refuses_rows_of_other_settings(tmp_path, supernet):
     ranking.main(settings(tmp_path), console())
     with pytest.raises(run.RunError, match="learning_rate"):
@@ -135,6 +149,7 @@ def test_refuses_rows_of_other_settings(tmp_path, supernet):
         ({"images": 80}, "80 images cannot judge: the validation half has 60"),
         ({"warm_up": 4}, "warm-up of 4"),
         ({"sample": 1}, "--sample is 1"),
+        ({"evaluations": -1}, "--evaluations is -1"),
         ({"zero_cost": "absent.csv"}, "absent.csv is no table"),
     ],
 )
