@@ -71,6 +71,7 @@ def best_of_samples(
         raise ValueError(
             f"A search has epochs >= 1 and evaluates samples >= 1, not {epochs} and {samples}."
         )
+    sampled_paths(space, edges_per_node, sampling)  # refuses an unknown one
     paths = samplers.uniform_single_path(space, edges_per_node)
     method = functools.partial(
         spos,
