@@ -108,7 +108,7 @@ def evaluator(
     under vmap every branch is computed.
 
     Raises ValueError for `steps` or `at_once` below one, unknown statistics, and, when called,
-    for gates that are not those of the space with one leading axis.
+    for batches beyond `steps` and for gates that are not those of the space with one leading axis.
     """
     if statistics not in ("batch", "running"):
         raise ValueError(f"Statistics are 'batch' or 'running', not {statistics!r}.")
@@ -147,6 +147,8 @@ def evaluator(
     def evaluate(
         state: SearchState, gates: Gates, images: Any, batches: int = steps
     ) -> tuple[np.ndarray, np.ndarray]:
+        if not 1 <= batches <= steps:
+            raise ValueError(f"{batches} batches cannot judge: there are {steps}.")
         count = _count(net, gates)
         rounds = -(-count // at_once)
         room = at_once * max(-(-MIN_ROWS // at_once), 1 << (rounds - 1).bit_length())
