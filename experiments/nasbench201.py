@@ -18,13 +18,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import rich.console
 
-from experiments import nasbench201_halves
+from experiments import nasbench201_halves, nasbench201_order
 from experiments import nasbench201_tables as tables
 from experiments.nasbench201_tables import DATASET, SPACE
 from jaxnas import data, run
-from jaxnas.core.stages import StageResult
 from jaxnas.evaluators import nasbench201 as benchmark
-from jaxnas.evaluators import rank_correlation
+from jaxnas.evaluators import supernet
 from jaxnas.methods import overrides
 from jaxnas.pipelines import command_line, retrain, search, search_stages, study
 from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
@@ -39,13 +38,19 @@ from jaxnas.spaces.search_space import SearchSpace
 PROGRAM = "experiments.nasbench201"
 # What the preset decides where it is not given; the rest is that of `jaxnas search`.
 PRESETS = {"quick": {"limit": 1000, "sample": 100}, "paper": {"limit": None, "sample": 1000}}
-SAMPLE_SEED = 0  # one sample for all rows, so that all are evaluated alike
+METHODS = (*study.METHODS, "spos-evolution", "fair-evolution")
+
+PAIRED = (
+    "True test accuracy on CIFAR-10 less that of random search with the same seed: the mean over "
+    "seeds, its 95 % interval and p by Student's paired t."
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    methods: tuple[str, ...] = study.METHODS
-    """Those that `jaxnas methods` lists, and darts-exact, darts-fd, darts-pt."""
+    methods: tuple[str, ...] = METHODS
+    """Those that `jaxnas methods` lists, and darts-exact, darts-fd, darts-pt, spos-evolution,
+    fair-evolution."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of all that is random in a row."""
     data: str = "cifar10"
@@ -59,18 +64,26 @@ class Settings:
     their original order. Left out: the first half trains."""
     preset: Literal["quick", "paper"] = "quick"
     """`quick` for a CPU; `paper`: C=16, 5 cells a stage, all images, the methods' own settings."""
+    zero_cost: str | None = None
+    """A .csv or .csv.gz of training-free scores, whose best cells are shown beside the methods:
+    `index`, and columns that end with _c10."""
     limit: int | None = None
     """The first N images of each half; quick: 1000, paper: all."""
+    image_size: int | None = None
+    """Scales every image to this many pixels a side."""
     features: int | None = None
     """Channels of the first cells."""
     cells: int | None = None
     """Cells a stage of the search network."""
     epochs: int | None = None
-    """Passes over the training half, in each stage of a method."""
+    """Passes over the training half, in each stage of a method; of one method alone by
+    `--set METHOD.epochs=N`."""
     batch_size: int = 64
     """Images a step, of either half."""
     sample: int | None = None
     """How many cells the supernet's order is judged on; quick: 100, paper: 1000."""
+    images: int | None = None
+    """Validation images on which shared weights are judged; by default the whole half."""
     set: tuple[str, ...] = ()
     """Settings of a method, as `METHOD.name=value`."""
     out: str = "runs/nasbench201"
@@ -89,6 +102,7 @@ class StudyTask(NamedTuple):
 
     settings: Settings  # nothing left open
     table: benchmark.TabularBenchmark
+    zero_cost: Mapping[str, np.ndarray]  # f64[15625] by score
     space: SearchSpace
     dataset: data.DataSet
     augment: data.augment.Augment
@@ -140,17 +154,20 @@ def _resolve(settings: Settings, console: rich.console.Console) -> StudyTask:
     require("--sample", settings.sample, minimum=2)
     table = benchmark.load(benchmark.locate(settings.table))
     space = registry.get(SPACE)
-    genome.sample_distinct(space.choices, settings.sample, SAMPLE_SEED)
+    genome.sample_distinct(space.choices, settings.sample, nasbench201_order.SAMPLE_SEED)
     searches.resolved(_search(settings, settings.methods[0], 0), space)
     compilation_cache.enable()
-    dataset = nasbench201_halves.halves(
-        data.load(settings.data, data_dir=settings.data_dir), settings.split, settings.limit
-    )
+    scores = {}
+    if settings.zero_cost:
+        scores = benchmark.zero_cost.load(settings.zero_cost, benchmark.SETS[DATASET].key)
+    whole = data.load(settings.data, data_dir=settings.data_dir, image_size=settings.image_size)
+    dataset = nasbench201_halves.halves(whole, settings.split, settings.limit)
     recipe = recipes.resolved(Recipe(), space, dataset.train.inputs.shape[1:])
     steps = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     return StudyTask(
         settings,
         table,
+        scores,
         space,
         dataset,
         retrain.augment(dataset, recipe.pad, recipe.flip, 0),
@@ -180,7 +197,8 @@ def _planned(task: StudyTask, name: str, seed: int) -> PlannedRow:
     chosen = search_stages.method_settings(settings)
     plain = {k: v for k in overrides.FLAGS if not isinstance(v := chosen.get(k), tuple)}
     settings = dataclasses.replace(settings, **plain)
-    search_task = search_stages.SearchTask(settings, task.space, task.dataset)
+    scoring = supernet.Scoring(task.settings.images)
+    search_task = search_stages.SearchTask(settings, task.space, task.dataset, scoring=scoring)
     search_stages.check(search_task)
     fingerprinted = {
         k: v
@@ -188,14 +206,14 @@ def _planned(task: StudyTask, name: str, seed: int) -> PlannedRow:
         if not k.startswith("retrain.") and k not in ("data", "data_dir", "limit", "random_cells")
     }
     fingerprinted |= {f"set.{k}": v for k, v in chosen.items() if k not in plain}
-    fingerprinted |= {"sample": task.settings.sample}
+    fingerprinted |= {"sample": task.settings.sample, "images": task.settings.images}
     record = run.record(fingerprinted, task.execution, task.dataset.digest)
     return PlannedRow(search_task, record)
 
 
 def _shared(task: StudyTask) -> dict[str, Any]:
     """The record of the study's folder: what no row may differ in."""
-    names = ("preset", "features", "cells", "epochs", "batch_size", "sample")
+    names = ("preset", "features", "cells", "epochs", "batch_size", "sample", "images")
     shared = {name: getattr(task.settings, name) for name in names}
     return run.record(shared, task.execution, task.dataset.digest)
 
@@ -218,10 +236,10 @@ def _row(task: StudyTask, name: str, seed: int, planned: PlannedRow) -> study.Ro
     ops = [op for _, _, op in result.genotype.cells["cell"].edges]
     scores = {key: score._asdict() for key, score in scored.sets.items()}
     figure = lambda field: {key: score[field] for key, score in scores.items()}
-    kendall, spearman = None, None
+    order = nasbench201_order.Order()
     # Random search leaves the weights of one cell, which order nothing.
     if name != "random":
-        kendall, spearman = rank_correlations(
+        order = nasbench201_order.of_supernet(
             task.space, task.table, result.finished, task.settings.sample
         )
     return study.finite(
@@ -234,8 +252,7 @@ def _row(task: StudyTask, name: str, seed: int, planned: PlannedRow) -> study.Ro
             "rank": figure("rank"),
             "regret": figure("regret"),
             "valid": figure("valid_200"),
-            "kendall": kendall,
-            "spearman": spearman,
+            **order._asdict(),
             "skips": ops.count(search_stages.SKIP),
             "nones": ops.count("none"),
             "search_s": round(seconds, 2),  # of all steps
@@ -246,32 +263,10 @@ def _row(task: StudyTask, name: str, seed: int, planned: PlannedRow) -> study.Ro
     )
 
 
-def rank_correlations(
-    space: SearchSpace, table: benchmark.TabularBenchmark, finished: StageResult, count: int
-) -> tuple[float | None, float | None]:
-    """Kendall's tau-b and Spearman's rho of a supernet's validation accuracies with the truth.
-
-    Over `count` cells at random, the same for every supernet; by batch statistics; the truth is
-    the test accuracy on CIFAR-10 after 200 epochs. None each where the supernet is of other
-    candidates than the benchmark's (auxiliary ones, listed last, stay shut), NaN where it rates
-    all cells alike.
-    """
-    searched, (name, choice) = finished.net.space, next(iter(space.choices.items()))
-    ours, theirs = choice.candidates[0], searched[name].candidates
-    if searched[name].edges != choice.edges or any(row[: len(ours)] != ours for row in theirs):
-        return None, None
-    genomes = genome.sample_distinct(space.choices, count, SAMPLE_SEED)
-    shut = ((0, 0), (0, 0), (0, searched[name].shape[1] - len(ours)))
-    gates = np.pad(space.genome.one_hot(genomes)[name], shut)
-    accuracy, _ = finished.evaluate({name: gates})
-    rows = table.row_of[genome.index(space.choices, genomes)]
-    test = table.test[list(benchmark.SETS).index(DATASET), -1, rows]
-    correlation = rank_correlation.rank_correlation(accuracy, test)
-    return correlation.kendall, correlation.spearman
-
-
 def _line(row: study.Row) -> str:
     tau = "" if row["kendall"] is None else f", tau {row['kendall']:.2f}"
+    if row["kendall_loss"] is not None:
+        tau += f" (by loss {row['kendall_loss']:.2f})"
     return (
         f"{row['test'][DATASET]:.2f} % true test accuracy, rank {row['rank'][DATASET]:,}, "
         f"{row['skips']} skips{tau}, {row['search_s']:.0f} s of steps"
@@ -280,7 +275,8 @@ def _line(row: study.Row) -> str:
 
 def report(task: StudyTask, settings: Settings, rows: Sequence[study.Row]) -> None:
     """Writes study.md, study.html and the figures into the study's folder; prints the table."""
-    shown, all_rows = tables.summary(task.table, rows), tables.all_rows(rows)
+    shown, all_rows = tables.summary(task.table, rows, task.zero_cost), tables.all_rows(rows)
+    paired = tables.paired(rows)
     again = flags.command(f"python -m {PROGRAM}", settings, Settings())
     notes = _notes(task)
     names = [line[0] for line in shown.rows]
@@ -307,6 +303,8 @@ def report(task: StudyTask, settings: Settings, rows: Sequence[study.Row]) -> No
             lines={"chance": 0.0},
         )  # fmt: skip
         sections["Order"] = html_page.figure(tau, "tau")
+    if paired.rows:
+        sections["Against random search"] = table.html(paired, PAIRED)
     sections["Every row"] = table.html(all_rows, "A line a method and seed")
     sections["Command"] = f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>'
     page = html_page.write(
@@ -317,9 +315,10 @@ def report(task: StudyTask, settings: Settings, rows: Sequence[study.Row]) -> No
     run.write_text(
         task.folder / "study.md",
         f"# Methods on NAS-Bench-201\n\n{notes}\n\n{table.markdown(shown)}\n"
+        f"## Against random search\n\n{PAIRED}\n\n{table.markdown(paired)}\n"
         f"## Every row\n\n{table.markdown(all_rows)}\n```text\n{again}\n```\n",
     )
-    for line in table.text(shown).splitlines():
+    for line in (table.text(shown) + "\n" + table.text(paired)).splitlines():
         progress.print_line(task.console, line)
     progress.print_line(task.console, f"report: {page}")
 

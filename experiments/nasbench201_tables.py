@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy.stats
 
 from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.pipelines import search_stages, study
@@ -12,17 +13,25 @@ from jaxnas.spaces import registry
 
 SPACE = "nasbench201"
 DATASET = "cifar10"  # whose accuracies decide
+COLLAPSED = 4  # skips of six edges: more than half
 HEAD = (
     "method", "seeds", "CIFAR-10 test %", "CIFAR-100 test %", "ImageNet16-120 test %",
-    "CIFAR-10 valid %", "rank", "regret", "tau", "rho", "skips", "search s",
+    "CIFAR-10 valid %", "rank", "regret", "tau", "rho", "tau by loss", "skips", "collapsed",
+    "search s",
 )  # fmt: skip
 
 
-def summary(truth: benchmark.TabularBenchmark, rows: Sequence[study.Row]) -> table.TextTable:
+def summary(
+    truth: benchmark.TabularBenchmark,
+    rows: Sequence[study.Row],
+    zero_cost: Mapping[str, np.ndarray] | None = None,
+) -> table.TextTable:
     """A line a method, mean ± standard deviation over its seeds, the most accurate first.
 
-    Beside the methods, in brackets: the best cell of each data set, the cell of skips alone, and
-    all cells together, which is what a cell at random is worth.
+    `collapsed` are the seeds whose cell has skips on more than half of its edges. Beside the
+    methods, in brackets: the best cell of each data set, the cell of skips alone, all cells
+    together, which is what a cell at random is worth, and the cells that are best by what needs no
+    search: parameters, MACs, and scores without training, f64[15625], NaN where a cell has none.
     """
     lines = []
     for name in dict.fromkeys(row["method"] for row in rows):
@@ -32,25 +41,72 @@ def summary(truth: benchmark.TabularBenchmark, rows: Sequence[study.Row]) -> tab
         figures = [study.spread(at("test", key), 2) for key in benchmark.SETS]
         figures += [study.spread(at("valid"), 2), study.spread(at("rank"), 0)]
         figures += [study.spread(at("regret"), 2), study.spread(of("kendall"), 2)]
-        figures += [study.spread(of("spearman"), 2), study.spread(of("skips"), 1)]
+        figures += [study.spread(of("spearman"), 2), study.spread(of("kendall_loss"), 2)]
+        collapsed = sum(skips >= COLLAPSED for skips in of("skips"))
+        figures += [study.spread(of("skips"), 1), f"{collapsed} of {len(own)}"]
         figures += [study.spread(of("search_s"), 0)]
         lines.append((statistics.mean(at("test")), [name, str(len(own)), *figures]))
     final, judged = truth.test[:, -1], list(benchmark.SETS).index(DATASET)
     skips = only_skips(truth)
-    blank = ["–"] * 3
+    blank = ["–"] * 5
     best = [f"{accuracies.max():.2f}" for accuracies in final]
     best += [f"{truth.valid[judged, -1, final[judged].argmax()]:.2f}", "1", "0.00", *blank, "–"]
     fallen = [f"{score.test_200:.2f}" for score in skips.values()]
     fallen += [f"{skips[DATASET].valid_200:.2f}", str(skips[DATASET].rank)]
-    fallen += [f"{skips[DATASET].regret:.2f}", "–", "–", "6.0", "–"]
+    fallen += [f"{skips[DATASET].regret:.2f}", "–", "–", "–", "6.0", "–", "–"]
     ranks = benchmark.rank(final[judged], final[judged])
     chance = [f"{a.mean():.2f} ± {a.std():.2f}" for a in (*final, truth.valid[judged, -1])]
     chance += [f"{ranks.mean():.0f} ± {ranks.std():.0f}"]
-    chance += [f"{(final[judged].max() - final[judged]).mean():.2f}", "–", "–", "1.2", "–"]
+    chance += [f"{(final[judged].max() - final[judged]).mean():.2f}"]
+    chance += ["–", "–", "–", "1.2", "–", "–"]
     lines.append((final[judged].max(), ["(optimum)", "–", *best]))
     lines.append((skips[DATASET].test_200, ["(only skips)", "–", *fallen]))
     lines.append((final[judged].mean(), ["(all cells)", "–", *chance]))
+    for name, scores in (untrained(truth) | dict(zero_cost or {})).items():
+        lines.append(_best_by(truth, name, scores, ranks))
     return table.TextTable(HEAD, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
+
+
+def untrained(truth: benchmark.TabularBenchmark) -> dict[str, np.ndarray]:
+    """f64[15625] by name: the sizes of all cells."""
+    properties = benchmark.SETS[DATASET]
+    cost = benchmark.cost
+    sizes = {
+        "parameters": cost.parameters(truth.codes, properties.classes),
+        "MACs": cost.macs(truth.codes, properties.classes, properties.side),
+    }
+    return {name: size.astype(float) for name, size in sizes.items()}
+
+
+def _best_by(
+    truth: benchmark.TabularBenchmark, name: str, scores: np.ndarray, ranks: np.ndarray
+) -> tuple[float, list[str]]:
+    """(mean accuracy, line) of the cells with the highest score, of those that have one."""
+    best = np.flatnonzero(scores == np.nanmax(scores))
+    final, judged = truth.test[:, -1, best], list(benchmark.SETS).index(DATASET)
+    cells = [f"{accuracies.mean():.2f}" for accuracies in final]
+    cells += [f"{truth.valid[judged, -1, best].mean():.2f}", f"{ranks[best].mean():.0f}"]
+    cells += [f"{truth.test[judged, -1].max() - final[judged].mean():.2f}", *["–"] * 6]
+    return final[judged].mean(), [f"(best by {name})", "–", *cells]
+
+
+def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTable:
+    """A line a method: its accuracy less the baseline's of the same seed, over their seeds."""
+    accuracies: dict[str, dict[int, float]] = {}
+    for row in rows:
+        accuracies.setdefault(row["method"], {})[row["seed"]] = row["test"][DATASET]
+    theirs, lines = accuracies.pop(baseline, {}), []
+    for name, ours in accuracies.items():
+        seeds = sorted(ours.keys() & theirs.keys())
+        gains = np.array([ours[seed] - theirs[seed] for seed in seeds])
+        if len(gains) < 2:
+            continue
+        tested = scipy.stats.ttest_1samp(gains, 0.0)
+        low, high = tested.confidence_interval(0.95)
+        texts = [f"{gains.mean():+.2f}", f"{low:+.2f} to {high:+.2f}", f"{tested.pvalue:.3f}"]
+        lines.append((gains.mean(), [name, str(len(gains)), *texts, f"{(gains > 0).sum()}"]))
+    head = ("method", "seeds", f"less {baseline}, points", "95 %", "p", "seeds ahead")
+    return table.TextTable(head, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
 
 
 def only_skips(truth: benchmark.TabularBenchmark) -> Mapping[str, benchmark.Scores]:
@@ -64,12 +120,14 @@ def all_rows(rows: Sequence[study.Row]) -> table.TextTable:
     """A line a row."""
     show = lambda value: "–" if value is None else f"{value:.2f}"
     head = (
-        "method", "seed", "CIFAR-10 test %", "rank", "tau", "rho", "skips", "search s", "cell"
+        "method", "seed", "CIFAR-10 test %", "rank", "tau", "rho", "tau by loss", "skips",
+        "search s", "cell",
     )  # fmt: skip
     lines = [
         (
             row["method"], str(row["seed"]), show(row["test"][DATASET]), str(row["rank"][DATASET]),
-            show(row["kendall"]), show(row["spearman"]), str(row["skips"]),
+            show(row["kendall"]), show(row["spearman"]), show(row["kendall_loss"]),
+            str(row["skips"]),
             f"{row['search_s']:.0f}", row["arch"],
         )
         for row in rows

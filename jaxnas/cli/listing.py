@@ -28,17 +28,21 @@ def spaces(settings: Any) -> None:
 
 def _method(name: str) -> Iterable[str]:
     method = methods_registry.get(name)
-    paper = {k: v for k, v in method.defaults.items() if k != "min_learning_rate"}
+    paper = method.defaults
     quick = {k: v for k, v in (methods_registry.QUICK | method.quick).items() if k in paper}
     width = max(map(len, paper))
     yield f"{name}: {method.summary}"
     for key, value in paper.items():
         flag = f"--{key.replace('_', '-')}" if key in overrides.FLAGS else key
         change = f"   quick: {_setting_text(quick[key])}" if key in quick else ""
+        if key == "min_learning_rate":
+            change = "   or the same share of another --learning-rate"
         yield f"  {flag:{width + 2}}  {_setting_text(value)}{change}"
     if method.relaxation:
         yield "  may be followed by --select perturbation, with:"
         yield from (f"    {k:{width}}  {_setting_text(v)}" for k, v in darts_pt.SETTINGS.items())
+    if method.samples_paths:
+        yield "  may be followed by --select evolution"
     if "hypergrad" in method.accepts:
         yield "  --order may be first, exact or finite-difference"
 

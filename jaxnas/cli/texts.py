@@ -34,6 +34,7 @@ examples:
   jaxnas search --data my_images.npz --method darts --order exact --features 8
   jaxnas search --method pc-darts --set partial=2 warm_up=4
   jaxnas search --space darts-no-none --select perturbation --set interval=1
+  jaxnas search --space nasbench201 --method spos --select evolution
   jaxnas search --data cifar10 --data-dir ~/tfds --limit 5000 --name small
   jaxnas search --data cifar10 --preset paper --retrain.preset paper
 """

@@ -36,14 +36,15 @@ class StageResult(NamedTuple):
     """The result of a stage.
 
     `evaluate(gates)` takes gates with a leading axis, `f32[n, edges, candidates]` each, and
-    returns `(accuracy, loss)`, f32[n] each, of this supernet: means over the whole validation
-    half, with batch statistics, computed in one compiled program. `batch(i)` is a batch of the
+    returns `(accuracy, loss)`, f32[n] each, of this supernet: means over the validation images of
+    the run, with batch statistics, computed in one compiled program; `evaluate(gates, batches)`
+    over the first batches of them. `batch(i)` is a batch of the
     training half, the same for the same `i`.
     """
 
     state: SearchState
     gates: Gates  # expected
-    evaluate: Callable[[Gates], tuple[np.ndarray, np.ndarray]]
+    evaluate: Callable[..., tuple[np.ndarray, np.ndarray]]
     net: Supernet
     batch: Callable[[int], Batch]
 

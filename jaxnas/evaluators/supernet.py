@@ -1,12 +1,13 @@
 """Evaluation with the shared weights of a supernet: of its current gates, and of many networks."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas import data
 from jaxnas.core import metrics
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Stats, Supernet
 from jaxnas.evaluators.evaluator import Evaluator
@@ -17,6 +18,23 @@ Statistics = Literal["batch", "running", "recalibrated"]
 RECALIBRATION_STEPS = 50
 # Fewer gates are padded to as many, so that rounds of 8, 7, 6, ... share one program.
 MIN_ROWS = 64
+
+
+class Scoring(NamedTuple):
+    """The validation images by which the weights that networks share are judged."""
+
+    images: int | None = None  # None: all
+    batch_size: int | None = None  # None: that of the search
+
+
+def scoring_steps(scoring: Scoring, count: int, batch_size: int) -> int:
+    """How many batches a scoring has, of a half of `count` images and a search of `batch_size`.
+
+    Raises ValueError for more images than the half has, and for less than a batch.
+    """
+    if scoring.images is not None and scoring.images > count:
+        raise ValueError(f"{scoring.images} images cannot judge: the validation half has {count}.")
+    return data.steps_per_epoch(scoring.images or count, scoring.batch_size or batch_size)
 
 
 def accuracy(
@@ -71,13 +89,14 @@ def evaluator(
     steps: int,
     statistics: Literal["batch", "running"] = "batch",
     at_once: int = 1,
-) -> Callable[[SearchState, Gates, Any], tuple[np.ndarray, np.ndarray]]:
-    """`(state, gates, images) -> (accuracy, loss)`: f32[n] of gates f32[n, edges, candidates].
+) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """`(state, gates, images, batches=steps) -> (accuracy, loss)`: f32[n] of gates f32[n, edges,
+    candidates].
 
-    Every network is evaluated with the shared weights on the same `steps` batches,
-    `batch_of(images, step)`; figures are means over batches, the accuracy a fraction, the loss in
-    nats. Batch normalisation uses the statistics of each validation batch (`batch`) or the running
-    ones of training (`running`), which are of no single architecture.
+    Every network is evaluated with the shared weights on the same batches, `batch_of(images, step)`
+    of the first `batches` steps; figures are means over batches, the accuracy a fraction, the loss
+    in nats. Batch normalisation uses the statistics of each validation batch (`batch`) or the
+    running ones of training (`running`), which are of no single architecture.
 
     One program for all gates, called once a batch: it loops over them, `at_once` side by side,
     with the memory of one forward pass (of `at_once`). It is compiled again only where n passes a
@@ -89,7 +108,7 @@ def evaluator(
     under vmap every branch is computed.
 
     Raises ValueError for `steps` or `at_once` below one, unknown statistics, and, when called,
-    for gates that are not those of the space with one leading axis.
+    for batches beyond `steps` and for gates that are not those of the space with one leading axis.
     """
     if statistics not in ("batch", "running"):
         raise ValueError(f"Statistics are 'batch' or 'running', not {statistics!r}.")
@@ -125,18 +144,22 @@ def evaluator(
         # A trip count that is not static: padding is not evaluated.
         return jax.lax.fori_loop(0, rounds, add_round, totals)
 
-    def evaluate(state: SearchState, gates: Gates, images: Any) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(
+        state: SearchState, gates: Gates, images: Any, batches: int = steps
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if not 1 <= batches <= steps:
+            raise ValueError(f"{batches} batches cannot judge: there are {steps}.")
         count = _count(net, gates)
         rounds = -(-count // at_once)
         room = at_once * max(-(-MIN_ROWS // at_once), 1 << (rounds - 1).bit_length())
         pad = lambda leaf: np.pad(leaf, ((0, room - count), (0, 0), (0, 0)), mode="edge")
         padded = {name: jnp.asarray(pad(np.asarray(gates[name]))) for name in net.space}
         totals = jnp.zeros((room, 2), jnp.float32)
-        for step in range(steps):
+        for step in range(batches):
             totals = add(
                 totals, state.weights, state.stats, padded, rounds, images, jnp.int32(step)
             )
-        accuracy, loss = np.asarray(totals)[:count].T / np.float32(steps)
+        accuracy, loss = np.asarray(totals)[:count].T / np.float32(batches)
         return accuracy, loss
 
     return evaluate

@@ -52,6 +52,8 @@ class Method(NamedTuple):
     discretise: Callable[[SearchSpace, Settings], Callable[[Space, Gates], Genotype] | None] = (
         lambda space, settings: None
     )
+    # Whether the weights learn from single networks, so that evolution may follow.
+    samples_paths: bool = False
     # Of a latency in the loss, where settings and run bring none; None: it needs none.
     latency_weight: Callable[[Settings], float | None] = lambda settings: None
     # Of hard gates: how likely each candidate is.

@@ -64,14 +64,40 @@ def transforms(
     )
 
 
+def warmed_up(
+    optimisers: Optimisers, epochs: int, steps_per_epoch: int, warm_up: int
+) -> optax.Schedule:
+    """step -> the learning rate: `warm_up` epochs rise in a line from 0, a half cosine falls after.
+
+    Without a warm-up it is `learning_rate`, constant within each epoch. Raises ValueError for an
+    impossible rate, and for a warm-up that leaves no epoch.
+    """
+    if warm_up == 0:
+        return learning_rate(optimisers, epochs, steps_per_epoch)
+    schedules.check_warm_up(warm_up, epochs)
+    learning_rate(optimisers, epochs, steps_per_epoch)  # refuses an impossible one
+    return optax.warmup_cosine_decay_schedule(
+        0.0,
+        optimisers.learning_rate,
+        warm_up * steps_per_epoch,
+        epochs * steps_per_epoch,
+        optimisers.min_learning_rate,
+    )
+
+
 def clipped_sgd(
-    optimisers: Optimisers, epochs: int, steps_per_epoch: int, *, nesterov: bool = False
+    optimisers: Optimisers,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    rate: optax.Schedule | None = None,
+    nesterov: bool = False,
 ) -> optax.GradientTransformation:
     """The optimiser of the weights with clipping, for methods without a look-ahead.
 
-    Raises ValueError as `transforms`.
+    `rate` replaces `learning_rate`. Raises ValueError as `transforms`.
     """
-    rate = learning_rate(optimisers, epochs, steps_per_epoch)
+    rate = rate or learning_rate(optimisers, epochs, steps_per_epoch)
     return optax.chain(
         optax.clip_by_global_norm(optimisers.clip_norm),
         optax.add_decayed_weights(optimisers.weight_decay),

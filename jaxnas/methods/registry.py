@@ -97,19 +97,21 @@ def resolve(
     """All settings of a method: its own, changed by the preset, by `flags` and by `words`.
 
     `flags` are epochs, learning_rate and arch_learning_rate, None where not given; `words` are
-    `setting=value`. The minimal learning rate keeps its ratio to the initial one in the paper.
+    `setting=value`. The minimal learning rate keeps its ratio to the initial one in the paper,
+    unless a word gives it.
     `perturbation` adds those of `darts_pt.perturbation`. Raises ValueError for unknown or invalid
     settings.
     """
     method = get(name)
-    settings = {k: v for k, v in method.defaults.items() if k != "min_learning_rate"}
+    settings = dict(method.defaults)
     quick = {k: v for k, v in (QUICK | method.quick).items() if k in settings}
     if perturbation:
         settings |= darts_pt.SETTINGS
         quick |= darts_pt.QUICK
     settings |= quick if preset == "quick" else {}
     settings = overrides.parse(name, settings, flags, words)
-    if "min_learning_rate" in method.defaults:
+    given = {word.partition("=")[0].replace("-", "_") for word in words}
+    if "min_learning_rate" in method.defaults and "min_learning_rate" not in given:
         share = method.defaults["min_learning_rate"] / method.defaults["learning_rate"]
         settings["min_learning_rate"] = share * settings["learning_rate"]
     return settings

@@ -15,12 +15,14 @@ def weights_only(
     epochs: int,
     steps_per_epoch: int,
     optimisers: Optimisers = WEIGHTS_ONLY,
+    rate: optax.Schedule | None = None,
     nesterov: bool = False,
 ) -> Search:
     """DARTS's weight optimiser on the training half; the architecture is constant.
 
-    The validation batch is not used. Raises ValueError for an impossible learning rate or length.
+    The validation batch is not used; `rate` replaces the learning rate of `optimisers`.
+    Raises ValueError for an impossible learning rate or length.
     """
-    weight_tx = clipped_sgd(optimisers, epochs, steps_per_epoch, nesterov=nesterov)
+    weight_tx = clipped_sgd(optimisers, epochs, steps_per_epoch, rate=rate, nesterov=nesterov)
     tx = search.joint_tx(optax.set_to_zero(), weight_tx)
     return search.single_level(net, relaxation, terms.cross_entropy(), tx=tx)

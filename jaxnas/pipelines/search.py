@@ -33,7 +33,7 @@ from jaxnas.pipelines.settings.limits import fail
 from jaxnas.report import run_page
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import genotype as genotype_text
-from jaxnas.spaces import registry
+from jaxnas.spaces import registry, sampling
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
@@ -129,7 +129,7 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     search = search_stages.SearchTask(settings, space, dataset, limits)
     _check_batches(search)
     search_stages.check(search)
-    retrain.check(_retraining(search, search_stages.random_genotype(space, 0)))
+    retrain.check(_retraining(search, sampling.random_genotype(space, 0)))
     if to_measure:
         size = NetworkSize(recipe.features, recipe.cells, classes, shape)
         campaign = device_campaign.find_or_measure(settings, space, size, console)
@@ -178,6 +178,7 @@ def name(settings: SearchSettings) -> str:
     parts += [settings.method] if settings.method != SearchSettings.method else []
     parts += [settings.order] if settings.order not in (None, "first") else []
     parts += ["pt"] if settings.select == "perturbation" else []
+    parts += ["evolution"] if settings.select == "evolution" else []
     return "-".join([*parts, f"seed{settings.seed}"])
 
 
@@ -255,7 +256,7 @@ def _known_before(task: SearchRun) -> dict[str, retrain.TrainingTask]:
     if task.predictors is not None or settings.latency_weight is not None:
         return {}
     return {
-        f"random-{i}": _retraining(task.search, search_stages.random_genotype(task.search.space, i))
+        f"random-{i}": _retraining(task.search, sampling.random_genotype(task.search.space, i))
         for i in _random_seeds(settings)
         if not (task.job.folder / "retrain" / f"random-{i}" / retrain.RESULT).exists()
     }
@@ -266,7 +267,7 @@ def _retrained(task: SearchRun, genotype: Genotype, others: ahead.Ahead) -> dict
     settings, job = task.search.settings, task.job
     seeds = _random_seeds(settings)
     cells = {"found": genotype} | {
-        f"random-{i}": search_stages.random_genotype(task.search.space, i) for i in seeds
+        f"random-{i}": sampling.random_genotype(task.search.space, i) for i in seeds
     }
     others.start()
     others.wait()  # the latency of the found network is measured

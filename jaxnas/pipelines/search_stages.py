@@ -10,7 +10,7 @@ import numpy as np
 from jaxnas import data, run
 from jaxnas.core import hypergrad
 from jaxnas.core.objectives import constraints as objectives
-from jaxnas.core.stages import Program, Stage, StageResult
+from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import (
     Batch,
     Constraints,
@@ -26,13 +26,12 @@ from jaxnas.hardware.tables import layer_table
 from jaxnas.methods import overrides
 from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
+from jaxnas.pipelines import evolution
 from jaxnas.pipelines.settings import SearchSettings
-from jaxnas.spaces import dataflow
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
 SKIP = "skip_connect"
-DRAWS = 100  # of a random network, until one is connected
 # Folded into a state's key for its batches; above the steps that are folded in, too.
 BATCHES = 2**31 - 1
 FIGURES = (
@@ -51,6 +50,7 @@ class SearchTask(NamedTuple):
     space: SearchSpace
     dataset: data.DataSet
     constraints: Constraints = ()  # on expected costs
+    scoring: supernet_evaluators.Scoring = supernet_evaluators.Scoring()
 
 
 class SearchPlan(NamedTuple):
@@ -74,7 +74,7 @@ class Batches(NamedTuple):
     train: Any
     valid: Any
     augmented: Callable[..., Batch]
-    plain: Callable[..., Batch]
+    plain: Callable[..., Batch]  # of the scoring's size
 
 
 class Compiled(NamedTuple):
@@ -104,6 +104,8 @@ def plan(task: SearchTask) -> SearchPlan:
     )
     resolved = method_settings(settings)
     perturbation = settings.select == "perturbation"
+    if settings.select == "evolution":  # which asks for networks of its own
+        resolved |= {"samples": 1}
     program = methods.program(settings.method, context, resolved, perturbation)
     discretise = methods.get(settings.method).discretise(space, resolved)
     return SearchPlan(program, discretise or space.discretise)
@@ -123,21 +125,6 @@ def _hypergradient(order: str | None) -> Hypergradient | None:
         "finite-difference": hypergrad.finite_difference,
     }
     return rules[order]() if order else None
-
-
-def random_genotype(space: SearchSpace, seed: int) -> Genotype:
-    """A random genotype of the space, with as many edges as a searched one.
-
-    The discretisation of random gates: all pairs of edges are equally likely, and so are all
-    candidates that may be selected. Networks without a path from input to output are drawn anew.
-    """
-    random = np.random.default_rng(seed)
-    for _ in range(DRAWS):
-        gates = {name: random.random(choice.shape) for name, choice in space.choices.items()}
-        genotype = space.discretise(space.choices, gates)
-        if dataflow.is_connected(genotype):
-            break
-    return genotype
 
 
 def supernet(task: SearchTask, stage: Stage | None = None) -> Supernet:
@@ -163,6 +150,8 @@ def check(task: SearchTask) -> None:
     steps = data.steps_per_epoch(len(task.dataset.train.labels), task.settings.batch_size)
     net = supernet(task, stage)
     stage.method(net, epochs=stage.epochs, steps_per_epoch=steps)
+    _scoring_steps(task)
+    evolution.check(task.settings, task.space)
     if task.settings.batch_size == 1:  # normalisation of a single value is refused
         image = jnp.zeros((1, *task.dataset.train.inputs.shape[1:]), jnp.float32)
         gates = {name: jnp.zeros(choice.shape) for name, choice in stage.space.items()}
@@ -179,16 +168,37 @@ def search(
     """Searches to the end, or resumes from `job.folder`, which is claimed.
 
     `at_epoch()` is called after the steps of each epoch: from the first on, steps are compiled.
-    Each epoch records the expected costs of the constraints. The first stage of the program has its
-    files in that folder, each later one in its `stages/NAME`. Raises as `run.loop`.
+    Each epoch records the expected costs of the constraints. Raises as `run.loop`.
     """
     program, discretise = plan(task)
+    selection, outcome, finished = execute(task, program, augment, job, at_epoch)
+    if task.settings.select == "evolution":
+        genotype = evolution.select(task.settings, task.space, finished)
+    else:
+        genotype = discretise(selection.space, selection.gates)
+    return SearchResult(genotype, outcome, finished)
+
+
+def execute(
+    task: SearchTask,
+    program: Program,
+    augment: data.augment.Augment,
+    job: run.Run,
+    at_epoch: Callable[[], None] = lambda: None,
+) -> tuple[Selection, run.RunResult, StageResult]:
+    """Runs or resumes a program to its end: what it selects, and the results of its last stage.
+
+    The first stage has its files in `job.folder`, which is claimed, each later one in its
+    `stages/NAME`. Raises as `run.loop`.
+    """
     dataset, size = task.dataset, task.settings.batch_size
     batches = Batches(
         data.to_device(dataset.train),
         data.to_device(dataset.valid),
         data.make_batch(dataset.mean, dataset.std, augment, size),
-        data.make_batch(dataset.mean, dataset.std, data.augment.none(), size),
+        data.make_batch(
+            dataset.mean, dataset.std, data.augment.none(), task.scoring.batch_size or size
+        ),
     )
     compiled: dict[Any, Compiled] = {}
     stage_result, outcome, number = None, None, 0
@@ -196,9 +206,7 @@ def search(
         try:
             stage = program.send(stage_result)
         except StopIteration as stop:
-            return SearchResult(
-                discretise(stop.value.space, stop.value.gates), outcome, stage_result
-            )
+            return stop.value, outcome, stage_result
         net_key = {
             k: v if isinstance(v, str | int | float) else id(v) for k, v in stage.net.items()
         }
@@ -257,7 +265,7 @@ def _run_stage(
     gates = jax.device_get(search.gates(outcome.state))
     augmented, k_batch = jax.jit(batches.augmented), jax.random.fold_in(key, BATCHES)
     batch = lambda i: augmented(batches.train, k_batch, jnp.int32(i))
-    evaluate = lambda gates: compiled.evaluate(outcome.state, gates, batches.valid)
+    evaluate = lambda gates, *count: compiled.evaluate(outcome.state, gates, batches.valid, *count)
     return StageResult(outcome.state, gates, evaluate, net, batch), outcome
 
 
@@ -266,7 +274,7 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
     net = supernet(task, stage)
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
-    valid_steps = data.steps_per_epoch(len(dataset.valid.labels), settings.batch_size)
+    valid_steps = _scoring_steps(task)
     fixed_key = jax.random.key(0)
     valid = lambda images, step: batches.plain(images, fixed_key, step)
 
@@ -300,6 +308,11 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
         supernet_evaluators.evaluator(net, valid, valid_steps),
         stage,
     )
+
+
+def _scoring_steps(task: SearchTask) -> int:
+    count = len(task.dataset.valid.labels)
+    return supernet_evaluators.scoring_steps(task.scoring, count, task.settings.batch_size)
 
 
 def _argmax_gates(gates: Gates) -> Gates:

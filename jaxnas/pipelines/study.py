@@ -22,6 +22,8 @@ VARIANTS = {
     "darts-exact": {"method": "darts", "order": "exact"},
     "darts-fd": {"method": "darts", "order": "finite-difference"},
     "darts-pt": {"method": "darts", "select": "perturbation"},
+    "spos-evolution": {"method": "spos", "select": "evolution"},
+    "fair-evolution": {"method": "spos", "select": "evolution", "set": ("sampling=fair",)},
 }
 METHODS = (
     "darts", "darts-exact", "pc-darts", "gdas", "dr-nas", "sd-darts", "beta-darts", "darts-pt",
@@ -32,7 +34,7 @@ Row = dict[str, Any]
 
 
 def check(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) -> None:
-    """Raises ValueError for unknown methods, repetitions, and `--set` of methods not listed."""
+    """Raises ValueError for unknown methods, repetitions, and an invalid `--set`."""
     names = (*registry.names(), *VARIANTS)
     for name in methods:
         if name not in names:
@@ -45,21 +47,31 @@ def check(methods: Sequence[str], seeds: Sequence[int], words: Sequence[str]) ->
             raise ValueError(
                 f"--set {word!r} has no effect: write METHOD.name=value, with one of --methods."
             )
+        key, _, value = word.partition(".")[2].partition("=")
+        if key == "epochs" and not value.isdecimal():
+            raise ValueError(f"--set {word!r}: epochs are a whole number.")
 
 
 def search_of(name: str, words: Sequence[str], **settings: Any) -> SearchSettings:
     """The search of a method, or variant.
 
-    `words` are `METHOD.name=value`; those of other methods are ignored. Random search trains as
-    many cells as its preset has, or the next smaller number that divides the epochs.
+    `words` are `METHOD.name=value`; those of other methods are ignored. `METHOD.epochs=N` is the
+    method's own length. Random search trains as many cells as its preset has, or the next smaller
+    number that divides the epochs.
     """
     overrides = tuple(word.partition(".")[2] for word in words if word.partition(".")[0] == name)
+    lengths = [word.partition("=")[2] for word in overrides if word.startswith("epochs=")]
+    overrides = tuple(word for word in overrides if not word.startswith("epochs="))
+    if lengths:
+        settings["epochs"] = int(lengths[-1])
     epochs = settings.get("epochs")
     if name == "random" and epochs and not any(word.startswith("cells=") for word in overrides):
         preset = settings.get("preset", "quick")
         cells = registry.resolve("random", preset, {}, overrides)["cells"]
         overrides += (f"cells={max(n for n in range(1, cells + 1) if epochs % n == 0)}",)
-    return SearchSettings(**{**settings, **VARIANTS.get(name, {"method": name}), "set": overrides})
+    variant = VARIANTS.get(name, {"method": name})
+    words = (*variant.get("set", ()), *overrides)
+    return SearchSettings(**{**settings, **variant, "set": words})
 
 
 def rows(folder: Path) -> list[Row]:

@@ -148,6 +148,22 @@ def sample_distinct(space: Space, count: int, seed: int) -> np.ndarray:
     return np.stack(np.unravel_index(drawn, shape), 1)
 
 
+def mutate(space: Space, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """i64[N, positions]: the networks with one position, at random, changed to another candidate.
+
+    Positions without a choice stay. Raises ValueError for a space without any choice.
+    """
+    rows, shape = np.array(rows, int), np.array(cardinalities(space))
+    free = np.flatnonzero(shape > 1)
+    if not len(free):
+        raise ValueError("The space has one network: there is nothing to mutate.")
+    number, position = np.arange(len(rows)), random.choice(free, len(rows))
+    ways = shape[position]
+    shift = 1 + (random.random(len(rows)) * (ways - 1)).astype(int)
+    rows[number, position] = (rows[number, position] + shift) % ways
+    return rows
+
+
 def check(space: Space, rows: np.ndarray) -> np.ndarray:
     """The networks as an integer array. Raises ValueError where they are not the space's."""
     rows, shape = np.asarray(rows), cardinalities(space)

@@ -18,11 +18,27 @@ POOL_DRAWS, TEMPERATURES = 2000, (1.0, 2.0, 4.0, 8.0)
 MIN_PROBABILITY = 1e-9  # closed gates may be drawn too: no other network may satisfy a constraint
 REPRESENTATIVES = 8000  # draws that represent a space too large to enumerate
 STARTS = 4  # of a descent
+DRAWS = 100  # of a random network, until one is connected
 
 
 class CandidatePool(NamedTuple):
     genomes: np.ndarray  # i64[N, positions], different, without dead edges
     log_probability: np.ndarray  # f64[N]
+
+
+def random_genotype(space: SearchSpace, seed: int) -> Genotype:
+    """A random genotype of the space, with as many edges as a searched one.
+
+    The discretisation of random gates: all pairs of edges are equally likely, and so are all
+    candidates that may be selected. Networks without a path from input to output are drawn anew.
+    """
+    random = np.random.default_rng(seed)
+    for _ in range(DRAWS):
+        gates = {name: random.random(choice.shape) for name, choice in space.choices.items()}
+        genotype = space.discretise(space.choices, gates)
+        if dataflow.is_connected(genotype):
+            break
+    return genotype
 
 
 def sample_pool(

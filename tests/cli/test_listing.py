@@ -55,8 +55,9 @@ def test_a_method_is_told_with_all_its_settings(capsys, name):
     assert text.startswith(f"{name}: {method.summary}\n")
     for setting in method.defaults:
         shown = re.search(rf"^  (--)?{setting.replace('_', '[_-]')} ", text, re.MULTILINE)
-        assert bool(shown) == (setting != "min_learning_rate"), setting
+        assert shown, setting
     assert ("--select perturbation" in text) == (method.relaxation is not None)
+    assert ("--select evolution" in text) == method.samples_paths
     assert ("--order" in text) == ("hypergrad" in method.accepts)
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from jaxnas import data
 from jaxnas.data import augment, on_device
@@ -211,3 +212,41 @@ def test_chain_gives_each_member_a_key_of_its_own():
 def test_augmentation_refuses_what_changes_nothing_or_everything(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+order = jax.jit(on_device.shuffled, static_argnums=2)
+
+
+@pytest.mark.parametrize("count", [1, 11, on_device.SORTED, on_device.SORTED + 1, 25_000, 50_000])
+def test_nothing_is_twice(count):
+    whole = np.asarray(order(jax.random.key(3), jnp.arange(count), count))
+    assert (np.sort(whole) == np.arange(count)).all()
+    part = order(jax.random.key(3), jnp.arange(count // 2, count), count)
+    np.testing.assert_array_equal(part, whole[count // 2 :])
+
+
+@pytest.mark.parametrize("count", [on_device.SORTED, 2500])
+def test_small_sets_are_permuted_as_jax_does_and_large_ones_anew_for_each_key(count):
+    first, second = (np.asarray(order(jax.random.key(k), jnp.arange(count), count)) for k in (0, 1))
+    # Two random orders agree in one place on average.
+    assert (first == second).sum() < 8
+    jax_order = np.asarray(jax.random.permutation(jax.random.key(0), count))
+    assert (first == jax_order).all() == (count <= on_device.SORTED)
+
+
+def test_a_large_set_is_in_every_order_alike():
+    count, keys = 2500, 400
+    places = jnp.arange(40)
+    drawn = np.asarray(
+        jax.vmap(lambda key: on_device.shuffled(key, places, count))(
+            jax.random.split(jax.random.key(7), keys)
+        )
+    )
+    tenths = lambda values: np.bincount(values.ravel() * 10 // count, minlength=10)
+    # The value at a place is uniform, and so is the step from one place to the next.
+    steps = np.diff(drawn, axis=1) % count
+    for values in (drawn, drawn[:, 0], drawn[:, -1], steps, steps[:, 5]):
+        assert scipy.stats.chisquare(tenths(values)).pvalue > 1e-3
+    # Places are not related: neighbours correlate as two draws do.
+    pairs = np.corrcoef(drawn[:, :-1].ravel(), drawn[:, 1:].ravel())[0, 1]
+    assert abs(pairs) < 4 / np.sqrt(drawn[:, 1:].size)

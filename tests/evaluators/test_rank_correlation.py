@@ -82,3 +82,38 @@ def test_chance_of_few_cells_is_a_mean_over_all_draws():
 def test_refuses_what_has_no_order(scores, truth, top, cause):
     with pytest.raises(ValueError, match=cause):
         rank_correlation.rank_correlation(scores, truth, top)
+
+
+def test_agreement_is_told_of_parts_of_the_cells():
+    truth = np.array([1.0, 2, 3, 10, 20, 30])
+    scores = np.array([3.0, 2, 1, 4, 5, 6])
+    connected = np.array([True, True, False, True, True, False])
+    found = rank_correlation.agreement(scores, truth, connected)
+    # Of 15 pairs the 3 below the median are the wrong way; among the connected 1 of 6.
+    assert found == pytest.approx((12 / 15 - 3 / 15, 4 / 6, -1, 1))
+    equal = rank_correlation.agreement(np.zeros(6), truth, connected)
+    assert np.isnan(equal).all()
+
+
+def test_equal_scores_share_a_rank_in_the_sum():
+    ranks = rank_correlation.sum_of_ranks(np.array([5.0, 5, 1]), np.array([0.0, 2, 1]))
+    assert ranks.tolist() == [2.5 + 1, 2.5 + 3, 1 + 2]
+
+
+def test_a_gain_beyond_chance_is_told_from_one_within_it():
+    random = np.random.default_rng(1)
+    truth = random.normal(size=200)
+    size = truth + random.normal(size=200)
+    told = truth + random.normal(size=200)
+    more = rank_correlation.gain(
+        lambda rows: rank_correlation.sum_of_ranks(told[rows], size[rows]), size, truth, draws=300
+    )
+    # The tau of a bivariate normal with correlation r is 2 asin(r) / pi.
+    expected = 2 / np.pi * (np.arcsin(1 / np.sqrt(1.5)) - np.arcsin(1 / np.sqrt(2)))
+    assert more.mean == pytest.approx(expected, abs=0.05)
+    assert 0 < more.low < more.mean < more.high and more.share_not_above == 0
+    noise = random.normal(size=200)
+    none = rank_correlation.gain(lambda rows: noise[rows], size, truth, draws=100)
+    assert none.high < 0 and none.share_not_above == 1
+    same = rank_correlation.gain(lambda rows: size[rows], size, truth, draws=10)
+    assert same == (0, 0, 0, 1)

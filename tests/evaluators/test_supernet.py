@@ -69,6 +69,31 @@ def test_gives_each_architecture_what_it_has_alone(statistics, at_once):
         np.testing.assert_allclose((accuracy[i], loss[i]), expected, rtol=1e-5)
 
 
+def test_fewer_batches_are_the_first_ones():
+    net, images, state = of_toy()
+    gates = random_gates(net.space, 5)
+    evaluate = supernet.evaluator(net, toy.at, STEPS)
+    first = supernet.evaluator(net, toy.at, 1)(state, gates, images)
+    np.testing.assert_array_equal(evaluate(state, gates, images, 1), first)
+    whole = evaluate(state, gates, images)
+    np.testing.assert_array_equal(evaluate(state, gates, images, STEPS), whole)
+    assert (whole[1] != first[1]).any()
+    for batches in (0, STEPS + 1):
+        with pytest.raises(ValueError, match=f"{batches} batches cannot judge"):
+            evaluate(state, gates, images, batches)
+
+
+def test_a_scoring_counts_its_batches():
+    steps = lambda images, size: supernet.scoring_steps(supernet.Scoring(images, size), 100, 20)
+    assert [steps(*pair) for pair in ((None, None), (40, None), (45, 10), (None, 50))] == [
+        5, 2, 4, 2
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="101 images cannot judge: the validation half has 100"):
+        steps(101, None)
+    with pytest.raises(ValueError, match="batch_size is 20"):
+        steps(10, None)
+
+
 def test_statistics_are_those_that_are_named():
     net, images, state = of_toy()
     gates = random_gates(net.space, 5)

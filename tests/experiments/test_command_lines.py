@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import cifar10, nasbench201, net_adapt, retrain, search, targets
+from experiments import cifar10, nasbench201, net_adapt, ranking, retrain, search, targets
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,9 @@ from experiments import cifar10, nasbench201, net_adapt, retrain, search, target
         (nasbench201.cli, "--table absent.npz", "No table absent.npz"),
         (nasbench201.cli, "--sample 1", "--sample is 1"),
         (nasbench201.cli, "--epoch 3", "--epochs"),
+        (nasbench201.cli, "--methods spos --set spos.epochs=x", "epochs are a whole number"),
+        (ranking.cli, "--table absent.npz", "No table absent.npz"),
+        (ranking.cli, "--points 5", "--points is 5"),
         (cifar10.cli, "--retrain.preset paper", "--preset decides it"),
         (cifar10.cli, "--seeds -1", "--seed is -1"),
         (cifar10.cli, "--methods dart", "No method is called 'dart'"),

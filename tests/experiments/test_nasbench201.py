@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rich.console
 
-from experiments import nasbench201, nasbench201_tables
+from experiments import nasbench201, nasbench201_order, nasbench201_tables
 from jaxnas.core.types import Choice
 from jaxnas.evaluators import nasbench201 as tabular_benchmark
 from jaxnas.pipelines import search_stages
@@ -157,7 +157,8 @@ def test_random_search_has_a_row_without_order(tmp_path, monkeypatch):
 def finished(space, accuracy):
     """A supernet that rates cells as `accuracy(gates)` says."""
     net = types.SimpleNamespace(space=space)
-    return types.SimpleNamespace(net=net, evaluate=lambda gates: (accuracy(gates["cell"]), None))
+    figures = lambda gates: (accuracy(gates["cell"]), -accuracy(gates["cell"]))
+    return types.SimpleNamespace(net=net, evaluate=figures)
 
 
 @needs_table
@@ -170,15 +171,14 @@ def test_a_supernet_that_knows_the_truth_orders_perfectly():
         return truth.test[0, -1, rows].astype(np.float32)
 
     space = SPACE.choices
-    assert nasbench201.rank_correlations(SPACE, truth, finished(space, knows), 50) == pytest.approx(
-        (1, 1)
-    )
+    order = lambda net: nasbench201_order.of_supernet(SPACE, truth, net, 50)
+    assert order(finished(space, knows)) == pytest.approx((1, 1, 1))
     worst = finished(space, lambda gates: -knows(gates))
-    assert nasbench201.rank_correlations(SPACE, truth, worst, 50) == pytest.approx((-1, -1))
+    assert order(worst) == pytest.approx((-1, -1, -1))
     # An auxiliary candidate, as DARTS- has it, stays shut.
     more = choices.with_auxiliary_skip(space)
     padded = finished(more, lambda gates: knows(gates[..., :5]) - 1e3 * gates[..., 5].sum(1))
-    assert nasbench201.rank_correlations(SPACE, truth, padded, 50) == pytest.approx((1, 1))
+    assert order(padded) == pytest.approx((1, 1, 1))
 
 
 @needs_table
@@ -188,30 +188,52 @@ def test_a_supernet_of_other_candidates_is_not_compared():
     never = lambda gates: pytest.fail("it was evaluated")
     space = {"cell": fewer}
     truth = tabular_benchmark.load(TABLE)
-    correlations = nasbench201.rank_correlations(SPACE, truth, finished(space, never), 5)
-    assert correlations == (None, None)
+    order = nasbench201_order.of_supernet(SPACE, truth, finished(space, never), 5)
+    assert order == (None, None, None)
 
 
 @needs_table
 def test_the_table_begins_with_the_best():
     truth = tabular_benchmark.load(TABLE)
 
-    def row(method, seed, index):
+    def row(method, seed, index, skips=1):
         entry = tabular_benchmark.query(truth, index)
         of = lambda field: {k: getattr(s, field) for k, s in entry.sets.items()}
         return {
             "method": method, "seed": seed, "test": of("test_200"), "valid": of("valid_200"),
             "rank": of("rank"), "regret": of("regret"), "kendall": None, "spearman": None,
-            "skips": 1, "search_s": 2.0,
+            "kendall_loss": None, "skips": skips, "search_s": 2.0,
         }  # fmt: skip
 
     best = int(truth.test[0, -1].argmax())
-    made = nasbench201_tables.summary(truth, [row("a", 0, 0), row("a", 1, 1), row("b", 0, best)])
+    rows = [row("a", 0, 0, 4), row("a", 1, 1, 3), row("b", 0, best)]
+    scores = np.full(15625, np.nan)
+    scores[:2] = 1, 2
+    made = nasbench201_tables.summary(truth, rows, {"nwot": scores})
     names = [line[0] for line in made.rows]
     means = [float(line[2].split()[0]) for line in made.rows]
     assert means == sorted(means, reverse=True)
-    assert {"(optimum)", "(only skips)", "(all cells)", "a", "b"} == set(names)
+    baselines = {f"(best by {name})" for name in ("parameters", "MACs", "nwot")}
+    assert {"(optimum)", "(only skips)", "(all cells)", "a", "b"} | baselines == set(names)
+    assert len({len(line) for line in (made.head, *made.rows)}) == 1
+    at = lambda name, column: made.rows[names.index(name)][made.head.index(column)]
     pair = truth.test[0, -1, :2]
-    expected = f"{pair.mean():.2f} ± {pair.std(ddof=1):.2f}"
-    assert made.rows[names.index("a")][2] == expected
+    assert at("a", "CIFAR-10 test %") == f"{pair.mean():.2f} ± {pair.std(ddof=1):.2f}"
+    assert (at("a", "collapsed"), at("b", "collapsed")) == ("1 of 2", "0 of 1")
     assert made.rows[names.index("b")][6:8] == ["1", "0.00"]
+    # The cell of 3x3 convolutions alone is the largest.
+    assert at("(best by parameters)", "CIFAR-10 test %") == "93.76"
+    assert at("(best by nwot)", "CIFAR-10 test %") == f"{truth.test[0, -1, 1]:.2f}"
+
+
+def test_methods_are_compared_with_random_search_seed_by_seed():
+    row = lambda method, seed, accuracy: {
+        "method": method, "seed": seed, "test": {"cifar10": accuracy}
+    }  # fmt: skip
+    rows = [row("random", seed, accuracy) for seed, accuracy in enumerate((90.0, 80.0, 70.0))]
+    rows += [row("a", 0, 91.0), row("a", 1, 82.0), row("a", 2, 73.0), row("a", 9, 0.0)]
+    rows += [row("b", 0, 99.0)]  # of one seed nothing can be said
+    (line,) = nasbench201_tables.paired(rows).rows
+    # Gains 1, 2, 3: mean 2, standard error 1 / sqrt(3), t of 2 degrees of freedom 4.303.
+    assert line == ["a", "3", "+2.00", "-0.48 to +4.48", "0.074", "3"]
+    assert not nasbench201_tables.paired(rows[3:]).rows

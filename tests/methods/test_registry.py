@@ -97,6 +97,8 @@ def test_presets_are_the_papers_and_the_quick_one():
     assert registry.resolve("darts", "paper", {}, [])["min_learning_rate"] == pytest.approx(0.001)
     quick = registry.resolve("darts", "quick", {"learning_rate": 0.1}, [])
     assert quick["min_learning_rate"] == pytest.approx(0.1 * 0.001 / 0.025)
+    given = registry.resolve("spos", "quick", {"learning_rate": 0.1}, ["min-learning-rate=0"])
+    assert given["min_learning_rate"] == 0
 
 
 @pytest.mark.parametrize(

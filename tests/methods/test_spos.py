@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.methods import spos
+from jaxnas.methods import optimisers, spos
 from jaxnas.spaces import choices as spaces
 from tests import drive, toy
 
@@ -66,3 +66,33 @@ def test_impossible_settings_are_refused():
         spos.best_of_samples(SPACE, samples=0, seed=0)
     with pytest.raises(ValueError, match="2 edges enter a node, of which 4"):
         spos.spos(drive.dense(SPACE), steps_per_epoch=2, edges_per_node=4)
+    with pytest.raises(ValueError, match="uniform or fair, not 'even'"):
+        spos.best_of_samples(SPACE, sampling="even", seed=0)
+    with pytest.raises(ValueError, match="A warm-up of 3 epochs leaves none of 3"):
+        spos.spos(drive.dense(SPACE), epochs=3, steps_per_epoch=2, warm_up=3)
+
+
+def test_the_learning_rate_rises_and_falls():
+    settings = spos.OPTIMISERS._replace(learning_rate=0.1, min_learning_rate=0.0)
+    rate = optimisers.warmed_up(settings, 10, 4, 2)
+    assert float(rate(0)) == 0
+    assert [float(rate(step)) for step in (4, 8, 24, 40)] == pytest.approx([0.05, 0.1, 0.05, 0])
+    plain = optimisers.warmed_up(settings, 10, 4, 0)
+    assert [float(plain(step)) for step in (0, 3, 20)] == pytest.approx([0.1, 0.1, 0.05])
+
+
+def test_fair_paths_train_every_candidate_alike():
+    space = {"cell": spaces.uniform(spaces.dag(1, 1), ("sine", "tanh", "identity"))}
+    search = spos.spos(
+        drive.dense(space), epochs=1, steps_per_epoch=3, sampling="fair",
+        optimisers=spos.OPTIMISERS._replace(weight_decay=0.0),
+    )  # fmt: skip
+    state = search.init(jax.random.key(0), drive.TRAIN.inputs[0])
+    start, update = state, toy.jit(search.update)
+    for step in range(3):
+        state, _ = update(state, toy.at(drive.TRAIN, step), toy.at(drive.VALID, step))
+    moved = jax.tree.map(
+        lambda a, b: bool(jnp.any(a != b)), start.weights["cell"], state.weights["cell"]
+    )
+    assert all(jax.tree.leaves(moved))
+    assert state.arch == start.arch

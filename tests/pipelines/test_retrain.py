@@ -11,7 +11,7 @@ import rich.console
 
 from jaxnas import data, run
 from jaxnas.evaluators.training import Hyperparameters
-from jaxnas.pipelines import retrain, search_stages
+from jaxnas.pipelines import retrain
 from jaxnas.pipelines.retrain import TrainingTask
 from jaxnas.pipelines.settings import (
     DataSettings,
@@ -22,7 +22,7 @@ from jaxnas.pipelines.settings import (
 )
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.spaces import genotype as genotypes
-from jaxnas.spaces import registry
+from jaxnas.spaces import registry, sampling
 
 DARTS, SMALL = registry.get("darts"), registry.get("darts-s2")
 RECIPE = Recipe(epochs=2, batch_size=20, features=2, cells=1, reductions=(), ema=0.9)
@@ -63,7 +63,7 @@ def test_all_that_a_training_goes_by_is_a_field_of_the_recipe():
 def settings(tmp_path_factory):
     """Of a tiny training that was run to its end."""
     home = tmp_path_factory.mktemp("retrained")
-    genotype = search_stages.random_genotype(SMALL, 0)
+    genotype = sampling.random_genotype(SMALL, 0)
     (home / "mine.json").write_text(genotypes.to_json(genotype))
     settings = RetrainSettings(
         str(home / "mine.json"),

@@ -16,6 +16,18 @@ def test_names_of_a_study_are_settings_of_a_search():
     assert study.search_of("darts-pt", ("darts-pt.interval=2",)).select == "perturbation"
     assert study.search_of("darts-pt", ("darts-pt.interval=2", "gdas.x=1")).set == ("interval=2",)
     assert study.search_of("gdas", ("darts-pt.interval=2",)).set == ()
+    fair = study.search_of("fair-evolution", ("fair-evolution.warm_up=1",))
+    assert (fair.method, fair.select) == ("spos", "evolution")
+    assert fair.set == ("sampling=fair", "warm_up=1")
+
+
+def test_a_method_of_a_study_may_have_its_own_length():
+    words = ("gdas.epochs=30", "random.epochs=8")
+    assert study.search_of("gdas", words, epochs=12).epochs == 30
+    assert study.search_of("gdas", words, epochs=12).set == ()
+    assert study.search_of("darts", words, epochs=12).epochs == 12
+    random = study.search_of("random", words, epochs=9, preset="quick")
+    assert (random.epochs, random.set) == (8, ("cells=2",))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +55,7 @@ def test_the_mean_and_the_spread_are_over_what_is_known():
         (("gdas", "gdas"), (0,), (), "--methods says .*each once"),
         (("gdas",), (), (), "--seeds says .*one or more"),
         (("gdas",), (0,), ("darts.order=1",), "'darts.order=1' has no effect"),
+        (("gdas",), (0,), ("gdas.epochs=1.5",), "epochs are a whole number"),
     ],
 )
 def test_refuses_what_is_no_study_in_one_line(methods, seeds, words, cause):

@@ -295,3 +295,21 @@ def test_rows_and_gates_of_the_space_are_taken_as_they_are():
     for wrong in ({}, {"cell": gates["cell"][1:]}):
         with pytest.raises(ValueError, match=r"'cell' are .*, expected \(6, 5\)"):
             genome.check_gates(BENCHMARK.choices, wrong)
+
+
+def test_a_mutation_changes_one_position_and_reaches_every_candidate():
+    space = registry.get("nasbench201").choices
+    rows = np.tile([0, 1, 2, 3, 4, 0], (3000, 1))
+    mutated = genome.mutate(space, rows, np.random.default_rng(0))
+    changed = mutated != rows
+    assert (changed.sum(1) == 1).all()
+    # Six positions and four other candidates each: 24 ways, 125 times on average.
+    ways, counts = np.unique(np.argwhere(changed)[:, 1] * 5 + mutated[changed], return_counts=True)
+    assert len(ways) == 24 and counts.min() > 80 and counts.max() < 170
+    assert (rows == [0, 1, 2, 3, 4, 0]).all()
+
+
+def test_a_space_of_one_network_has_no_mutation():
+    space = {"cell": choices.uniform(((0, 1),), ("tanh",))}
+    with pytest.raises(ValueError, match="nothing to mutate"):
+        genome.mutate(space, np.zeros((1, 1), int), np.random.default_rng(0))

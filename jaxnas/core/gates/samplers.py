@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.gates import relax
-from jaxnas.core.types import NONE, Arch, Choice, Gates, Key, Relaxation, Space, Weights
+from jaxnas.core.types import NONE, Arch, Choice, Gates, Key, Relaxation, Scalar, Space, Weights
 
 
 def uniform(space: Space) -> Relaxation:
@@ -51,6 +51,48 @@ def uniform_single_path(space: Space, keep: int | None = None) -> Relaxation:
         }
 
     return Relaxation(lambda key, space: {}, gates, expected)
+
+
+def fair_single_path(space: Space, keep: int | None = None) -> Relaxation:
+    """`uniform_single_path`, but of an edge every candidate once in as many steps as it has.
+
+    The candidates of an edge take turns in an order that is drawn anew for every such round, each
+    edge by itself: strict fairness, Chu et al. 2019, section 3.2, https://arxiv.org/abs/1907.01845,
+    which collects the gradients of a round into one step of the optimiser; here each path is a
+    step. With `keep`, an edge that is not open misses its turn. The architecture is one
+    number, which seeds the orders and never moves. Raises ValueError as `uniform_single_path`.
+    """
+    uniform = uniform_single_path(space, keep)
+    odds = {name: _odds(choice, keep) for name, choice in space.items()}
+
+    def gates(arch: Arch, weights: Weights, *, key: Key, step: Scalar, **_) -> Gates:
+        drawn = uniform.gates({}, weights, key=key, step=step)
+        seed = jax.lax.bitcast_convert_type(arch["orders"], jnp.uint32)
+        orders, turns = jax.random.key(seed), {}
+        for number, (name, choice) in enumerate(space.items()):
+            k_choice = jax.random.fold_in(orders, number)
+            turn = jnp.stack(
+                [
+                    _turn(jax.random.fold_in(k_choice, edge), step, np.flatnonzero(row))
+                    for edge, row in enumerate(odds[name])
+                ]
+            )
+            is_open = drawn[name].sum(-1, keepdims=True)
+            turns[name] = is_open * jax.nn.one_hot(turn, choice.shape[1])
+        return turns
+
+    def init(key: Key, space: Space) -> Arch:
+        # A float, since an optimiser of all floats holds the architecture, too.
+        return {"orders": jax.random.uniform(key)}
+
+    return Relaxation(init, gates, uniform.expected)
+
+
+def _turn(key: Key, step: Scalar, candidates: np.ndarray) -> jax.Array:
+    """i32[]: whose turn it is at a step, in rounds of all candidates."""
+    number, place = jnp.divmod(step, len(candidates))
+    order = jax.random.permutation(jax.random.fold_in(key, number), len(candidates))
+    return jnp.asarray(candidates)[order[place]]
 
 
 def _odds(choice: Choice, keep: int | None) -> np.ndarray:

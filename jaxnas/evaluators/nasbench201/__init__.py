@@ -1,6 +1,6 @@
 """NAS-Bench-201 as a tabular benchmark: the scores of all 15,625 cells."""
 
-from jaxnas.evaluators.nasbench201 import cost, isomorphism
+from jaxnas.evaluators.nasbench201 import cost, isomorphism, zero_cost
 from jaxnas.evaluators.nasbench201.build import build
 from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
 from jaxnas.evaluators.nasbench201.query import (
@@ -31,4 +31,5 @@ __all__ = [
     "query",
     "rank",
     "regret",
+    "zero_cost",
 ]

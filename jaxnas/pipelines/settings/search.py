@@ -12,6 +12,18 @@ from jaxnas.pipelines.settings.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
+class Evolution:
+    evaluations: int = 200
+    """Networks that are evaluated with the shared weights."""
+    population: int = 50
+    """The youngest, of which parents are drawn."""
+    tournament: int = 10
+    """Of how many the parent is the best."""
+    by: Literal["loss", "accuracy"] = "loss"
+    """The figure on the validation images that decides."""
+
+
+@dataclasses.dataclass(frozen=True)
 class SearchSettings:
     source: Annotated[DataSettings, tyro.conf.arg(name="")] = DataSettings()
     train_fraction: float = 0.5
@@ -25,9 +37,12 @@ class SearchSettings:
     """The search method; `jaxnas methods` lists all, with their settings."""
     set: tuple[str, ...] = ()
     """Settings of the method, as `name=value`."""
-    select: Literal["strongest", "perturbation"] = "strongest"
+    select: Literal["strongest", "perturbation", "evolution"] = "strongest"
     """The selection: the candidates with the strongest gates, or those whose removal lowers the
-    accuracy most (DARTS-PT, with the settings `interval` and `criterion`)."""
+    accuracy most (DARTS-PT, with the settings `interval` and `criterion`), or the best of networks
+    that evolve, each with the shared weights (after `spos`)."""
+    evolution: Evolution = Evolution()
+    """Of --select evolution."""
     order: Literal["first", "exact", "finite-difference"] | None = None
     """The gradient of the architecture, for methods that support it: first order (the default),
     or through one step of the weights, exactly or as in DARTS's code."""
