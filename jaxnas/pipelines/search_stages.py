@@ -28,6 +28,7 @@ from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
 from jaxnas.pipelines import evolution
 from jaxnas.pipelines.settings import SearchSettings
+from jaxnas.spaces import sampling
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
@@ -337,7 +338,7 @@ def skip_limits(space: SearchSpace) -> dict[str, int]:
 
     Cells that are no choice of the space, as a path through a grid, have none.
     """
-    cells = random_genotype(space, 0).cells
+    cells = sampling.random_genotype(space, 0).cells
     can_skip = lambda choice: any(SKIP in row for row in choice.candidates)
     return {
         name: len(cell.edges) // 2 + 1
