@@ -229,7 +229,8 @@ def _searched(
     task: SearchRun, log: Callable[[str], None], compile_others: Callable[[], None]
 ) -> Genotype:
     """The genotype: read if the search is finished, else searched and written."""
-    folder, (settings, space, dataset, _) = task.job.folder, task.search
+    folder, search = task.job.folder, task.search
+    settings, space, dataset = search.settings, search.space, search.dataset
     if (folder / GENOTYPE).exists():
         log("search: done before")
         return genotypes.read(folder / GENOTYPE)
