@@ -125,23 +125,16 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         for name in settings.methods
     }
     with run.claim(task.folder, _shared(task), lambda line: progress.print_line(console, line)):
-        done = {(row["method"], row["seed"]): row for row in study.rows(task.folder)}
-        for key in (key for key in plan if key in done):
-            if done[key]["settings"] != run.fingerprint(plan[key].record):
+        for row in study.rows(task.folder):
+            key = row["method"], row["seed"]
+            if key in plan and row["settings"] != run.fingerprint(plan[key].record):
                 raise run.RunError(
                     f"{task.folder} has a row of {key[0]}, seed {key[1]}, with other settings: "
                     "use those, or another --out."
                 )
-        seconds = lambda name: [
-            row["wall_s"] for (m, _), row in done.items() if m == name and row["wall_s"]
-        ]
-        is_done = lambda name, seed: (name, seed) in done
-        for name, seed in study.pairs(settings.methods, settings.seeds, is_done, console, seconds):
-            row = _row(task, name, seed, plan[name, seed])
-            study.add(task.folder, row)
-            done[name, seed] = row
-            progress.print_line(console, f"{name}, seed {seed}: {_line(row)}")
-        report(task, settings, list(done.values()))
+        make = lambda name, seed: _row(task, name, seed, plan[name, seed])
+        rows = study.complete(task.folder, settings.methods, settings.seeds, make, _line, console)
+        report(task, settings, rows)
     return task.folder
 
 

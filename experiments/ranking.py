@@ -129,17 +129,8 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         del shared[name]
     shared["zero_cost"] = settings.zero_cost is not None
     with run.claim(task.folder, run.record(shared, task.execution, task.dataset.digest), say):
-        done = {(row["method"], row["seed"]): row for row in study.rows(task.folder)}
-        seconds = lambda name: [
-            row["wall_s"] for (m, _), row in done.items() if m == name and row["wall_s"]
-        ]
-        is_done = lambda name, seed: (name, seed) in done
-        for name, seed in study.pairs(names, settings.seeds, is_done, console, seconds):
-            row = _row(task, name, seed, plan[name, seed])
-            study.add(task.folder, row)
-            done[name, seed] = row
-            say(f"{name}, seed {seed}: {_line(row)}")
-        report(task, list(done.values()))
+        make = lambda name, seed: _row(task, name, seed, plan[name, seed])
+        report(task, study.complete(task.folder, names, settings.seeds, make, _line, console))
     return task.folder
 
 

@@ -25,7 +25,8 @@ from tools import bench_case, child_process
 
 DESCRIPTION = """\
 Warms both up, then times ours, peer, ours, peer, ..., each after an untimed step, and prints
-one JSON object: step_ms and peer_step_ms (medians), ratio (ours / peer, of the medians),
+one JSON object: step_ms and peer_step_ms (medians), cpu_ms (the least processor time of our
+step, of all cores together), ratio (ours / peer, of the medians),
 ratio_spread (least and greatest ratio of a pair), all times, temp_bytes, device, versions,
 threads and the settings. A step is a whole one: the architecture's and the weights'. The images
 are seeded normal noise and the labels random: fit for timing, and for nothing else."""
@@ -102,20 +103,23 @@ def measure(options: argparse.Namespace) -> dict:
             raise ValueError(f"{ours.weights} weights against the peer's {peer.weights}")
         warm_up(peer, options.warmup)
         runners.append(peer)
-    times = [[] for _ in runners]
+    times, cpu = [[] for _ in runners], []
     losses = [math.nan for _ in runners]
     others = bench_case.others_share(lambda: sum(runner.cpu_s() for runner in runners))
     for _ in range(options.repeats):
         for index, runner in enumerate(runners):
             # Who waited while the other ran finds its memory taken back by the system.
             warm_up(runner, options.warmup)
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             losses[index] = runner.run()
             times[index].append(1e3 * (time.perf_counter() - start))
+            if runner is ours:
+                cpu.append(1e3 * (time.process_time() - used))
     busy = others()
     if not all(map(math.isfinite, losses)):
         raise FloatingPointError(f"a loss is not finite ({losses}): take fewer --repeats")
     result = {"step_ms": statistics.median(times[0]), "times_ms": times[0], "loss": losses[0]}
+    result |= {"cpu_ms": min(cpu), "cpu_times_ms": cpu}
     result |= ours.facts | {"weights": ours.weights, "others_cpu_share": busy}
     if device is not None:
         result |= compare(*times) | {"peer_loss": losses[1]} | peer.facts

@@ -15,7 +15,7 @@ from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.pipelines.settings.search import Evolution
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
-from jaxnas.strategies import regularised_evolution as strategy
+from jaxnas.strategies import regularised_evolution, strategy
 
 BATCH = 10  # networks that are asked for at once, which costs little (strategies in tens)
 
@@ -63,18 +63,18 @@ def evolve(
     """i64[positions]: the best network of a budget; `evaluate` is that of a `StageResult`."""
     evaluator = supernet.shared_weights(space, evaluate)
     sign = 1 if evaluator.maximise[budget.by] else -1
-    evolved = strategy.regularised_evolution(
+    evolved = regularised_evolution.regularised_evolution(
         space.genome,
         lambda figures: sign * figures[budget.by],
         seed=seed,
         population=budget.population,
         tournament=budget.tournament,
     )
-    told, state = 0, evolved.init()
-    while told < budget.evaluations:
-        rows = evolved.ask(state, min(BATCH, budget.evaluations - told))
-        if not len(rows):
-            break
-        state = evolved.tell(state, rows, evaluator.evaluate(rows))
-        told += len(rows)
-    return strategy.best(state)
+    state = strategy.run(
+        evolved,
+        lambda rows, _: evaluator.evaluate(rows),
+        rounds=budget.evaluations,
+        batch=BATCH,
+        evaluations=budget.evaluations,
+    )
+    return regularised_evolution.best(state)

@@ -91,6 +91,31 @@ def rows(folder: Path) -> list[Row]:
     return table
 
 
+def complete(
+    folder: Path,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    make: Callable[[str, int], Row],
+    describe: Callable[[Row], str],
+    console: rich.console.Console,
+) -> list[Row]:
+    """All rows of a study: those that its folder has, and the others as `make` gives them.
+
+    Each is added to the folder and described in a line as soon as it is there. `wall_s` of a row is
+    its duration, None: unknown; the remaining time is estimated from it.
+    """
+    done = {(row["method"], row["seed"]): row for row in rows(folder)}
+    seconds = lambda name: [
+        row["wall_s"] for (method, _), row in done.items() if method == name and row["wall_s"]
+    ]
+    is_done = lambda name, seed: (name, seed) in done
+    for name, seed in pairs(methods, seeds, is_done, console, seconds):
+        done[name, seed] = row = make(name, seed)
+        add(folder, row)
+        progress.print_line(console, f"{name}, seed {seed}: {describe(row)}")
+    return list(done.values())
+
+
 def pairs(
     methods: Sequence[str],
     seeds: Sequence[int],

@@ -23,13 +23,18 @@ def run(
     *,
     rounds: int,
     batch: int,
+    evaluations: int | None = None,
 ) -> State:
-    """The state after at most `rounds` of `batch` genomes; `evaluate(genomes, round)`."""
-    state = strategy.init()
+    """The state after at most `rounds` of `batch` genomes; `evaluate(genomes, round)`.
+
+    `evaluations`: the most genomes in all, whatever the rounds.
+    """
+    state, left = strategy.init(), rounds * batch if evaluations is None else evaluations
     for number in range(rounds):
-        genomes = strategy.ask(state, batch)
+        genomes = strategy.ask(state, min(batch, left))
         if not len(genomes):
             break
+        left -= len(genomes)
         state = strategy.tell(state, genomes, evaluate(genomes, number))
         if strategy.is_done(state):
             break

@@ -11,8 +11,6 @@ from jax import lax
 from jaxnas.nets import adjoint
 from jaxnas.nets.lowering import windows
 
-# Groups of images of a batch over which a kernel's gradient is summed first.
-GROUPS = 8
 # Up to so many channels a sum of taps is faster over flat images.
 FEW = 7
 
@@ -74,7 +72,7 @@ def _window_products(padded, g, row, column, *, stride):
     """The window at a corner times `g`, summed over groups of images before it is stored."""
     rows, columns = ((n - 1) * stride + 1 for n in g.shape[1:3])
     total = 0
-    for i, part in enumerate(g.reshape(math.gcd(len(g), GROUPS), -1, *g.shape[1:])):
+    for i, part in enumerate(g.reshape(math.gcd(len(g), windows.GROUPS), -1, *g.shape[1:])):
         shape = (len(part), rows, columns, g.shape[3])
         window = lax.dynamic_slice(padded, (i * len(part), row, column, 0), shape)
         total += window[:, ::stride, ::stride] * part

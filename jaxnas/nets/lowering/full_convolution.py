@@ -9,9 +9,6 @@ from jax import lax
 from jaxnas.nets import adjoint
 from jaxnas.nets.lowering import windows
 
-# Groups of images over which a kernel's gradient is summed apart.
-GROUPS = 8
-
 
 def pointwise(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """1x1 convolution as a matrix product; `kernel` is `[C, O]`."""
@@ -78,7 +75,7 @@ def _convolution_to_kernel(g, x, shape, *, before, after):
 def _kernel_gradient_3x3(x, g):
     """One product of three vertical shifts of the image by three horizontal ones of `g`."""
     batch, height, width, inputs = x.shape
-    outputs, groups = g.shape[-1], math.gcd(batch, GROUPS)
+    outputs, groups = g.shape[-1], math.gcd(batch, windows.GROUPS)
     tall = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
     wide = jnp.pad(g, ((0, 0), (0, 0), (1, 1), (0, 0)))
     rows = jnp.concatenate([tall[:, i : i + height] for i in range(3)], -1)

@@ -9,7 +9,8 @@ import numpy as np
 from jaxnas.nets import ops
 from jaxnas.nets.mixed.loop_body import LoopBody, apply, rows, values_of_source
 
-# Values of a node from which on it pays: half as long again to compile for a sixth of a step.
+# Values of a node from which on it pays: three quarters as long again to compile, for a seventh of
+# a step.
 LARGE = 2**16
 # Each output channel of these has its own weights, so that one of n times the features is n of
 # them; the outputs are the last axis of all their weights and statistics.

@@ -1,6 +1,5 @@
 """What the loops over a cell's edges have in common: their modules, and what they scan."""
 
-import functools
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -104,13 +103,6 @@ def values_of_source(body: LoopBody, stats, x: jax.Array):
     """({candidate without weights: its value}, their statistics) for the edges of a source."""
     seen, _ = partial_channels.split(x, body.mixture.partial)
     return apply_all(body.per_source, {}, stats, seen)
-
-
-def checkpoint(mixture: Mixture):
-    """A decorator: recompute in the backward pass, if the mixture has `remat`."""
-    if not mixture.remat:
-        return lambda function: function
-    return functools.partial(jax.checkpoint, prevent_cse=False)
 
 
 def zeros_like_result(function, *arguments):

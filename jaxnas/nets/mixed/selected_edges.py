@@ -9,9 +9,9 @@ import numpy as np
 from jaxnas.nets.mixed import partial_channels
 from jaxnas.nets.mixed.loop_body import (
     LoopBody,
+    Mixture,
     add_to_row,
     apply,
-    checkpoint,
     loop_inputs,
     rows,
     take_row,
@@ -29,7 +29,7 @@ def mix_selected(body: LoopBody, weights, stats, gates, nodes, sources):
     for number, (name, _) in enumerate(ops, 1):
         branch[present[name], columns[name][present[name]]] = number
     scanned |= {"gates": gates[edges], "branch": branch}
-    recomputed = checkpoint(body.mixture)
+    recomputed = _checkpoint(body.mixture)
 
     def runner_of(name, op):
         @recomputed
@@ -74,3 +74,10 @@ def mix_selected(body: LoopBody, weights, stats, gates, nodes, sources):
     return nodes, new_stats | {
         n: rows(tree, is_last.nonzero()[0]) for n, tree in per_source.items()
     }
+
+
+def _checkpoint(mixture: Mixture):
+    """A decorator: recompute in the backward pass, if the mixture has `remat`."""
+    if not mixture.remat:
+        return lambda function: function
+    return functools.partial(jax.checkpoint, prevent_cse=False)
