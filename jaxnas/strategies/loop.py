@@ -34,7 +34,7 @@ class Budget(NamedTuple):
     seconds: float = math.inf  # of evaluations
 
 
-class Problem(NamedTuple):
+class SearchProblem(NamedTuple):
     """What is searched for."""
 
     space: DesignSpace
@@ -50,6 +50,16 @@ class Progress(NamedTuple):
     remaining_s: float | None  # of evaluations, on these workers
     designs: Designs  # all that were evaluated
     values: np.ndarray  # f64[N, goals]
+
+
+class Hooks(NamedTuple):
+    """What is told of a search while it runs."""
+
+    report: Callable[[Progress], None] = lambda progress: None  # after each evaluation
+    log: Callable[[str], None] = lambda line: None
+
+
+SILENT = Hooks()
 
 
 class Outcome(NamedTuple):
@@ -73,13 +83,12 @@ class _Records(NamedTuple):
 
 def run(
     searcher: Strategy,
-    problem: Problem,
+    problem: SearchProblem,
     budget: Budget,
     folder: Path,
     workers: Workers,
+    hooks: Hooks = SILENT,
     *,
-    report: Callable[[Progress], None] = lambda progress: None,
-    log: Callable[[str], None] = lambda line: None,
     given: tuple[str, Mapping[bytes, Result]] | None = None,
     retry_failed: bool = False,
 ) -> Outcome:
@@ -99,7 +108,7 @@ def run(
     known = evaluation_log.read(path, problem.space)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(files.open_unbuffered(path, "ab"))
-        stop_signal = stack.enter_context(signals.stop_requests(log))
+        stop_signal = stack.enter_context(signals.stop_requests(hooks.log))
         asks = list(known.asks)
         results = dict(known.results)
         if given is not None and not asks:
@@ -109,13 +118,13 @@ def run(
             results = {key: r for key, r in results.items() if r.figures is not None}
         free = {k for ask in asks if ask.source is not None for k in design_space.keys(ask.designs)}
         records = _Records(file, results, frozenset(free))
-        session = _Session(problem, budget, workers, report, stop_signal)
+        session = _Session(problem, budget, workers, hooks.report, stop_signal)
         reason, strategy_s = _search(searcher, session, records, asks)
     return _outcome(problem, records, reason, strategy_s)
 
 
 class _Session(NamedTuple):
-    problem: Problem
+    problem: SearchProblem
     budget: Budget
     workers: Workers
     report: Callable[[Progress], None]
@@ -209,7 +218,7 @@ def _write_given(file: IO[bytes], name: str, results: Mapping[bytes, Result]) ->
     return ask
 
 
-def _values(problem: Problem, records: _Records, designs: Designs) -> np.ndarray:
+def _values(problem: SearchProblem, records: _Records, designs: Designs) -> np.ndarray:
     """f64[n, goals] of designs that have results."""
     figures = [records.results[key].figures or {} for key in design_space.keys(designs)]
     rows = [goals.values_of(problem.goals, of_design) for of_design in figures]
@@ -238,12 +247,12 @@ def _progress(session: _Session, records: _Records) -> Progress:
     return Progress(count, failures, remaining_s, designs, values)
 
 
-def _designs(problem: Problem, records: _Records) -> Designs:
+def _designs(problem: SearchProblem, records: _Records) -> Designs:
     rows = [np.frombuffer(key, np.int64) for key in records.results]
     return np.array(rows, np.int64).reshape(len(rows), len(problem.space.variables))
 
 
-def _outcome(problem: Problem, records: _Records, reason: str, strategy_s: float) -> Outcome:
+def _outcome(problem: SearchProblem, records: _Records, reason: str, strategy_s: float) -> Outcome:
     designs = _designs(problem, records)
     values = _values(problem, records, designs)
     results = tuple(records.results.values())

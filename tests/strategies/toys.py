@@ -11,6 +11,7 @@ from tests import paths
 
 CELLS = networks.of_space(registry.get("nasbench201"))
 TEN = design_space.of_values({"a": (1, 2, 3, 4, 5), "b": ("x", "y")})
+VALUES = design_space.of_values({"x": (1, 2, 3, 4, 5, 6), "y": (1, 2, 3, 4, 5)})
 SCORE, COST = Goal("score", 1), Goal("cost", -1)
 
 

@@ -25,7 +25,7 @@ from jaxnas.spaces import genotype as genotype_text
 from jaxnas.spaces import registry as spaces
 from jaxnas.strategies import evaluation_log, loop, registry, workers
 from jaxnas.strategies import goals as goal_words
-from jaxnas.strategies.loop import Budget, Outcome, Problem
+from jaxnas.strategies.loop import Budget, Hooks, Outcome, SearchProblem
 from jaxnas.strategies.random_search import random_search
 from jaxnas.strategies.strategy import Strategy
 from jaxnas.strategies.workers import Workers
@@ -99,12 +99,11 @@ def _run(
 
         return loop.run(
             searcher,
-            Problem(exploration.designs, exploration.goals, settings.seed),
+            SearchProblem(exploration.designs, exploration.goals, settings.seed),
             budget,
             folder,
             staff,
-            report=report,
-            log=log,
+            Hooks(report, log),
             given=given,
             retry_failed=settings.retry_failed,
         )
