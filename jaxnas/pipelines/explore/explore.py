@@ -23,7 +23,7 @@ from jaxnas.pipelines.settings.limits import fail
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import genotype as genotype_text
 from jaxnas.spaces import registry as spaces
-from jaxnas.strategies import evaluation_log, loop, registry, workers
+from jaxnas.strategies import cluster_workers, evaluation_log, loop, registry, workers
 from jaxnas.strategies import goals as goal_words
 from jaxnas.strategies.loop import Budget, Hooks, Outcome, SearchProblem
 from jaxnas.strategies.random_search import random_search
@@ -33,7 +33,7 @@ from jaxnas.strategies.workers import Workers
 GENOTYPE, FRONT, SUMMARY, RANDOM = "genotype.json", "front.json", "summary.json", "random"
 # Settings that do not change what an evaluation gives, or what is asked next.
 NOT_FINGERPRINTED = (
-    "evaluations", "seconds", "workers", "time_limit_s", "random_designs", "from_run",
+    "evaluations", "seconds", "workers", "cluster", "time_limit_s", "random_designs", "from_run",
     "retry_failed", "out", "name", "resume", "table", "latency",
 )  # fmt: skip
 
@@ -111,11 +111,15 @@ def _run(
 
 @contextlib.contextmanager
 def _workers(settings: ExploreSettings, exploration: Exploration) -> Iterator[Workers]:
+    build = functools.partial(problem.task, settings)
+    if settings.cluster is not None:
+        with cluster_workers.cluster(settings.cluster, build) as staff:
+            yield staff
+        return
     if not settings.workers:
         task = workers.Task(exploration.designs, exploration.evaluator, settings.seed)
         yield workers.here(task)
         return
-    build = functools.partial(problem.task, settings)
     with workers.processes(settings.workers, build, settings.time_limit_s) as staff:
         yield staff
 

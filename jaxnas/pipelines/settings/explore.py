@@ -47,6 +47,9 @@ class ExploreSettings:
     """Of the strategy and of the evaluations."""
     workers: int = 0
     """Processes that evaluate side by side; 0: this process alone."""
+    cluster: str | None = None
+    """The address of a Ray cluster that evaluates, a design a processor; `local`: one started here.
+    Data and tables must lie at the same paths on all machines."""
     time_limit_s: float | None = None
     """The most seconds of an evaluation in a worker, after which it counts as failed."""
     random_designs: int | None = None
@@ -87,6 +90,8 @@ def check(settings: ExploreSettings) -> None:
         )
     if settings.time_limit_s is not None and not settings.workers:
         fail("--time-limit-s has no effect without --workers: give both, or leave it out.")
+    if settings.cluster is not None and settings.workers:
+        fail("--workers and --cluster both say where designs are evaluated: give one of them.")
     unused = {
         "vary": kind != "training", "training": kind != "training", "table": kind != "table",
         "train_fraction": kind != "training", "source": kind != "training",
