@@ -13,7 +13,7 @@ import rich.console
 from jaxnas import data, run
 from jaxnas.core import metrics, sharding
 from jaxnas.core.types import Network, Stats, Weights
-from jaxnas.evaluators import training
+from jaxnas.evaluators import calibration, training
 from jaxnas.evaluators.training import Hyperparameters, Trainer, TrainState
 from jaxnas.hardware import timing
 from jaxnas.nets import count
@@ -214,9 +214,10 @@ def train(
 ) -> dict[str, Any]:
     """Trains on all training images and tests once; resumes from `folder`.
 
-    Returns, and writes as `result.json`, `top1, top5, loss, ece, reliability, parameters, macs,
-    digest` (of the final state), with `timed` also `latency_ms`; a finished folder is only
-    read. `begun()`: what was begun before, by default here. Raises as `run.claim` and `run.loop`.
+    Returns, and writes as `result.json`, `top1, top5, loss, ece, reliability, calibration,
+    parameters, macs, digest` (of the final state), with `timed` also `latency_ms`; a finished
+    folder is only read. `begun()`: what was begun before, by default here. Raises as `run.claim`
+    and `run.loop`.
     """
     dataset, shape = task.dataset, task.dataset.train.inputs.shape[1:]
     net, trainer, steps_per_epoch, execution, record = plan(task, place.mode)
@@ -258,7 +259,9 @@ def _scored(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     scored = metrics.score(jnp.asarray(logits), jnp.asarray(labels))
     numbers = {name: float(getattr(scored, name)) for name in ("top1", "top5", "loss", "ece")}
     table = {name: np.asarray(v).tolist() for name, v in scored.reliability._asdict().items()}
-    return numbers | {"reliability": table}
+    is_measurable = len(labels) > 1 and np.isfinite(logits).all()
+    measured = calibration.of_logits(logits, labels) if is_measurable else None
+    return numbers | {"reliability": table, "calibration": measured}
 
 
 def _read(path: Path) -> Mapping[str, Any]:

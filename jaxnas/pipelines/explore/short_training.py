@@ -22,7 +22,13 @@ from jaxnas.spaces import sampling
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
-MAXIMISE: Mapping[str, bool] = {"accuracy": True, "loss": False, "parameters": False, "macs": False}
+MAXIMISE: Mapping[str, bool] = {
+    "accuracy": True,
+    "loss": False,
+    "ece": False,
+    "parameters": False,
+    "macs": False,
+}
 # The names of the parts of a design that has a recipe as well.
 NETWORK, RECIPE = "network", "recipe"
 
@@ -83,11 +89,12 @@ def _trained(task: retrain.TrainingTask) -> Figures:
         step += done
     weights, stats = plan.trainer.tested(state), state.stats
     logits = training.predict(plan.net, weights, stats, task.dataset)
-    labels = jnp.asarray(task.dataset.test.labels)
+    scored = metrics.score(jnp.asarray(logits), jnp.asarray(task.dataset.test.labels))
     size = count.size(plan.net, task.dataset.train.inputs.shape[1:])
     return {
-        "accuracy": float(metrics.accuracy(jnp.asarray(logits), labels)),
-        "loss": float(metrics.cross_entropy(jnp.asarray(logits), labels)),
+        "accuracy": float(scored.top1),
+        "loss": float(scored.loss),
+        "ece": float(scored.ece),
         "parameters": float(size.parameters),
         "macs": float(size.macs),
     }

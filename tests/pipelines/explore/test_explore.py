@@ -115,7 +115,7 @@ def test_a_short_training_scores_on_images_that_it_has_not_seen(tmp_path):
     first, other = exploration.evaluator.evaluate([cell, cell], [7, 8])
     assert first["loss"] != other["loss"]  # another seed, other weights
     assert first["macs"] == other["macs"]
-    assert set(first) == {"accuracy", "loss", "parameters", "macs"}
+    assert set(first) == {"accuracy", "loss", "ece", "parameters", "macs"}
     assert first["accuracy"] * 60 == pytest.approx(round(first["accuracy"] * 60))  # a fifth of 300
     assert first["loss"] > 0
 
