@@ -1,0 +1,116 @@
+"""The study of targets: what is drawn, scaled and timed beside a search, and what it gained."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import targets, targets_baselines, targets_report
+from jaxnas.hardware.measure.recheck import RecheckedTimes
+from jaxnas.pipelines import constraints, retrain, search
+from jaxnas.spaces import dataflow, sampling
+from jaxnas.spaces import genotype as genotypes
+from tests.campaign_toys import SPACE, in_ms, true_ms, written
+
+
+def test_random_networks_are_as_near_to_the_target_as_a_search_looks(model):
+    limit = in_ms(model, 0.16)
+    drawn = targets_baselines.draw(SPACE, limit, 9, seed=0)
+    ratio = limit.cost.of_genomes(drawn) / 0.16
+    assert ((ratio <= 1) & (ratio >= 0.95)).all() and len(np.unique(drawn, axis=0)) == 9
+    assert not np.array_equal(drawn, targets_baselines.draw(SPACE, limit, 9, seed=1))
+    assert np.array_equal(drawn[:3], targets_baselines.draw(SPACE, limit, 3, seed=0))
+    with pytest.raises(ValueError, match="--random is 99999, but"):
+        targets_baselines.draw(SPACE, limit, 99999, seed=0)
+
+
+def test_the_widest_network_that_takes_no_longer_is_not_the_first_that_does():
+    times = {2: 0.1, 4: 0.3, 6: 0.2, 8: 0.4}
+    assert targets_baselines.widest(times, 0.25) == 6
+    assert targets_baselines.widest(times, 0.05) == 2
+
+
+def row(kind, ms, seed, top1, measured_ms):
+    return {"method": kind, "kind": kind, "target_ms": ms, "seed": seed, "top1": top1,
+            "measured_ms": measured_ms, "features": 4}  # fmt: skip
+
+
+def test_gains_are_paired_with_the_random_networks_that_hold():
+    rows = [
+        row("found", 1.0, 0, 0.50, 0.98), row("random", 1.0, 0, 0.40, 1.0),
+        row("random", 1.0, 0, 0.56, 0.97), row("random", 1.0, 0, 0.90, 1.2),  # does not hold
+        row("found", 1.0, 1, 0.50, 1.3), row("random", 1.0, 1, 0.46, 1.0),
+        row("found", 2.0, 0, 0.60, 2.0), row("scaled", 2.0, 0, 0.61, 1.8),
+    ]  # fmt: skip
+    lines = {tuple(line[:2]): line[2:] for line in targets_report.gains(rows).rows}
+    # 2 and 4 points: mean 3, standard error 1, t of one degree of freedom 12.706.
+    assert lines["1", "random"] == ("2", "+3.00", "-9.71 to +15.71", "0.205", "2 of 2", "2 of 3")
+    assert lines["all", "random"] == lines["1", "random"]
+    assert lines["2", "scaled"] == ("1", "-1.00", "–", "–", "0 of 1", "0 of 1")
+    summary = {tuple(line[:2]): line[2:] for line in targets_report.summary(rows).rows}
+    assert summary["1", "found"][:2] == ("2", "1 of 2")
+    assert summary["1", "random"][:2] == ("4", "3 of 4")
+    assert summary["2", "scaled"][:2] == ("1", "0 of 1")
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Stand-ins of search, training and timing; gives the numbers of each."""
+    calls = {"search": [], "train": [], "time": []}
+
+    def searched(settings, console):
+        folder = targets.Path(settings.place.out) / settings.place.name
+        folder.mkdir()
+        genotype = sampling.random_genotype(SPACE, settings.seed)
+        (folder / search.GENOTYPE).write_text(genotypes.to_json(genotype))
+        (folder / "metrics.jsonl").write_text('{"time/step_ms": 1500.0}\n')
+        ms = {"predicted": 0.1, "interval": 0.01, "measured": 0.1, "holds": True}
+        summary = {"found": {"top1": 0.5}, "target": {"targets": {"ms": ms}}}
+        (folder / search.SUMMARY).write_text(json.dumps(summary))
+        calls["search"].append(settings.target_ms)
+        return folder
+
+    def trained(task, folder, **_):
+        calls["train"].append((task.recipe.features, task.seed))
+        return {"top1": 0.4 + 0.01 * len(calls["train"])}
+
+    def timed(campaign, networks, folder, console, *, sizes):
+        calls["time"].append(len(networks))
+        pruned = np.stack([SPACE.genome.encode(dataflow.remove_dead_edges(g)) for g in networks])
+        widths = np.array([size.features for size in sizes])
+        return RecheckedTimes(true_ms(pruned) * widths / 4, 1.0, ())
+
+    monkeypatch.setattr(search, "main", searched)
+    monkeypatch.setattr(retrain, "train", trained)
+    monkeypatch.setattr(constraints, "time_genotypes", timed)
+    return calls
+
+
+def test_every_network_is_trained_once_and_all_are_timed_in_one_run(tmp_path, devices):
+    folder = written(tmp_path / "mine")
+    words = f"--latency {folder} --targets-ms 0.12 0.16 --seeds 5 --random 2 --limit 60"
+    words = [*words.split(), "--retrain.epochs", "1", "--out", str(tmp_path / "out")]
+    assert targets.cli(words) == 0
+    assert devices["search"] == [None, 0.12, 0.16]
+    assert len(devices["train"]) == 6 and {seed for _, seed in devices["train"]} == {5}
+    assert devices["time"][-1] == 9  # one run of the three that were found and the six others
+    rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
+    kinds = [row["kind"] for row in rows]
+    assert kinds == ["free"] + ["found", "scaled", "random", "random"] * 2
+    free, scaled = rows[0], [row for row in rows if row["kind"] == "scaled"]
+    assert all(row["genotype"] == free["genotype"] for row in scaled)
+    report = (tmp_path / "out" / "targets.md").read_text()
+    assert "--random 2" in report and "| 0.12 | random |" in report
+    # A second time nothing is run but the timing, whose folder has it.
+    assert targets.cli([*words, "--targets-ms", "0.12"]) == 0
+    assert len(devices["search"]) == 3 and len(devices["train"]) == 6
+    assert devices["time"][-1] == 5
+
+
+def test_other_settings_of_training_are_another_study(tmp_path, devices, capsys):
+    folder = written(tmp_path / "mine")
+    words = f"--latency {folder} --targets-ms 0.12 --seeds 5 --limit 60 --no-scaled".split()
+    words += ["--out", str(tmp_path / "out"), "--retrain.epochs"]
+    assert targets.cli([*words, "1"]) == 0
+    assert targets.cli([*words, "2"]) == 2
+    assert "retrain.epochs" in capsys.readouterr().err
