@@ -3,10 +3,10 @@
 python -m experiments.targets --latency latency/mine --targets-ms 2 3 4 --random 3
 
 A row a network: for each target and seed the one that was searched for it, `--random` random ones
-that are predicted to meet it as closely, and the network of a search without a target, as wide as
-the target allows. All are trained alike, and timed on the device in one run in the end. Rows that
-are there are not run again, and one that was stopped goes on where it was saved. Figures that were
-measured: docs/results.md.
+that are predicted to meet it as closely, and one network, by default that of a search without a
+target, as wide as the target allows. All are trained alike, and timed on the device in one run in
+the end. Rows that are there are not run again, and one that was stopped goes on where it was
+saved. Figures that were measured: docs/results.md.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +24,13 @@ from experiments import targets_baselines, targets_report
 from experiments.targets_report import FOUND, FREE, RANDOM, SCALED
 from jaxnas import data, run
 from jaxnas.core.types import Constraint
+from jaxnas.evaluators import tabular
 from jaxnas.hardware import cost, device
 from jaxnas.hardware.measure import dataset
 from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.methods import registry as methods
 from jaxnas.pipelines import command_line, constraints, retrain, search, setup, study
+from jaxnas.pipelines import genotypes as named_genotypes
 from jaxnas.pipelines.settings import (
     DataSettings,
     Recipe,
@@ -40,11 +42,12 @@ from jaxnas.pipelines.settings import (
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.run import compilation_cache, progress
+from jaxnas.spaces import dataflow
 from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.genotype import Genotype
 
 PROGRAM = "experiments.targets"
-TIMES = "times"
+TIMES, NONE = "times", "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +80,12 @@ class Settings:
     """How every network is trained in the end; its size is that of the campaign."""
     random: int = 0
     """Random networks a target and seed that are predicted to be within 5 % below the target."""
-    scaled: bool = True
-    """Also train the network of no target, as wide as each target allows."""
+    scaled: str = FREE
+    """The network that is trained as wide as each target allows: a genotype or its file, or `free`:
+    of a search without a target, or `none`."""
+    table: str | None = None
+    """A table of the space's networks (docs/oracle.md), for their true accuracies beside those of
+    this study."""
     out: str = "runs/targets"
     """The study's folder."""
 
@@ -97,6 +104,8 @@ class StudyTask(NamedTuple):
     settings: Settings
     campaign: CampaignDataset
     limits: Mapping[float, Constraint]  # by milliseconds
+    to_scale: Genotype | None  # None: what the search without a target found
+    truth: Callable[[Genotype], float] | None  # test accuracy in %; None: no table
     images: data.DataSet
     recipe: Recipe  # resolved, at the campaign's size
     folder: Path
@@ -114,7 +123,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     shared = {"latency": task.campaign.digest} | {
         name: value
         for name, value in flat(settings).items()
-        if name not in ("latency", "data_dir", "targets_ms", "seeds", "random", "scaled", "out")
+        if name not in ("latency", "data_dir", "targets_ms", "seeds", "random", "table", "out")
     }
     say = lambda line: progress.print_line(console, line)
     with run.claim(task.folder, run.record(shared, run.execution(1), task.images.digest), say):
@@ -123,7 +132,8 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
         rows = study.complete(task.folder, list(plan), settings.seeds, make, _line, console)
         rows = [row for row in rows if row["method"] in plan and row["seed"] in settings.seeds]
         again = flags.command(f"python -m {PROGRAM}", settings, Settings())
-        for line in targets_report.write(task.folder, _timed(task, rows), again):
+        rows = [row | {"truth": _truth(task, row)} for row in _timed(task, rows)]
+        for line in targets_report.write(task.folder, rows, _all_near(task), again):
             say(line)
     return task.folder
 
@@ -151,8 +161,20 @@ def _resolve(settings: Settings, console: rich.console.Console) -> StudyTask:
     images = setup.load(searched.source, searched.train_fraction, searched.split_seed)
     shape = images.train.inputs.shape[1:]
     recipe = recipes.resolved(searched.retrain, campaign.space, shape, "retrain.")
+    to_scale = None
+    if settings.scaled not in (FREE, NONE):
+        to_scale = named_genotypes.named(settings.scaled)[0]
+    truth = _table(settings, campaign)
     folder = Path(settings.out).expanduser()
-    return StudyTask(settings, campaign, limits, images, recipe, folder, console)
+    return StudyTask(settings, campaign, limits, to_scale, truth, images, recipe, folder, console)
+
+
+def _table(settings: Settings, campaign: CampaignDataset) -> Callable[[Genotype], float] | None:
+    if settings.table is None:
+        return None
+    benchmark = tabular.of(campaign.space)
+    table = benchmark.load(benchmark.locate(settings.table))
+    return lambda genotype: next(iter(benchmark.query(table, genotype).sets.values())).test_200
 
 
 def _search(
@@ -181,10 +203,10 @@ def _search(
 
 def _plan(settings: Settings) -> dict[str, PlannedRow]:
     """The rows of a seed by name, in order: a scaled network needs that of no target."""
-    plan = {FREE: PlannedRow(FREE)}
+    plan = {FREE: PlannedRow(FREE)} if settings.scaled == FREE else {}
     for ms in settings.targets_ms:
         plan[f"{ms:g} ms"] = PlannedRow(FOUND, ms)
-        if settings.scaled:
+        if settings.scaled != NONE:
             plan[f"{SCALED} {ms:g} ms"] = PlannedRow(SCALED, ms)
         for number in range(settings.random):
             plan[f"{RANDOM} {ms:g} ms, {number}"] = PlannedRow(RANDOM, ms, number)
@@ -202,8 +224,8 @@ def _row(task: StudyTask, name: str, planned: PlannedRow, seed: int) -> study.Ro
         row |= _searched(task, ms, seed, place)
     else:
         if kind == SCALED:
-            genotype = _free(task, seed)
-            where = task.folder / f"widths-seed{seed}"
+            genotype = task.to_scale or _free(task, seed)
+            where = task.folder / f"widths-{'given' if task.to_scale else f'seed{seed}'}"
             times = targets_baselines.time_widths(task.campaign, genotype, where, task.console)
             row["features"] = targets_baselines.widest(times, ms)
         else:
@@ -268,6 +290,22 @@ def _timed(task: StudyTask, rows: Sequence[study.Row]) -> list[study.Row]:
     return [
         row | {"measured_ms": float(ms)} for row, ms in zip(rows, times.latency_ms, strict=True)
     ]
+
+
+def _truth(task: StudyTask, row: study.Row) -> float | None:
+    """The true accuracy in % of a network; None without a table and for other widths."""
+    if task.truth is None or row["kind"] == SCALED:
+        return None
+    return task.truth(dataflow.remove_dead_edges(genotypes.from_json(row["genotype"])))
+
+
+def _all_near(task: StudyTask) -> dict[float, list[float]]:
+    """By target: true accuracies of all networks predicted to be within 5 % below it."""
+    if task.truth is None:
+        return {}
+    space = task.campaign.space
+    networks = {ms: targets_baselines.near(space, limit) for ms, limit in task.limits.items()}
+    return {ms: [task.truth(space.genome.decode(g)) for g in of] for ms, of in networks.items()}
 
 
 def _line(row: study.Row) -> str:

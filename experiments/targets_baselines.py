@@ -18,23 +18,27 @@ from jaxnas.strategies.selection_record import TOLERANCE
 WIDTHS = 12  # that are timed at most, from a quarter of the campaign's to one and a half
 
 
-def draw(space: SearchSpace, limit: Constraint, count: int, seed: int) -> np.ndarray:
-    """i64[count, positions]: different random networks whose cost is within 5 % below a limit.
+def near(space: SearchSpace, limit: Constraint, seed: int = 0) -> np.ndarray:
+    """i64[N, positions]: the networks whose cost is within 5 % below a limit.
 
-    Each of those is equally likely in a space that can be enumerated; elsewhere they are drawn
-    from equal gates. Raises ValueError where there are fewer.
+    All of a space that can be enumerated; elsewhere as many as are drawn from equal gates.
     """
     gates = {name: np.ones(choice.shape) for name, choice in space.choices.items()}
     pool = sampling.sample_pool(space, gates, seed).genomes
     ratio = limit.cost.of_genomes(pool) / limit.limit
-    rows = np.flatnonzero((ratio <= 1) & (ratio >= 1 - TOLERANCE))
-    if len(rows) < count:
+    return pool[(ratio <= 1) & (ratio >= 1 - TOLERANCE)]
+
+
+def draw(space: SearchSpace, limit: Constraint, count: int, seed: int) -> np.ndarray:
+    """i64[count, positions]: random ones of `near`. Raises ValueError where there are fewer."""
+    networks = near(space, limit, seed)
+    if len(networks) < count:
         fail(
-            f"--random is {count}, but {len(rows)} networks are predicted within "
+            f"--random is {count}, but {len(networks)} networks are predicted within "
             f"{TOLERANCE:.0%} below {limit.limit:g} ms: give fewer, or another target."
         )
     # So that more of them begin with the same ones.
-    return pool[np.random.default_rng(seed).permutation(rows)[:count]]
+    return np.random.default_rng(seed).permutation(networks)[:count]
 
 
 def time_widths(

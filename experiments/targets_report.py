@@ -1,10 +1,9 @@
 """The report of the study of targets: networks side by side, and what a search gained."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import scipy.stats
 
 from jaxnas import run
@@ -13,12 +12,13 @@ from jaxnas.report import figures, table
 from jaxnas.strategies.selection_record import TOLERANCE
 
 FREE, FOUND, RANDOM, SCALED = "free", "found", "random", "scaled"
+ALL = "(all near)"
 COLOURS = {FOUND: "blue", RANDOM: "muted", SCALED: "teal", FREE: "orange"}
-HEAD = ("target ms", "network", "rows", "hold", "measured ms", "accuracy %", "from", "to")
+HEAD = ("target ms", "network", "rows", "hold", "measured ms", "accuracy %", "from", "to", "true %")
 GAIN_HEAD = ("target ms", "found less", "seeds", "points", "95 %", "p", "seeds ahead", "beaten")
 ALL_HEAD = (
     "network", "seed", "target ms", "predicted ms", "measured ms", "off %", "channels",
-    "accuracy %", "front",
+    "accuracy %", "true %", "front",
 )  # fmt: skip
 
 
@@ -37,8 +37,11 @@ def front(rows: Sequence[study.Row]) -> list[bool]:
     return [not any(beats(other, row) for other in rows) for row in rows]
 
 
-def summary(rows: Sequence[study.Row]) -> table.TextTable:
-    """A line a target and kind of network: times and accuracies over seeds and networks."""
+def summary(rows: Sequence[study.Row], near: Mapping[float, Sequence[float]]) -> table.TextTable:
+    """A line a target and kind of network: times and accuracies over seeds and networks.
+
+    `near`: by target, true accuracies in % of all networks that are predicted to meet it.
+    """
     lines = []
     keys = dict.fromkeys((row["target_ms"], row["kind"]) for row in rows)
     for ms, kind in sorted(keys, key=lambda key: (key[0] is None, key[0] or 0)):
@@ -49,56 +52,79 @@ def summary(rows: Sequence[study.Row]) -> table.TextTable:
         lines.append(
             ("–" if ms is None else f"{ms:g}", kind, str(len(own)), held, times)
             + (study.spread(accuracies, 2), f"{min(accuracies):.2f}", f"{max(accuracies):.2f}")
+            + (study.spread([row["truth"] for row in own], 2),)
         )
+    for ms, truths in near.items():
+        lines.append((f"{ms:g}", ALL, str(len(truths)), *["–"] * 5, study.spread(truths, 2)))
     return table.TextTable(HEAD, lines)
 
 
-def gains(rows: Sequence[study.Row]) -> table.TextTable:
+def gains(rows: Sequence[study.Row], near: Mapping[float, Sequence[float]]) -> table.TextTable:
     """What a search gained over the other networks of its target and seed, by Student's paired t.
 
     Of the random networks those that hold the target count, by their mean; `beaten` are those of
     them that are less accurate than what was found. The last lines are of all targets together.
+    With `near`, as in `summary`, also true accuracies less the mean of all of these.
     """
-    targets = list(dict.fromkeys(row["target_ms"] for row in rows if row["kind"] == FOUND))
-    groups = [(f"{ms:g}", [row for row in rows if row["target_ms"] == ms]) for ms in targets]
-    groups += [("all", list(rows))] if len(targets) > 1 else []
-    kinds = [kind for kind in (RANDOM, SCALED) if any(row["kind"] == kind for row in rows)]
-    return table.TextTable(
-        GAIN_HEAD, [_gain(label, kind, group) for label, group in groups for kind in kinds]
+    found = [row for row in rows if row["kind"] == FOUND]
+    targets = list(dict.fromkeys(row["target_ms"] for row in found))
+    groups = [(f"{ms:g}", [row for row in found if row["target_ms"] == ms]) for ms in targets]
+    groups += [("all", found)] if len(targets) > 1 else []
+    lines = []
+    for label, group in groups:
+        for kind in (RANDOM, SCALED):
+            if any(row["kind"] == kind for row in rows):
+                pairs = [(100 * row["top1"], _beside(row, kind, rows)) for row in group]
+                lines.append((label, kind, *_gain(pairs)))
+        if near:
+            pairs = [(row["truth"], near[row["target_ms"]]) for row in group]
+            lines.append((label, f"{ALL}, true", *_gain(pairs)))
+    return table.TextTable(GAIN_HEAD, lines)
+
+
+def _beside(row: study.Row, kind: str, rows: Sequence[study.Row]) -> list[float]:
+    """Accuracies in % of the networks that a found one is compared with."""
+    return [
+        100 * other["top1"]
+        for other in rows
+        if (other["seed"], other["target_ms"], other["kind"])
+        == (row["seed"], row["target_ms"], kind)
+        and (kind != RANDOM or holds(other))
+    ]
+
+
+def _gain(pairs: Sequence[tuple[float, Sequence[float]]]) -> tuple[str, ...]:
+    """The cells of a line: of each pair what was found, and what it is compared with."""
+    pairs = [(ours, theirs) for ours, theirs in pairs if theirs]
+    differences = [ours - statistics.mean(theirs) for ours, theirs in pairs]
+    beaten = sum(ours > other for ours, theirs in pairs for other in theirs)
+    last = (
+        f"{sum(d > 0 for d in differences)} of {len(differences)}",
+        f"{beaten} of {sum(len(theirs) for _, theirs in pairs)}",
     )
+    mean = statistics.mean(differences) if differences else None
+    error = statistics.stdev(differences) / len(differences) ** 0.5 if differences[1:] else 0.0
+    if not error:
+        points = "–" if mean is None else f"{mean:+.2f}"
+        return (str(len(differences)), points, "–", "–", *last)
+    free = len(differences) - 1
+    low, high = scipy.stats.t.interval(0.95, free, mean, error)
+    p_value = 2 * scipy.stats.t.sf(abs(mean / error), free)
+    texts = f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{p_value:.3f}"
+    return (str(len(differences)), *texts, *last)
 
 
-def _gain(label: str, kind: str, rows: Sequence[study.Row]) -> tuple[str, ...]:
-    differences, beaten, others = [], 0, 0
-    for row in rows:
-        beside = [r for r in rows if (r["seed"], r["target_ms"]) == (row["seed"], row["target_ms"])]
-        theirs = [
-            other["top1"]
-            for other in beside
-            if other["kind"] == kind and (kind != RANDOM or holds(other))
-        ]
-        if row["kind"] == FOUND and theirs:
-            differences.append(100 * (row["top1"] - statistics.mean(theirs)))
-            beaten += sum(row["top1"] > accuracy for accuracy in theirs)
-            others += len(theirs)
-    ahead = f"{sum(d > 0 for d in differences)} of {len(differences)}"
-    line = (label, kind, str(len(differences)))
-    if len(differences) < 2:
-        points = f"{differences[0]:+.2f}" if differences else "–"
-        return (*line, points, "–", "–", ahead, f"{beaten} of {others}")
-    tested = scipy.stats.ttest_1samp(differences, 0.0)
-    low, high = tested.confidence_interval(0.95)
-    interval = f"{low:+.2f} to {high:+.2f}"
-    mean = f"{np.mean(differences):+.2f}"
-    return (*line, mean, interval, f"{tested.pvalue:.3f}", ahead, f"{beaten} of {others}")
+def write(
+    folder: Path, rows: Sequence[study.Row], near: Mapping[float, Sequence[float]], again: str
+) -> list[str]:
+    """Writes targets.md, pareto.svg and pareto.png into a folder; gives the lines to print.
 
-
-def write(folder: Path, rows: Sequence[study.Row], again: str) -> list[str]:
-    """Writes targets.md, pareto.svg and pareto.png into a folder; gives the lines to print."""
+    `near`: as in `summary`; `again`: the command.
+    """
     found = [row for row in rows if row["kind"] == FOUND]
     held = sum(map(holds, found))
     line = f"{held} of {len(found)} searches hold their target within {TOLERANCE:.0%}, measured."
-    parts = [summary(rows), gains(rows), _all(rows)]
+    parts = [summary(rows, near), gains(rows, near), _all(rows)]
     tables = "\n".join(table.markdown(part) for part in parts)
     run.write_text(
         folder / "targets.md",
@@ -118,7 +144,7 @@ def _all(rows: Sequence[study.Row]) -> table.TextTable:
         lines.append(
             (row["method"], str(row["seed"]), number(target), number(row.get("predicted_ms")))
             + (number(ms), off, str(row["features"]), f"{100 * row['top1']:.2f}")
-            + ("yes" if best else "",)
+            + (number(row["truth"]), "yes" if best else "")
         )
     return table.TextTable(ALL_HEAD, lines)
 

@@ -32,7 +32,7 @@ def test_the_widest_network_that_takes_no_longer_is_not_the_first_that_does():
 
 def row(kind, ms, seed, top1, measured_ms):
     return {"method": kind, "kind": kind, "target_ms": ms, "seed": seed, "top1": top1,
-            "measured_ms": measured_ms, "features": 4}  # fmt: skip
+            "measured_ms": measured_ms, "features": 4, "truth": 100 * top1 + 40}  # fmt: skip
 
 
 def test_gains_are_paired_with_the_random_networks_that_hold():
@@ -42,12 +42,17 @@ def test_gains_are_paired_with_the_random_networks_that_hold():
         row("found", 1.0, 1, 0.50, 1.3), row("random", 1.0, 1, 0.46, 1.0),
         row("found", 2.0, 0, 0.60, 2.0), row("scaled", 2.0, 0, 0.61, 1.8),
     ]  # fmt: skip
-    lines = {tuple(line[:2]): line[2:] for line in targets_report.gains(rows).rows}
+    near = {1.0: [89.0, 93.0], 2.0: [99.0]}
+    lines = {tuple(line[:2]): line[2:] for line in targets_report.gains(rows, near).rows}
     # 2 and 4 points: mean 3, standard error 1, t of one degree of freedom 12.706.
     assert lines["1", "random"] == ("2", "+3.00", "-9.71 to +15.71", "0.205", "2 of 2", "2 of 3")
     assert lines["all", "random"] == lines["1", "random"]
     assert lines["2", "scaled"] == ("1", "-1.00", "–", "–", "0 of 1", "0 of 1")
-    summary = {tuple(line[:2]): line[2:] for line in targets_report.summary(rows).rows}
+    # 90 and 90 less 91, 100 less 99.
+    assert lines["all", "(all near), true"][:2] == ("3", "-0.33")
+    assert lines["all", "(all near), true"][-2:] == ("1 of 3", "3 of 5")
+    summary = {tuple(line[:2]): line[2:] for line in targets_report.summary(rows, near).rows}
+    assert summary["1", "(all near)"][0] == "2" and summary["1", "(all near)"][-1] == "91.00 ± 2.83"
     assert summary["1", "found"][:2] == ("2", "1 of 2")
     assert summary["1", "random"][:2] == ("4", "3 of 4")
     assert summary["2", "scaled"][:2] == ("1", "0 of 1")
@@ -107,9 +112,19 @@ def test_every_network_is_trained_once_and_all_are_timed_in_one_run(tmp_path, de
     assert devices["time"][-1] == 5
 
 
+def test_a_given_network_is_scaled_without_a_search_of_its_own(tmp_path, devices):
+    folder = written(tmp_path / "mine")
+    conv = "|{0}~0|+|{0}~0|{0}~1|+|{0}~0|{0}~1|{0}~2|".format("nor_conv_3x3")
+    words = f"--latency {folder} --targets-ms 0.16 --seeds 5 6 --limit 60".split()
+    assert targets.cli([*words, "--scaled", conv, "--out", str(tmp_path / "out")]) == 0
+    assert devices["search"] == [0.16, 0.16]
+    # 0.35 ms at 4 channels: at 2 it takes 0.175, and there is none below.
+    assert devices["train"] == [(2, 5), (2, 6)]
+
+
 def test_other_settings_of_training_are_another_study(tmp_path, devices, capsys):
     folder = written(tmp_path / "mine")
-    words = f"--latency {folder} --targets-ms 0.12 --seeds 5 --limit 60 --no-scaled".split()
+    words = f"--latency {folder} --targets-ms 0.12 --seeds 5 --limit 60 --scaled none".split()
     words += ["--out", str(tmp_path / "out"), "--retrain.epochs"]
     assert targets.cli([*words, "1"]) == 0
     assert targets.cli([*words, "2"]) == 2
