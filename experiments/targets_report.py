@@ -4,8 +4,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import scipy.stats
-
 from jaxnas import run
 from jaxnas.pipelines import study
 from jaxnas.report import figures, table
@@ -98,20 +96,10 @@ def _gain(pairs: Sequence[tuple[float, Sequence[float]]]) -> tuple[str, ...]:
     pairs = [(ours, theirs) for ours, theirs in pairs if theirs]
     differences = [ours - statistics.mean(theirs) for ours, theirs in pairs]
     beaten = sum(ours > other for ours, theirs in pairs for other in theirs)
-    last = (
-        f"{sum(d > 0 for d in differences)} of {len(differences)}",
-        f"{beaten} of {sum(len(theirs) for _, theirs in pairs)}",
-    )
-    mean = statistics.mean(differences) if differences else None
-    error = statistics.stdev(differences) / len(differences) ** 0.5 if differences[1:] else 0.0
-    if not error:
-        points = "–" if mean is None else f"{mean:+.2f}"
-        return (str(len(differences)), points, "–", "–", *last)
-    free = len(differences) - 1
-    low, high = scipy.stats.t.interval(0.95, free, mean, error)
-    p_value = 2 * scipy.stats.t.sf(abs(mean / error), free)
-    texts = f"{mean:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{p_value:.3f}"
-    return (str(len(differences)), *texts, *last)
+    of = study.paired(differences)
+    mean, interval, p_value, ahead = study.difference_cells(of)
+    total = sum(len(theirs) for _, theirs in pairs)
+    return (str(of.count), mean, interval, p_value, ahead, f"{beaten} of {total}")
 
 
 def write(
