@@ -29,7 +29,15 @@ from jaxnas.hardware import cost, device
 from jaxnas.hardware.measure import dataset
 from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.methods import registry as methods
-from jaxnas.pipelines import command_line, constraints, retrain, search, setup, study
+from jaxnas.pipelines import (
+    command_line,
+    constraints,
+    retrain,
+    search,
+    search_stages,
+    setup,
+    study,
+)
 from jaxnas.pipelines import genotypes as named_genotypes
 from jaxnas.pipelines.settings import (
     DataSettings,
@@ -78,6 +86,9 @@ class Settings:
     """Images a step of the search, of either half."""
     retrain: Recipe = Recipe()
     """How every network is trained in the end; its size is that of the campaign."""
+    once: bool = False
+    """Search once a seed, without a target, and select for every target from its gates and shared
+    weights; else once a target, whose milliseconds are then in the loss."""
     confirm: bool = True
     """Let each search measure its candidates, too; without, the model decides and only the run in
     the end measures."""
@@ -207,12 +218,12 @@ def _search(
 def _plan(settings: Settings) -> dict[str, PlannedRow]:
     """The rows of a seed by name, in order: a scaled network needs that of no target."""
     plan = {FREE: PlannedRow(FREE)} if settings.scaled == FREE else {}
-    for ms in settings.targets_ms:
-        plan[f"{ms:g} ms"] = PlannedRow(FOUND, ms)
-        if settings.scaled != NONE:
-            plan[f"{SCALED} {ms:g} ms"] = PlannedRow(SCALED, ms)
-        for number in range(settings.random):
+    plan |= {f"{ms:g} ms": PlannedRow(FOUND, ms) for ms in settings.targets_ms}
+    for number in range(settings.random):
+        for ms in settings.targets_ms:
             plan[f"{RANDOM} {ms:g} ms, {number}"] = PlannedRow(RANDOM, ms, number)
+    if settings.scaled != NONE:
+        plan |= {f"{SCALED} {ms:g} ms": PlannedRow(SCALED, ms) for ms in settings.targets_ms}
     return plan
 
 
@@ -223,8 +234,10 @@ def _row(task: StudyTask, name: str, planned: PlannedRow, seed: int) -> study.Ro
     row = {"method": name, "seed": seed, "kind": kind, "target_ms": ms}
     row["features"] = task.campaign.size.features
     place = task.folder / f"{name.replace(',', '').replace(' ', '-')}-seed{seed}"
-    if kind in (FREE, FOUND):
+    if kind == FREE or (kind == FOUND and not task.settings.once):
         row |= _searched(task, ms, seed, place)
+    elif kind == FOUND:
+        row |= _selected(task, ms, seed, place)
     else:
         if kind == SCALED:
             genotype = task.to_scale or _free(task, seed)
@@ -265,8 +278,38 @@ def _searched(task: StudyTask, ms: float | None, seed: int, place: Path) -> stud
     row |= {"top1": summary["found"]["top1"], "search_s": round(study.steps_s(done), 2)}
     if ms is None:
         return row
-    found = summary["target"]["targets"]["ms"]
-    return row | {
+    return row | _as_selected(summary["target"])
+
+
+def _selected(task: StudyTask, ms: float, seed: int, place: Path) -> study.Row:
+    """What is selected for a target after a search of no target, which is run or read again."""
+    settings = task.settings
+    at = RunSettings(out=str(task.folder), name=f"search-seed{seed}")
+    planned = search.resolve(_search(settings, task.campaign, seed, place=at), task.console)
+    augment = retrain.augment(task.images, task.recipe.pad, task.recipe.flip, 0)
+    say = lambda line: progress.print_line(task.console, line)
+    with run.claim(planned.job.folder, planned.job.record, say) as folder:
+        result = search_stages.search(planned.search, augment, planned.job._replace(folder=folder))
+    targeted = dataclasses.replace(
+        planned.search.settings, target_ms=ms, latency=settings.latency,
+        any_device=not settings.confirm,
+    )  # fmt: skip
+    place.mkdir(parents=True, exist_ok=True)
+    genotype = constraints.select(
+        constraints.Predictors(task.campaign, dataset.fit_predictor(task.campaign)),
+        planned.search._replace(settings=targeted, constraints=[task.limits[ms]]),
+        result,
+        planned.job._replace(folder=place),
+    )
+    top1 = _trained(task, genotype, task.campaign.size.features, seed, place / "retrain")
+    row = {"genotype": genotypes.compact(genotype), "top1": top1}
+    row["search_s"] = round(study.steps_s(folder), 2)  # of the search of all targets
+    return row | _as_selected(constraints.read(place))
+
+
+def _as_selected(record: Mapping[str, Any]) -> study.Row:
+    found = record["targets"]["ms"]
+    return {
         "predicted_ms": found["predicted"], "interval_ms": found["interval"],
         "confirmed_ms": found.get("measured"),
     }  # fmt: skip

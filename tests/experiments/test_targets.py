@@ -101,7 +101,7 @@ def test_every_network_is_trained_once_and_all_are_timed_in_one_run(tmp_path, de
     assert devices["time"][-1] == 9  # one run of the three that were found and the six others
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
     kinds = [row["kind"] for row in rows]
-    assert kinds == ["free"] + ["found", "scaled", "random", "random"] * 2
+    assert kinds == ["free"] + ["found"] * 2 + ["random"] * 4 + ["scaled"] * 2
     free, scaled = rows[0], [row for row in rows if row["kind"] == "scaled"]
     assert all(row["genotype"] == free["genotype"] for row in scaled)
     report = (tmp_path / "out" / "targets.md").read_text()
