@@ -7,10 +7,11 @@ import pytest
 
 from experiments import targets, targets_baselines, targets_report
 from jaxnas.hardware.measure.recheck import RecheckedTimes
-from jaxnas.pipelines import constraints, retrain, search
+from jaxnas.pipelines import constraints, retrain, search, search_stages
 from jaxnas.spaces import dataflow, sampling
 from jaxnas.spaces import genotype as genotypes
 from tests.campaign_toys import SPACE, in_ms, true_ms, written
+from tests.experiments import stand_ins
 
 
 def test_random_networks_are_as_near_to_the_target_as_a_search_looks(model):
@@ -120,6 +121,33 @@ def test_a_given_network_is_scaled_without_a_search_of_its_own(tmp_path, devices
     assert devices["search"] == [0.16, 0.16]
     # 0.35 ms at 4 channels: at 2 it takes 0.175, and there is none below.
     assert devices["train"] == [(2, 5), (2, 6)]
+
+
+def test_one_search_a_seed_serves_every_target(tmp_path, devices, monkeypatch):
+    folder, searched = written(tmp_path / "mine"), []
+
+    def select(predictors, task, result, job):
+        assert job.folder.name == f"{task.settings.target_ms:g}-ms-seed5"
+        assert [c.limit for c in task.constraints] == [task.settings.target_ms]
+        ms = {"predicted": task.settings.target_ms, "interval": [0.1, 0.2], "measured": None}
+        record = json.dumps({"targets": {"ms": ms}})
+        (job.folder / constraints.RECORD).write_text(record)
+        return sampling.random_genotype(SPACE, 0)
+
+    def search_once(task, augment, job):
+        searched.append((job.folder.name, task.settings.target_ms, task.constraints))
+        return stand_ins.search(task, augment, job)
+
+    monkeypatch.setattr(constraints, "select", select)
+    monkeypatch.setattr(search_stages, "search", search_once)
+    words = f"--latency {folder} --targets-ms 0.12 0.16 --seeds 5 --limit 60 --batch-size 15"
+    words = f"{words} --features 2 --once --no-confirm --scaled none --out {tmp_path / 'out'}"
+    assert targets.cli(words.split()) == 0
+    # Of the same folder, so that the second time it is only read.
+    assert searched == [("search-seed5", None, [])] * 2
+    assert devices["search"] == [] and len(devices["train"]) == 2
+    report = (tmp_path / "out" / "targets.md").read_text()
+    assert "| 0.12 | found | 1 |" in report and "--once" in report
 
 
 def test_other_settings_of_training_are_another_study(tmp_path, devices, capsys):
