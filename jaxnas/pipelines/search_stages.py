@@ -1,5 +1,6 @@
 """The search of a run, stage by stage, from data, network and method to a genotype."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
 from jaxnas.pipelines import evolution
 from jaxnas.pipelines.settings import SearchSettings
-from jaxnas.spaces import sampling
+from jaxnas.spaces import discretise, sampling
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
@@ -109,8 +110,8 @@ def plan(task: SearchTask) -> SearchPlan:
     if settings.select == "evolution":  # which asks for networks of its own
         resolved |= {"samples": 1}
     program = methods.program(settings.method, context, resolved, perturbation)
-    discretise = methods.get(settings.method).discretise(space, resolved)
-    return SearchPlan(program, discretise or space.discretise)
+    select = methods.get(settings.method).discretise(space, resolved) or space.discretise
+    return SearchPlan(program, functools.partial(discretise.connected, select))
 
 
 def method_settings(settings: SearchSettings) -> dict[str, Any]:

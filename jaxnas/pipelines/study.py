@@ -6,10 +6,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import rich.console
+import scipy.stats
 
 from jaxnas import run
 from jaxnas.methods import registry
@@ -176,6 +178,48 @@ def steps_s(folder: Path) -> float:
         for line in path.read_text(encoding="utf-8").splitlines():
             total += json.loads(line).get("time/step_ms", 0.0)
     return total / 1e3
+
+
+class PairedDifferences(NamedTuple):
+    """Differences of pairs, and what Student's paired t and Wilcoxon's signed ranks say of them.
+
+    The mean is NaN without pairs; interval and probabilities are, too, where they are fewer than
+    two or all alike.
+    """
+
+    count: int
+    mean: float
+    low: float  # of the 95 % interval of the mean
+    high: float
+    p_mean: float  # two-sided
+    median: float
+    p_ranks: float  # two-sided, exact up to 50 pairs without ties
+    ahead: int  # differences above 0
+
+
+def paired(differences: Sequence[float]) -> PairedDifferences:
+    """The statistics of ours less theirs, pair by pair."""
+    values, count = np.asarray(differences, float), len(differences)
+    ahead = int((values > 0).sum())
+    if count < 2 or np.ptp(values) <= 1e-9 * np.abs(values).max():
+        mean = float(values.mean()) if count else math.nan
+        return PairedDifferences(count, mean, *[math.nan] * 3, mean, math.nan, ahead)
+    tested = scipy.stats.ttest_1samp(values, 0.0)
+    interval = tested.confidence_interval(0.95)
+    ranks = scipy.stats.wilcoxon(values)
+    return PairedDifferences(
+        count, float(values.mean()), float(interval.low), float(interval.high),
+        float(tested.pvalue), float(np.median(values)), float(ranks.pvalue), ahead,
+    )  # fmt: skip
+
+
+def difference_cells(of: PairedDifferences, digits: int = 2) -> tuple[str, str, str, str]:
+    """`mean`, `low to high`, `p` of the mean, `ahead of count`; dashes for NaN."""
+    text = lambda value, form: "–" if math.isnan(value) else format(value, form)
+    signed = f"+.{digits}f"
+    interval = "–" if math.isnan(of.low) else f"{of.low:{signed}} to {of.high:{signed}}"
+    ahead = f"{of.ahead} of {of.count}"
+    return text(of.mean, signed), interval, text(of.p_mean, ".3f"), ahead
 
 
 def spread(values: Sequence[float | None], digits: int) -> str:

@@ -24,6 +24,7 @@ from experiments import cifar10, nasbench201, net_adapt, ranking, retrain, searc
         (net_adapt.cli, "DARTS_V2 --cut-features 16", "--cut-features is below --features"),
         (targets.cli, "--latency nothing", "--targets-ms names one target or more"),
         (targets.cli, "--latency nothing --targets-ms 1", "nothing"),
+        (targets.cli, "--targets-ms 1 --judge table", "--judge table needs --table"),
         (search.cli, "--epochs 0", "--epochs is 0"),
         (search.cli, "--batch-size x", "--batch-size cannot be 'x'"),
         (retrain.cli, "--data absent.npz", "absent.npz: no such file"),

@@ -97,3 +97,24 @@ def test_methods_are_run_seed_by_seed_and_done_rows_are_left_out():
     assert first == "row 1 of 4: a, seed 0: done before"
     assert others[0].startswith("row 2 of 4: b, seed 0; ETA unknown")
     assert all("ETA " in line for line in others)
+
+
+def test_one_pair_that_fails_decides_the_mean_and_not_the_ranks():
+    differences = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, -80.0]
+    of = study.paired(differences)
+    assert (of.count, of.ahead, of.median) == (9, 8, 4.0) and of.mean < 0
+    # The rank of the one is 9 of a sum of 45: 33 of 512 sets of signs have 9 or less.
+    assert of.p_ranks == pytest.approx(2 * 33 / 512)
+    assert study.difference_cells(of)[3] == "8 of 9"
+
+
+@pytest.mark.parametrize("differences", [[], [2.0], [2.0, 2.0]])
+def test_pairs_that_leave_no_spread_have_no_interval(differences):
+    of = study.paired(differences)
+    mean = "+2.00" if differences else "–"
+    assert study.difference_cells(of) == (
+        mean,
+        "–",
+        "–",
+        f"{len(differences)} of {len(differences)}",
+    )
