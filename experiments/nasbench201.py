@@ -42,7 +42,7 @@ METHODS = (*study.METHODS, "spos-evolution", "fair-evolution")
 
 PAIRED = (
     "True test accuracy on CIFAR-10 less that of random search with the same seed: the mean over "
-    "seeds, its 95 % interval and p by Student's paired t."
+    "seeds, its 95 % interval, p by Student's paired t, and p corrected for all methods (Holm)."
 )
 
 

@@ -4,11 +4,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.stats
 
 from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.pipelines import search_stages, study
 from jaxnas.report import table
+from jaxnas.report.statistics import paired as paired_tests
 from jaxnas.spaces import registry
 
 SPACE = "nasbench201"
@@ -95,18 +95,16 @@ def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTab
     accuracies: dict[str, dict[int, float]] = {}
     for row in rows:
         accuracies.setdefault(row["method"], {})[row["seed"]] = row["test"][DATASET]
-    theirs, lines = accuracies.pop(baseline, {}), []
-    for name, ours in accuracies.items():
-        seeds = sorted(ours.keys() & theirs.keys())
-        gains = np.array([ours[seed] - theirs[seed] for seed in seeds])
-        if len(gains) < 2:
-            continue
-        tested = scipy.stats.ttest_1samp(gains, 0.0)
-        low, high = tested.confidence_interval(0.95)
-        texts = [f"{gains.mean():+.2f}", f"{low:+.2f} to {high:+.2f}", f"{tested.pvalue:.3f}"]
-        lines.append((gains.mean(), [name, str(len(gains)), *texts, f"{(gains > 0).sum()}"]))
-    head = ("method", "seeds", f"less {baseline}, points", "95 %", "p", "seeds ahead")
-    return table.TextTable(head, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
+    compared = paired_tests.comparisons(accuracies, baseline) if baseline in accuracies else []
+    lines = [
+        (
+            c.first, str(c.seeds), f"{c.difference:+.2f}", f"{c.low:+.2f} to {c.high:+.2f}",
+            f"{c.p:.3f}", f"{c.p_holm:.3f}", str(c.ahead),
+        )
+        for c in sorted(compared, key=lambda c: -c.difference)
+    ]  # fmt: skip
+    head = ("method", "seeds", f"less {baseline}, points", "95 %", "p", "p (Holm)", "seeds ahead")
+    return table.TextTable(head, lines)
 
 
 def only_skips(truth: benchmark.TabularBenchmark) -> Mapping[str, benchmark.Scores]:

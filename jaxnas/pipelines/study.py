@@ -14,7 +14,10 @@ import rich.console
 from jaxnas import run
 from jaxnas.methods import registry
 from jaxnas.pipelines.settings import SearchSettings
+from jaxnas.report.statistics.sample import spread
 from jaxnas.run import progress
+
+__all__ = ["spread"]  # of the tables of studies
 
 ROWS = "rows.jsonl"
 # Additional names of methods with settings.
@@ -176,12 +179,3 @@ def steps_s(folder: Path) -> float:
         for line in path.read_text(encoding="utf-8").splitlines():
             total += json.loads(line).get("time/step_ms", 0.0)
     return total / 1e3
-
-
-def spread(values: Sequence[float | None], digits: int) -> str:
-    """`mean ± standard deviation` of the values that are not None; a dash if all are."""
-    numbers = [value for value in values if value is not None]
-    if not numbers:
-        return "–"
-    deviation = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
-    return f"{statistics.mean(numbers):.{digits}f}{deviation}"

@@ -69,7 +69,9 @@ class _OpenRun(NamedTuple):
     """The constants of a run: its lengths, and its open files."""
 
     folder: Path
+    record: Mapping[str, Any]
     runner: step_runner.StepRunner
+    start: int  # step of the checkpoint, or 0
     total_steps: int
     steps_per_epoch: int
     title: str
@@ -174,7 +176,7 @@ def _open(
         )
     )
     open_run = _OpenRun(
-        folder, runner, total_steps, steps_per_epoch, monitor.title, infinite, preservation,
+        folder, run.record, runner, start, total_steps, steps_per_epoch, monitor.title, infinite, preservation,
         store, writer, bar, stop_signal, log,
     )  # fmt: skip
     return open_run, LoopState(state, start, start, time.monotonic())
@@ -213,6 +215,7 @@ def _run_chunk(
 def _compile(open_run: _OpenRun, current: LoopState, length: int) -> LoopState:
     """Compiles the program of a chunk, unless that was done, and logs its memory."""
     if open_run.runner.is_compiled(length):
+        _write_fingerprint(open_run, current, length)
         return current
     start_s = time.monotonic()
     with open_run.bar.compiling():
@@ -221,8 +224,20 @@ def _compile(open_run: _OpenRun, current: LoopState, length: int) -> LoopState:
     needed_bytes = max(memory.needed_bytes(compiled) or 0, current.needed_bytes or 0) or None
     open_run.log(f"{open_run.title}: {memory.advice(needed_bytes, memory.free_bytes())}")
     current = current._replace(compile_s=compile_s, needed_bytes=needed_bytes)
+    _write_fingerprint(open_run, current, length)
     _stop_if_signalled(open_run, current)
     return current
+
+
+def _write_fingerprint(open_run: _OpenRun, current: LoopState, length: int) -> None:
+    """Before the first step of this process: `fingerprint.json`, or whether it is still true."""
+    if current.step != open_run.start:
+        return
+    if not provenance.write_parts(open_run.folder, open_run.record, open_run.runner.digest(length)):
+        open_run.log(
+            f"{open_run.title}: its program is another one than at its start (fingerprint.json): "
+            "it goes on, but its bytes are not those of an uninterrupted run."
+        )
 
 
 def _save(open_run: _OpenRun, current: LoopState) -> LoopState:

@@ -1,0 +1,86 @@
+"""What results show and do not show, in plain sentences."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from jaxnas.report.statistics.paired import Comparison, Scores
+from jaxnas.report.statistics.sample import COVERAGE, LEVEL, describe
+from jaxnas.report.statistics.variance import VarianceComponents
+
+ALPHA = 1 - LEVEL
+MAX_PAIRS = 5  # that are named; the table has all
+
+
+def sentences(
+    scores: Scores,
+    compared: Sequence[Comparison],
+    variance: Mapping[str, VarianceComponents] | None = None,
+    unit: str = "points",
+) -> list[str]:
+    """Which is best, which differences are shown, and what these seeds cannot show.
+
+    `compared` are the comparisons of `scores`, corrected; `variance` by name where cells were
+    trained several times. `unit` is that of the scores.
+    """
+    best = max(scores, key=lambda name: describe(list(scores[name].values())).mean)
+    lines = []
+    if len(scores) > 1:
+        lines.append(f"The highest mean is that of {best}.")
+    shown = sorted((c for c in compared if c.p_holm < ALPHA), key=lambda c: -abs(c.difference))
+    for c in shown[:MAX_PAIRS]:
+        high, low = (c.first, c.second) if c.difference > 0 else (c.second, c.first)
+        lines.append(
+            f"The data show that {high} is better than {low}: by {abs(c.difference):.2f} {unit}, "
+            f"{c.seeds} seeds, p {_p(c.p_holm)} after correction for {len(compared)} "
+            f"comparison{'s' * (len(compared) > 1)}{_weak(c)}."
+        )
+    if len(shown) > MAX_PAIRS:
+        lines.append(f"They show {len(shown) - MAX_PAIRS} more differences: see the table.")
+    open_pairs = [c for c in compared if c.p_holm >= ALPHA]
+    if open_pairs:
+        widest = max(max(abs(c.low), abs(c.high)) for c in open_pairs)
+        more = len(open_pairs) - MAX_PAIRS
+        names = "; ".join(f"{c.first} and {c.second}" for c in open_pairs[:MAX_PAIRS])
+        names += f"; and {more} more pairs" if more > 0 else ""
+        lines.append(
+            f"The data do not show a difference between {names}. That is no proof that they are "
+            f"equal: differences of up to {widest:.2f} {unit} are within the "
+            f"{100 * LEVEL:.0f} % intervals."
+        )
+    if len(scores) > 1 and not compared:
+        lines.append(
+            "They show no difference: fewer than two seeds are common to any two, so that nothing "
+            "can be tested. Run each with the same two seeds or more."
+        )
+    fewest = min(len(of_seed) for of_seed in scores.values())
+    coverage = next((share for count, share in COVERAGE.items() if fewest <= count), None)
+    if fewest > 1 and coverage is not None:
+        lines.append(
+            f"With {fewest} seeds the bootstrap interval of a mean is too short: of normal values "
+            f"it holds the true mean in about {100 * coverage:.0f} % of cases, not in "
+            f"{100 * LEVEL:.0f} %."
+        )
+    if fewest == 1:
+        lines.append("One seed says nothing about spread.")
+    for name, parts in (variance or {}).items():
+        if math.isfinite(parts.share):
+            lines.append(
+                f"Of the variance of one trained cell of {name}, {100 * parts.share:.0f} % is the "
+                f"search's and {100 * (1 - parts.share):.0f} % that of training it (standard "
+                f"deviations {parts.search_sd:.2f} and {parts.evaluation_sd:.2f} {unit})."
+            )
+    return lines
+
+
+def _weak(comparison: Comparison) -> str:
+    """That the test without a law cannot confirm it, where it does not."""
+    if comparison.p_signs < ALPHA:
+        return ""
+    return (
+        f", if the differences are normal: without that assumption p "
+        f"{_p(comparison.p_signs)} before correction"
+    )
+
+
+def _p(p: float) -> str:
+    return f"= {p:.3f}" if p >= 0.001 else "below 0.001"
