@@ -44,6 +44,14 @@ class RunResult(NamedTuple):
     needed_bytes: int | None  # predicted peak beyond what is loaded
 
 
+class Paused(Exception):
+    """A run that reached `Run.pause_at`, of which `result` is the result so far."""
+
+    def __init__(self, result: RunResult):
+        super().__init__(f"Paused after step {int(result.state.step)}.")
+        self.result = result
+
+
 class Monitor(NamedTuple):
     """The output of a run: progress, warnings, TensorBoard files."""
 
@@ -106,8 +114,9 @@ def loop(
     On one machine with the same versions the final state is the same to the byte however
     often the run was stopped. Raises Interrupted after a stop signal, when it is saved;
     NonFiniteError if a loss or the state is not finite; RunError if the folder cannot be
-    written or memory is short; CheckpointError if the checkpoints are not of this run;
-    ValueError for numbers of steps below one, and if `update` changes shapes or dtypes.
+    written or memory is short; Paused at `run.pause_at`, without saving (in mode `scan` give the
+    end of a chunk); CheckpointError if the checkpoints are not of this run; ValueError for
+    numbers of steps below one, and if `update` changes shapes or dtypes.
     """
     checkpoint_policy.check(run.checkpoints)
     _check_steps(steps_per_epoch, total_steps)
@@ -124,6 +133,8 @@ def loop(
             length = step_runner.chunk_length(
                 current.step, total_steps, steps_per_epoch, run.execution.chunk_steps
             )
+            if run.pause_at is not None:
+                length = min(length, max(1, run.pause_at - current.step))
             current, rows = _run_chunk(open_run, current, length)
             epoch_line = None
             if current.step % steps_per_epoch == 0 or current.step == total_steps:
@@ -133,6 +144,8 @@ def loop(
                     warn_on_collapse(epoch_line)
             remaining_s = current.steps_s / (current.step - start) * (total_steps - current.step)
             open_run.bar.update(rows, epoch_line, remaining_s)
+            if run.pause_at is not None and current.step >= min(run.pause_at, total_steps):
+                raise Paused(_result(current, start))
             if current.step == total_steps or checkpoint_policy.is_due(
                 run.checkpoints,
                 open_run.preservation,
@@ -142,6 +155,10 @@ def loop(
             ):
                 current = _save(open_run, current)
             _stop_if_signalled(open_run, current)
+    return _result(current, start)
+
+
+def _result(current: LoopState, start: int) -> RunResult:
     step_ms = 1e3 * current.steps_s / (current.step - start) if current.step > start else None
     return RunResult(current.state, start, step_ms, current.compile_s, current.needed_bytes)
 
@@ -176,8 +193,8 @@ def _open(
         )
     )
     open_run = _OpenRun(
-        folder, run.record, runner, start, total_steps, steps_per_epoch, monitor.title, infinite, preservation,
-        store, writer, bar, stop_signal, log,
+        folder, run.record, runner, start, total_steps, steps_per_epoch, monitor.title, infinite,
+        preservation, store, writer, bar, stop_signal, log,
     )  # fmt: skip
     return open_run, LoopState(state, start, start, time.monotonic())
 

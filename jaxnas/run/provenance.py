@@ -88,7 +88,16 @@ def read_parts(folder: Path) -> dict[str, Any] | None:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The settings in which two records differ, as `name (OLD there, NEW now)`."""
-    old, new = (_flat(_fingerprinted(record)) for record in (old, new))
+    return _differences(_fingerprinted(old), _fingerprinted(new))
+
+
+def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The versions, devices and flags in which two records differ, named as `differences` does."""
+    return _differences(old.get("environment") or {}, new.get("environment") or {})
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    old, new = _flat(old), _flat(new)
     absent = "absent"
     return [
         f"{name} ({old.get(name, absent)} there, {new.get(name, absent)} now)"

@@ -1,4 +1,4 @@
-"""Runs that may be compared: of the same data and space, in groups that differ in more than seed."""
+"""Runs that may be compared: of the same data and space, in groups of the same settings."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def check(runs: Sequence[FinishedRun]) -> None:
         if other.data != first.data:
             raise ValueError(
                 f"{other.folder} is of other data than {first.folder} "
-                f"({_data(other)} and {_data(first)}): accuracies on different images say nothing "
+                f"({data(other)} and {data(first)}): accuracies on different images say nothing "
                 "of each other. Compare runs of one data set."
             )
         if space(other) != space(first):
@@ -43,7 +43,8 @@ def space(run: FinishedRun) -> tuple[str, str | None]:
     return str(name), run.settings.get("space_sha256")
 
 
-def _data(run: FinishedRun) -> str:
+def data(run: FinishedRun) -> str:
+    """The name of a run's images, with their limit."""
     limit = run.settings.get("limit")
     name = str(run.settings.get("data"))
     return f"{name} --limit {limit}" if limit else name

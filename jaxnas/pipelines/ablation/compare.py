@@ -6,10 +6,8 @@ from pathlib import Path
 
 import rich.console
 
-
 from jaxnas.pipelines import study
 from jaxnas.pipelines.ablation import comparable, comparison, finished_run, tidy_table
-from jaxnas.pipelines.ablation.comparison import GroupComparison
 from jaxnas.pipelines.settings.ablation import CompareSettings
 from jaxnas.pipelines.settings.limits import fail
 from jaxnas.report import html_page, table
@@ -42,7 +40,7 @@ def main(settings: CompareSettings, console: rich.console.Console | None = None)
         out / f"{STEM}.html", "Comparison", " · ".join(list(groups)[:4]), facts,
         comparison.sections(made, out, STEM) | {"Runs": _runs_table(groups)},
     )  # fmt: skip
-    for text in _printed(made):
+    for text in comparison.text(made):
         progress.print_line(console, text)
     progress.print_line(console, f"table: {', '.join(map(str, tables))}")
     progress.print_line(console, f"report: {page}")
@@ -67,20 +65,12 @@ def _run_folders(words: Sequence[str]) -> list[Path]:
     return folders
 
 
-def _printed(made: GroupComparison) -> list[str]:
-    lines = table.text(comparison.summary_table(made)).splitlines()
-    if made.compared:
-        lines += ["", *table.text(comparison.pairs_table(made)).splitlines()]
-    if made.variance:
-        lines += ["", *table.text(comparison.variance_table(made)).splitlines()]
-    return [*lines, "", *comparison.sentences(made)]
-
-
 def _runs_table(groups: comparable.Groups) -> str:
     lines = [
         [
             str(finished.folder), label, str(finished.seed),
-            " ".join(f"{value:.2f}" for value in finished.accuracies), finished.fingerprint[:12],
+            " ".join(f"{value:.2f}" for value in finished.accuracies),
+            (finished.fingerprint or "–")[:12],
             str(finished.environment.get("commit") or "–")[:12],
             json.dumps((finished.environment.get("device") or {}).get("kind")),
         ]

@@ -146,6 +146,17 @@ def settings_table(runs: Sequence[FinishedRun], groups: Groups) -> table.TextTab
     return table.TextTable(("setting", *groups), lines)
 
 
+def text(made: GroupComparison, title: str = "") -> list[str]:
+    """The tables and sentences as plain lines."""
+    lines = [title, ""] if title else []
+    lines += table.text(summary_table(made)).splitlines()
+    if made.compared:
+        lines += ["", *table.text(pairs_table(made)).splitlines()]
+    if made.variance:
+        lines += ["", *table.text(variance_table(made)).splitlines()]
+    return [*lines, "", *sentences(made)]
+
+
 def sections(made: GroupComparison, folder: Path, stem: str, title: str = "") -> dict[str, str]:
     """The sections of a page, HTML by title; writes STEM-*.svg and .png into the folder."""
     label = METRICS[made.metric]

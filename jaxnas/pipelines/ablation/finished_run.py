@@ -23,7 +23,7 @@ class FinishedRun(NamedTuple):
     settings: Mapping[str, Any]  # by the names of their flags
     seed: int
     data: str | None  # SHA-256 of the images
-    fingerprint: str
+    fingerprint: str | None  # of everything that determines its bytes
     environment: Mapping[str, Any]
     accuracies: tuple[float, ...]  # on the test images: of each training of the cell
     random: tuple[float, ...]  # of the random cells
@@ -53,7 +53,7 @@ def read(folder: Path) -> FinishedRun:
         settings,
         int(record.get("seed") or 0),
         record.get("data"),
-        provenance.fingerprint(record),
+        (provenance.read_parts(folder) or {}).get("sha256"),
         record["environment"],
         accuracies,
         random,

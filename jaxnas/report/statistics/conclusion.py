@@ -1,10 +1,11 @@
 """What results show and do not show, in plain sentences."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 from jaxnas.report.statistics.paired import Comparison, Scores
-from jaxnas.report.statistics.sample import COVERAGE, LEVEL, describe
+from jaxnas.report.statistics.sample import COVERAGE, LEVEL
 from jaxnas.report.statistics.variance import VarianceComponents
 
 ALPHA = 1 - LEVEL
@@ -22,10 +23,11 @@ def sentences(
     `compared` are the comparisons of `scores`, corrected; `variance` by name where cells were
     trained several times. `unit` is that of the scores.
     """
-    best = max(scores, key=lambda name: describe(list(scores[name].values())).mean)
+    means = {name: statistics.fmean(of_seed.values()) for name, of_seed in scores.items()}
+    best = [name for name, mean in means.items() if mean == max(means.values())]
     lines = []
     if len(scores) > 1:
-        lines.append(f"The highest mean is that of {best}.")
+        lines.append(f"The highest mean is that of {' and '.join(best)}.")
     shown = sorted((c for c in compared if c.p_holm < ALPHA), key=lambda c: -abs(c.difference))
     for c in shown[:MAX_PAIRS]:
         high, low = (c.first, c.second) if c.difference > 0 else (c.second, c.first)
@@ -42,10 +44,15 @@ def sentences(
         more = len(open_pairs) - MAX_PAIRS
         names = "; ".join(f"{c.first} and {c.second}" for c in open_pairs[:MAX_PAIRS])
         names += f"; and {more} more pairs" if more > 0 else ""
+        within = (
+            f": differences of up to {widest:.2f} {unit} are within the {100 * LEVEL:.0f} % "
+            "intervals"
+            if any(c.low < c.high for c in open_pairs)
+            else ""
+        )
         lines.append(
             f"The data do not show a difference between {names}. That is no proof that they are "
-            f"equal: differences of up to {widest:.2f} {unit} are within the "
-            f"{100 * LEVEL:.0f} % intervals."
+            f"equal{within}."
         )
     if len(scores) > 1 and not compared:
         lines.append(
