@@ -24,6 +24,7 @@ from jaxnas.pipelines.ablation.ablation_file import AblationFile
 from jaxnas.pipelines.ablation.plan import PlannedRow
 from jaxnas.pipelines.settings.ablation import AblateSettings
 from jaxnas.report import table
+from jaxnas.report.statistics import sample
 from jaxnas.run import files, progress
 
 COPY, STEM, FAILURE = "ablation.toml", "table", "failure.txt"
@@ -121,31 +122,31 @@ def _identity(task: Ablation, row: PlannedRow) -> str:
 
 
 def _print_plan(task: Ablation, done: Mapping[tuple[str, int], study.Row]) -> None:
-    """The plan, with the time of rows that are done or else of a few steps."""
+    """The plan, with the time of a few steps, or of rows that are done where there are some."""
     log = lambda text: progress.print_line(task.console, text)
     lines, total_s = [], 0.0
     for name in dict.fromkeys(row.name for row in task.rows):
         rows = [row for row in task.rows if row.name == name]
         remaining = [row for row in rows if row.key not in done]
-        log(f"{name}: a few steps of search and training")
+        line = [name, str(len(rows)), str(len(rows) - len(remaining))]
         try:
-            cost = forecast.measure(rows[0].settings, task.file.trainings, task.console)
+            cost = None
+            if remaining:
+                log(f"{name}: a few steps of search and training")
+                cost = forecast.measure(remaining[0].settings, task.file.trainings, task.console)
         except (ValueError, FloatingPointError) as error:
-            lines.append([name, str(len(rows)), str(len(rows) - len(remaining)), *["–"] * 4])
             log(f"{name} FAILS: {error}")
+        if cost is None:
+            lines.append([*line, *["–"] * 4])
             continue
-        seconds = cost.search_s + cost.retrain_s
-        total_s += seconds * len(remaining)
-        lines.append(
-            [
-                name, str(len(rows)), str(len(rows) - len(remaining)),
-                progress.duration(cost.search_s), progress.duration(cost.retrain_s),
-                progress.duration(seconds * len(remaining)), forecast.text(cost),
-            ]
-        )  # fmt: skip
+        known = [done[row.key].get("wall_s") for row in rows if row.key in done]
+        row_s = sample.describe(known).mean if any(known) else cost.search_s + cost.retrain_s
+        total_s += row_s * len(remaining)
+        seconds = (cost.search_s, cost.retrain_s, row_s * len(remaining))
+        lines.append([*line, *map(progress.duration, seconds), forecast.memory_text(cost)])
     head = ("row", "seeds", "done", "search", "trainings", "all that remain", "memory")
-    for line in table.text(table.TextTable(head, lines)).splitlines():
-        log(line)
+    for text in table.text(table.TextTable(head, lines)).splitlines():
+        log(text)
     log(
         f"{len(task.rows)} rows into {task.folder}, {progress.duration(total_s)} for those that "
         "remain, compilation counted; later stages of a method, validation and selection are not."
@@ -173,6 +174,7 @@ def _row(task: Ablation, planned: PlannedRow) -> study.Row:
             "reason": row["reason"], **planned.varied, "folder": str(folder),
         }  # fmt: skip
     else:
+        (folder / FAILURE).unlink(missing_ok=True)
         row |= {"status": tidy_table.DONE, "reason": None}
         settings = list(dict.fromkeys(["method", *_columns(task)]))
         line = tidy_table.line(planned.name, finished_run.read(folder), settings)

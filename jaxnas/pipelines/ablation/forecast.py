@@ -60,9 +60,13 @@ def measure(settings: SearchSettings, trainings: int, console: rich.console.Cons
     )
 
 
-def text(forecast: Forecast) -> str:
+def memory_text(forecast: Forecast) -> str:
     """The memory in words; "unknown" where the device does not say."""
-    return "unknown" if forecast.bytes is None else f"{forecast.bytes / memory.GIB:.2f} GiB"
+    if forecast.bytes is None:
+        return "unknown"
+    if forecast.bytes < memory.GIB / 10:
+        return f"{forecast.bytes / 2**20:.1f} MiB"
+    return f"{forecast.bytes / memory.GIB:.2f} GiB"
 
 
 def _search(task: search_stages.SearchTask, job: run.Run) -> None:

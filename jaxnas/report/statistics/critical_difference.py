@@ -32,14 +32,11 @@ def save(ranked: Ranks, folder: Path, stem: str) -> str:
         for rank in range(1, count + 1):
             axes.plot([rank] * 2, [axis - 6, axis], color=ink, linewidth=1.2, clip_on=False)
             axes.text(rank, axis - 10, str(rank), ha="center", size=9, color=muted)
-        end = 1 + ranked.critical_difference
-        shown = min(end, count)
-        arrow = "|-|" if end <= count else "|-"  # wider than the axis
-        axes.annotate(
-            "", (shown, 30), (1, 30), annotation_clip=False,
-            arrowprops={"arrowstyle": arrow, "color": figures.LIGHT["orange"], "shrinkA": 0,
-                        "shrinkB": 0, "mutation_scale": 3},
-        )  # fmt: skip
+        # Wider than the axis it has no second end.
+        end, orange = 1 + ranked.critical_difference, figures.LIGHT["orange"]
+        axes.plot([1, min(end, count)], [30, 30], color=orange, linewidth=1.2, clip_on=False)
+        for rank in (1, end)[: 1 + (end <= count)]:
+            axes.plot([rank] * 2, [27, 33], color=orange, linewidth=1.2, clip_on=False)
         axes.text(
             1, 22, f"critical difference {ranked.critical_difference:.2f}", size=9,
             color=figures.LIGHT["orange"],

@@ -11,6 +11,7 @@ import scipy.stats
 from jaxnas.report.statistics.sample import LEVEL
 
 Scores = Mapping[str, Mapping[int, float]]  # method -> seed -> score, more is better
+ROUNDING = 1e-9  # relative: differences nearer to each other than that are equal
 # Beyond so many pairs the signs are drawn, not enumerated.
 SIGNS = 2**16
 
@@ -57,7 +58,9 @@ def compare(scores: Scores, first: str, second: str) -> Comparison | None:
     mean, ahead = float(gains.mean()), int((gains > 0).sum())
     exact = sign_test(gains)
     p, low, high = exact, mean, mean
-    if np.ptp(gains) > 0:  # else t is 0/0 or infinite, though few equal gains prove nothing
+    if (
+        np.ptp(gains) > ROUNDING * np.abs(gains).max()
+    ):  # else t is 0/0 or infinite, though few equal gains prove nothing
         tested = scipy.stats.ttest_1samp(gains, 0.0)
         p = float(tested.pvalue)
         low, high = map(float, tested.confidence_interval(LEVEL))
