@@ -1,6 +1,5 @@
 """`jaxnas ablate`: all rows of an ablation, one run after another, and their statistics."""
 
-import shutil
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from jaxnas.pipelines.ablation.plan import PlannedRow
 from jaxnas.pipelines.settings.ablation import AblateSettings
 from jaxnas.report import table
 from jaxnas.report.statistics import sample
-from jaxnas.run import files, progress
+from jaxnas.run import progress
 
 COPY, STEM, FAILURE = "ablation.toml", "table", "failure.txt"
 
@@ -40,28 +39,39 @@ class Ablation(NamedTuple):
 
 
 def main(settings: AblateSettings, console: rich.console.Console | None = None) -> Path:
-    """Runs all rows that are not there, writes table and report; returns the folder.
+    """Runs the command; returns the folder. Raises as `start`."""
+    path = Path(settings.file).expanduser()
+    folder = Path(settings.out).expanduser() if settings.out else Path("runs") / path.stem
+    file = ablation_file.read(path)
+    return start(file, folder, dry_run=settings.dry_run, retry=settings.retry, console=console)
 
-    Raises ValueError for a file that cannot be run, before any row is; the failure of a row is a
-    row with a reason.
+
+def start(
+    file: AblationFile,
+    folder: Path,
+    *,
+    dry_run: bool = False,
+    retry: bool = False,
+    console: rich.console.Console | None = None,
+) -> Path:
+    """Runs all rows that are not in the folder, writes table and report there; returns it.
+
+    `dry_run` only prints the plan; `retry` runs rows again that failed. Raises ValueError for a
+    file that cannot be run, before any row is; the failure of a row is a row with a reason.
     """
     console = console or rich.console.Console()
     log = lambda text: progress.print_line(console, text)
-    path = Path(settings.file).expanduser()
-    file = ablation_file.read(path)
-    folder = Path(settings.out).expanduser() if settings.out else Path("runs") / path.stem
     task = Ablation(file, plan.rows(file, folder), folder, console)
     _check(task)
     done = {(row["method"], row["seed"]): row for row in study.rows(folder)}
     _check_done(task, done)
-    if settings.dry_run:
+    if dry_run:
         _print_plan(task, done)
         return folder
-    with run.claim(folder, run.record({}, run.execution(1)), log) as folder:
-        with files.as_run_error(folder):
-            shutil.copyfile(path, folder / COPY)
+    with run.claim(folder, run.record({}, run.execution(1)), log):
+        run.write_text(folder / COPY, file.text)
         failed = {key for key, row in done.items() if row["status"] == tidy_table.FAILED}
-        if settings.retry and failed:
+        if retry and failed:
             study.remove(folder, failed)
         by_key = {row.key: row for row in task.rows}
         make = lambda name, seed: _row(task, by_key[name, seed])
@@ -72,12 +82,10 @@ def main(settings: AblateSettings, console: rich.console.Console | None = None) 
         rows = [row for row in rows if (row["method"], row["seed"]) in by_key]
         tables = _write_table(task, rows)
         lines = ablation_report.write(file, folder, rows)
-        failures = sum(row["status"] == tidy_table.FAILED for row in rows)
-        if failures:
+        if failures := sum(row["status"] == tidy_table.FAILED for row in rows):
             log(f"{failures} of {len(rows)} rows failed: {STEM}.csv has the reasons")
             log("the same command with --retry runs them again")
-        log(f"table: {', '.join(map(str, tables))}")
-        for line in lines:
+        for line in (f"table: {', '.join(map(str, tables))}", *lines):
             log(line)
     return folder
 

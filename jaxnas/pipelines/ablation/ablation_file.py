@@ -36,17 +36,24 @@ class AblationFile(NamedTuple):
     trainings: int  # of each found cell
     by: str  # the figure that is compared
     baseline: str | None  # of the paired tests; None: all pairs
+    text: str  # of the file
 
 
 def read(path: Path) -> AblationFile:
     """Reads the file. Raises ValueError for an unknown key or a value of the wrong kind."""
-    fail = lambda text: _fail(path, text)
     try:
-        table = tomllib.loads(files.decode(path.read_bytes()))
+        text = files.decode(path.read_bytes())
+        table = tomllib.loads(text)
     except OSError as error:
-        fail(f"it cannot be read ({error.strerror or error})")
+        _fail(path, f"it cannot be read ({error.strerror or error})")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        fail(f"it is not TOML: {error}")
+        _fail(path, f"it is not TOML: {error}")
+    return parse(path, table, text)
+
+
+def parse(path: Path, table: Mapping[str, Any], text: str) -> AblationFile:
+    """A table of what a file has; `path` is its name in messages. Raises ValueError as `read`."""
+    fail = lambda cause: _fail(path, cause)
     for key in table:
         if key not in KEYS:
             fail(f"unknown key {key!r}: {names.hint(key, KEYS)}there are {', '.join(KEYS)}")
@@ -83,7 +90,7 @@ def read(path: Path) -> AblationFile:
         fail(f"baseline is {baseline!r}: give one of methods")
     seeds = _seeds(table.get("seeds"), fail)
     return AblationFile(
-        path, methods, seeds, settings, grid, own, own_grid, trainings, by, baseline
+        path, methods, seeds, settings, grid, own, own_grid, trainings, by, baseline, text
     )
 
 

@@ -26,7 +26,7 @@ def write(file: AblationFile, folder: Path, rows: Sequence[study.Row]) -> list[s
         cells = [[row["method"], str(row["seed"]), row["reason"]] for row in failed]
         shown = table.TextTable(("row", "seed", "reason"), cells)
         sections["Failed rows"] = table.html(shown, "They are in no figure of this page")
-    text = html_page.escape(file.path.read_text(encoding="utf-8", errors="replace"))
+    text = html_page.escape(file.text)
     sections["The file"] = f'<pre tabindex="0"><code>{text}</code></pre>'
     facts = {"rows": str(len(rows)), "failed": str(len(failed)), "seeds": str(len(file.seeds))}
     page = html_page.write(folder / PAGE, "Ablation", file.path.stem, facts, sections)
