@@ -13,6 +13,7 @@ from jaxnas.pipelines.command_line import UsageError
 from jaxnas.pipelines.settings import RetrainSettings, SearchSettings
 from jaxnas.pipelines.settings.ablation import AblateSettings, CompareSettings, VerifySettings
 from jaxnas.pipelines.settings.diagnose import DiagnoseSettings
+from jaxnas.pipelines.settings.explore import ExploreSettings
 from jaxnas.pipelines.settings.latency import (
     CheckTableSettings,
     FitSettings,
@@ -65,12 +66,14 @@ class Command(NamedTuple):
 
 COMMANDS: Mapping[str, Command] = {
     "search": Command(SearchSettings, texts.SEARCH, "jaxnas.pipelines.search:main"),
+    "explore": Command(ExploreSettings, texts.EXPLORE, "jaxnas.pipelines.explore.explore:main"),
     "retrain": Command(RetrainSettings, texts.RETRAIN, "jaxnas.pipelines.retrain:main"),
     "narrow": Command(NarrowSettings, texts.NARROW, "jaxnas.pipelines.narrow:main"),
     "report": Command(ReportSettings, texts.REPORT, "jaxnas.cli.commands:report"),
     "draw": Command(DrawSettings, texts.DRAW, "jaxnas.cli.commands:draw"),
     "check": Command(CheckSettings, texts.CHECK, "jaxnas.cli.commands:check"),
     "methods": Command(ListSettings, texts.METHODS, "jaxnas.cli.listing:methods"),
+    "strategies": Command(ListSettings, texts.STRATEGIES, "jaxnas.cli.listing:strategies"),
     "spaces": Command(ListSettings, texts.SPACES, "jaxnas.cli.listing:spaces"),
     "ablate": Command(AblateSettings, texts.ABLATE, "jaxnas.pipelines.ablation.ablate:main"),
     "compare": Command(CompareSettings, texts.COMPARE, "jaxnas.pipelines.ablation.compare:main"),

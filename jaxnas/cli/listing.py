@@ -1,4 +1,4 @@
-"""`jaxnas methods` and `jaxnas spaces`: all of them, a line each, or one in detail."""
+"""`jaxnas methods`, `strategies` and `spaces`: all of them, a line each, or one in detail."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,6 +8,8 @@ from jaxnas.methods import registry as methods_registry
 from jaxnas.methods.registry import METHODS
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import PresetSizes, SearchSpace
+from jaxnas.strategies import registry as strategies_registry
+from jaxnas.strategies.registry import STRATEGIES
 
 
 def methods(settings: Any) -> None:
@@ -24,6 +26,25 @@ def spaces(settings: Any) -> None:
         _print_table({name: registry.get(name).summary for name in registry.SPACES})
     else:
         print("\n".join(_space(registry.get(settings.name))))
+
+
+def strategies(settings: Any) -> None:
+    """Prints all strategies, or the settings of one. Raises ValueError for an unknown one."""
+    if settings.name is None:
+        _print_table({name: entry.summary for name, entry in STRATEGIES.items()})
+    else:
+        print("\n".join(_strategy(settings.name)))
+
+
+def _strategy(name: str) -> Iterable[str]:
+    entry = strategies_registry.get(name)
+    yield f"{name}: {entry.summary}"
+    yield f"  {entry.paper}; defaults: {entry.source}"
+    width = max(map(len, entry.settings), default=0)
+    for key, value in entry.settings.items():
+        yield f"  {key:{width}}  {_setting_text(value)}"
+    if entry.objectives is not None:
+        yield f"  goals to maximise or minimise: at most {entry.objectives}"
 
 
 def _method(name: str) -> Iterable[str]:

@@ -5,12 +5,14 @@ JAXNAS = """jaxnas finds neural networks by gradient descent, on JAX.
 usage: jaxnas COMMAND [options]
 
   search              search a cell, retrain it and random ones, write a report
+  explore             search by evaluations: evolution, predictors, controllers
   retrain GENOTYPE    train the network of a genotype
   narrow GENOTYPE     prune channels of a network until it meets a budget
   report RUN          write the report of a run folder again
   draw GENOTYPE       draw the cells of a genotype as SVG and PNG
   check FILE          check a space of your own
   methods             list the methods of search, with their settings
+  strategies          list the strategies of explore, with their settings
   spaces              list the search spaces
   ablate FILE         run a table of methods, settings, data and seeds
   compare RUN...      one page and one table of many runs, with their statistics
@@ -222,4 +224,24 @@ examples:
   jaxnas latency check singlepath_pixel1_lut.csv
   jaxnas latency check singlepath_pixel1_lut.csv --space mobile-single-path
   jaxnas latency check phone.csv --space nasbench201
+"""
+
+EXPLORE = """Searches by evaluations: a strategy asks for networks and is told how they score.
+
+examples:
+  jaxnas explore --evaluations 20                    short trainings on the built-in digits
+  jaxnas explore --space nasbench201 --strategy nsga2 --evaluate table --table nb201.npz \\
+    --goal max:valid min:parameters --evaluations 200
+  jaxnas explore --space mobile-fbnet --evaluate supernet:runs/digits-mobile-fbnet-spos-seed0 \\
+    --goal max:accuracy 'min:latency_ms<=8' --latency latency/mine
+  jaxnas explore --vary learning_rate=0.03,0.1 epochs=2,4 --evaluations 40 --workers 2
+"""
+
+STRATEGIES = """Lists the strategies of `jaxnas explore --strategy`, or the settings of one of them.
+
+Give them as `--set name=value ...`.
+
+examples:
+  jaxnas strategies
+  jaxnas strategies nsga2
 """

@@ -1,6 +1,6 @@
 """Evaluation with the shared weights of a supernet: of its current gates, and of many networks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,7 +10,8 @@ import numpy as np
 from jaxnas import data
 from jaxnas.core import metrics
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Stats, Supernet
-from jaxnas.evaluators.evaluator import Evaluator
+from jaxnas.evaluators.evaluator import Evaluator, Figures
+from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
 Statistics = Literal["batch", "running", "recalibrated"]
@@ -182,13 +183,14 @@ def _count(net: Supernet, gates: Gates) -> int:
 def shared_weights(
     space: SearchSpace, evaluate: Callable[[Gates], tuple[np.ndarray, np.ndarray]]
 ) -> Evaluator:
-    """Accuracy and loss of genomes on the weights of a supernet.
+    """Accuracy and loss of genotypes on the weights of a supernet, a batch of them at once.
 
     `evaluate` is that of a finished stage (`core.stages.StageResult`).
     """
 
-    def figures(rows: np.ndarray) -> Mapping[str, np.ndarray]:
-        accuracy, loss = evaluate(space.genome.one_hot(rows))
-        return {"accuracy": np.asarray(accuracy), "loss": np.asarray(loss)}
+    def figures(genotypes: Sequence[Genotype], seeds: Sequence[int]) -> list[Figures]:
+        rows = np.array([space.genome.encode(genotype) for genotype in genotypes])
+        results = zip(*evaluate(space.genome.one_hot(rows)), strict=True)
+        return [{"accuracy": float(a), "loss": float(loss)} for a, loss in results]
 
-    return Evaluator({"accuracy": True, "loss": False}, figures)
+    return Evaluator({"accuracy": True, "loss": False}, figures, at_once=MIN_ROWS)

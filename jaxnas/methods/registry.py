@@ -109,7 +109,7 @@ def resolve(
         settings |= darts_pt.SETTINGS
         quick |= darts_pt.QUICK
     settings |= quick if preset == "quick" else {}
-    settings = overrides.parse(name, settings, flags, words)
+    settings = overrides.parse(f"the method {name}", settings, flags, words)
     given = {word.partition("=")[0].replace("-", "_") for word in words}
     if "min_learning_rate" in method.defaults and "min_learning_rate" not in given:
         share = method.defaults["min_learning_rate"] / method.defaults["learning_rate"]

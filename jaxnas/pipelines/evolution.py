@@ -15,7 +15,11 @@ from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.pipelines.settings.search import Evolution
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
-from jaxnas.strategies import regularised_evolution, strategy
+from jaxnas.strategies import evaluation
+from jaxnas.strategies.designs import networks
+from jaxnas.strategies.goals import Goal, order
+from jaxnas.strategies.regularised_evolution import regularised_evolution
+from jaxnas.strategies.strategy import simulate
 
 BATCH = 10  # networks that are asked for at once, which costs little (strategies in tens)
 
@@ -60,21 +64,19 @@ def evolve(
     budget: Evolution,
     seed: int,
 ) -> np.ndarray:
-    """i64[positions]: the best network of a budget; `evaluate` is that of a `StageResult`."""
+    """i64[positions]: the best network of a budget; `evaluate` is that of a `StageResult`.
+
+    Of a space whose networks keep all edges.
+    """
     evaluator = supernet.shared_weights(space, evaluate)
-    sign = 1 if evaluator.maximise[budget.by] else -1
-    evolved = regularised_evolution.regularised_evolution(
-        space.genome,
-        lambda figures: sign * figures[budget.by],
-        seed=seed,
-        population=budget.population,
-        tournament=budget.tournament,
+    goal = Goal(budget.by, 1 if evaluator.maximise[budget.by] else -1)
+    designs = networks.of_space(space)
+    history = simulate(
+        regularised_evolution(
+            designs, [goal], population=budget.population, tournament=budget.tournament, batch=BATCH
+        ),
+        evaluation.values(designs, [goal], evaluator, seed),
+        budget.evaluations,
+        seed,
     )
-    state = strategy.run(
-        evolved,
-        lambda rows, _: evaluator.evaluate(rows),
-        rounds=budget.evaluations,
-        batch=BATCH,
-        evaluations=budget.evaluations,
-    )
-    return regularised_evolution.best(state)
+    return history.designs[order([goal], history.values)[0]]

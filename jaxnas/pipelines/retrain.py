@@ -11,9 +11,9 @@ import numpy as np
 import rich.console
 
 from jaxnas import data, run
-from jaxnas.core import metrics
+from jaxnas.core import metrics, sharding
 from jaxnas.core.types import Network, Stats, Weights
-from jaxnas.evaluators import training
+from jaxnas.evaluators import calibration, training
 from jaxnas.evaluators.training import Hyperparameters, Trainer, TrainState
 from jaxnas.hardware import timing
 from jaxnas.nets import count
@@ -44,6 +44,7 @@ class TrainingTask(NamedTuple):
     seed: int
     dataset: data.DataSet
     start: tuple[Weights, Stats] | None = None  # initial values; None: random by `seed`
+    mesh: jax.sharding.Mesh | None = None  # of devices; None: one
 
 
 class TrainingPlan(NamedTuple):
@@ -81,7 +82,8 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     dataset = setup.load(settings.source)
     shape = dataset.train.inputs.shape[1:]
     recipe = recipes.resolved(settings.recipe, space, shape)
-    task = TrainingTask(space, genotype, recipe, settings.seed, dataset)
+    mesh = sharding.mesh_of(settings.devices, {"--batch-size": recipe.batch_size})
+    task = TrainingTask(space, genotype, recipe, settings.seed, dataset, mesh=mesh)
     check(task)
     genotypes.check_connected(genotype)
     size = count.size(network(task), shape)
@@ -166,6 +168,8 @@ def plan(task: TrainingTask, mode: str | None = None) -> TrainingPlan:
     }
     if task.start is not None:
         settings["start"] = checkpoint.digest(task.start)
+    if task.mesh is not None:
+        settings["devices"] = task.mesh.size
     hyperparameters = Hyperparameters(
         **{name: getattr(recipe, name) for name in Hyperparameters._fields}
     )
@@ -187,11 +191,15 @@ def begin(task: TrainingTask, mode: str | None = None) -> Begun:
         dataset.mean, dataset.std, augmentation(recipe, dataset), recipe.batch_size
     )
 
-    def update(state, images, key):
-        return planned.trainer.update(state, batch(images, key, state.step))
+    train = planned.trainer.update
+    train = train if task.mesh is None else sharding.over_batches(train, task.mesh)
 
-    operands = data.to_device(data.merge_train(dataset)), k_images
-    return Begun(planned, run.make_runner(update, operands, planned.execution.mode), state)
+    def update(state, images, key):
+        return train(state, batch(images, key, state.step))
+
+    images = data.to_device(data.merge_train(dataset))
+    state, *operands = sharding.replicated((state, images, k_images), task.mesh)
+    return Begun(planned, run.make_runner(update, tuple(operands), planned.execution.mode), state)
 
 
 def train(
@@ -206,9 +214,10 @@ def train(
 ) -> dict[str, Any]:
     """Trains on all training images and tests once; resumes from `folder`.
 
-    Returns, and writes as `result.json`, `top1, top5, loss, ece, reliability, parameters, macs,
-    digest` (of the final state), with `timed` also `latency_ms`; a finished folder is only
-    read. `begun()`: what was begun before, by default here. Raises as `run.claim` and `run.loop`.
+    Returns, and writes as `result.json`, `top1, top5, loss, ece, reliability, calibration,
+    parameters, macs, digest` (of the final state), with `timed` also `latency_ms`; a finished
+    folder is only read. `begun()`: what was begun before, by default here. Raises as `run.claim`
+    and `run.loop`.
     """
     dataset, shape = task.dataset, task.dataset.train.inputs.shape[1:]
     net, trainer, steps_per_epoch, execution, record = plan(task, place.mode)
@@ -250,7 +259,9 @@ def _scored(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     scored = metrics.score(jnp.asarray(logits), jnp.asarray(labels))
     numbers = {name: float(getattr(scored, name)) for name in ("top1", "top5", "loss", "ece")}
     table = {name: np.asarray(v).tolist() for name, v in scored.reliability._asdict().items()}
-    return numbers | {"reliability": table}
+    is_measurable = len(labels) > 1 and np.isfinite(logits).all()
+    measured = calibration.of_logits(logits, labels) if is_measurable else None
+    return numbers | {"reliability": table, "calibration": measured}
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import rich.console
 
 from jaxnas import data, run
+from jaxnas.core import sharding
 from jaxnas.evaluators import tabular
 from jaxnas.methods import overrides
 from jaxnas.methods import registry as methods
@@ -40,7 +41,8 @@ from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
 # --set is recorded as the method's settings, constraints by `constraints.fingerprinted`.
 NOT_FINGERPRINTED = [
-    *(field.name for field in dataclasses.fields(RunSettings)), "set", "table", *constraints.FLAGS
+    *(field.name for field in dataclasses.fields(RunSettings)), "set", "table", "devices",
+    *constraints.FLAGS,
 ]  # fmt: skip
 
 
@@ -126,7 +128,9 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     to_measure = constraints.in_ms(settings) and settings.latency is None
     if to_measure:  # all else is checked before that takes minutes
         limits = constraints.placeholders(settings)
-    search = search_stages.SearchTask(settings, space, dataset, limits)
+    sizes = {"--batch-size": settings.batch_size, "--retrain.batch-size": recipe.batch_size}
+    mesh = sharding.mesh_of(settings.devices, sizes)
+    search = search_stages.SearchTask(settings, space, dataset, limits, mesh=mesh)
     _check_batches(search)
     search_stages.check(search)
     retrain.check(_retraining(search, sampling.random_genotype(space, 0)))
@@ -142,7 +146,7 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     fingerprint = fingerprinted(settings) | {
         f"set.{key}": value for key, value in method_settings.items() if key not in flags
     }
-    fingerprint |= {"space_sha256": space.digest}
+    fingerprint |= {"space_sha256": space.digest} | ({"devices": mesh.size} if mesh else {})
     fingerprint |= constraints.fingerprinted(settings, predictors)
     record = run.record(fingerprint, execution, dataset.digest)
     job = run.Run(folder, record, execution, setup.checkpoints(settings.place), console)
@@ -213,6 +217,8 @@ def _announce(task: SearchRun, log: Callable[[str], None]) -> None:
         f"then it retrains the cell and {settings.random_cells} random ones alike"
         f"{_retrained_size(task)}, and compares"
     )
+    if task.search.mesh is not None:
+        log(f"{task.search.mesh.size} devices share each batch; its statistics are of the whole")
     log(f"everything goes to {task.job.folder}")
 
 
@@ -300,5 +306,5 @@ def _retrained(task: SearchRun, genotype: Genotype, others: ahead.Ahead) -> dict
 def _retraining(search: search_stages.SearchTask, genotype: Genotype) -> retrain.TrainingTask:
     settings = search.settings
     return retrain.TrainingTask(
-        search.space, genotype, settings.retrain, settings.seed, search.dataset
+        search.space, genotype, settings.retrain, settings.seed, search.dataset, mesh=search.mesh
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import data, run
-from jaxnas.core import hypergrad
+from jaxnas.core import hypergrad, sharding
 from jaxnas.core.objectives import constraints as objectives
 from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import (
@@ -52,6 +52,7 @@ class SearchTask(NamedTuple):
     dataset: data.DataSet
     constraints: Constraints = ()  # on expected costs
     scoring: supernet_evaluators.Scoring = supernet_evaluators.Scoring()
+    mesh: jax.sharding.Mesh | None = None  # of devices; None: one
 
 
 class SearchPlan(NamedTuple):
@@ -194,8 +195,8 @@ def execute(
     """
     dataset, size = task.dataset, task.settings.batch_size
     batches = Batches(
-        data.to_device(dataset.train),
-        data.to_device(dataset.valid),
+        sharding.replicated(data.to_device(dataset.train), task.mesh),
+        sharding.replicated(data.to_device(dataset.valid), task.mesh),
         data.make_batch(dataset.mean, dataset.std, augment, size),
         data.make_batch(
             dataset.mean, dataset.std, data.augment.none(), task.scoring.batch_size or size
@@ -238,6 +239,7 @@ def _run_stage(
     state = run.first_state(search.init, key, images)
     if stage.begin is not None:
         state = stage.begin(state)
+    state = sharding.replicated(state, task.mesh)
     expected = {c.cost.quantity: jax.jit(c.cost.of_gates) for c in task.constraints}
 
     def on_epoch(state: SearchState) -> run.EpochResult:
@@ -275,6 +277,7 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
     net = supernet(task, stage)
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
+    search = search if task.mesh is None else sharding.data_parallel(search, task.mesh)
     valid_steps = _scoring_steps(task)
     fixed_key = jax.random.key(0)
     valid = lambda images, step: batches.plain(images, fixed_key, step)

@@ -4,17 +4,18 @@ measuring.
 Ours throughout (docs/target.md).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnas.evaluators.evaluator import Evaluator, cached
+from jaxnas.evaluators.evaluator import Evaluator
 from jaxnas.hardware.cost import ConstraintError
+from jaxnas.hardware.measure.recheck import RecheckedTimes
 from jaxnas.hardware.predict import fit, validation
 from jaxnas.hardware.predict.predictor import Predictor
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.strategies import selection_record, strategy
+from jaxnas.strategies import selection_record
 from jaxnas.strategies.selection_record import (
     MS,
     TOLERANCE,
@@ -23,11 +24,12 @@ from jaxnas.strategies.selection_record import (
     SelectionState,
     is_satisfied,
 )
-from jaxnas.strategies.strategy import Strategy
 
 # Relative: a predictor with a larger error is fitted again.
 REFIT = 0.03
 SCORED, TIMED, ROUNDS = 32, 4, 25  # networks scored by shared weights, timed a round; max rounds
+
+Accuracy = Callable[[Sequence[int]], list[float]]  # of rows of the pool, by shared weights
 
 
 class Selected(NamedTuple):
@@ -57,100 +59,114 @@ def select(
     Networks of the campaign have its measurements until they are timed again. Raises
     ConstraintError if no network meets all constraints at once.
     """
-    cache: dict[bytes, Mapping[str, float]] = {}
-    evaluator = cached(evaluator, cache)
-    accuracy = lambda row: float(evaluator.evaluate(problem.pool.genomes[[row]])["accuracy"][0])
-    search = constrained_selection(problem, evaluator, log)
+    scored: dict[int, float] = {}
+
+    def accuracy(rows: Sequence[int]) -> list[float]:
+        if new := [i for i in rows if i not in scored]:
+            networks = [problem.space.genome.decode(problem.pool.genomes[i]) for i in new]
+            for i, figures in zip(new, evaluator.evaluate(networks, [0] * len(new)), strict=True):
+                if isinstance(figures, Exception):
+                    raise figures
+                scored[i] = figures["accuracy"]
+        return [scored[i] for i in rows]
+
+    state = initial(problem, log)
     if measure is None or problem.latency is None:
-        state = search.init()
-        order = ranked(problem, state, evaluator)
+        order = ranked(problem, state, accuracy)
     else:
-
-        def measure_genomes(genomes: np.ndarray, number: int) -> Mapping[str, Any]:
-            return measure([problem.space.genome.decode(row) for row in genomes], number)._asdict()
-
-        state = strategy.run(search, measure_genomes, rounds=ROUNDS, batch=TIMED)
-        order = sorted(state.measured, key=lambda i: _merit(problem, state, i, accuracy(i)))
-    record = selection_record.of(problem, state, order[: 2 * TIMED], accuracy, len(cache))
+        for number in range(ROUNDS):
+            rows = next_rows(problem, state, accuracy, log)
+            if not rows:
+                break
+            networks = [problem.space.genome.decode(problem.pool.genomes[i]) for i in rows]
+            state = with_measurements(problem, state, rows, measure(networks, number), log)
+            if any(is_satisfied(problem, state, i) for i in state.measured):
+                break
+        order = sorted(state.measured, key=lambda i: _merit(problem, state, i, accuracy([i])[0]))
+    record = selection_record.of(
+        problem, state, order[: 2 * TIMED], lambda row: accuracy([row])[0], len(scored)
+    )
     genotype = problem.space.genome.decode(problem.pool.genomes[order[0]])
     return Selected(genotype, record, state.predictor)
 
 
-def constrained_selection(
-    problem: SelectionProblem, evaluator: Evaluator, log: Callable[[str], None]
-) -> Strategy:
-    """The strategy whose evaluations are measurements: see `select`.
-
-    Results are those of `hardware.measure.recheck`, as a mapping.
-    """
+def initial(problem: SelectionProblem, log: Callable[[str], None]) -> SelectionState:
+    """The state before any measurement."""
     pool, latency = problem.pool, problem.latency
-
-    def init() -> SelectionState:
-        costs = {c.cost.quantity: c.cost.of_genomes(pool.genomes) for c in problem.constraints}
-        if latency is not None:
-            costs[MS] = _as_measured(problem, costs[MS])
-            bound = latency.aim
-            ratio = costs[MS] / bound
-            if not np.any((ratio <= 1) & (ratio >= 1 - TOLERANCE)):
-                above = int(np.sum((ratio > 1) & (ratio <= 1 + TOLERANCE)))
-                log(
-                    f"target: no network is known within {TOLERANCE:.0%} below {bound:.4g} ms, "
-                    f"{above or 'nor'} within {TOLERANCE:.0%} above it"
-                )
-        return SelectionState(costs, {}, {}, problem.predictor)
-
-    def ask(state: SelectionState, count: int) -> np.ndarray:
-        try:
-            order = ranked(problem, state, evaluator)
-        except ConstraintError:
-            if not state.measured:
-                raise
-            log("target: the model that was fitted again leaves none: what was measured decides")
-            return pool.genomes[:0]
-        rows = [i for i in order if i not in state.measured][:count]
-        if not rows:
+    costs = {c.cost.quantity: c.cost.of_genomes(pool.genomes) for c in problem.constraints}
+    if latency is not None:
+        costs[MS] = _as_measured(problem, costs[MS])
+        bound = latency.aim
+        ratio = costs[MS] / bound
+        if not np.any((ratio <= 1) & (ratio >= 1 - TOLERANCE)):
+            above = int(np.sum((ratio > 1) & (ratio <= 1 + TOLERANCE)))
             log(
-                f"target: {len(state.measured)} networks were measured, and none nearer is known, "
-                "below or above"
+                f"target: no network is known within {TOLERANCE:.0%} below {bound:.4g} ms, "
+                f"{above or 'nor'} within {TOLERANCE:.0%} above it"
             )
-        return pool.genomes[rows]
+    return SelectionState(costs, {}, {}, problem.predictor)
 
-    def tell(
-        state: SelectionState, genomes: np.ndarray, results: Mapping[str, Any]
-    ) -> SelectionState:
-        row_of = {tuple(row): i for i, row in enumerate(pool.genomes)}
-        rows, slowdown = [row_of[tuple(row)] for row in genomes], results["slowdown"]
-        ms = results["latency_ms"]
-        measured = {**state.measured, **dict(zip(rows, map(float, ms), strict=True))}
-        clock = {**state.clock, **{i: slowdown * measured[i] for i in rows}}
-        error = float(np.max(np.abs(ms / state.predictor.predict(genomes)[0] - 1)))
-        round_record = {
-            "networks": len(rows), "gap": error, "slower": slowdown,
-            "noisy": list(results["noisy"]),
-        }  # fmt: skip
+
+def next_rows(
+    problem: SelectionProblem,
+    state: SelectionState,
+    accuracy: Accuracy,
+    log: Callable[[str], None],
+) -> list[int]:
+    """Rows of the pool to be measured next; none: no other network comes near.
+
+    Raises ConstraintError if no network meets all constraints, before any was measured.
+    """
+    try:
+        order = ranked(problem, state, accuracy)
+    except ConstraintError:
+        if not state.measured:
+            raise
+        log("target: the model that was fitted again leaves none: what was measured decides")
+        return []
+    rows = [i for i in order if i not in state.measured][:TIMED]
+    if not rows:
         log(
-            f"target: round {len(state.rounds) + 1}: {len(rows)} networks measured, up to "
-            f"{error:.1%} from what was predicted; this device is {slowdown - 1:+.1%} against the "
-            "campaign"
+            f"target: {len(state.measured)} networks were measured, and none nearer is known, "
+            "below or above"
         )
-        state = state._replace(measured=measured, clock=clock, rounds=(*state.rounds, round_record))
-        if error <= REFIT:
-            return state
-        predictor = _refitted(problem, state)
-        ms_of_all = _as_measured(problem, predictor.predict(pool.genomes)[0])
-        log("target: the model is fitted again with them")
-        costs = {**state.costs, MS: ms_of_all}
-        return state._replace(costs=costs, predictor=predictor, refits=state.refits + 1)
-
-    is_done = lambda state: any(is_satisfied(problem, state, i) for i in state.measured)
-    return Strategy(init, ask, tell, is_done)
+    return rows
 
 
-def ranked(problem: SelectionProblem, state: SelectionState, evaluator: Evaluator) -> list[int]:
+def with_measurements(
+    problem: SelectionProblem,
+    state: SelectionState,
+    rows: Sequence[int],
+    times: RecheckedTimes,
+    log: Callable[[str], None],
+) -> SelectionState:
+    """The state with the times of rows of the pool; the predictor fitted again if it is off."""
+    pool, slowdown, ms = problem.pool, times.slowdown, times.latency_ms
+    measured = {**state.measured, **dict(zip(rows, map(float, ms), strict=True))}
+    clock = {**state.clock, **{i: slowdown * measured[i] for i in rows}}
+    error = float(np.max(np.abs(ms / state.predictor.predict(pool.genomes[rows])[0] - 1)))
+    round_record = {
+        "networks": len(rows), "gap": error, "slower": slowdown, "noisy": list(times.noisy)
+    }  # fmt: skip
+    log(
+        f"target: round {len(state.rounds) + 1}: {len(rows)} networks measured, up to "
+        f"{error:.1%} from what was predicted; this device is {slowdown - 1:+.1%} against the "
+        "campaign"
+    )
+    state = state._replace(measured=measured, clock=clock, rounds=(*state.rounds, round_record))
+    if error <= REFIT:
+        return state
+    predictor = _refitted(problem, state)
+    ms_of_all = _as_measured(problem, predictor.predict(pool.genomes)[0])
+    log("target: the model is fitted again with them")
+    costs = {**state.costs, MS: ms_of_all}
+    return state._replace(costs=costs, predictor=predictor, refits=state.refits + 1)
+
+
+def ranked(problem: SelectionProblem, state: SelectionState, accuracy: Accuracy) -> list[int]:
     """The shortlist by accuracy on shared weights, best first; ties by probability."""
     rows = shortlist(problem, state)
-    accuracy = evaluator.evaluate(problem.pool.genomes[rows])["accuracy"]
-    score = dict(zip(rows, accuracy, strict=True))
+    score = dict(zip(rows, accuracy(rows), strict=True))
     return sorted(rows, key=lambda i: (-score[i], -problem.pool.log_probability[i]))
 
 

@@ -171,8 +171,7 @@ def test_above_the_target_is_looked_at_once_below_is_exhausted(measured, model):
     """All below turn out to be 20 % slower than predicted; then those above are measured."""
     constraint = in_ms(model, 0.2)
     problem = problem_of(measured, model, [constraint])
-    search = constrained_selection.constrained_selection(problem, None, lambda line: None)
-    state = search.init()
+    state = constrained_selection.initial(problem, lambda line: None)
     ms, aim = state.costs["ms"], constraint.aim
     of = lambda rows: {i for i in rows if aim < ms[i] <= 1.05 * aim}
     near = [i for i in constrained_selection.shortlist(problem, state) if ms[i] >= 0.95 * aim]
@@ -190,12 +189,10 @@ def test_above_the_target_other_targets_hold_all_the_same(measured, model):
     size = search_space.NetworkSize(4, 1, 10, (8, 8, 1))
     macs = counted(size, "macs", 200_000)
     problem = problem_of(measured, model, [latency, macs], pool)
-    rows = constrained_selection.shortlist(
-        problem, constrained_selection.constrained_selection(problem, None, print).init()
-    )
+    rows = constrained_selection.shortlist(problem, constrained_selection.initial(problem, print))
     assert rows and (macs.cost.of_genomes(pool.genomes[rows]) <= macs.aim).all()
     impossible = problem_of(measured, model, [latency, macs._replace(limit=1.0)], pool)
-    state = constrained_selection.constrained_selection(problem, None, print).init()
+    state = constrained_selection.initial(problem, print)
     with pytest.raises(cost.ConstraintError, match="meets all targets at once"):
         constrained_selection.shortlist(impossible, state)
 

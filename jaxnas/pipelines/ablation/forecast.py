@@ -41,7 +41,9 @@ def measure(settings: SearchSettings, trainings: int, console: rich.console.Cons
     planned = search.resolve(settings, console)
     task, recipe = planned.search, planned.search.settings.retrain
     cell = sampling.random_genotype(task.space, 0)
-    training = retrain.TrainingTask(task.space, cell, recipe, settings.seed, task.dataset)
+    training = retrain.TrainingTask(
+        task.space, cell, recipe, settings.seed, task.dataset, mesh=task.mesh
+    )
     of_search = _step_cost(planned.job, lambda job: _search(task, job))
     begun = retrain.begin(training, settings.place.mode)
     job = run.Run(planned.job.folder, begun.plan.record, begun.plan.execution)

@@ -22,7 +22,7 @@ def run(settings: SearchSettings, trainings: int, console: rich.console.Console)
             seed = (settings.seed + SEED_STEP * number) % 2**32
             retrain.train(
                 retrain.TrainingTask(
-                    task.space, genotype, task.settings.retrain, seed, task.dataset
+                    task.space, genotype, task.settings.retrain, seed, task.dataset, mesh=task.mesh
                 ),
                 folder / "retrain" / f"found-{number}",
                 title=f"retrain found, training {number + 1} of {trainings}",

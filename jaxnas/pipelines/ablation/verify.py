@@ -102,7 +102,9 @@ def _resolved(folder: Path, record: Mapping[str, Any], console) -> SearchRun:
         )
     settings, _ = diagnose.settings_of(flat, folder)
     mode = record["execution"]["mode"]
-    settings = dataclasses.replace(settings, place=RunSettings(mode=mode))
+    settings = dataclasses.replace(
+        settings, place=RunSettings(mode=mode), devices=flat.get("devices", 1)
+    )
     task = search.resolve(settings, console)
     if changed := provenance.differences(record, task.job.record):
         fail(

@@ -110,6 +110,8 @@ class SearchSettings:
     """The margin of predictions below --target-ms, in half-widths of their interval; default 0."""
     any_device: bool = False
     """The campaign of --latency may be of another device; the found network is not measured."""
+    devices: int | None = None
+    """Devices that share each batch; by default all of an accelerator where the batches divide."""
     retrain: Recipe = Recipe()
     """The training of the found cell and of the random ones at the end."""
     place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()
