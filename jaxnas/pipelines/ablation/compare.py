@@ -36,8 +36,9 @@ def main(settings: CompareSettings, console: rich.console.Console | None = None)
     tables = tidy_table.write(lines, out, STEM)
     facts = {"runs": str(len(runs)), "space": comparable.space(runs[0])[0]}
     facts["data"] = str(runs[0].settings.get("data"))
+    methods = [str(finished.settings.get("method", "training")) for finished in runs]
     page = html_page.write(
-        out / f"{STEM}.html", "Comparison", " · ".join(list(groups)[:4]), facts,
+        out / f"{STEM}.html", "Comparison", " · ".join(dict.fromkeys(methods)), facts,
         comparison.sections(made, out, STEM) | {"Runs": _runs_table(groups)},
     )  # fmt: skip
     for text in comparison.text(made):

@@ -31,10 +31,13 @@ def sentences(
     shown = sorted((c for c in compared if c.p_holm < ALPHA), key=lambda c: -abs(c.difference))
     for c in shown[:MAX_PAIRS]:
         high, low = (c.first, c.second) if c.difference > 0 else (c.second, c.first)
+        is_weak = c.p_signs >= ALPHA  # the test without a law does not confirm it
+        start = "If differences are normal, the data show" if is_weak else "The data show"
+        end = f"; without that assumption p {_p(c.p_signs)} before correction" if is_weak else ""
         lines.append(
-            f"The data show that {high} is better than {low}: by {abs(c.difference):.2f} {unit}, "
+            f"{start} that {high} is better than {low}: by {abs(c.difference):.2f} {unit}, "
             f"{c.seeds} seeds, p {_p(c.p_holm)} after correction for {len(compared)} "
-            f"comparison{'s' * (len(compared) > 1)}{_weak(c)}."
+            f"comparison{'s' * (len(compared) > 1)}{end}."
         )
     if len(shown) > MAX_PAIRS:
         lines.append(f"They show {len(shown) - MAX_PAIRS} more differences: see the table.")
@@ -69,24 +72,14 @@ def sentences(
         )
     if fewest == 1:
         lines.append("One seed says nothing about spread.")
-    for name, parts in (variance or {}).items():
-        if math.isfinite(parts.share):
-            lines.append(
-                f"Of the variance of one trained cell of {name}, {100 * parts.share:.0f} % is the "
-                f"search's and {100 * (1 - parts.share):.0f} % that of training it (standard "
-                f"deviations {parts.search_sd:.2f} and {parts.evaluation_sd:.2f} {unit})."
-            )
+    shares = [100 * v.share for v in (variance or {}).values() if math.isfinite(v.share)]
+    if shares:
+        low, high = f"{min(shares):.0f}", f"{max(shares):.0f}"
+        lines.append(
+            f"Of the variance of one trained cell {low if low == high else f'{low} to {high}'} % "
+            "is the search's, the rest that of training it."
+        )
     return lines
-
-
-def _weak(comparison: Comparison) -> str:
-    """That the test without a law cannot confirm it, where it does not."""
-    if comparison.p_signs < ALPHA:
-        return ""
-    return (
-        f", if the differences are normal: without that assumption p "
-        f"{_p(comparison.p_signs)} before correction"
-    )
 
 
 def _p(p: float) -> str:

@@ -1,8 +1,11 @@
 """The rows of an ablation: which searches they are, and what cannot be one."""
 
+import re
+
 import pytest
 
 from jaxnas.pipelines.ablation import ablation_file, plan
+from tests import paths
 from tests.pipelines.ablation.test_ablation_file import GOOD
 
 
@@ -61,3 +64,13 @@ def test_refuses_what_no_search_takes(tmp_path, text, cause):
     with pytest.raises(ValueError, match=cause) as refusal:
         rows(tmp_path, f"seeds = [0]\n{text}")
     assert "a.toml" in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_the_files_of_the_pages_are_ablations(tmp_path):
+    pages = {name: (paths.ROOT / name).read_text() for name in ("README.md", "docs/ablations.md")}
+    (of_readme,) = re.findall(r"<<'END'\n(seeds.*?)END\n", pages["README.md"], re.DOTALL)
+    (of_page,) = re.findall(r"```toml\n(.*?)```", pages["docs/ablations.md"], re.DOTALL)
+    assert len(rows(tmp_path, of_readme)) == 5 * 3
+    assert len(rows(tmp_path, of_page)) == 5 * (3 + 2) * 2 * 2
+    example = (paths.ROOT / "docs" / "examples" / "orders.toml").read_text()
+    assert len(rows(tmp_path, example)) == 5 * 3

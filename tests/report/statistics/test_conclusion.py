@@ -19,7 +19,8 @@ def test_a_clear_difference_is_shown_with_its_seeds_and_p():
 
 def test_three_seeds_show_it_only_under_an_assumption():
     text = said({"a": [95.0, 95.2, 95.1], "b": [90.0, 90.3, 90.1]})
-    assert "if the differences are normal: without that assumption p = 0.250" in text
+    assert "If differences are normal, the data show that a is better than b" in text
+    assert "; without that assumption p = 0.250 before correction." in text
 
 
 def test_no_difference_is_not_called_equality():
@@ -38,4 +39,4 @@ def test_a_tie_has_two_best_and_variance_has_two_sources():
     parts = variance.components([[1.0, 3.0], [5.0, 7.0]])
     text = said({"a": [1.0, 2.0], "b": [2.0, 1.0]}, variance={"a": parts})
     assert "The highest mean is that of a and b." in text
-    assert "of a, 78 % is the search's and 22 % that of training it" in text
+    assert "Of the variance of one trained cell 78 % is the search's" in text
