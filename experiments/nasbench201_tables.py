@@ -9,6 +9,7 @@ from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.pipelines import search_stages, study
 from jaxnas.report import table
 from jaxnas.report.statistics import paired as paired_tests
+from jaxnas.report.statistics.paired import Comparison
 from jaxnas.spaces import registry
 
 SPACE = "nasbench201"
@@ -90,12 +91,23 @@ def _best_by(
     return final[judged].mean(), [f"(best by {name})", "–", *cells]
 
 
-def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTable:
-    """A line a method: its accuracy less the baseline's of the same seed, over their seeds."""
+def scores(rows: Sequence[study.Row]) -> dict[str, dict[int, float]]:
+    """True test accuracies by method and seed."""
     accuracies: dict[str, dict[int, float]] = {}
     for row in rows:
         accuracies.setdefault(row["method"], {})[row["seed"]] = row["test"][DATASET]
-    compared = paired_tests.comparisons(accuracies, baseline) if baseline in accuracies else []
+    return accuracies
+
+
+def comparisons(rows: Sequence[study.Row], baseline: str = "random") -> list[Comparison]:
+    """Each method against the baseline, over the seeds of both; none without the baseline."""
+    accuracies = scores(rows)
+    return paired_tests.comparisons(accuracies, baseline) if baseline in accuracies else []
+
+
+def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTable:
+    """A line a method: its accuracy less the baseline's of the same seed, over their seeds."""
+    compared = comparisons(rows, baseline)
     lines = [
         (
             c.first, str(c.seeds), f"{c.difference:+.2f}", f"{c.low:+.2f} to {c.high:+.2f}",

@@ -45,7 +45,7 @@ def test_a_page_and_a_table_of_many_runs(tmp_path, capsys):
     assert table.column_names == list(first)
     assert table["accuracy"][0].as_py() == pytest.approx(89.0)
     page = (out / "compare.html").read_text()
-    assert "The data show that gdas is better than darts" in page
+    assert "the data show that gdas is better than darts" in page
     assert "sd of the search" in page and "<script" not in page and 'src="http' not in page
     assert "search and evaluation" in page.lower()
 
