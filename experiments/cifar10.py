@@ -25,6 +25,7 @@ from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchS
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.report import formatting, html_page, strip_plot, table
+from jaxnas.report.statistics import differences, sample
 from jaxnas.run import progress
 from jaxnas.spaces import registry
 
@@ -176,8 +177,8 @@ def gains(rows: Sequence[study.Row], others: Mapping[int, Sequence[float]]) -> t
         beaten = sum(row["top1"] > other for row in own for other in others[row["seed"]])
         count = sum(len(others[row["seed"]]) for row in own)
         lines.append(
-            (name, str(len(own)), *study.difference_cells(study.paired(points)))
-            + (*study.difference_cells(study.paired(relative))[:2], f"{beaten} of {count}")
+            (name, str(len(own)), *differences.cells(differences.of(points)))
+            + (*differences.cells(differences.of(relative))[:2], f"{beaten} of {count}")
         )
     return table.TextTable(GAIN_HEAD, lines)
 
@@ -227,9 +228,9 @@ def summary(rows: Sequence[study.Row]) -> table.TextTable:
             (
                 statistics.mean(of("top1")),
                 [
-                    name, str(len(own)), study.spread(of("top1"), 2), mean("parameters"),
-                    mean("macs"), study.spread(of("latency_ms"), 2), study.spread(of("skips"), 1),
-                    study.spread(of("search_s"), 0),
+                    name, str(len(own)), sample.spread(of("top1"), 2), mean("parameters"),
+                    mean("macs"), sample.spread(of("latency_ms"), 2), sample.spread(of("skips"), 1),
+                    sample.spread(of("search_s"), 0),
                 ],
             )
         )  # fmt: skip
@@ -258,7 +259,7 @@ def report(
     if others:
         groups["random cells"] = cells
         gained = gains(rows, others)
-        against = f"Random cells: {study.spread(cells, 2)} %, {len(cells)} of them."
+        against = f"Random cells: {sample.spread(cells, 2)} %, {len(cells)} of them."
         against = f"## Against random cells\n\n{against}\n\n{table.markdown(gained)}\n"
     picture = strip_plot.save(
         "Test accuracy of the retrained cells", groups, folder, "accuracy", label="top-1 (%)"

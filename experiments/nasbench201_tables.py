@@ -1,6 +1,5 @@
 """Rows of the study on NAS-Bench-201 as tables: a line a method, a line a row."""
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +8,9 @@ import numpy as np
 from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.pipelines import search_stages, study
 from jaxnas.report import table
+from jaxnas.report.statistics import paired as paired_tests
+from jaxnas.report.statistics import sample
+from jaxnas.report.statistics.paired import Comparison
 from jaxnas.spaces import registry
 
 SPACE = "nasbench201"
@@ -38,13 +40,13 @@ def summary(
         own = [row for row in rows if row["method"] == name]
         of = lambda field, own=own: [row[field] for row in own]
         at = lambda field, key=DATASET, own=own: [row[field][key] for row in own]
-        figures = [study.spread(at("test", key), 2) for key in benchmark.SETS]
-        figures += [study.spread(at("valid"), 2), study.spread(at("rank"), 0)]
-        figures += [study.spread(at("regret"), 2), study.spread(of("kendall"), 2)]
-        figures += [study.spread(of("spearman"), 2), study.spread(of("kendall_loss"), 2)]
+        figures = [sample.spread(at("test", key), 2) for key in benchmark.SETS]
+        figures += [sample.spread(at("valid"), 2), sample.spread(at("rank"), 0)]
+        figures += [sample.spread(at("regret"), 2), sample.spread(of("kendall"), 2)]
+        figures += [sample.spread(of("spearman"), 2), sample.spread(of("kendall_loss"), 2)]
         collapsed = sum(skips >= COLLAPSED for skips in of("skips"))
-        figures += [study.spread(of("skips"), 1), f"{collapsed} of {len(own)}"]
-        figures += [study.spread(of("search_s"), 0)]
+        figures += [sample.spread(of("skips"), 1), f"{collapsed} of {len(own)}"]
+        figures += [sample.spread(of("search_s"), 0)]
         lines.append((statistics.mean(at("test")), [name, str(len(own)), *figures]))
     final, judged = truth.test[:, -1], list(benchmark.SETS).index(DATASET)
     skips = only_skips(truth)
@@ -90,29 +92,36 @@ def _best_by(
     return final[judged].mean(), [f"(best by {name})", "–", *cells]
 
 
-def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTable:
-    """A line a method: its accuracy less the baseline's of the same seed, over their seeds.
-
-    The mean with Student's paired t, the median with Wilcoxon's signed ranks, which a single
-    cell without a path from input to output (10 %) does not decide.
-    """
+def scores(rows: Sequence[study.Row]) -> dict[str, dict[int, float]]:
+    """True test accuracies by method and seed."""
     accuracies: dict[str, dict[int, float]] = {}
     for row in rows:
         accuracies.setdefault(row["method"], {})[row["seed"]] = row["test"][DATASET]
-    theirs, lines = accuracies.pop(baseline, {}), []
-    for name, ours in accuracies.items():
-        seeds = sorted(ours.keys() & theirs.keys())
-        of = study.paired([ours[seed] - theirs[seed] for seed in seeds])
-        if of.count < 2:
-            continue
-        mean, interval, p_value, ahead = study.difference_cells(of)
-        ranks = [f"{of.median:+.2f}", "–" if math.isnan(of.p_ranks) else f"{of.p_ranks:.3f}"]
-        lines.append((of.mean, [name, str(of.count), mean, interval, p_value, *ranks, ahead]))
+    return accuracies
+
+
+def comparisons(rows: Sequence[study.Row], baseline: str = "random") -> list[Comparison]:
+    """Each method against the baseline, over the seeds of both; none without the baseline."""
+    accuracies = scores(rows)
+    return paired_tests.comparisons(accuracies, baseline) if baseline in accuracies else []
+
+
+def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTable:
+    """A line a method: its accuracy less the baseline's of the same seed, over their seeds."""
+    compared = comparisons(rows, baseline)
+    lines = [
+        (
+            c.first, str(c.seeds), f"{c.difference:+.2f}", f"{c.low:+.2f} to {c.high:+.2f}",
+            f"{c.p:.3f}", f"{c.p_holm:.3f}", f"{c.median:+.2f}", f"{c.p_ranks:.3f}",
+            f"{c.ahead} of {c.seeds}",
+        )
+        for c in sorted(compared, key=lambda c: -c.difference)
+    ]  # fmt: skip
     head = (
-        "method", "seeds", f"less {baseline}, points", "95 %", "p", "median", "p by ranks",
-        "seeds ahead",
+        "method", "seeds", f"less {baseline}, points", "95 %", "p", "p (Holm)", "median",
+        "p by ranks", "seeds ahead",
     )  # fmt: skip
-    return table.TextTable(head, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
+    return table.TextTable(head, lines)
 
 
 def only_skips(truth: benchmark.TabularBenchmark) -> Mapping[str, benchmark.Scores]:

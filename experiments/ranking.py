@@ -35,6 +35,7 @@ from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.pipelines.settings.search import Evolution
+from jaxnas.report.statistics import sample
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import SearchSpace
@@ -310,7 +311,7 @@ def _notes(task: StudyTask, rows: Sequence[study.Row]) -> str:
     settings, dataset = task.settings, task.dataset
     split = "the split of the file" if settings.split else "halves by index"
     height, width, _ = dataset.train.inputs.shape[1:]
-    seconds = study.spread([row["cpu_s"] for row in rows], 0)
+    seconds = sample.spread([row["cpu_s"] for row in rows], 0)
     return (
         f"Trained on {len(dataset.train.labels):,} images of {dataset.name}, {split}, "
         f"{height}x{width} pixels; {settings.features} channels, {settings.cells} cells a stage, "

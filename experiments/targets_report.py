@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxnas import run
 from jaxnas.pipelines import study
 from jaxnas.report import figures, table
+from jaxnas.report.statistics import sample
 from jaxnas.strategies.selection_record import TOLERANCE
 
 FREE, FOUND, RANDOM, SCALED = "free", "found", "random", "scaled"
@@ -46,14 +47,14 @@ def summary(rows: Sequence[study.Row], near: Mapping[float, Sequence[float]]) ->
         own = [row for row in rows if (row["target_ms"], row["kind"]) == (ms, kind)]
         accuracies = [100 * row["top1"] for row in own]
         held = "–" if ms is None else f"{sum(map(holds, own))} of {len(own)}"
-        times = study.spread([row["measured_ms"] for row in own], 3)
+        times = sample.spread([row["measured_ms"] for row in own], 3)
         lines.append(
             ("–" if ms is None else f"{ms:g}", kind, str(len(own)), held, times)
-            + (study.spread(accuracies, 2), f"{min(accuracies):.2f}", f"{max(accuracies):.2f}")
-            + (study.spread([row["truth"] for row in own], 2),)
+            + (sample.spread(accuracies, 2), f"{min(accuracies):.2f}", f"{max(accuracies):.2f}")
+            + (sample.spread([row["truth"] for row in own], 2),)
         )
     for ms, truths in near.items():
-        lines.append((f"{ms:g}", ALL, str(len(truths)), *["–"] * 5, study.spread(truths, 2)))
+        lines.append((f"{ms:g}", ALL, str(len(truths)), *["–"] * 5, sample.spread(truths, 2)))
     return table.TextTable(HEAD, lines)
 
 
@@ -96,8 +97,8 @@ def _gain(pairs: Sequence[tuple[float, Sequence[float]]]) -> tuple[str, ...]:
     pairs = [(ours, theirs) for ours, theirs in pairs if theirs]
     differences = [ours - statistics.mean(theirs) for ours, theirs in pairs]
     beaten = sum(ours > other for ours, theirs in pairs for other in theirs)
-    of = study.paired(differences)
-    mean, interval, p_value, ahead = study.difference_cells(of)
+    of = differences.of(differences)
+    mean, interval, p_value, ahead = differences.cells(of)
     total = sum(len(theirs) for _, theirs in pairs)
     return (str(of.count), mean, interval, p_value, ahead, f"{beaten} of {total}")
 

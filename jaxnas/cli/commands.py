@@ -11,6 +11,7 @@ from jaxnas.cli import texts
 from jaxnas.pipelines import command_line
 from jaxnas.pipelines.command_line import UsageError
 from jaxnas.pipelines.settings import RetrainSettings, SearchSettings
+from jaxnas.pipelines.settings.ablation import AblateSettings, CompareSettings, VerifySettings
 from jaxnas.pipelines.settings.diagnose import DiagnoseSettings
 from jaxnas.pipelines.settings.explore import ExploreSettings
 from jaxnas.pipelines.settings.latency import (
@@ -74,6 +75,9 @@ COMMANDS: Mapping[str, Command] = {
     "methods": Command(ListSettings, texts.METHODS, "jaxnas.cli.listing:methods"),
     "strategies": Command(ListSettings, texts.STRATEGIES, "jaxnas.cli.listing:strategies"),
     "spaces": Command(ListSettings, texts.SPACES, "jaxnas.cli.listing:spaces"),
+    "ablate": Command(AblateSettings, texts.ABLATE, "jaxnas.pipelines.ablation.ablate:main"),
+    "compare": Command(CompareSettings, texts.COMPARE, "jaxnas.pipelines.ablation.compare:main"),
+    "verify": Command(VerifySettings, texts.VERIFY, "jaxnas.pipelines.ablation.verify:main"),
     "diagnose": Command(DiagnoseSettings, texts.DIAGNOSE, "jaxnas.pipelines.diagnose:main"),
     "oracle query": Command(QuerySettings, texts.ORACLE_QUERY, "jaxnas.pipelines.oracle:query"),
     "oracle build": Command(BuildSettings, texts.ORACLE_BUILD, "jaxnas.pipelines.oracle:build"),

@@ -14,6 +14,9 @@ usage: jaxnas COMMAND [options]
   methods             list the methods of search, with their settings
   strategies          list the strategies of explore, with their settings
   spaces              list the search spaces
+  ablate FILE         run a table of methods, settings, data and seeds
+  compare RUN...      one page and one table of many runs, with their statistics
+  verify RUN [RUN]    run steps again and compare bytes; or the first difference of two
   diagnose RUN        curvature, sharpness and gaps of a search
   oracle COMMAND      look up the scores of a NAS-Bench-201 cell
   latency COMMAND     measure networks on this device, fit a model, predict
@@ -88,6 +91,39 @@ SPACES = """Lists the spaces of `jaxnas search --space`, or one of them in detai
 examples:
   jaxnas spaces
   jaxnas spaces darts-s1
+"""
+
+ABLATE = """Runs a table of methods x settings x data x seeds, which a file of TOML describes.
+
+Each row is a run of `jaxnas search` in a folder of its own. Rows appear in table.csv as they end;
+the same command goes on where it was stopped, and report.html has the statistics
+(docs/ablations.md).
+
+examples:
+  jaxnas ablate my_ablation.toml --dry-run
+  jaxnas ablate my_ablation.toml
+  jaxnas ablate my_ablation.toml --retry
+"""
+
+COMPARE = """Compares runs of the same data and space: one page, one table, paired tests over seeds.
+
+Writes compare.html and compare.csv, a line a run. Runs are grouped by the settings in which they
+differ, the seed left out; the folder of an ablation stands for all its runs (docs/ablations.md).
+
+examples:
+  jaxnas compare runs/digits-darts-seed*
+  jaxnas compare runs/my_ablation --baseline random
+"""
+
+VERIFY = """Runs steps of a search again from a checkpoint, and compares every byte.
+
+Shows the run's fingerprint: its settings, data, versions, flags, device and lowered program. Of two
+runs it names the first thing in which they differ. Exit code 1 if anything differs.
+
+examples:
+  jaxnas verify runs/digits-darts-seed0
+  jaxnas verify runs/digits-darts-seed0 --steps 20
+  jaxnas verify runs/first runs/second
 """
 
 DIAGNOSE = """Measures the last checkpoint of a search on its validation half, by batch statistics.

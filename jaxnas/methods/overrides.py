@@ -49,6 +49,13 @@ def parse(
     return settings
 
 
+def as_word(name: str, value: Any) -> str:
+    """A setting as the word that `parse` reads."""
+    text = lambda v: str(v).lower() if isinstance(v, bool) else str(v)
+    values = value if isinstance(value, list | tuple) else (value,)
+    return f"{name}={','.join(map(text, values))}"
+
+
 def _parsed(name: str, text: str, default: Any) -> Any:
     kind = type(default)
     try:

@@ -98,18 +98,18 @@ def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
             raise
         _print_error(f"SystemExit in a file of Python that was run: {stopped.code}")
     except Exception as error:
-        message = _message(error) or _start_failure()
-        if message is None:
+        text = message(error) or _start_failure()
+        if text is None:
             raise
         stopped = getattr(error, "signal", None)
         outcome.code = REFUSED if stopped is None else 128 + stopped
         if debug and stopped is None:
             raise
-        _print_error(message)
+        _print_error(text)
 
 
-def _message(error: Exception) -> str | None:
-    """The message of an error, or None for an unexpected one (a bug)."""
+def message(error: Exception) -> str | None:
+    """An error in one line, or None for an unexpected one (a bug)."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return (

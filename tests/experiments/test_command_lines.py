@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import cifar10, nasbench201, net_adapt, ranking, retrain, search, targets
+from experiments import ablate, cifar10, nasbench201, net_adapt, ranking, retrain, search, targets
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ from experiments import cifar10, nasbench201, net_adapt, ranking, retrain, searc
         (search.cli, "--epochs 0", "--epochs is 0"),
         (search.cli, "--batch-size x", "--batch-size cannot be 'x'"),
         (retrain.cli, "--data absent.npz", "absent.npz: no such file"),
+        (ablate.cli, "--seeds 0 0", "seeds has 0 twice"),
+        (ablate.cli, "--epochs 0", "--epochs is 0"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(cli, words, cause, capsys, tmp_path, monkeypatch):

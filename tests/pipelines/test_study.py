@@ -1,7 +1,6 @@
 """Methods times seeds, a row each: what the studies share."""
 
 import io
-import statistics
 
 import pytest
 import rich.console
@@ -38,14 +37,6 @@ def test_random_search_trains_as_many_cells_as_divide_its_epochs(epochs, preset,
     words_of = lambda *words: study.search_of("random", words, epochs=epochs, preset=preset).set
     assert words_of() == (f"cells={cells}",)
     assert words_of("random.cells=9") == ("cells=9",)
-
-
-def test_the_mean_and_the_spread_are_over_what_is_known():
-    values = [91.0, 93.5, 90.0]
-    expected = f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
-    assert study.spread([None, *values], 2) == expected
-    assert study.spread([91.0, None], 1) == "91.0"
-    assert study.spread([None], 1) == "–"
 
 
 @pytest.mark.parametrize(
@@ -97,24 +88,3 @@ def test_methods_are_run_seed_by_seed_and_done_rows_are_left_out():
     assert first == "row 1 of 4: a, seed 0: done before"
     assert others[0].startswith("row 2 of 4: b, seed 0; ETA unknown")
     assert all("ETA " in line for line in others)
-
-
-def test_one_pair_that_fails_decides_the_mean_and_not_the_ranks():
-    differences = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, -80.0]
-    of = study.paired(differences)
-    assert (of.count, of.ahead, of.median) == (9, 8, 4.0) and of.mean < 0
-    # The rank of the one is 9 of a sum of 45: 33 of 512 sets of signs have 9 or less.
-    assert of.p_ranks == pytest.approx(2 * 33 / 512)
-    assert study.difference_cells(of)[3] == "8 of 9"
-
-
-@pytest.mark.parametrize("differences", [[], [2.0], [2.0, 2.0]])
-def test_pairs_that_leave_no_spread_have_no_interval(differences):
-    of = study.paired(differences)
-    mean = "+2.00" if differences else "–"
-    assert study.difference_cells(of) == (
-        mean,
-        "–",
-        "–",
-        f"{len(differences)} of {len(differences)}",
-    )

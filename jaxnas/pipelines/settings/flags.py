@@ -27,15 +27,20 @@ def command(program: str, settings: Any, defaults: Any) -> str:
     for name, value in flat(settings).items():
         if value == plain[name] or name == "resume":
             continue
-        flag = "--" + name.replace("_", "-")
         if name == "genotype":
             words.insert(2, value)
-        elif isinstance(value, bool):
-            head, _, tail = flag[2:].rpartition(".")
-            no = "--" + (f"{head}.no-{tail}" if head else f"no-{tail}")
-            words.append(flag if value else no)
-        elif isinstance(value, tuple):
-            words += [flag, *map(str, value)]
         else:
-            words += [flag, str(value)]
+            words += as_words(name, value)
     return shlex.join(words)
+
+
+def as_words(name: str, value: Any) -> list[str]:
+    """A setting by its flat name as words of a command line."""
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        head, _, tail = flag[2:].rpartition(".")
+        no = "--" + (f"{head}.no-{tail}" if head else f"no-{tail}")
+        return [flag if value else no]
+    if isinstance(value, tuple | list):
+        return [flag, *map(str, value)]
+    return [flag, str(value)]
