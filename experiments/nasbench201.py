@@ -22,8 +22,8 @@ from experiments import nasbench201_halves, nasbench201_order
 from experiments import nasbench201_tables as tables
 from experiments.nasbench201_tables import DATASET, SPACE
 from jaxnas import data, run
+from jaxnas.evaluators import gate_metrics, supernet
 from jaxnas.evaluators import nasbench201 as benchmark
-from jaxnas.evaluators import supernet
 from jaxnas.methods import overrides
 from jaxnas.pipelines import command_line, retrain, search, search_stages, study
 from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
@@ -248,7 +248,7 @@ def _row(task: StudyTask, name: str, seed: int, planned: PlannedRow) -> study.Ro
             "regret": figure("regret"),
             "valid": figure("valid_200"),
             **order._asdict(),
-            "skips": ops.count(search_stages.SKIP),
+            "skips": ops.count(gate_metrics.SKIP),
             "nones": ops.count("none"),
             "search_s": round(seconds, 2),  # of all steps
             # Of the whole search; None where it was stopped between.

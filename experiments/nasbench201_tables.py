@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from jaxnas.evaluators import gate_metrics
 from jaxnas.evaluators import nasbench201 as benchmark
-from jaxnas.pipelines import search_stages, study
+from jaxnas.pipelines import study
 from jaxnas.report import table
 from jaxnas.report.statistics import paired as paired_tests
 from jaxnas.report.statistics import sample
@@ -127,7 +128,7 @@ def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTab
 def only_skips(truth: benchmark.TabularBenchmark) -> Mapping[str, benchmark.Scores]:
     """What the cell of skips alone scores, by data set."""
     positions = registry.get(SPACE).genome.positions
-    cell = [p.candidates.index(search_stages.SKIP) for p in positions]
+    cell = [p.candidates.index(gate_metrics.SKIP) for p in positions]
     return benchmark.query(truth, np.array(cell)).sets
 
 

@@ -22,6 +22,7 @@ from jaxnas.core.types import (
     Space,
     Supernet,
 )
+from jaxnas.evaluators import gate_metrics
 from jaxnas.evaluators import supernet as supernet_evaluators
 from jaxnas.hardware.tables import layer_table
 from jaxnas.methods import overrides
@@ -29,11 +30,10 @@ from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
 from jaxnas.pipelines import evolution
 from jaxnas.pipelines.settings import SearchSettings
-from jaxnas.spaces import discretise, sampling
+from jaxnas.spaces import discretise
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
-SKIP = "skip_connect"
 # Folded into a state's key for its batches; above the steps that are folded in, too.
 BATCHES = 2**31 - 1
 FIGURES = (
@@ -247,7 +247,7 @@ def _run_stage(
         at_epoch()
         gates = jax.device_get(search.gates(state))
         metrics = {"accuracy/supernet": compiled.accuracy(state, batches.train, batches.valid)}
-        metrics |= gate_metrics(stage.space, gates, task.space.discretise(stage.space, gates))
+        metrics |= gate_metrics.of(stage.space, gates, task.space.discretise(stage.space, gates))
         metrics |= {f"expected/{name}": float(cost(gates)) for name, cost in expected.items()}
         return run.EpochResult(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
@@ -264,7 +264,7 @@ def _run_stage(
         total_steps=stage.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
         on_epoch=on_epoch,
-        monitor=run.Monitor(title, FIGURES, skip_limits(task.space)),
+        monitor=run.Monitor(title, FIGURES, gate_metrics.skip_limits(task.space)),
     )
     gates = jax.device_get(search.gates(outcome.state))
     augmented, k_batch = jax.jit(batches.augmented), jax.random.fold_in(key, BATCHES)
@@ -322,30 +322,3 @@ def _scoring_steps(task: SearchTask) -> int:
 
 def _argmax_gates(gates: Gates) -> Gates:
     return jax.tree.map(lambda g: jax.nn.one_hot(jnp.argmax(g, -1), g.shape[-1]), gates)
-
-
-def gate_metrics(choices: Space, gates: Gates, genotype: Genotype) -> dict[str, float]:
-    """Mean entropy of an edge's gates in nats, and the skips of the current genotype."""
-    rows = np.concatenate([np.asarray(gates[name]).reshape(-1) for name in choices])
-    edges = sum(len(choice.edges) for choice in choices.values())
-    # 0 log 0 is 0.
-    entropy = -np.sum(rows * np.log(np.where(rows > 0, rows, 1))) / edges
-    skips = {
-        f"gates/skips/{name}": sum(op == SKIP for _, _, op in cell.edges)
-        for name, cell in genotype.cells.items()
-    }
-    return {"gates/entropy": float(entropy), "gates/skips": sum(skips.values())} | skips
-
-
-def skip_limits(space: SearchSpace) -> dict[str, int]:
-    """The number of skips from which a cell counts as collapsed: more than half of its edges.
-
-    Cells that are no choice of the space, as a path through a grid, have none.
-    """
-    cells = sampling.random_genotype(space, 0).cells
-    can_skip = lambda choice: any(SKIP in row for row in choice.candidates)
-    return {
-        name: len(cell.edges) // 2 + 1
-        for name, cell in cells.items()
-        if name in space.choices and can_skip(space.choices[name])
-    }
