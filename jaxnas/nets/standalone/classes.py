@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jaxnas.nets.standalone import expressions
 from jaxnas.nets.standalone.expressions import Expression
 from jaxnas.nets.standalone.layers import SourceError, mark
-from jaxnas.nets.standalone.trace import Constant, ModuleCall, Operation, Path, Value
+from jaxnas.nets.standalone.trace import Constant, Equation, ModuleCall, Path, Value
 
 MARKED = re.compile(r"«(\w+)=(-?[0-9]+)»")
 NETWORK = "Network"  # the class of the whole
@@ -179,7 +179,7 @@ def _written(call: ModuleCall, uses: Mapping[Path, Use]) -> Written:
         texts[value.number] = Expression(name)
 
     for item in call.body:
-        if isinstance(item, Operation):
+        if isinstance(item, Equation):
             expression = expressions.of(item, [get(value) for value in item.inputs], batch)
             if expression.mean is not None or expression in texts.values():
                 texts[item.output.number] = expression
@@ -192,7 +192,7 @@ def _written(call: ModuleCall, uses: Mapping[Path, Use]) -> Written:
             keep(item.output, expression, item.path[-1])
             continue
         trains |= use.trains
-        arguments += ["train"] if use.trains and "nn." != use.text[:3] else []
+        arguments += ["train"] if use.trains and use.text[:3] != "nn." else []
         start = use.text + ("" if use.text.endswith("(") else ", ")
         made = Expression(f'{start}name="{item.path[-1]}")({", ".join(arguments)})')
         keep(item.output, made, item.path[-1], LONGEST_CALL)
@@ -222,6 +222,6 @@ def _counts(call: ModuleCall) -> collections.Counter:
     """How often each value stands in a module's call."""
     counts = collections.Counter([call.result.number])
     for item in call.body:
-        values = item.inputs if isinstance(item, Operation) else item.outside
+        values = item.inputs if isinstance(item, Equation) else item.outside
         counts.update(value.number for value in values if isinstance(value, Value))
     return counts

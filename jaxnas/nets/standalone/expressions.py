@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxnas.nets.standalone import trace
 from jaxnas.nets.standalone.layers import SourceError, mark
-from jaxnas.nets.standalone.trace import Operation
+from jaxnas.nets.standalone.trace import Equation
 
 INFIX = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/"}
 FUNCTIONS = {
@@ -33,7 +33,7 @@ class Expression(NamedTuple):
     mean: tuple[str, int] | None = None
 
 
-def of(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def of(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     """The expression of an operation; `batch` is Python for the number of images.
 
     Raises SourceError for a primitive that has none here.
@@ -81,31 +81,31 @@ def _number(expression: Expression) -> float | None:
         return None
 
 
-def _reshape(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _reshape(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     sides = ["-1" if n % trace.BATCH == 0 else mark(n) for n in operation.output.shape]
     if sides.count("-1") > 1:
         raise SourceError("The network reshapes the batch into two sides: it has no source here.")
     return Expression(f"{_bracketed(arguments[0])}.reshape({', '.join(sides)})")
 
 
-def _squeeze(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _squeeze(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     return Expression(
         f"jnp.squeeze({arguments[0].text}, {_tuple(operation.settings['dimensions'])})"
     )
 
 
-def _transpose(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _transpose(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     permutation = _tuple(operation.settings["permutation"])
     return Expression(f"{_bracketed(arguments[0])}.transpose{permutation}")
 
 
-def _concatenate(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _concatenate(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     axis = operation.settings["dimension"]
     axis = -1 if axis == len(operation.output.shape) - 1 else axis
     return Expression(f"jnp.concatenate([{', '.join(a.text for a in arguments)}], {axis})")
 
 
-def _reduce(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _reduce(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     axes, shape = operation.settings["axes"], operation.inputs[0].shape
     text = f"{REDUCTIONS[operation.name]}({arguments[0].text}, {_tuple(axes)})"
     if operation.name != "reduce_sum":
@@ -114,7 +114,7 @@ def _reduce(operation: Operation, arguments: Sequence[Expression], batch: str) -
     return Expression(text, mean=(mean, math.prod(shape[axis] for axis in axes)))
 
 
-def _window(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _window(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     settings, x = operation.settings, arguments[0].text
     window, strides = settings["window_dimensions"], settings["window_strides"]
     if any(map(any, settings["padding"])) or set(settings["window_dilation"]) != {1}:
@@ -127,7 +127,7 @@ def _window(operation: Operation, arguments: Sequence[Expression], batch: str) -
     return Expression(f'{start}, "VALID")', mean=(mean, math.prod(window)))
 
 
-def _pad(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _pad(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     config, value = operation.settings["padding_config"], arguments[1].text
     if any(inside for _, _, inside in config) or any(n < 0 for edge in config for n in edge):
         raise SourceError("The network pads between pixels: it has no source here.")
@@ -138,7 +138,7 @@ def _pad(operation: Operation, arguments: Sequence[Expression], batch: str) -> E
     return Expression(f"jnp.pad({arguments[0].text}, {around}{extra})")
 
 
-def _slice(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _slice(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     settings, shape = operation.settings, operation.inputs[0].shape
     strides = settings["strides"] or (1,) * len(shape)
     parts = []
@@ -150,7 +150,7 @@ def _slice(operation: Operation, arguments: Sequence[Expression], batch: str) ->
     return Expression(f"{_bracketed(arguments[0])}[{', '.join(parts)}]")
 
 
-def _broadcast(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _broadcast(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     shape, before = operation.output.shape, getattr(operation.inputs[0], "shape", ())
     places, text = operation.settings["broadcast_dimensions"], _bracketed(arguments[0])
     if not before:
@@ -166,7 +166,7 @@ def _broadcast(operation: Operation, arguments: Sequence[Expression], batch: str
     return Expression(f"jnp.broadcast_to({text}, {shape_text(shape, batch)})" if spread else text)
 
 
-def _dot(operation: Operation, arguments: Sequence[Expression], batch: str) -> Expression:
+def _dot(operation: Equation, arguments: Sequence[Expression], batch: str) -> Expression:
     (contracted, batched) = operation.settings["dimension_numbers"]
     left, right = (len(a.shape) for a in operation.inputs)
     if batched != ((), ()) or tuple(map(tuple, contracted)) != ((left - 1,), (0,)) or right != 2:
@@ -174,7 +174,7 @@ def _dot(operation: Operation, arguments: Sequence[Expression], batch: str) -> E
     return Expression(f"{_bracketed(arguments[0])} @ {_bracketed(arguments[1])}", is_sum=True)
 
 
-_SHAPED: Mapping[str, Callable[[Operation, Sequence[Expression], str], Expression]] = {
+_SHAPED: Mapping[str, Callable[[Equation, Sequence[Expression], str], Expression]] = {
     "reshape": _reshape, "squeeze": _squeeze, "transpose": _transpose, "pad": _pad,
     "concatenate": _concatenate, "slice": _slice, "broadcast_in_dim": _broadcast,
     "dot_general": _dot, "reduce_window_sum": _window, "reduce_window_max": _window,

@@ -32,7 +32,7 @@ class NormForm(NamedTuple):
     affine: bool
 
 
-class Layer(NamedTuple):
+class FlaxLayer(NamedTuple):
     """A layer without inner ones. Numbers in `text` that may differ from use to use are marked."""
 
     text: str  # Python that makes it, without its name and the closing bracket
@@ -53,7 +53,7 @@ def mark(number: int, name: str = "size") -> str:
     return f"«{name}={int(number)}»"
 
 
-def of(module: nn.Module, shape: tuple[int, ...]) -> Layer | None:
+def of(module: nn.Module, shape: tuple[int, ...]) -> FlaxLayer | None:
     """The layer for a module whose first argument has that shape; None for one of inner modules."""
     if type(module) in _OURS:
         return _OURS[type(module)](module, shape)
@@ -67,7 +67,7 @@ def of(module: nn.Module, shape: tuple[int, ...]) -> Layer | None:
     return None
 
 
-def _depthwise(module: ops.Depthwise, shape: tuple[int, ...]) -> Layer:
+def _depthwise(module: ops.Depthwise, shape: tuple[int, ...]) -> FlaxLayer:
     size, channels = module.size, shape[-1]
     text = _start(channels, size, module.stride)
     text += _padding(module.padding, size, module.dilation)
@@ -80,10 +80,10 @@ def _depthwise(module: ops.Depthwise, shape: tuple[int, ...]) -> Layer:
         channels,
     )
     kernel = lambda array: array[:, :, None]
-    return Layer(text, _shrunk(shape, form.strides, channels), form, kernel)
+    return FlaxLayer(text, _shrunk(shape, form.strides, channels), form, kernel)
 
 
-def _pointwise(module: ops.Pointwise, shape: tuple[int, ...]) -> Layer:
+def _pointwise(module: ops.Pointwise, shape: tuple[int, ...]) -> FlaxLayer:
     text = f"nn.Conv({mark(module.features, 'features')}, (1, 1), {mark(module.stride, 'stride')}"
     kernel = lambda array: array[None, None]
     if module.groups > 1:
@@ -92,19 +92,19 @@ def _pointwise(module: ops.Pointwise, shape: tuple[int, ...]) -> Layer:
         kernel = lambda array: np.moveaxis(array, 0, 1).reshape(1, 1, array.shape[1], -1)
     text += ", use_bias=False"
     form = ConvolutionForm((module.stride,) * 2, ((0, 0), (0, 0)), groups=module.groups)
-    return Layer(text, _shrunk(shape, form.strides, module.features), form, kernel)
+    return FlaxLayer(text, _shrunk(shape, form.strides, module.features), form, kernel)
 
 
-def _convolution(module: ops.Convolution, shape: tuple[int, ...]) -> Layer:
+def _convolution(module: ops.Convolution, shape: tuple[int, ...]) -> FlaxLayer:
     text = _start(module.features, module.size, module.stride)
     text += _padding(module.padding, module.size)
     text += "" if module.bias else ", use_bias=False"
     around = _around(module.padding, module.size, module.stride, 1, shape)
     form = ConvolutionForm((module.stride,) * 2, around, bias=module.bias)
-    return Layer(text, _shrunk(shape, form.strides, module.features), form)
+    return FlaxLayer(text, _shrunk(shape, form.strides, module.features), form)
 
 
-def _rectangle(module: ops.Rectangle, shape: tuple[int, ...]) -> Layer:
+def _rectangle(module: ops.Rectangle, shape: tuple[int, ...]) -> FlaxLayer:
     margins = tuple(((n - 1) // 2, (n - 1) // 2) for n in module.size)
     text = f"nn.Conv({mark(module.features, 'features')}, {module.size}, {module.strides}"
     sides = [
@@ -115,16 +115,16 @@ def _rectangle(module: ops.Rectangle, shape: tuple[int, ...]) -> Layer:
     ]
     text += f", padding={margins}, use_bias=False"
     form = ConvolutionForm(tuple(module.strides), margins)
-    return Layer(text, (shape[0], *sides, module.features), form)
+    return FlaxLayer(text, (shape[0], *sides, module.features), form)
 
 
-def _batch_norm(module: batch_norm.BatchNorm, shape: tuple[int, ...]) -> Layer:
+def _batch_norm(module: batch_norm.BatchNorm, shape: tuple[int, ...]) -> FlaxLayer:
     text = f"nn.BatchNorm(not train, momentum={module.decay}, epsilon={module.epsilon}"
     text += "" if module.affine else ", use_scale=False, use_bias=False"
-    return Layer(text, shape, NormForm(module.epsilon, module.affine), trains=True)
+    return FlaxLayer(text, shape, NormForm(module.epsilon, module.affine), trains=True)
 
 
-_OURS: Mapping[type, Callable[[Any, tuple[int, ...]], Layer]] = {
+_OURS: Mapping[type, Callable[[Any, tuple[int, ...]], FlaxLayer]] = {
     ops.Depthwise: _depthwise,
     ops.Pointwise: _pointwise,
     ops.Convolution: _convolution,
@@ -165,7 +165,7 @@ def _shrunk(shape: tuple[int, ...], strides: tuple[int, int], features: int) -> 
     return (shape[0], *sides, features)
 
 
-def _of_flax(module: nn.Module) -> Layer:
+def _of_flax(module: nn.Module) -> FlaxLayer:
     """A layer of flax's own, by its settings; initialisers are left out."""
     kind, words = type(module), []
     inference = INFERENCE.get(kind)
@@ -186,4 +186,4 @@ def _of_flax(module: nn.Module) -> Layer:
     if inference:
         words.append(f"{inference}=not train")
     text = f"nn.{kind.__name__}({', '.join(words)}"
-    return Layer(text, None, kind.__name__, trains=inference is not None)
+    return FlaxLayer(text, None, kind.__name__, trains=inference is not None)

@@ -66,9 +66,10 @@ def _class(written: SourceClass) -> str:
         arguments = arguments.replace("train", "train: bool = False")
     body = textwrap.indent("\n".join(map(_wrapped, written.lines)), " " * 8)
     about = f'    """{_about(written)}"""\n\n'
+    fields += "\n" if fields else ""
     return (
-        f"class {written.name}(nn.Module):\n{about}{fields}{chr(10) if fields else ''}    @nn.compact\n"
-        + (f"    def __call__(self, {arguments}):\n{body}")
+        f"class {written.name}(nn.Module):\n{about}{fields}    @nn.compact\n"
+        f"    def __call__(self, {arguments}):\n{body}"
     )
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Literal, Primitive
 
 from jaxnas.nets.standalone import layers
-from jaxnas.nets.standalone.layers import Layer, SourceError
+from jaxnas.nets.standalone.layers import FlaxLayer, SourceError
 
 # The batch while a network is traced: a prime, so that a side of that length is the batch.
 BATCH = 7919
@@ -39,7 +39,7 @@ class Constant(NamedTuple):
     number: float
 
 
-class Operation(NamedTuple):
+class Equation(NamedTuple):
     name: str  # of JAX's primitive, or one of NAMED
     inputs: tuple[Value | Constant, ...]
     settings: Mapping[str, Any]
@@ -53,11 +53,11 @@ class ModuleCall(NamedTuple):
     kind: str  # its class
     about: str  # the first line of its docstring
     fields: Mapping[str, int]
-    layer: Layer | None  # where it has no inner parts
+    layer: FlaxLayer | None  # where it has no inner parts
     names: tuple[str, ...]  # of its arguments
     outside: tuple[Value, ...]  # what it is called with
     inside: tuple[Value, ...]  # the same, as its own operations name them
-    body: Sequence[Any]  # of Operation and ModuleCall, in order
+    body: Sequence[Any]  # of Equation and ModuleCall, in order
     result: Value | None = None  # as its own operations name it
     output: Value | None = None  # the same, as the caller's operations name it
 
@@ -74,7 +74,7 @@ def network(infer: Callable, weights: Any, stats: Any, image: tuple[int, int, in
     `infer(weights, stats, inputs)` is that of a `core.types.Network`; only the shapes of weights
     and statistics are used. Raises SourceError for what cannot be written as source code.
     """
-    modules: dict[Path, tuple[nn.Module, Layer | None, tuple[str, ...]]] = {}
+    modules: dict[Path, tuple[nn.Module, FlaxLayer | None, tuple[str, ...]]] = {}
     inputs = jax.ShapeDtypeStruct((BATCH, *image), jnp.float32)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), (weights, stats))
     with nn.intercept_methods(_marking(modules)):
@@ -120,7 +120,7 @@ def _marking(modules: dict) -> Callable:
 class _Reading(NamedTuple):
     """What is known while a program is read; `calls` are those not left yet, innermost last."""
 
-    modules: Mapping[Path, tuple[nn.Module, Layer | None, tuple[str, ...]]]
+    modules: Mapping[Path, tuple[nn.Module, FlaxLayer | None, tuple[str, ...]]]
     numbers: Iterator[int]
     calls: list[ModuleCall]
 
@@ -164,7 +164,7 @@ def _walk(reading: _Reading, program: ClosedJaxpr, values: dict, top: list) -> N
             outputs = [_constant(a.val) if isinstance(a, Literal) else scope[a] for a in outvars]
         else:
             body = reading.calls[-1].body if reading.calls else top
-            body.append(Operation(name, inputs, settings, outputs[0]))
+            body.append(Equation(name, inputs, settings, outputs[0]))
         values.update(zip(equation.outvars, outputs, strict=True))
 
 

@@ -35,7 +35,9 @@ def encoded(
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", *facts.image])
     shape = ["batch", len(facts.class_names)]
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)
-    network = helper.make_graph(graph.nodes, "network", [pixels], [logits], graph.weights)
+    used = {name for node in graph.nodes for name in node.input}
+    weights = [weight for weight in graph.weights if weight.name in used]
+    network = helper.make_graph(graph.nodes, "network", [pixels], [logits], weights)
     model = helper.make_model(
         network, producer_name="jaxnas", opset_imports=[helper.make_opsetid("", OPSET)]
     )

@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 
 from jaxnas.nets.standalone import trace
 from jaxnas.nets.standalone.layers import ConvolutionForm, NormForm, SourceError
-from jaxnas.nets.standalone.trace import Constant, ModuleCall, Operation, Value
+from jaxnas.nets.standalone.trace import Constant, Equation, ModuleCall, Value
 
 FIRST, LAST = (0, 3, 1, 2), (0, 2, 3, 1)  # permutations: channels to the first place, to the last
 AXES = (0, 2, 3, 1)  # of an axis of [B, H, W, C], the place in [B, C, H, W]
@@ -124,7 +124,7 @@ def _layer(graph: Graph, call: ModuleCall, x: str) -> str:
     raise SourceError(f"The layer {path} ({form}) has no ONNX form here: export --to stablehlo.")
 
 
-def _operation(graph: Graph, operation: Operation) -> str:
+def _operation(graph: Graph, operation: Equation) -> str:
     name, settings = operation.name, operation.settings
     if name in _FORMS:
         return _FORMS[name](graph, operation)
@@ -148,7 +148,7 @@ def _operation(graph: Graph, operation: Operation) -> str:
     raise SourceError(f"The operation {name!r} has no ONNX form here: export --to stablehlo.")
 
 
-def _axes(operation: Operation, axes: Sequence[int]) -> list[int]:
+def _axes(operation: Equation, axes: Sequence[int]) -> list[int]:
     """Axes of [B, H, W, C] as those of the graph's value."""
     return [AXES[a] if len(operation.inputs[0].shape) == 4 else a for a in axes]
 
@@ -165,7 +165,7 @@ def _kept(graph: Graph, name: str, value: Value) -> str:
     return graph.add("Transpose", [name], perm=FIRST) if len(value.shape) == 4 else name
 
 
-def _pool(graph: Graph, operation: Operation) -> str:
+def _pool(graph: Graph, operation: Equation) -> str:
     stride = operation.settings["stride"]
     kind, extra = "MaxPool", {}
     if operation.name == "average_pool":
@@ -176,7 +176,7 @@ def _pool(graph: Graph, operation: Operation) -> str:
     )
 
 
-def _window(graph: Graph, operation: Operation) -> str:
+def _window(graph: Graph, operation: Equation) -> str:
     settings = operation.settings
     window, strides = settings["window_dimensions"], settings["window_strides"]
     if any(map(any, settings["padding"])) or len(window) != 4 or window[0] * window[3] != 1:
@@ -189,7 +189,7 @@ def _window(graph: Graph, operation: Operation) -> str:
     return graph.add("Mul", [mean, graph.constant(math.prod(window))])
 
 
-def _reduce(graph: Graph, operation: Operation) -> str:
+def _reduce(graph: Graph, operation: Equation) -> str:
     axes, rank = operation.settings["axes"], len(operation.inputs[0].shape)
     kind = REDUCTIONS[operation.name]
     if rank == 4 and tuple(axes) != (1, 2):
@@ -199,12 +199,12 @@ def _reduce(graph: Graph, operation: Operation) -> str:
     return graph.add(kind, [x, graph.integers(axes)], keepdims=0)
 
 
-def _concatenate(graph: Graph, operation: Operation) -> str:
+def _concatenate(graph: Graph, operation: Equation) -> str:
     names = [_name(graph, value) for value in operation.inputs]
     return graph.add("Concat", names, axis=_axes(operation, [operation.settings["dimension"]])[0])
 
 
-def _pad(graph: Graph, operation: Operation) -> str:
+def _pad(graph: Graph, operation: Equation) -> str:
     config = operation.settings["padding_config"]
     x = _name(graph, operation.inputs[0])
     if not any(map(any, config)):
@@ -216,7 +216,7 @@ def _pad(graph: Graph, operation: Operation) -> str:
     return graph.add("Pad", [x, graph.integers(pads), _name(graph, operation.inputs[1])])
 
 
-def _slice(graph: Graph, operation: Operation) -> str:
+def _slice(graph: Graph, operation: Equation) -> str:
     settings, shape = operation.settings, operation.inputs[0].shape
     axes = [a for a in range(len(shape)) if shape[a] != trace.BATCH]
     strides = settings["strides"] or (1,) * len(shape)
@@ -226,35 +226,41 @@ def _slice(graph: Graph, operation: Operation) -> str:
     return graph.add("Slice", [_name(graph, operation.inputs[0]), *map(graph.integers, inputs)])
 
 
-def _reshape(graph: Graph, operation: Operation) -> str:
+def _reshape(graph: Graph, operation: Equation) -> str:
     sides = [-1 if n % trace.BATCH == 0 else n for n in operation.output.shape]
     x = _plain(graph, operation.inputs[0])
     return _kept(graph, graph.add("Reshape", [x, graph.integers(sides)]), operation.output)
 
 
-def _transpose(graph: Graph, operation: Operation) -> str:
+def _transpose(graph: Graph, operation: Equation) -> str:
     x = _plain(graph, operation.inputs[0])
     permuted = graph.add("Transpose", [x], perm=operation.settings["permutation"])
     return _kept(graph, permuted, operation.output)
 
 
-def _broadcast(graph: Graph, operation: Operation) -> str:
+def _broadcast(graph: Graph, operation: Equation) -> str:
     shape, places = operation.output.shape, operation.settings["broadcast_dimensions"]
     before = getattr(operation.inputs[0], "shape", ())
     x = _plain(graph, operation.inputs[0])
     if not before:
-        x = graph.add("Reshape", [x, graph.integers([1] * len(shape))])
-    elif len(before) < len(shape):
+        order = FIRST if len(shape) == 4 else range(len(shape))
+        return _expanded(graph, x, [shape[axis] for axis in order])
+    if len(before) < len(shape):
         missing = [a for a in range(len(shape)) if a not in places]
         x = graph.add("Unsqueeze", [x, graph.integers(missing)])
     if [1 if a not in places else before[places.index(a)] for a in range(len(shape))] != [*shape]:
-        batch = graph.add("Shape", [graph.pixels], start=0, end=1)
-        sides = [batch if n == trace.BATCH else graph.integers([n]) for n in shape]
-        x = graph.add("Expand", [x, graph.add("Concat", sides, axis=0)])
+        x = _expanded(graph, x, shape)
     return _kept(graph, x, operation.output)
 
 
-def _product(graph: Graph, operation: Operation) -> str:
+def _expanded(graph: Graph, x: str, shape: Sequence[int]) -> str:
+    """A value repeated along its sides of length 1; a side may be the batch."""
+    batch = graph.add("Shape", [graph.pixels], start=0, end=1)
+    sides = [batch if n == trace.BATCH else graph.integers([n]) for n in shape]
+    return graph.add("Expand", [x, graph.add("Concat", sides, axis=0)])
+
+
+def _product(graph: Graph, operation: Equation) -> str:
     (contracted, batched) = operation.settings["dimension_numbers"]
     ranks = [len(value.shape) for value in operation.inputs]
     if ranks != [2, 2] or any(batched) or tuple(map(tuple, contracted)) != ((1,), (0,)):
@@ -262,7 +268,7 @@ def _product(graph: Graph, operation: Operation) -> str:
     return graph.add("MatMul", [_name(graph, value) for value in operation.inputs])
 
 
-_FORMS: Mapping[str, Callable[[Graph, Operation], str]] = {
+_FORMS: Mapping[str, Callable[[Graph, Equation], str]] = {
     "max_pool": _pool, "average_pool": _pool, "concatenate": _concatenate, "pad": _pad,
     "slice": _slice, "reshape": _reshape, "squeeze": _reshape, "transpose": _transpose,
     "broadcast_in_dim": _broadcast, "dot_general": _product, "reduce_window_sum": _window,
