@@ -52,8 +52,10 @@ def network(name):
         others = cells("conv_7x1_1x7", "avg_pool_3x3", "sep_conv_5x5", "none")
         both = Genotype("darts", {**mixed.cells, "reduce": others.cells["reduce"]})
         return darts_network.cifar(both, cells=3, reductions=(1,), auxiliary=False, **small)
-    if name == "narrowed":
-        return darts_network.cifar(mixed, cells=2, reductions=(1,), widths=(5, 3, 7), **small)
+    if name == "narrowed":  # its auxiliary classifier has weights that inference does not use
+        return darts_network.cifar(
+            mixed, cells=2, reductions=(), widths=(5, 3, 7), auxiliary=True, **small
+        )
     if name == "imagenet":
         return darts_network.imagenet(mixed, cells=1, reductions=(), **small)
     if name == "nasbench201":

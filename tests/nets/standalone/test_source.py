@@ -38,6 +38,12 @@ def test_its_variables_are_those_that_its_modules_make(name):
     assert shapes == {name: x.shape for name, x in toy.variables.items()}
 
 
+def test_weights_that_inference_does_not_use_are_left_out():
+    toy = standalone_toys.made("narrowed")
+    assert "auxiliary" in toy.weights
+    assert not any("auxiliary" in name for name in toy.variables)
+
+
 def test_lines_are_short_enough_to_read():
     for name in standalone_toys.NAMES:
         assert max(map(len, standalone_toys.made(name).text.splitlines())) <= 110
