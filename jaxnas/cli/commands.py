@@ -14,6 +14,7 @@ from jaxnas.pipelines.settings import RetrainSettings, SearchSettings
 from jaxnas.pipelines.settings.ablation import AblateSettings, CompareSettings, VerifySettings
 from jaxnas.pipelines.settings.diagnose import DiagnoseSettings
 from jaxnas.pipelines.settings.explore import ExploreSettings
+from jaxnas.pipelines.settings.export import ClassifySettings, ExportSettings
 from jaxnas.pipelines.settings.latency import (
     CheckTableSettings,
     FitSettings,
@@ -69,6 +70,8 @@ COMMANDS: Mapping[str, Command] = {
     "explore": Command(ExploreSettings, texts.EXPLORE, "jaxnas.pipelines.explore.explore:main"),
     "retrain": Command(RetrainSettings, texts.RETRAIN, "jaxnas.pipelines.retrain:main"),
     "narrow": Command(NarrowSettings, texts.NARROW, "jaxnas.pipelines.narrow:main"),
+    "export": Command(ExportSettings, texts.EXPORT, "jaxnas.pipelines.export.export:main"),
+    "predict": Command(ClassifySettings, texts.PREDICT, "jaxnas.pipelines.export.predict:main"),
     "report": Command(ReportSettings, texts.REPORT, "jaxnas.cli.commands:report"),
     "draw": Command(DrawSettings, texts.DRAW, "jaxnas.cli.commands:draw"),
     "check": Command(CheckSettings, texts.CHECK, "jaxnas.cli.commands:check"),

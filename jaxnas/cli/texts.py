@@ -8,6 +8,8 @@ usage: jaxnas COMMAND [options]
   explore             search by evaluations: evolution, predictors, controllers
   retrain GENOTYPE    train the network of a genotype
   narrow GENOTYPE     prune channels of a network until it meets a budget
+  export RUN          write the trained network as files that need no jaxnas
+  predict FILE IMAGE  classify pictures with an exported network
   report RUN          write the report of a run folder again
   draw GENOTYPE       draw the cells of a genotype as SVG and PNG
   check FILE          check a space of your own
@@ -58,6 +60,22 @@ examples:
   jaxnas narrow runs/digits-mobile-proxyless-proxyless-seed0 --macs 100000
   jaxnas narrow runs/digits-darts-seed0 --macs 60000 --multiple 2
   jaxnas narrow genotype.json --target-ms 0.4 --data cifar10 --data-dir ~/tfds --epochs 30
+"""
+
+EXPORT = """Writes the trained network of a run as files that run without jaxnas, and checks each.
+
+A model card goes beside them; docs/export.md says which format is for what.
+
+examples:
+  jaxnas export runs/digits-darts-seed0 --to stablehlo
+  jaxnas export runs/digits-darts-seed0 --to onnx flax --out network
+"""
+
+PREDICT = """Classifies pictures with an exported network.
+
+examples:
+  jaxnas predict runs/digits-darts-seed0/export/model.onnx photo.png
+  jaxnas predict network/model.stablehlo.zip *.jpg --top 3 --json
 """
 
 REPORT = """Writes report.html and the pictures of a run folder again, from its files.

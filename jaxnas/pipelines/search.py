@@ -26,6 +26,7 @@ from jaxnas.pipelines import (
     summary,
 )
 from jaxnas.pipelines.constraints import Predictors
+from jaxnas.pipelines.export import record as network_record
 from jaxnas.pipelines.latency import device_campaign
 from jaxnas.pipelines.settings import RunSettings, SearchSettings, command, flat
 from jaxnas.pipelines.settings import recipe as recipes
@@ -38,7 +39,7 @@ from jaxnas.spaces import registry, sampling
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
-GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
+GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", network_record.SUMMARY
 # --set is recorded as the method's settings, constraints by `constraints.fingerprinted`.
 NOT_FINGERPRINTED = [
     *(field.name for field in dataclasses.fields(RunSettings)), "set", "table", "devices",
@@ -75,7 +76,7 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
             for path in genotypes.pictures(genotype, folder):
                 log(f"picture: {path}")
             record = _retrained(task, genotype, others)
-        run.write_text(folder / SUMMARY, json.dumps(record, indent=2) + "\n")
+        network_record.write_summary(folder, record)
         report = run_page.write(folder)
     images = len(task.search.dataset.test.labels)
     target = record.get("target")
@@ -306,5 +307,6 @@ def _retrained(task: SearchRun, genotype: Genotype, others: ahead.Ahead) -> dict
 def _retraining(search: search_stages.SearchTask, genotype: Genotype) -> retrain.TrainingTask:
     settings = search.settings
     return retrain.TrainingTask(
-        search.space, genotype, settings.retrain, settings.seed, search.dataset, mesh=search.mesh
-    )
+        search.space, genotype, settings.retrain, settings.seed, search.dataset, mesh=search.mesh,
+        source=settings.source,
+    )  # fmt: skip
