@@ -58,6 +58,7 @@ class Method(NamedTuple):
     latency_weight: Callable[[Settings], float | None] = lambda settings: None
     # Of hard gates: how likely each candidate is.
     probabilities: Callable[[SearchSpace, SearchState], Gates] | None = None
+    digest: str | None = None  # SHA-256 of a user's file
 
 
 def single_stage(
