@@ -49,7 +49,7 @@ def _strategy(name: str) -> Iterable[str]:
 def _method(name: str) -> Iterable[str]:
     method = methods_registry.get(name)
     paper = method.defaults
-    quick = {k: v for k, v in (methods_registry.QUICK | method.quick).items() if k in paper}
+    quick = {k: v for k, v in {**methods_registry.QUICK, **method.quick}.items() if k in paper}
     width = max(map(len, paper))
     yield f"{name}: {method.summary}"
     for key, value in paper.items():

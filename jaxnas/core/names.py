@@ -8,7 +8,7 @@ CLOSE = 0.75
 
 
 def hint(name: str, names: Iterable[str]) -> str:
-    """`did you mean NAME? `, or nothing where none is near."""
+    """`Did you mean NAME? `, or nothing where none is near."""
     meant = nearest(name, names)
     return f"Did you mean {meant}? " if meant else ""
 
@@ -30,11 +30,19 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     for rule in rules:
         if (found := next((other for other in ordered if rule(other)), None)) is not None:
             return found
-    spelt = {_letters(other): other for other in ordered}
-    alike = difflib.get_close_matches(letters, spelt, cutoff=CLOSE) if len(letters) > 3 else []
-    # Of equally near ones first that of the same letters, in another order.
-    alike.sort(key=lambda other: sorted(other) != sorted(letters))
-    return spelt[alike[0]] if alike else None
+    return next(iter(alike(name, ordered)), None)
+
+
+def alike(name: str, names: Iterable[str]) -> list[str]:
+    """At most three names that are spelt nearly as one of four letters or more, the nearest first.
+
+    Of equally near ones that of the same letters, in another order.
+    """
+    letters = _letters(name)
+    spelt = {_letters(other): other for other in names}
+    near = difflib.get_close_matches(letters, spelt, cutoff=CLOSE) if len(letters) > 3 else []
+    near.sort(key=lambda other: sorted(other) != sorted(letters))
+    return [spelt[other] for other in near]
 
 
 def _words(name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Data parallelism: one search step on many devices, among which the batch is split."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -37,7 +38,7 @@ def data_parallel(search: Search, mesh: Mesh) -> Search:
 def pmapped(
     method: Callable[[Supernet], Search],
     net: Supernet,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,  # of jax.Device
     axis: str = "batch",
 ) -> Search:
     """`method(net)` whose update is a compiled `jax.pmap`; it takes whole batches.
@@ -49,7 +50,7 @@ def pmapped(
     ones by default. Raises ValueError for a batch that does not divide by their number.
     """
     devices = tuple(devices or jax.local_devices())
-    axes = Batch(inputs=0, labels=None)
+    axes = Batch(inputs=0, labels=None)  # pyright: ignore[reportArgumentType]
     step = jax.pmap(
         method(_spread(net, axis)).update,
         axis,

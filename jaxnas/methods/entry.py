@@ -84,7 +84,7 @@ def single_stage(
         return stages.one_stage(context.space.choices, settings["epochs"], method, net_settings)
 
     derived = {
-        "defaults": defaults(function) | of_net,
+        "defaults": {**defaults(function), **of_net},
         "quick": quick,
         "needs": needs,
         "accepts": accepted(function),

@@ -135,7 +135,7 @@ def resolve(
     """
     method = get(name)
     settings = dict(method.defaults)
-    quick = {k: v for k, v in (QUICK | method.quick).items() if k in settings}
+    quick = {k: v for k, v in {**QUICK, **method.quick}.items() if k in settings}
     if perturbation:
         settings |= darts_pt.SETTINGS
         quick |= darts_pt.QUICK

@@ -83,9 +83,9 @@ def load(point: EntryPoint) -> Plugin:
         raise
     except BaseException as error:  # whatever a package's own code may raise
         raise PluginError(_failure(point, error)) from error
-    file = getattr(sys.modules[point.module], "__file__", None)
-    python = file is not None and file.endswith(".py")
-    return Plugin(value, origin(point), source_digest.digest(file) if python else None)
+    file = getattr(sys.modules[point.module], "__file__", None) or ""
+    digest = source_digest.digest(file) if file.endswith(".py") else None
+    return Plugin(value, origin(point), digest)
 
 
 def _failure(point: EntryPoint, error: BaseException) -> str:

@@ -27,6 +27,7 @@ STEPS = 3
 
 def one_hot_gates_are_the_discrete_network(user: UserSpace) -> None:
     space = registry.of_user_space(user)
+    assert space.inherit is not None
     net, x, key = _supernet(user), _images(0), jax.random.key(0)
     supernet = jax.jit(net.init)(key, x)
     apply, infer = jax.jit(net.apply), jax.jit(net.infer)

@@ -86,10 +86,11 @@ def _run(path: pathlib.Path) -> ModuleType:
         sys.path.append(folder)
     loader = importlib.machinery.SourceFileLoader(name, str(path))  # for endings in capitals too
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except KeyboardInterrupt:
         del sys.modules[name]
         raise
