@@ -115,6 +115,13 @@ def run(words: Sequence[str]) -> int:
 
         print(f"jaxnas {version.version()}")
         return 0
+    if name == "--completion":
+        from jaxnas.cli import completion
+
+        shell = arguments[0] if arguments else ""
+        settings_of = {name: command.settings for name, command in COMMANDS.items()}
+        print(completion.script(shell, settings_of, GROUPS), end="")
+        return 0
     if name in GROUPS:
         if not arguments or arguments[0] in HELP:
             print(GROUPS[name], end="")
@@ -160,7 +167,7 @@ def draw(settings: DrawSettings) -> None:
 def check(settings: CheckSettings) -> int:
     """Checks a user's space; 0 if all claims hold."""
     from jaxnas.run import process
-    from jaxnas.spaces.check import runner
+    from jaxnas.spaces.user import runner
 
     with process.unoptimised():
         return runner.run(settings.file)
@@ -174,6 +181,7 @@ def _unknown(name: str) -> UsageError:
         names = [other.rpartition(" ")[2] for other in COMMANDS if other.startswith(f"{group} ")]
     else:
         names = list(dict.fromkeys(other.partition(" ")[0] for other in COMMANDS))
+        names += ["--help", "--version", "--completion"] if part.startswith("-") else []
     quoted = f"'{name}'" if group else repr(part)
     meant = hint(part, names)
     return UsageError(f"No command {quoted}: {meant}there are {', '.join(names)}.")

@@ -23,6 +23,7 @@ usage: jaxnas COMMAND [options]
   oracle COMMAND      look up the scores of a NAS-Bench-201 cell
   latency COMMAND     measure networks on this device, fit a model, predict
   --version           print the version
+  --completion SHELL  print a completion script, for bash, zsh or fish
 
 `jaxnas COMMAND --help` lists the options. --debug shows the traceback of an error.
 

@@ -75,7 +75,7 @@ def over_batches(update: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
 def pmapped(
     method: Callable[[Supernet], Search],
     net: Supernet,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,  # of jax.Device
     axis: str = "batch",
 ) -> Search:
     """`method(net)` whose update is a compiled `jax.pmap`; it takes whole batches.
@@ -87,7 +87,7 @@ def pmapped(
     ones by default. Raises ValueError for a batch that does not divide by their number.
     """
     devices = tuple(devices or jax.local_devices())
-    axes = Batch(inputs=0, labels=None)
+    axes = Batch(inputs=0, labels=None)  # pyright: ignore[reportArgumentType]
     step = jax.pmap(
         method(_spread(net, axis)).update,
         axis,

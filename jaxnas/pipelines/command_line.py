@@ -16,6 +16,7 @@ from typing import Any
 import tyro
 
 from jaxnas.pipelines.console import complaints, printable, stop
+from jaxnas.pipelines.settings import flags
 
 REFUSED = 2
 # A field's docstring is its help; its comments are not.
@@ -71,7 +72,7 @@ def parse(
         if not stopped.code:
             return None
         text = complaints.one_line(complaint.getvalue())
-        text = complaints.with_hint(text, complaints.flags(kind, default))
+        text = complaints.with_hint(text, [flag for flag, _ in flags.typed(kind)])
         raise UsageError(f"{text} See {program} --help.") from None
 
 
@@ -84,7 +85,7 @@ def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
     outcome = SimpleNamespace(code=REFUSED)
     printable.replace_missing_signs(sys.stdout, sys.stderr)
     try:
-        with stop.terminable():
+        with stop.terminable(), complaints.warnings_in_one_line():
             yield outcome
     except KeyboardInterrupt as interrupt:
         _print_error("Interrupted. Run the same command again: it goes on after its last save.")

@@ -15,6 +15,7 @@ from jaxnas.core import curvature, diagnostics, hypergrad
 from jaxnas.core.stages import Stage
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Supernet
 from jaxnas.methods import overrides
+from jaxnas.methods import registry as methods
 from jaxnas.pipelines import constraints, search_stages, setup
 from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.pipelines.settings import search as searches
@@ -27,8 +28,8 @@ from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.genotype import Genotype
 
 FILE = "diagnostics.json"
-# Keys of a record that are no flags: of the user's file, and of the method's settings.
-SPACE, METHOD = "space_sha256", "set."
+# Keys of a record that are no flags: of a user's files, and of the method's settings.
+SPACE, METHOD_FILE, METHOD = "space_sha256", "method_sha256", "set."
 
 
 class Searched(NamedTuple):
@@ -69,8 +70,10 @@ def load(folder: Path) -> Searched:
     compilation_cache.enable()
     space = registry.get(settings.space, settings.cells)
     dataset = setup.load(settings.source, settings.train_fraction, settings.split_seed)
+    digest = methods.get(settings.method).digest
     for recorded_digest, current_digest, name in (
         (record["settings"].get(SPACE), space.digest, f"space {settings.space}"),
+        (record["settings"].get(METHOD_FILE), digest, f"method {settings.method}"),
         (record.get("data"), dataset.digest, f"data set {settings.source.data}"),
     ):
         if recorded_digest != current_digest:
@@ -123,7 +126,8 @@ def load_record(folder: Path) -> Mapping[str, Any]:
 
 def settings_of(flat: Mapping[str, Any], folder: Path) -> tuple[SearchSettings, Mapping[str, Any]]:
     """The recorded settings of a search, and those of its method. Raises ValueError."""
-    remaining = {k: v for k, v in flat.items() if k != SPACE and not k.startswith(METHOD)}
+    no_flag = lambda key: key in (SPACE, METHOD_FILE) or key.startswith(METHOD)
+    remaining = {key: value for key, value in flat.items() if not no_flag(key)}
     try:
         settings = _unflat(SearchSettings(), remaining)
         settings = searches.resolved(settings, registry.get(settings.space))

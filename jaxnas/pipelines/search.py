@@ -148,6 +148,8 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
         f"set.{key}": value for key, value in method_settings.items() if key not in flags
     }
     fingerprint |= {"space_sha256": space.digest} | ({"devices": mesh.size} if mesh else {})
+    if (digest := methods.get(settings.method).digest) is not None:
+        fingerprint |= {"method_sha256": digest}
     fingerprint |= constraints.fingerprinted(settings, predictors)
     record = run.record(fingerprint, execution, dataset.digest)
     job = run.Run(folder, record, execution, setup.checkpoints(settings.place), console)
@@ -180,7 +182,7 @@ def fingerprinted(settings: SearchSettings) -> dict[str, Any]:
 def name(settings: SearchSettings) -> str:
     """The default name of a run's folder."""
     parts = [setup.label(settings.source.data), registry.label(settings.space)]
-    parts += [settings.method] if settings.method != SearchSettings.method else []
+    parts += [methods.label(settings.method)] if settings.method != SearchSettings.method else []
     parts += [settings.order] if settings.order not in (None, "first") else []
     parts += ["pt"] if settings.select == "perturbation" else []
     parts += ["evolution"] if settings.select == "evolution" else []

@@ -2,7 +2,11 @@
 
 import dataclasses
 import shlex
+import typing
+from collections.abc import Iterator
 from typing import Any
+
+import tyro.conf
 
 UNPREFIXED = ("source", "place", "recipe")  # groups whose flags stand alone
 
@@ -44,3 +48,25 @@ def as_words(name: str, value: Any) -> list[str]:
     if isinstance(value, tuple | list):
         return [flag, *map(str, value)]
     return [flag, str(value)]
+
+
+def typed(kind: type, prefix: str = "--") -> Iterator[tuple[str, Any]]:
+    """The flags of a kind of settings with their types: `--learning-rate`, `--retrain.epochs`.
+
+    What is given without a flag is left out; a switch has two, `--remat` and `--no-remat`.
+    """
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint, marks = hints[field.name], ()
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, *marks = typing.get_args(hint)
+        name = field.name.replace("_", "-")
+        if dataclasses.is_dataclass(hint):
+            yield from typed(hint, prefix if field.name in UNPREFIXED else f"{prefix}{name}.")
+        elif _POSITIONAL not in marks:
+            yield prefix + name, hint
+            if hint is bool:
+                yield f"{prefix}no-{name}", hint
+
+
+_POSITIONAL = typing.get_args(tyro.conf.Positional[str])[1]

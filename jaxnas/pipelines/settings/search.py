@@ -34,7 +34,8 @@ class SearchSettings:
     """The search space; `jaxnas spaces` lists all; or a file `*.py` of your own
     (docs/extending.md)."""
     method: str = "darts"
-    """The search method; `jaxnas methods` lists all, with their settings."""
+    """The search method; `jaxnas methods` lists all, with their settings; or MODULE:NAME of your
+    own (docs/new-method.md)."""
     set: tuple[str, ...] = ()
     """Settings of the method, as `name=value`."""
     select: Literal["strongest", "perturbation", "evolution"] = "strongest"

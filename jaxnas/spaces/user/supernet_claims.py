@@ -12,10 +12,10 @@ from jaxnas.core.gates import relax
 from jaxnas.core.objectives import terms
 from jaxnas.core.types import Batch, Choice, Gates, Search, Space, Supernet
 from jaxnas.spaces import registry
-from jaxnas.spaces.check.claim import Claim, ClaimFailed
-from jaxnas.spaces.check.space_claims import BATCH, FEATURES, INPUTS, SIDES
 from jaxnas.spaces.genotype import Cell, Genotype
-from jaxnas.spaces.user_space import UserSpace
+from jaxnas.spaces.user.claim import Claim, ClaimFailed
+from jaxnas.spaces.user.space_claims import BATCH, FEATURES, INPUTS, SIDES
+from jaxnas.spaces.user.user_space import UserSpace
 
 CLASSES = 3
 # One cell of each kind, small: structure is tested, not accuracy.
@@ -27,6 +27,7 @@ STEPS = 3
 
 def one_hot_gates_are_the_discrete_network(user: UserSpace) -> None:
     space = registry.of_user_space(user)
+    assert space.inherit is not None
     net, x, key = _supernet(user), _images(0), jax.random.key(0)
     supernet = jax.jit(net.init)(key, x)
     apply, infer = jax.jit(net.apply), jax.jit(net.infer)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxnas.core.types import NONE, Choice
 from jaxnas.nets import batch_norm
 from jaxnas.nets.mixed import mixed_edges
-from jaxnas.spaces.check.claim import Claim, ClaimFailed
-from jaxnas.spaces.user_space import UserSpace
+from jaxnas.spaces.user.claim import Claim, ClaimFailed
+from jaxnas.spaces.user.user_space import UserSpace
 
 CELLS = ("normal", "reduce")
 INPUTS = 2  # of a cell

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxnas.spaces.user_space import UserSpace
+from jaxnas.spaces.user.user_space import UserSpace
 
 
 class ClaimFailed(Exception):

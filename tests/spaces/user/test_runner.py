@@ -11,11 +11,11 @@ import pytest
 from jaxnas.core.types import Choice
 from jaxnas.nets import ops
 from jaxnas.nets.mixed import edge_stacks
-from jaxnas.spaces import check, choices, user_space
+from jaxnas.spaces import choices
 from jaxnas.spaces import registry as spaces_registry
-from jaxnas.spaces.check import runner, supernet_claims
-from jaxnas.spaces.check.claim import ClaimFailed
 from jaxnas.spaces.darts import inherit as darts_inherit
+from jaxnas.spaces.user import runner, source_digest, supernet_claims, user_space
+from jaxnas.spaces.user.claim import ClaimFailed
 
 # A file whose only other operation is `Mine`; what a test says of it is put in its place.
 FILE = """
@@ -49,7 +49,7 @@ def written(tmp_path, body=PLAIN, factory="Mine", more=""):
 
 
 def first_broken(path):
-    results = check.evaluate_all(user_space.load(path))
+    results = runner.evaluate_all(user_space.load(path))
     broken = next(v for v in results if not v.holds)
     after = results[results.index(broken) + 1 :]
     assert broken.holds is False
@@ -59,14 +59,14 @@ def first_broken(path):
 
 def test_accepts_a_file_that_keeps_to_all(tmp_path, capsys):
     # The example of the docs is checked by a command of the README.
-    assert check.run(written(tmp_path)) == 0
+    assert runner.run(written(tmp_path)) == 0
     printed = capsys.readouterr().out
     assert printed.count("holds") == len(runner.CLAIMS)
     assert "BROKEN" not in printed
 
 
 def test_a_broken_claim_is_printed_and_told_by_the_exit_code(tmp_path, capsys):
-    assert check.run(written(tmp_path, body="return x[:, :2]")) == 1
+    assert runner.run(written(tmp_path, body="return x[:, :2]")) == 1
     printed = capsys.readouterr().out
     assert "BROKEN" in printed
     assert "not tried" in printed
@@ -192,7 +192,7 @@ def test_refuses_a_file_that_defines_no_space(tmp_path, text, reason):
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(user_space.UserSpaceError, match=reason) as refusal:
-        check.run(str(path))
+        runner.run(str(path))
     assert "\n" not in str(refusal.value)
 
 
@@ -263,9 +263,9 @@ def test_modules_beside_a_file_are_found_and_part_of_its_digest(tmp_path, monkey
         "SPACE = space.darts(nodes=NODES)\n"
     )
     assert len(user_space.load(str(tmp_path / "mine.py")).space["normal"].edges) == 5
-    before = user_space.digest(str(tmp_path / "mine.py"))
+    before = source_digest.digest(str(tmp_path / "mine.py"))
     (tmp_path / "my_helper_ops.py").write_text("NODES = 2  # the same\n")
-    assert user_space.digest(str(tmp_path / "mine.py")) != before
+    assert source_digest.digest(str(tmp_path / "mine.py")) != before
     (tmp_path / "alone.py").write_text("SPACE = {}\n")
     alone = hashlib.sha256((tmp_path / "alone.py").read_bytes()).hexdigest()
-    assert user_space.digest(str(tmp_path / "alone.py")) == alone
+    assert source_digest.digest(str(tmp_path / "alone.py")) == alone

@@ -4,8 +4,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from jaxnas.spaces import user_space
-from jaxnas.spaces.check import claim, space_claims, supernet_claims
+from jaxnas.spaces.user import claim, space_claims, supernet_claims, user_space
 
 CLAIMS = (*space_claims.CLAIMS, *supernet_claims.CLAIMS)
 STYLES = {True: ("holds", "green"), False: ("BROKEN", "bold red"), None: ("not tried", "dim")}

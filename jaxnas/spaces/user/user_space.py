@@ -6,8 +6,6 @@ The file sets `SPACE`, a `jaxnas.types.Space`, and may set `CANDIDATES`, a mappi
 alone, may set `WORK`, numbers [positions, candidates, quantities] (docs/own-table.md).
 """
 
-import ast
-import hashlib
 import importlib.machinery
 import importlib.util
 import pathlib
@@ -40,16 +38,24 @@ def load(path: str) -> UserSpace:
     be read or run, sets no `SPACE`, or sets either name to something else than a mapping, and for
     `WORK` of other shapes than the layers of a chain.
     """
-    names = vars(_run(pathlib.Path(path)))
+    return of_module(_run(pathlib.Path(path)), path)
+
+
+def of_module(module: ModuleType, where: str) -> UserSpace:
+    """`SPACE`, `CANDIDATES` and `WORK` of a module, which is at `where` in messages.
+
+    Raises UserSpaceError as `load`.
+    """
+    names = vars(module)
     if "SPACE" not in names:
-        raise UserSpaceError(f"{path} sets no SPACE: give it one, as docs/extending.md shows.")
+        raise UserSpaceError(f"{where} sets no SPACE: give it one, as docs/extending.md shows.")
     space, candidates = names["SPACE"], names.get("CANDIDATES", ops.DARTS)
     for name, value in (("SPACE", space), ("CANDIDATES", candidates)):
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise UserSpaceError(
-                f"{path}: {name} is {type(value).__name__}, not a mapping by names."
+                f"{where}: {name} is {type(value).__name__}, not a mapping by names."
             )
-    return UserSpace(space, candidates, _work(path, space, names.get("WORK")))
+    return UserSpace(space, candidates, _work(where, space, names.get("WORK")))
 
 
 def _work(path: str, space: Space, value: object) -> np.ndarray | None:
@@ -70,28 +76,6 @@ def _work(path: str, space: Space, value: object) -> np.ndarray | None:
     return work
 
 
-def digest(path: str) -> str:
-    """SHA-256 of the file at `path`, and of the modules beside it that it imports."""
-    digests, files = hashlib.sha256(), [pathlib.Path(path)]
-    for file in files:  # which grows
-        digests.update(file.read_bytes())
-        files += [module for module in _imported_beside(file) if module not in files]
-    return digests.hexdigest()
-
-
-def _imported_beside(file: pathlib.Path) -> list[pathlib.Path]:
-    """The files in the folder of a file of Python that its import statements name."""
-    names = []
-    for node in ast.walk(ast.parse(file.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.append(node.module)
-    beside = [file.parent / f"{name.partition('.')[0]}.py" for name in names]
-    own = lambda path: getattr(sys.modules.get(path.stem), "__file__", None) == str(path.resolve())
-    return [path for path in dict.fromkeys(beside) if path.is_file() and own(path)]
-
-
 def _run(path: pathlib.Path) -> ModuleType:
     if path.suffix.lower() != ".py" or not path.is_file():
         raise UserSpaceError(f"{path} is no file of Python: give the path of one, as my_space.py.")
@@ -102,10 +86,11 @@ def _run(path: pathlib.Path) -> ModuleType:
         sys.path.append(folder)
     loader = importlib.machinery.SourceFileLoader(name, str(path))  # for endings in capitals too
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except KeyboardInterrupt:
         del sys.modules[name]
         raise
