@@ -6,7 +6,7 @@ import pathlib
 import signal
 
 # Compiling is most of the suite's time, in the processes that it starts as well. Programs as users
-# compile them are some of test_golden and those of the README's commands.
+# compile them are one of test_golden and those of the README's first command.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Two processes test at once: threads of linear algebra would wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
