@@ -228,9 +228,7 @@ def _searched(values: Values, image: Sequence[int]) -> Searched:
     relaxation = relax.softmax()
     if golden_file.is_partial(values):
         relaxation = relax.edge_normalised(space, relaxation)
-    net = net._replace(
-        init=lambda key, images: (weights, stats), apply=_compiled_apart(net.apply)
-    )
+    net = net._replace(init=lambda key, images: (weights, stats), apply=_compiled_apart(net.apply))
     return Searched(net, relaxation, names, golden_file.arch(values, "arch"), weights, stats)
 
 

@@ -24,8 +24,8 @@ TRAIN, VALID = toy.batches(1, STEPS), toy.batches(2, STEPS)
 # Adam's first steps are signs of gradients: rounding there moves a step by parts in 1e4.
 CLOSE = {"rtol": 1e-3, "atol": 1e-5}
 
-# All that a vmap, a scan or devices change is how the network runs. Here is one method of each way to
-# run it: another one goes the way of one of these.
+# All that a vmap, a scan or devices change is how the network runs. Here is one method of each way
+# to run it: another one goes the way of one of these.
 WAYS = (
     "darts", "darts exact", "darts finite difference", "darts resting", "single-level", "gdas",
     "smooth-darts", "idarts", "sd-darts", "rarts",
@@ -65,7 +65,8 @@ def step(name):
 
 @functools.cache
 def start(name, seed=0):
-    return method(name).init(jax.random.key(seed), TRAIN.inputs[0])  # operations are shared, if eager
+    # Not compiled as a whole: the methods have most of its operations in common.
+    return method(name).init(jax.random.key(seed), TRAIN.inputs[0])
 
 
 def run(update, state, train=TRAIN, valid=VALID, steps=range(STEPS)):

@@ -35,9 +35,9 @@ def check(report, kind):
     assert report["max_relative_error"] == max(report["errors"].values())
 
 
-# Whole steps take the exact hypergradient of all candidates, and with it all of the first order. What
-# the other files add (finite differences, the exact one with partial channels) takes minutes:
-# `python tools/golden.py ../shared/golden/*.npz`.
+# Whole steps take the exact hypergradient of all candidates, and with it all of the first order.
+# What the other files add (finite differences, the exact one with partial channels) takes
+# minutes: `python tools/golden.py ../shared/golden/*.npz`.
 @pytest.mark.parametrize("name", ["darts_unrolled_5_steps", "pc_darts_supernet"])
 def test_agrees_with_the_original(name, capsys):
     code = golden.main([str(path_of(name)), "--short"])

@@ -187,7 +187,8 @@ def test_a_benchmark_network_trains_and_infers():
 
 
 def test_noise_is_drawn_anew_at_every_training_pass():
-    net = darts.supernet(choices.darts(1, ("noise", "sep_conv_3x3")), features=4, cells=1, reductions=())
+    space = choices.darts(1, ("noise", "sep_conv_3x3"))  # S4's candidates
+    net = darts.supernet(space, features=4, cells=1, reductions=())
     x = images(2, 8, 8, 1)
     weights, stats = toy.begun(net, x)
     gates = {name: jnp.full(choice.shape, 0.5) for name, choice in net.space.items()}
