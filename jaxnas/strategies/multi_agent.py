@@ -1,7 +1,7 @@
 """Multi-agent controllers: an agent for each group of variables, all with the same reward.
 
-Krishnan et al. 2022, https://arxiv.org/abs/2211.16385 (from memory: a PPO agent a parameter). Agents
-that see no state are bandits, so that one agent a variable is `reinforce` by another name.
+Krishnan et al. 2022, https://arxiv.org/abs/2211.16385 (from memory: a PPO agent a parameter).
+Agents that see no state are bandits, so that one agent a variable is `reinforce` by another name.
 """
 
 from jaxnas.strategies.controller import Training, controller

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.strategies.controllers import policy
 from jaxnas.strategies.controllers.factorised import factorised
 from jaxnas.strategies.controllers.policy import Policy
 
