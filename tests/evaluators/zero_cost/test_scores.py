@@ -33,7 +33,7 @@ def layers(w, x):
 def random_layers():
     random = np.random.default_rng(0)
     draw = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
-    return {"a": draw(4, 5), "bias": draw(5), "b": draw(5, 3)}
+    return {"a": draw(4, 12), "bias": draw(12), "b": draw(12, 3)}
 
 
 def random_batch(count=6):
@@ -128,7 +128,7 @@ def test_scores_come_with_parameters_and_macs():
     scored = score_networks.scores_of(network, batch)
     (found,) = scored.evaluate(["cell"], [7])
     assert made == ["cell"] and set(found) == {*score_networks.SCORES, "parameters", "macs"}
-    assert found["parameters"] == 4 * 5 + 5 + 5 * 3
+    assert found["parameters"] == 4 * 12 + 12 + 12 * 3
     assert all(np.isfinite(value) for value in found.values())
     flow = jax.tree.map(jnp.abs, weights)
     total = jnp.sum(jax.nn.relu(jnp.ones(4) @ flow["a"] + flow["bias"]) @ flow["b"])
