@@ -48,5 +48,5 @@ def accelerator(
 def _costs(
     space: SearchSpace, counts: LayerCounts, genotype: Genotype, arrays: Sequence[Array]
 ) -> list[np.ndarray]:
-    row = space.genome.encode(genotype)[None]
+    row = space.genome.canonical(space.genome.encode(genotype)[None])
     return [space_layers.network_costs(counts, row, array)[0] for array in arrays]
