@@ -43,7 +43,8 @@ class Additions(NamedTuple):
 
     recall: Recall | None = None  # a loss on remembered designs
     bonus: Callable[[Params, jax.Array], jax.Array] | None = None  # f32[n], nats
-    curiosity: float = 0.0  # weight of the bonus, in standard deviations of the rewards
+    # Weight of the bonus over the batch's mean bonus, in standard deviations of the rewards.
+    curiosity: float = 0.0
 
 
 class ControllerState(NamedTuple):
@@ -144,7 +145,8 @@ def _program(policy: Policy, training: Training, additions: Additions) -> _Progr
         advantages = batch.advantages
         if bonus is not None:
             gain = bonus(params, batch.designs)
-            advantages += additions.curiosity * (gain - _mean(gain, batch.present))
+            usual = jnp.maximum(_mean(gain, batch.present), 1e-12)
+            advantages += additions.curiosity * (gain / usual - 1)
 
         def loss(params):
             log_prob, entropy = policy.log_prob(params, batch.designs)
