@@ -5,12 +5,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jaxnas.core import names
+from jaxnas.strategies.auto_od import auto_od
 from jaxnas.strategies.designs.design_space import DesignSpace
+from jaxnas.strategies.enas import enas
 from jaxnas.strategies.goals import Goals
 from jaxnas.strategies.local_search import local_search
+from jaxnas.strategies.multi_agent import multi_agent
+from jaxnas.strategies.nasnet import nasnet
 from jaxnas.strategies.nsga2 import nsga2
 from jaxnas.strategies.random_search import random_search
 from jaxnas.strategies.regularised_evolution import regularised_evolution
+from jaxnas.strategies.reinforce import reinforce
 from jaxnas.strategies.strategy import Strategy
 
 
@@ -45,6 +50,26 @@ STRATEGIES: Mapping[str, StrategyEntry] = {
     "nsga2": StrategyEntry(
         nsga2, "a population by fronts and crowding", "https://doi.org/10.1109/4235.996017",
         "measured here",
+    ),
+    "reinforce": StrategyEntry(
+        reinforce, "a softmax for each variable, moved by rewards",
+        "https://doi.org/10.1007/BF00992696", "measured here", objectives=1, repeats=True,
+    ),
+    "nasnet": StrategyEntry(
+        nasnet, "an LSTM controller by PPO", "https://arxiv.org/abs/1707.07012",
+        "measured here", objectives=1, repeats=True,
+    ),
+    "enas": StrategyEntry(
+        enas, "an LSTM controller whose state encodes past choices",
+        "https://arxiv.org/abs/1904.00438", "our choice", objectives=1, repeats=True,
+    ),
+    "multi-agent": StrategyEntry(
+        multi_agent, "an agent for each group of variables", "https://arxiv.org/abs/2211.16385",
+        "our choice", objectives=1, repeats=True,
+    ),
+    "auto-od": StrategyEntry(
+        auto_od, "a curious LSTM controller that imitates its best designs",
+        "https://arxiv.org/abs/2006.11321", "our choice", objectives=1, repeats=True,
     ),
 }  # fmt: skip
 

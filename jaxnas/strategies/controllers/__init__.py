@@ -1,0 +1,1 @@
+"""Policies that draw designs, and what a controller adds to their training."""
