@@ -129,7 +129,7 @@ def _repeat(folder: Path, task: SearchRun, steps: int) -> Repetition:
     last = max(recorded, default=0)
     saved = _steps(folder)
     start = next((step for step in saved if step < last), 0)
-    end = _end(task, start, min([start + steps, last, *(step for step in saved if step > start)]))
+    end = end_of(task, start, min([start + steps, last, *(step for step in saved if step > start)]))
     if end <= start:
         fail(f"{folder} has no step to run again: its metrics.jsonl is empty.")
     with tempfile.TemporaryDirectory(prefix="jaxnas-") as name:
@@ -146,7 +146,7 @@ def _repeat(folder: Path, task: SearchRun, steps: int) -> Repetition:
         return Repetition(start, end, run_reader.read(copy).metrics, state)
 
 
-def _end(task: SearchRun, start: int, end: int) -> int:
+def end_of(task: SearchRun, start: int, end: int) -> int:
     """`end`, or the end of its chunk where a chunk is one program, which is run as a whole."""
     images, execution = len(task.search.dataset.train.labels), task.job.execution
     if execution.mode != "scan":

@@ -40,7 +40,7 @@ def sentences(
             f"comparison{'s' * (len(compared) > 1)}{end}."
         )
     if len(shown) > MAX_PAIRS:
-        lines.append(f"They show {len(shown) - MAX_PAIRS} more differences: see the table.")
+        lines.append(f"The data show {len(shown) - MAX_PAIRS} more differences: see the table.")
     open_pairs = [c for c in compared if c.p_holm >= ALPHA]
     if open_pairs:
         widest = max(max(abs(c.low), abs(c.high)) for c in open_pairs)
@@ -59,8 +59,8 @@ def sentences(
         )
     if len(scores) > 1 and not compared:
         lines.append(
-            "They show no difference: fewer than two seeds are common to any two, so that nothing "
-            "can be tested. Run each with the same two seeds or more."
+            "The data show no difference: fewer than two seeds are common to any two, so that "
+            "nothing can be tested. Run each with the same two seeds or more."
         )
     fewest = min(len(of_seed) for of_seed in scores.values())
     coverage = next((share for count, share in COVERAGE.items() if fewest <= count), None)

@@ -4,13 +4,15 @@ import io
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import jax
 import pytest
 import rich.console
 
-from jaxnas import cli
+from jaxnas import cli, run
 from jaxnas.pipelines.ablation import ablate, ablation_file, finished_run, forecast, plan
+from jaxnas.pipelines.ablation import verify as verify_pipeline
 from jaxnas.pipelines.settings.ablation import AblateSettings
 from jaxnas.run import step_runner
 
@@ -120,6 +122,20 @@ def test_refuses_what_cannot_be_run_again(folder, searched, capsys, tmp_path):
     (copy / "settings.json").write_text(json.dumps(record | {"data": "other"}))
     code, text = verify(capsys, copy)
     assert code == 2 and "cannot be run again as it was: data" in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "start", "wanted", "end"),
+    # Epochs of 7 steps in chunks of 3, 3 and 1.
+    [("step", 2, 5, 5), ("scan", 0, 2, 3), ("scan", 3, 7, 7), ("scan", 7, 9, 10)],
+)
+def test_a_chunk_that_is_one_program_is_run_as_a_whole(mode, start, wanted, end):
+    search = SimpleNamespace(
+        settings=SimpleNamespace(batch_size=2),
+        dataset=SimpleNamespace(train=SimpleNamespace(labels=range(14))),
+    )
+    job = SimpleNamespace(execution=run.Execution(mode, 3))
+    assert verify_pipeline.end_of(SimpleNamespace(search=search, job=job), start, wanted) == end
 
 
 def test_a_few_steps_foretell_time_and_memory(folder, unoptimised):
