@@ -29,6 +29,7 @@ def test_a_node_that_dies_loses_nothing():
 
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     second = nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
     designs = np.array([[a, b] for b in (0, 1) for a in range(5)])
     found = {}
     try:
