@@ -45,3 +45,10 @@ def test_the_mean_and_the_spread_are_over_what_is_known():
     assert sample.spread([None, *values], 2) == expected
     assert sample.spread([91.0, None], 1) == "91.0"
     assert sample.spread([None], 1) == "–"
+
+
+def test_the_interval_of_three_values_holds_as_often_as_the_page_says():
+    draws = np.random.default_rng(1).normal(size=(200, 3)).tolist()
+    held = [interval.low <= 0 <= interval.high for interval in map(sample.describe, draws)]
+    # Four standard errors of 200 samples on either side.
+    assert np.mean(held) == pytest.approx(sample.COVERAGE[3], abs=0.13)
