@@ -16,7 +16,7 @@ from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.hardware import cost, device
 from jaxnas.hardware.measure import dataset
 from jaxnas.hardware.measure.dataset import CampaignDataset
-from jaxnas.pipelines import constraints, study
+from jaxnas.pipelines import study
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.report import table
 from jaxnas.spaces.search_space import SearchSpace
@@ -73,8 +73,9 @@ def time_chosen(
     }
     digest = hashlib.sha256(json.dumps(list(chosen.values())).encode()).hexdigest()[:8]
     networks = [campaign.space.genome.decode(np.array(code)) for code in chosen.values()]
-    times = constraints.time_genotypes(campaign, networks, folder / f"times-{digest}", console)
-    return dict(zip(chosen, map(float, times.latency_ms), strict=True))
+    where = folder / f"times-{digest}"
+    times = targets_baselines.time_all(campaign, networks, where, console)
+    return dict(zip(chosen, times, strict=True))
 
 
 def summary(

@@ -199,12 +199,9 @@ def _timed(task: StudyTask, rows: Sequence[study.Row]) -> list[study.Row]:
     sizes = [task.campaign.size._replace(features=row["features"]) for row in rows]
     known = json.dumps([[row["genotype"], row["features"]] for row in rows])
     digest = hashlib.sha256(known.encode()).hexdigest()[:8]
-    times = constraints.time_genotypes(
-        task.campaign, networks, task.folder / f"{TIMES}-{digest}", task.console, sizes=sizes
-    )
-    return [
-        row | {"measured_ms": float(ms)} for row, ms in zip(rows, times.latency_ms, strict=True)
-    ]
+    where = task.folder / f"{TIMES}-{digest}"
+    times = targets_baselines.time_all(task.campaign, networks, where, task.console, sizes)
+    return [row | {"measured_ms": ms} for row, ms in zip(rows, times, strict=True)]
 
 
 def _truth(task: StudyTask, row: study.Row) -> float | None:

@@ -1,6 +1,6 @@
 """What a network of a target is compared with: random ones that meet it, one scaled to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,10 @@ from jaxnas.core.types import Constraint
 from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.pipelines import constraints
 from jaxnas.pipelines.settings.limits import fail
+from jaxnas.run import progress
 from jaxnas.spaces import sampling
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.search_space import SearchSpace
+from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 from jaxnas.strategies.selection_record import TOLERANCE
 
 WIDTHS = 12  # that are timed at most, from a quarter of the campaign's to one and a half
@@ -51,14 +52,30 @@ def time_widths(
     allowed = allowed[allowed >= min(features // 4, allowed[-1])]
     chosen = np.linspace(0, len(allowed) - 1, min(WIDTHS, len(allowed))).round().astype(int)
     widths = [int(width) for width in allowed[np.unique(chosen)]]
-    times = constraints.time_genotypes(
-        campaign,
-        [genotype] * len(widths),
-        folder,
-        console,
-        sizes=[campaign.size._replace(features=width) for width in widths],
-    )
-    return dict(zip(widths, map(float, times.latency_ms), strict=True))
+    sizes = [campaign.size._replace(features=width) for width in widths]
+    times = time_all(campaign, [genotype] * len(widths), folder, console, sizes)
+    return dict(zip(widths, times, strict=True))
+
+
+def time_all(
+    campaign: CampaignDataset,
+    networks: Sequence[Genotype],
+    folder: Path,
+    console: rich.console.Console,
+    sizes: Sequence[NetworkSize] | None = None,
+) -> list[float]:
+    """Milliseconds of networks, all of one run, which a later report reads again from `folder`.
+
+    Says so where the device was too noisy for them to be believed.
+    """
+    times = constraints.time_genotypes(campaign, networks, folder, console, sizes=sizes)
+    if times.noisy:
+        progress.print_line(
+            console,
+            f"times: the device was busy ({'; '.join(times.noisy)}): delete {folder} and run the "
+            "same command again when it is quiet",
+        )
+    return [float(ms) for ms in times.latency_ms]
 
 
 def widest(times: Mapping[int, float], ms: float) -> int:
