@@ -19,6 +19,7 @@ from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.pipelines import study
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.report import table
+from jaxnas.report.statistics import differences
 from jaxnas.spaces.search_space import SearchSpace
 from jaxnas.strategies.selection_record import TOLERANCE
 
@@ -93,7 +94,7 @@ def summary(
             for row in targets_baselines.near(space, limit)
         ]
         chosen = [row["targets"][f"{ms:g}"]["test"] for row in rows]
-        of = study.paired([accuracy - statistics.mean(near) for accuracy in chosen])
+        of = differences.of([accuracy - statistics.mean(near) for accuracy in chosen])
         gains += [accuracy - statistics.mean(near) for accuracy in chosen]
         beaten = np.mean([[accuracy > other for other in near] for accuracy in chosen])
         measured = [t for (_, _, target), t in times.items() if target == f"{ms:g}"]
@@ -101,10 +102,10 @@ def summary(
         lines.append(
             (f"{ms:g}", study.spread(chosen, 2), study.spread(measured, 3))
             + (f"{held} of {len(measured)}", study.spread(near, 2), str(len(near)))
-            + (*study.difference_cells(of), f"{beaten:.0%}")
+            + (*differences.cells(of), f"{beaten:.0%}")
         )
     if len(of_target) > 1:
-        lines.append(("all", *["–"] * 5, *study.difference_cells(study.paired(gains)), "–"))
+        lines.append(("all", *["–"] * 5, *differences.cells(differences.of(gains)), "–"))
     return table.TextTable(HEAD, lines)
 
 
