@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxnas import run
 from jaxnas.pipelines import study
 from jaxnas.report import figures, table
-from jaxnas.report.statistics import sample
+from jaxnas.report.statistics import differences, sample
 from jaxnas.strategies.selection_record import TOLERANCE
 
 FREE, FOUND, RANDOM, SCALED = "free", "found", "random", "scaled"
@@ -95,9 +95,9 @@ def _beside(row: study.Row, kind: str, rows: Sequence[study.Row]) -> list[float]
 def _gain(pairs: Sequence[tuple[float, Sequence[float]]]) -> tuple[str, ...]:
     """The cells of a line: of each pair what was found, and what it is compared with."""
     pairs = [(ours, theirs) for ours, theirs in pairs if theirs]
-    differences = [ours - statistics.mean(theirs) for ours, theirs in pairs]
+    points = [ours - statistics.mean(theirs) for ours, theirs in pairs]
     beaten = sum(ours > other for ours, theirs in pairs for other in theirs)
-    of = differences.of(differences)
+    of = differences.of(points)
     mean, interval, p_value, ahead = differences.cells(of)
     total = sum(len(theirs) for _, theirs in pairs)
     return (str(of.count), mean, interval, p_value, ahead, f"{beaten} of {total}")
