@@ -31,7 +31,7 @@ FEWEST_FILES, MOST_FILES = 4, 15
 UNBOUNDED = {"methods", "strategies"}
 # What the engine may import: it computes, and it reads and writes text that it is given.
 ENGINE = {"core", "methods"}
-ALLOWED = {"jax", "optax", "chex", "numpy", "jaxnas"} | {
+ALLOWED = {"jax", "optax", "numpy", "jaxnas"} | {
     "collections", "dataclasses", "difflib", "functools", "inspect", "itertools", "json", "math",
     "typing",
 }  # fmt: skip

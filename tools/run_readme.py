@@ -5,8 +5,8 @@ python tools/run_readme.py README.md docs/extending.md
 Every fenced block of bash or Python is run in the current folder, unless the line before it is a
 comment `<!-- elsewhere: why -->`. Python blocks with no command between them are one program, so
 that an example can go on from the one before. Commands find `python` and `jaxnas` in the folder
-given by `--bin`, which may be made by an earlier command of the page. `--replace` shortens what takes
-long. Stops at the first failure.
+given by `--bin`, which may be made by an earlier command of the page. `--replace` shortens what
+takes long. Stops at the first failure.
 """
 
 import argparse
