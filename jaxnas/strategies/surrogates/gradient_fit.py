@@ -16,7 +16,7 @@ import optax
 from jaxnas.strategies.surrogates.losses import RegressionLoss
 
 LEAST_ROWS = 128
-MOST_ROWS = 4096  # of a prediction at once: it has 128 or 4,096 rows
+MOST_ROWS = 1024  # of a prediction at once: it has 128 or 1,024 rows
 
 
 class Regressor(NamedTuple):
