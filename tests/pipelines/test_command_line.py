@@ -12,6 +12,7 @@ from typing import Literal
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from jaxnas.pipelines import command_line
@@ -210,6 +211,7 @@ search_settings = st.builds(
 )
 
 
+@examples(max_examples=25)  # to parse takes a tenth of a second
 @given(search_settings)
 def test_settings_come_back_from_the_command_that_tells_them(settings):
     words = shlex.split(command("jaxnas search", settings, SearchSettings()))[2:]
@@ -229,6 +231,7 @@ def test_settings_are_resolved_or_refused_in_one_line(settings):
         assert None not in (full.features, full.cells)
 
 
+@examples(max_examples=25)
 @given(st.lists(st.text(max_size=12), max_size=4))
 def test_any_words_are_settings_or_refused_in_one_line(words):
     for kind in (SearchSettings, RetrainSettings):

@@ -148,7 +148,7 @@ def test_ten_networks_are_enough_to_drop_sources_that_say_nothing():
     for draw in range(3):
         random = np.random.default_rng(draw)
         order = random.permutation(np.flatnonzero(np.isfinite(ms)))
-        few, others, some = order[:10], order[10:1500], random.permutation(order)[:80]
+        few, others, some = order[:10], order[10:1500], random.permutation(order)[:200]
         dealt = [random.permutation(ms[some]) for _ in range(2)]
         strange = [fit.fit(CELL, real.networks[some], each) for each in dealt]
         found = transfer.fit(CELL, real.networks[few], ms[few], strange).model
