@@ -1,7 +1,10 @@
 """Spaces and methods of other packages, and a module's method by its name."""
 
+import dataclasses
+import hashlib
 import importlib
 import importlib.metadata
+import io
 import os
 import re
 import subprocess
@@ -9,15 +12,18 @@ import sys
 
 import jax
 import pytest
+import rich.console
 
 from jaxnas import cli
 from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
+from jaxnas.pipelines import search
+from jaxnas.pipelines.settings import RunSettings
 from jaxnas.spaces import choices, sampling
 from jaxnas.spaces import registry as spaces
 from jaxnas.spaces.user import plugins
 from jaxnas.spaces.user.plugins import PluginError, PluginWarning
-from tests import drive, paths, plugin_package
+from tests import drive, killable_search, paths, plugin_package
 
 BROKEN = r"my-parts 0\.3 \(my_parts\.broken.*No module named 'no_such_library'"
 TAKEN = "'darts' in jaxnas.spaces, which is a name of jaxnas itself: it is left out"
@@ -146,6 +152,16 @@ def test_the_digest_of_a_module_changes_with_its_text(module):
     before = methods.get("my_own:smooth").digest
     module.write_text(module.read_text() + "# the same\n")
     assert methods.get("my_own:smooth").digest != before
+
+
+def test_a_run_records_which_text_of_the_module_it_searched_with(module):
+    place = RunSettings(out=str(module.parent / "runs"))
+    given = dataclasses.replace(killable_search.TINY, method="my_own:smooth", place=place)
+    run = search.resolve(given, rich.console.Console(file=io.StringIO()))
+    assert run.job.folder.name == "digits-darts-s2-my_own-smooth-seed0"
+    recorded = run.job.record["settings"]
+    assert (recorded["method"], recorded["set.smoothing"]) == ("my_own:smooth", 0.1)
+    assert recorded["method_sha256"] == hashlib.sha256(module.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
