@@ -182,9 +182,16 @@ def search_of(words: str, task: Task, batch: int | None) -> Search:
     """The search that `NAME:SETTING=VALUE,...` names. Raises ValueError."""
     name, _, settings = words.partition(":")
     if name.startswith("pymoo-"):
+        if not name[6:].isdigit() or int(name[6:]) < 2:
+            raise ValueError(f"{name}: write pymoo-N with a population N of 2 or more.")
         return lambda evaluations, seed: by_pymoo(int(name[6:]), task, evaluations, seed)
-    pairs = dict(word.split("=", 1) for word in settings.split(",") if word)
-    values = {key: json.loads(value) for key, value in pairs.items()}
+    values = {}
+    for word in filter(None, settings.split(",")):
+        key, _, value = word.partition("=")
+        try:
+            values[key] = json.loads(value)
+        except json.JSONDecodeError:
+            raise ValueError(f"{word}: write NAME:SETTING=VALUE, a number or a list.") from None
     # Made once: what a strategy prepares of its space, and compiles, serves all seeds.
     strategy = strategies.make(name, task.space, task.goals, values)
 

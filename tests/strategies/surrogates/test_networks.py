@@ -60,7 +60,7 @@ def test_moments_of_a_normal_through_a_layer_are_those_of_many_draws():
         "w_spread": jax.random.normal(next(key), (6, 4)),
         "b_spread": jax.random.normal(next(key), 4),
     }
-    mean, variance = np.linspace(-1, 1, 6), np.linspace(1, 2, 6)
+    mean, variance = np.linspace(-0.5, 1, 6), np.linspace(1, 2, 6)
     random, count = np.random.default_rng(0), 200_000
     x = random.normal(mean, np.sqrt(variance), (count, 6))
     spread = lambda name: np.sqrt(np.log1p(np.exp(np.asarray(layer[name]))))
