@@ -2,7 +2,8 @@
 
 python -m experiments.cifar10 --data-dir my_data --methods darts pc-darts --seeds 0 1 2
 
-A run of `jaxnas search` a (method, seed), then one table of what the retrained networks reach.
+A run of `jaxnas search` a (method, seed), then one table of what the retrained networks reach,
+and, with `--random-cells`, what each found cell gains over random cells that are trained alike.
 Runs that are finished are not run again, and one that was stopped goes on where it was saved.
 `--preset paper` is DARTS's protocol: 8 cells and 16 channels searched, 20 cells and 36 channels
 retrained for 600 epochs, for a GPU. Figures that were measured: docs/results.md.
@@ -24,6 +25,7 @@ from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchS
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.report import formatting, html_page, strip_plot, table
+from jaxnas.report.statistics import differences, sample
 from jaxnas.run import progress
 from jaxnas.spaces import registry
 
@@ -57,6 +59,8 @@ class Settings:
     limit: int | None = None
     """The first N training images and N // 5 test images; quick: 1000, medium: 10000, paper:
     all."""
+    image_size: int | None = None
+    """Scales every image to this many pixels a side."""
     features: int | None = None
     """Channels of the first cells of the search network."""
     cells: int | None = None
@@ -69,6 +73,8 @@ class Settings:
     """Images a step of the search, of either half."""
     set: tuple[str, ...] = ()
     """Settings of a method, as `METHOD.name=value`."""
+    random_cells: int = 0
+    """Random cells a seed that are trained as the found ones of that seed are; 0: none."""
     retrain: Recipe = Recipe()
     """How every cell is trained; its own preset is that of the study."""
     out: str = "runs/cifar10"
@@ -84,6 +90,7 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     console = console or rich.console.Console()
     study.check(settings.methods, settings.seeds, settings.set)
     require("--limit", settings.limit, minimum=5)
+    require("--random-cells", settings.random_cells, minimum=0)
     folder = Path(settings.out).expanduser()
     plan = {
         (name, seed): search_of(settings, name, seed)
@@ -95,7 +102,8 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     is_done = lambda name, seed: _finished(folder, plan[name, seed])
     for key in study.pairs(settings.methods, settings.seeds, is_done, console):
         search.main(plan[key], console)
-    report(folder, settings, [row(folder, planned) for planned in plan.values()], console)
+    rows = [row(folder, planned) for planned in plan.values()]
+    report(folder, settings, rows, random_cells(folder, plan), console)
     return folder
 
 
@@ -112,7 +120,7 @@ def search_of(settings: Settings, name: str, seed: int) -> SearchSettings:
     return study.search_of(
         name,
         full.set,
-        source=DataSettings(data=full.data, data_dir=full.data_dir, limit=full.limit),
+        source=DataSettings(full.data, full.data_dir, full.limit, full.image_size),
         space="darts-no-none" if "select" in variant else "darts",
         preset="paper" if full.preset == "paper" else "quick",
         epochs=full.epochs,
@@ -121,7 +129,8 @@ def search_of(settings: Settings, name: str, seed: int) -> SearchSettings:
         cells=full.cells,
         reductions=full.reductions,
         seed=seed,
-        random_cells=0,  # random search is a method of the study
+        # They are the same for all methods of a seed, and trained once.
+        random_cells=full.random_cells if name == full.methods[0] else 0,
         retrain=Recipe(**recipe),
         place=RunSettings(out=full.out, name=f"{name}-seed{seed}"),
     )
@@ -135,6 +144,43 @@ def _finished(folder: Path, planned: SearchSettings) -> bool:
     return _summary(path).get("command") == flags.command(
         "jaxnas search", planned, SearchSettings()
     )
+
+
+def random_cells(folder: Path, plan: Mapping[Any, SearchSettings]) -> dict[int, list[float]]:
+    """Test accuracies in % of the random cells, by seed."""
+    found: dict[int, list[float]] = {}
+    for planned in plan.values():
+        others = _summary(folder / planned.place.name / search.SUMMARY)["random"]
+        found.setdefault(planned.seed, []).extend(100 * other["top1"] for other in others)
+    return {seed: accuracies for seed, accuracies in found.items() if accuracies}
+
+
+GAIN_HEAD = (
+    "method", "seeds", "less random, points", "95 %", "p", "seeds ahead", "relative, %", "95 %",
+    "beaten",
+)  # fmt: skip
+
+
+def gains(rows: Sequence[study.Row], others: Mapping[int, Sequence[float]]) -> table.TextTable:
+    """A line a method: what it found less the mean of the random cells of the same seed.
+
+    `relative` is the improvement in % of that mean, as Yang et al. 2020 define it ("NAS evaluation
+    is frustratingly hard", https://arxiv.org/abs/1912.12522); `beaten` are the random
+    cells that are less accurate.
+    """
+    lines = []
+    for name in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == name and row["seed"] in others]
+        means = [statistics.mean(others[row["seed"]]) for row in own]
+        points = [row["top1"] - mean for row, mean in zip(own, means, strict=True)]
+        relative = [100 * gain / mean for gain, mean in zip(points, means, strict=True)]
+        beaten = sum(row["top1"] > other for row in own for other in others[row["seed"]])
+        count = sum(len(others[row["seed"]]) for row in own)
+        lines.append(
+            (name, str(len(own)), *differences.cells(differences.of(points)))
+            + (*differences.cells(differences.of(relative))[:2], f"{beaten} of {count}")
+        )
+    return table.TextTable(GAIN_HEAD, lines)
 
 
 def _summary(path: Path) -> Mapping[str, Any]:
@@ -182,9 +228,9 @@ def summary(rows: Sequence[study.Row]) -> table.TextTable:
             (
                 statistics.mean(of("top1")),
                 [
-                    name, str(len(own)), study.spread(of("top1"), 2), mean("parameters"),
-                    mean("macs"), study.spread(of("latency_ms"), 2), study.spread(of("skips"), 1),
-                    study.spread(of("search_s"), 0),
+                    name, str(len(own)), sample.spread(of("top1"), 2), mean("parameters"),
+                    mean("macs"), sample.spread(of("latency_ms"), 2), sample.spread(of("skips"), 1),
+                    sample.spread(of("search_s"), 0),
                 ],
             )
         )  # fmt: skip
@@ -192,7 +238,11 @@ def summary(rows: Sequence[study.Row]) -> table.TextTable:
 
 
 def report(
-    folder: Path, settings: Settings, rows: Sequence[study.Row], console: rich.console.Console
+    folder: Path,
+    settings: Settings,
+    rows: Sequence[study.Row],
+    others: Mapping[int, Sequence[float]],
+    console: rich.console.Console,
 ) -> None:
     """Writes study.md, study.html and the figure into the study's folder; prints the table."""
     whole = summary(rows)
@@ -205,11 +255,18 @@ def report(
         "of all steps of the search: compiling, validation, selection and saving are not in them."
     )
     groups = {line[0]: [r["top1"] for r in rows if r["method"] == line[0]] for line in whole.rows}
+    against, cells = "", [a for accuracies in others.values() for a in accuracies]
+    if others:
+        groups["random cells"] = cells
+        gained = gains(rows, others)
+        against = f"Random cells: {sample.spread(cells, 2)} %, {len(cells)} of them."
+        against = f"## Against random cells\n\n{against}\n\n{table.markdown(gained)}\n"
     picture = strip_plot.save(
         "Test accuracy of the retrained cells", groups, folder, "accuracy", label="top-1 (%)"
     )
     sections = {
         "Table": table.html(whole, notes),
+        **({"Against random cells": table.html(gained, "Of each seed's own")} if others else {}),
         "Accuracy": html_page.figure(picture, "accuracy"),
         "Command": f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>',
     }
@@ -217,9 +274,10 @@ def report(
     page = html_page.write(folder / "study.html", "Study", "Methods on CIFAR-10", chips, sections)
     run.write_text(
         folder / "study.md",
-        f"# Methods on CIFAR-10\n\n{notes}\n\n{table.markdown(whole)}\n```text\n{again}\n```\n",
+        f"# Methods on CIFAR-10\n\n{notes}\n\n{table.markdown(whole)}\n{against}"
+        f"```text\n{again}\n```\n",
     )
-    for line in table.text(whole).splitlines():
+    for line in (*table.text(whole).splitlines(), *against.splitlines()):
         progress.print_line(console, line)
     progress.print_line(console, f"report: {page}")
 

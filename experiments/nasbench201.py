@@ -22,8 +22,8 @@ from experiments import nasbench201_halves, nasbench201_order
 from experiments import nasbench201_tables as tables
 from experiments.nasbench201_tables import DATASET, SPACE
 from jaxnas import data, run
+from jaxnas.evaluators import gate_metrics, supernet
 from jaxnas.evaluators import nasbench201 as benchmark
-from jaxnas.evaluators import supernet
 from jaxnas.methods import overrides
 from jaxnas.pipelines import command_line, retrain, search, search_stages, study
 from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
@@ -31,6 +31,7 @@ from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import require
 from jaxnas.report import html_page, strip_plot, table
+from jaxnas.report.statistics import conclusion, critical_difference, ranks
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import genome, registry
 from jaxnas.spaces.search_space import SearchSpace
@@ -42,7 +43,8 @@ METHODS = (*study.METHODS, "spos-evolution", "fair-evolution")
 
 PAIRED = (
     "True test accuracy on CIFAR-10 less that of random search with the same seed: the mean over "
-    "seeds, its 95 % interval and p by Student's paired t."
+    "seeds, its 95 % interval, p by Student's paired t, and p corrected for all methods (Holm); "
+    "the median, and p by Wilcoxon's signed ranks."
 )
 
 
@@ -246,7 +248,7 @@ def _row(task: StudyTask, name: str, seed: int, planned: PlannedRow) -> study.Ro
             "regret": figure("regret"),
             "valid": figure("valid_200"),
             **order._asdict(),
-            "skips": ops.count(search_stages.SKIP),
+            "skips": ops.count(gate_metrics.SKIP),
             "nones": ops.count("none"),
             "search_s": round(seconds, 2),  # of all steps
             # Of the whole search; None where it was stopped between.
@@ -296,8 +298,15 @@ def report(task: StudyTask, settings: Settings, rows: Sequence[study.Row]) -> No
             lines={"chance": 0.0},
         )  # fmt: skip
         sections["Order"] = html_page.figure(tau, "tau")
+    shows = []
     if paired.rows:
-        sections["Against random search"] = table.html(paired, PAIRED)
+        shows = conclusion.sentences(tables.scores(rows), tables.comparisons(rows))
+        plain = "".join(f"<p>{html_page.escape(line)}</p>" for line in shows)
+        sections["Against random search"] = table.html(paired, PAIRED) + plain
+    if (ranked := ranks.ranks(tables.scores(rows))) is not None:
+        picture = critical_difference.save(ranked, task.folder, "ranks")
+        caption = f"Mean ranks over {ranked.blocks} seeds, Friedman's p = {ranked.p:.3f}"
+        sections["Ranks"] = html_page.figure(picture, "ranks", caption, wide=True)
     sections["Every row"] = table.html(all_rows, "A line a method and seed")
     sections["Command"] = f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>'
     page = html_page.write(
@@ -309,6 +318,7 @@ def report(task: StudyTask, settings: Settings, rows: Sequence[study.Row]) -> No
         task.folder / "study.md",
         f"# Methods on NAS-Bench-201\n\n{notes}\n\n{table.markdown(shown)}\n"
         f"## Against random search\n\n{PAIRED}\n\n{table.markdown(paired)}\n"
+        f"{''.join(f'{line} ' for line in shows)}\n\n"
         f"## Every row\n\n{table.markdown(all_rows)}\n```text\n{again}\n```\n",
     )
     for line in (table.text(shown) + "\n" + table.text(paired)).splitlines():

@@ -4,11 +4,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.stats
 
+from jaxnas.evaluators import gate_metrics
 from jaxnas.evaluators import nasbench201 as benchmark
-from jaxnas.pipelines import search_stages, study
+from jaxnas.pipelines import study
 from jaxnas.report import table
+from jaxnas.report.statistics import paired as paired_tests
+from jaxnas.report.statistics import sample
+from jaxnas.report.statistics.paired import Comparison
 from jaxnas.spaces import registry
 
 SPACE = "nasbench201"
@@ -38,13 +41,13 @@ def summary(
         own = [row for row in rows if row["method"] == name]
         of = lambda field, own=own: [row[field] for row in own]
         at = lambda field, key=DATASET, own=own: [row[field][key] for row in own]
-        figures = [study.spread(at("test", key), 2) for key in benchmark.SETS]
-        figures += [study.spread(at("valid"), 2), study.spread(at("rank"), 0)]
-        figures += [study.spread(at("regret"), 2), study.spread(of("kendall"), 2)]
-        figures += [study.spread(of("spearman"), 2), study.spread(of("kendall_loss"), 2)]
+        figures = [sample.spread(at("test", key), 2) for key in benchmark.SETS]
+        figures += [sample.spread(at("valid"), 2), sample.spread(at("rank"), 0)]
+        figures += [sample.spread(at("regret"), 2), sample.spread(of("kendall"), 2)]
+        figures += [sample.spread(of("spearman"), 2), sample.spread(of("kendall_loss"), 2)]
         collapsed = sum(skips >= COLLAPSED for skips in of("skips"))
-        figures += [study.spread(of("skips"), 1), f"{collapsed} of {len(own)}"]
-        figures += [study.spread(of("search_s"), 0)]
+        figures += [sample.spread(of("skips"), 1), f"{collapsed} of {len(own)}"]
+        figures += [sample.spread(of("search_s"), 0)]
         lines.append((statistics.mean(at("test")), [name, str(len(own)), *figures]))
     final, judged = truth.test[:, -1], list(benchmark.SETS).index(DATASET)
     skips = only_skips(truth)
@@ -90,29 +93,42 @@ def _best_by(
     return final[judged].mean(), [f"(best by {name})", "–", *cells]
 
 
-def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTable:
-    """A line a method: its accuracy less the baseline's of the same seed, over their seeds."""
+def scores(rows: Sequence[study.Row]) -> dict[str, dict[int, float]]:
+    """True test accuracies by method and seed."""
     accuracies: dict[str, dict[int, float]] = {}
     for row in rows:
         accuracies.setdefault(row["method"], {})[row["seed"]] = row["test"][DATASET]
-    theirs, lines = accuracies.pop(baseline, {}), []
-    for name, ours in accuracies.items():
-        seeds = sorted(ours.keys() & theirs.keys())
-        gains = np.array([ours[seed] - theirs[seed] for seed in seeds])
-        if len(gains) < 2:
-            continue
-        tested = scipy.stats.ttest_1samp(gains, 0.0)
-        low, high = tested.confidence_interval(0.95)
-        texts = [f"{gains.mean():+.2f}", f"{low:+.2f} to {high:+.2f}", f"{tested.pvalue:.3f}"]
-        lines.append((gains.mean(), [name, str(len(gains)), *texts, f"{(gains > 0).sum()}"]))
-    head = ("method", "seeds", f"less {baseline}, points", "95 %", "p", "seeds ahead")
-    return table.TextTable(head, [cells for _, cells in sorted(lines, key=lambda line: -line[0])])
+    return accuracies
+
+
+def comparisons(rows: Sequence[study.Row], baseline: str = "random") -> list[Comparison]:
+    """Each method against the baseline, over the seeds of both; none without the baseline."""
+    accuracies = scores(rows)
+    return paired_tests.comparisons(accuracies, baseline) if baseline in accuracies else []
+
+
+def paired(rows: Sequence[study.Row], baseline: str = "random") -> table.TextTable:
+    """A line a method: its accuracy less the baseline's of the same seed, over their seeds."""
+    compared = comparisons(rows, baseline)
+    lines = [
+        (
+            c.first, str(c.seeds), f"{c.difference:+.2f}", f"{c.low:+.2f} to {c.high:+.2f}",
+            f"{c.p:.3f}", f"{c.p_holm:.3f}", f"{c.median:+.2f}", f"{c.p_ranks:.3f}",
+            f"{c.ahead} of {c.seeds}",
+        )
+        for c in sorted(compared, key=lambda c: -c.difference)
+    ]  # fmt: skip
+    head = (
+        "method", "seeds", f"less {baseline}, points", "95 %", "p", "p (Holm)", "median",
+        "p by ranks", "seeds ahead",
+    )  # fmt: skip
+    return table.TextTable(head, lines)
 
 
 def only_skips(truth: benchmark.TabularBenchmark) -> Mapping[str, benchmark.Scores]:
     """What the cell of skips alone scores, by data set."""
     positions = registry.get(SPACE).genome.positions
-    cell = [p.candidates.index(search_stages.SKIP) for p in positions]
+    cell = [p.candidates.index(gate_metrics.SKIP) for p in positions]
     return benchmark.query(truth, np.array(cell)).sets
 
 

@@ -22,12 +22,14 @@ from typing import Any, NamedTuple
 
 import rich.console
 
-from experiments import nasbench201_halves, ranking_figures, ranking_report
+from experiments import nasbench201_halves, ranking_figures, ranking_report, ranking_targets
 from experiments.ranking_figures import Sample
 from jaxnas import data, run
 from jaxnas.core.stages import Program, Selection, Stage
+from jaxnas.core.types import Constraint
 from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.evaluators import supernet
+from jaxnas.hardware.measure.dataset import CampaignDataset
 from jaxnas.methods import entry, spos
 from jaxnas.pipelines import command_line, evolution, retrain, search_stages, study
 from jaxnas.pipelines.settings import Recipe, SearchSettings, flags
@@ -35,6 +37,7 @@ from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import search as searches
 from jaxnas.pipelines.settings.limits import fail, require
 from jaxnas.pipelines.settings.search import Evolution
+from jaxnas.report.statistics import sample
 from jaxnas.run import compilation_cache, progress
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import SearchSpace
@@ -94,6 +97,13 @@ class Settings:
     evaluations: int = 200
     """Cells of a search by evolution over the shared weights at the end, by loss on as many images
     as before the end; 0: none."""
+    latency: str | None = None
+    """The folder of a campaign of this space, for --targets-ms."""
+    targets_ms: tuple[float, ...] = ()
+    """Milliseconds: for each the best by loss of random networks within 5 % below is chosen at the
+    end, on as many images as before it, and timed."""
+    candidates: int = 100
+    """How many random networks a target."""
     out: str = "runs/ranking"
     """The study's folder."""
 
@@ -107,6 +117,8 @@ class StudyTask(NamedTuple):
     augment: data.augment.Augment
     table: benchmark.TabularBenchmark
     cells: Sample
+    campaign: CampaignDataset | None
+    limits: Mapping[float, Constraint]
     execution: run.Execution
     folder: Path
     console: rich.console.Console
@@ -125,7 +137,10 @@ def main(settings: Settings, console: rich.console.Console | None = None) -> Pat
     keys = [(name, seed) for seed in settings.seeds for name in names]
     plan = {key: _planned(task, *key) for key in keys}
     shared = dataclasses.asdict(settings)
-    for name in ("sampling", "seeds", "data", "data_dir", "table", "split", "limit", "out"):
+    for name in (
+        "sampling", "seeds", "data", "data_dir", "table", "split", "limit", "out", "latency",
+        "targets_ms", "candidates",
+    ):  # fmt: skip
         del shared[name]
     shared["zero_cost"] = settings.zero_cost is not None
     with run.claim(task.folder, run.record(shared, task.execution, task.dataset.digest), say):
@@ -156,6 +171,8 @@ def _resolve(settings: Settings, console: rich.console.Console) -> StudyTask:
     key = benchmark.SETS[ranking_figures.DATASET].key
     scores = benchmark.zero_cost.load(settings.zero_cost, key) if settings.zero_cost else {}
     cells = ranking_figures.sample(space, truth, settings.sample, SAMPLE_SEED, scores)
+    campaign, limits = ranking_targets.limits(settings.latency, settings.targets_ms)
+    require("--candidates", settings.candidates, minimum=1)
     compilation_cache.enable()
     whole = data.load(settings.data, data_dir=settings.data_dir, image_size=settings.image_size)
     dataset = nasbench201_halves.halves(whole, settings.split, settings.limit)
@@ -168,6 +185,8 @@ def _resolve(settings: Settings, console: rich.console.Console) -> StudyTask:
         retrain.augment(dataset, recipe.pad, recipe.flip, 0),
         truth,
         cells,
+        campaign,
+        limits,
         # One program for many steps: a step is so small that calling it costs a sixth of it.
         run.execution(steps, "scan"),
         Path(settings.out).expanduser(),
@@ -226,6 +245,12 @@ def _row(task: StudyTask, name: str, seed: int, planned: search_stages.SearchTas
                 "seed": seed,
                 **ranking_figures.figures(task.cells, points),
                 "evolved": evolved and ranking_figures.entry(task.table, evolved),
+                "targets": {
+                    f"{ms:g}": ranking_targets.entry(
+                        task.table, ranking_figures.read(_chosen_file(folder, ms))["code"]
+                    )
+                    for ms in settings.targets_ms
+                },
                 "search_s": round(study.steps_s(folder), 2),  # of all steps
                 # Of the whole row, compiling and judging included; None where it was stopped.
                 **{k: round(s, 2) if fresh else None for k, s in spent.items()},
@@ -267,7 +292,18 @@ def _program(task: StudyTask, method: Mapping[str, Any], seed: int, folder: Path
         few = lambda gates: result.evaluate(gates, settings.point_images // _batch(settings))
         best = evolution.evolve(space, few, _evolution(settings), seed)
         run.write_text(path, json.dumps({"code": best.tolist()}) + "\n")
+    few = lambda gates: result.evaluate(gates, settings.point_images // _batch(settings))
+    for ms, limit in task.limits.items():
+        path = _chosen_file(folder, ms)
+        if not path.exists():
+            progress.print_line(task.console, f"choosing a cell of {ms:g} ms")
+            code = ranking_targets.choose(space, limit, few, settings.candidates, seed)
+            run.write_text(path, json.dumps({"code": code}) + "\n")
     return Selection(space.choices, result.gates)
+
+
+def _chosen_file(folder: Path, ms: float) -> Path:
+    return folder / f"target-{ms:g}.json"
 
 
 def _evolution(settings: Settings) -> Evolution:
@@ -302,7 +338,11 @@ def report(task: StudyTask, rows: Sequence[study.Row]) -> None:
     }
     again = flags.command(f"python -m {PROGRAM}", task.settings, Settings())
     notes = _notes(task, rows)
-    for line in ranking_report.write(task.folder, rows, ends, task.cells, notes, again):
+    chosen = None
+    if task.campaign is not None:
+        times = ranking_targets.time_chosen(task.campaign, rows, task.folder, task.console)
+        chosen = ranking_targets.summary(task.table, rows, task.limits, times, task.space)
+    for line in ranking_report.write(task.folder, rows, ends, task.cells, notes, again, chosen):
         progress.print_line(task.console, line)
 
 
@@ -310,7 +350,7 @@ def _notes(task: StudyTask, rows: Sequence[study.Row]) -> str:
     settings, dataset = task.settings, task.dataset
     split = "the split of the file" if settings.split else "halves by index"
     height, width, _ = dataset.train.inputs.shape[1:]
-    seconds = study.spread([row["cpu_s"] for row in rows], 0)
+    seconds = sample.spread([row["cpu_s"] for row in rows], 0)
     return (
         f"Trained on {len(dataset.train.labels):,} images of {dataset.name}, {split}, "
         f"{height}x{width} pixels; {settings.features} channels, {settings.cells} cells a stage, "

@@ -14,6 +14,7 @@ from jaxnas.evaluators import nasbench201 as benchmark
 from jaxnas.evaluators import rank_correlation
 from jaxnas.pipelines import study
 from jaxnas.report import table
+from jaxnas.report.statistics.sample import spread
 from jaxnas.spaces import genome
 from jaxnas.spaces.search_space import SearchSpace
 
@@ -153,12 +154,12 @@ def scores_table(cells: Sample, rows: Sequence[study.Row]) -> table.TextTable:
             (f"loss + {SIZE}", "with_size"),
         ):
             end = lambda row, key=key: row["points"][-1][key] if key != "with_size" else row[key]
-            taus = [study.spread([end(row)[part] for row in own], 3) for part in PARTS]
-            chosen = study.spread([row["choice"][key] for row in own], 2)
+            taus = [spread([end(row)[part] for row in own], 3) for part in PARTS]
+            chosen = spread([row["choice"][key] for row in own], 2)
             lines.append((f"{name}: {label}", str(len(cells.truth)), *taus, level, chosen))
         if found := [row["evolved"]["test"] for row in own if row.get("evolved")]:
-            spread = study.spread(found, 2)
-            lines.append((f"{name}: evolved by loss, of all cells", "–", *["–"] * 5, spread))
+            of_found = spread(found, 2)
+            lines.append((f"{name}: evolved by loss, of all cells", "–", *["–"] * 5, of_found))
     for name, values in cells.baselines.items():
         known = np.isfinite(values)
         if known.sum() > 1:
@@ -166,9 +167,9 @@ def scores_table(cells: Sample, rows: Sequence[study.Row]) -> table.TextTable:
             taus = rank_correlation.agreement(scores, truth, cells.connected[known])
             texts = [f"{tau:.3f}" for tau in (*taus, size_tau(known))]
             lines.append((name, str(known.sum()), *texts, f"{choice(scores, truth):.2f}"))
-    best, mean, spread = cells.truth.max(), cells.truth.mean(), cells.truth.std()
+    best, mean, deviation = cells.truth.max(), cells.truth.mean(), cells.truth.std()
     lines.append(("(the truth)", str(len(cells.truth)), *["1.000"] * 4, level, f"{best:.2f}"))
-    lines.append(("(a cell at random)", "–", *["–"] * 5, f"{mean:.2f} ± {spread:.2f}"))
+    lines.append(("(a cell at random)", "–", *["–"] * 5, f"{mean:.2f} ± {deviation:.2f}"))
     return table.TextTable(HEAD, lines)
 
 
@@ -204,9 +205,9 @@ def reading(rows: Sequence[study.Row], ends: Mapping[tuple[str, int], Scores]) -
         taus = [row["points"][-1]["loss"]["all"] for row in own]
         above = sum(row["gain"]["mean"] > 0 for row in own)
         line = (
-            f"{name}: tau by loss {study.spread(taus, 3)} over {len(own)} seeds; loss + {SIZE} is "
+            f"{name}: tau by loss {spread(taus, 3)} over {len(own)} seeds; loss + {SIZE} is "
             f"above {SIZE} alone in {above} of {len(own)}, by "
-            f"{study.spread([row['gain']['mean'] for row in own], 3)}"
+            f"{spread([row['gain']['mean'] for row in own], 3)}"
         )
         losses = [ends[name, row["seed"]].loss for row in own]
         pairs = [rank_correlation.kendall(a, b) for a, b in itertools.combinations(losses, 2)]

@@ -17,10 +17,12 @@ def write(
     cells: Sample,
     notes: str,
     again: str,
+    chosen: table.TextTable | None = None,
 ) -> list[str]:
     """Writes study.md, study.html and the figure into a folder; gives the lines to print.
 
-    `ends`: the last scores of every row; `notes`: how it was done; `again`: the command.
+    `ends`: the last scores of every row; `notes`: how it was done; `again`: the command; `chosen`:
+    what `ranking_targets.summary` says.
     """
     by_score = ranking_figures.scores_table(cells, rows)
     by_step = ranking_figures.steps_table(rows)
@@ -36,6 +38,7 @@ def write(
             "Scores": table.html(by_score, notes),
             "Over the schedule": html_page.figure(picture, "tau"),
             "Every supernet": table.html(by_step, "tau by loss / by accuracy"),
+            **({"Under a latency": table.html(chosen, "By truth")} if chosen else {}),
             "Command": f'<pre tabindex="0"><code>{html_page.escape(again)}</code></pre>',
         },
     )  # fmt: skip
@@ -43,9 +46,12 @@ def write(
         folder / "study.md",
         "# Ranking NAS-Bench-201\n\n" + "\n".join(lines) + f"\n\n{notes}\n\n"
         f"{table.markdown(by_score)}\n## Every supernet, tau by loss / by accuracy\n\n"
-        f"{table.markdown(by_step)}\n```text\n{again}\n```\n",
+        f"{table.markdown(by_step)}\n"
+        + (f"## Under a latency\n\n{table.markdown(chosen)}\n" if chosen else "")
+        + f"```text\n{again}\n```\n",
     )
     text = table.text(by_score) + "\n" + table.text(by_step) + "\n" + "\n".join(lines)
+    text += f"\n{table.text(chosen)}" if chosen else ""
     return [*text.splitlines(), f"report: {page}"]
 
 

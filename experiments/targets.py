@@ -1,264 +1,227 @@
-"""Searches networks for several targets in milliseconds and measures how well each holds.
+"""Searches networks for several targets in milliseconds, beside random and scaled networks.
 
-python -m experiments.targets --latency latency/mine --targets-ms 2 3 4
+python -m experiments.targets --latency latency/mine --targets-ms 2 3 4 --random 3
 
-A row a (target, seed): target, predicted, interval, measured, accuracy after retraining. Beside
-them: a search without a target, and its network, as wide as each target allows. Rows that are there
-are not run again. Table and picture show the Pareto front of the sweep, predicted and measured.
+A row a network: for each target and seed the one that was searched for it, `--random` random ones
+that are predicted to meet it as closely, and one network, by default that of a search without a
+target, as wide as the target allows. All are trained alike, and timed on the device in one run in
+the end. Rows that are there are not run again, and one that was stopped goes on where it was
+saved. Figures that were measured: docs/results.md.
 """
 
 import dataclasses
+import hashlib
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import rich.console
 
+from experiments import targets_baselines, targets_report, targets_setup
+from experiments.targets_report import FOUND, FREE, RANDOM, SCALED
+from experiments.targets_setup import NONE, Settings, StudyTask, search_settings
 from jaxnas import run
-from jaxnas.core.types import Constraint
-from jaxnas.hardware import cost, device
 from jaxnas.hardware.measure import dataset
-from jaxnas.hardware.measure.dataset import CampaignDataset
-from jaxnas.methods import registry as methods
-from jaxnas.pipelines import command_line, constraints, retrain, search, setup, study
-from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings
-from jaxnas.pipelines.settings import recipe as recipes
-from jaxnas.pipelines.settings.limits import fail, require
-from jaxnas.report import figures, table
+from jaxnas.pipelines import (
+    command_line,
+    constraints,
+    retrain,
+    search,
+    search_stages,
+    study,
+)
+from jaxnas.pipelines.settings import (
+    RunSettings,
+    flags,
+    flat,
+)
 from jaxnas.run import progress
 from jaxnas.spaces import dataflow
+from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.genotype import from_json as genotype_of
 
 PROGRAM = "experiments.targets"
-FREE, SCALED = "free", "scaled"
-STEPS = 8  # widths that are measured for one target
+TIMES = "times"
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    latency: str = ""
-    """The folder of a campaign."""
-    targets_ms: tuple[float, ...] = ()
-    """Milliseconds, one search a seed each."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Of all that is random in a row."""
-    data: str = "digits"
-    """The images, of the size that the campaign timed."""
-    data_dir: str | None = None
-    """Where prepared TFDS sets lie."""
-    limit: int | None = None
-    """The first N training images."""
-    method: str = "gdas"
-    """How it is searched."""
-    epochs: int | None = None
-    """Of the search."""
-    retrain_epochs: int | None = None
-    """Of every network in the end."""
-    scaled: bool = True
-    """Also train the network of no target, as wide as each target allows."""
-    out: str = "runs/targets"
-    """The study's folder."""
+class PlannedRow(NamedTuple):
+    """What a row is of."""
+
+    kind: str  # FREE, FOUND, RANDOM or SCALED
+    target_ms: float | None = None
+    number: int = 0  # of a random network
 
 
 def main(settings: Settings, console: rich.console.Console | None = None) -> Path:
-    """The whole sweep, from wherever it was left; gives its folder. Raises ValueError."""
+    """The whole sweep, from wherever it was left; gives its folder.
+
+    Raises ValueError for settings that are impossible or have no effect, before anything is run,
+    and what `search.main` and `constraints.time_genotypes` raise.
+    """
     console = console or rich.console.Console()
-    if not settings.targets_ms or len(set(settings.targets_ms)) < len(settings.targets_ms):
-        fail("--targets-ms names one target or more, each once.")
-    for ms in settings.targets_ms:
-        require("--targets-ms", ms, above=0)
-    campaign = dataset.load(Path(settings.latency))
-    if campaign.settings.get("threads") is not None:
-        # Before JAX opens its devices: rows without a target are timed as the campaign was, too.
-        device.pin(campaign.settings["threads"])
-    latency = cost.predicted(campaign.space, dataset.fit_predictor(campaign))
-    for ms in settings.targets_ms:
-        cost.check(Constraint(latency, ms))
-    method = methods.get(settings.method)
-    if "constraints" not in method.accepts or not methods.fits(method, campaign.space):
-        name = campaign.space.name
-        fail(f"--method {settings.method} searches {name} to no target: take another.")
-    folder = Path(settings.out).expanduser()
-    shared = {"latency": campaign.digest} | {
-        name: getattr(settings, name)
-        for name in ("data", "limit", "method", "epochs", "retrain_epochs")
+    task = targets_setup.resolve(settings, console)
+    shared = {"latency": task.campaign.digest} | {
+        name: value
+        for name, value in flat(settings).items()
+        if name not in ("latency", "data_dir", "targets_ms", "seeds", "random", "table", "out")
     }
-    names = [FREE, *(f"{ms:g} ms" for ms in settings.targets_ms)]
-    record = run.record(shared, run.execution(1))
-    with run.claim(folder, record, lambda line: progress.print_line(console, line)):
-        done = {(row["method"], row["seed"]) for row in study.rows(folder)}
-        is_done = lambda name, seed: (name, seed) in done
-        for name, seed in study.pairs(names, settings.seeds, is_done, console):
-            ms = None if name == FREE else settings.targets_ms[names.index(name) - 1]
-            study.add(folder, _row(settings, campaign, folder, name, ms, seed, console))
-        if settings.scaled:
-            for ms, seed in ((t, s) for s in settings.seeds for t in settings.targets_ms):
-                if (f"{SCALED} {ms:g} ms", seed) not in done:
-                    study.add(folder, _scaled(settings, campaign, folder, ms, seed, console))
-        report(folder, study.rows(folder), console)
-    return folder
+    say = lambda line: progress.print_line(console, line)
+    with run.claim(task.folder, run.record(shared, run.execution(1), task.images.digest), say):
+        plan = _plan(settings)
+        make = lambda name, seed: _row(task, name, plan[name], seed)
+        rows = study.complete(task.folder, list(plan), settings.seeds, make, _line, console)
+        rows = [row for row in rows if row["method"] in plan and row["seed"] in settings.seeds]
+        again = flags.command(f"python -m {PROGRAM}", settings, Settings())
+        rows = [row | {"truth": _truth(task, row)} for row in _timed(task, rows)]
+        for line in targets_report.write(task.folder, rows, _all_near(task), again):
+            say(line)
+    return task.folder
 
 
-def _search(
-    settings: Settings, campaign: CampaignDataset, seed: int, **more: Any
-) -> SearchSettings:
-    """A search whose network is retrained at the size that the campaign timed."""
-    size = campaign.size
-    # A genotype of a space that its cells shape says them by itself, and they are the search's.
-    searched, retrained = {"cells": size.cells}, {}
-    if not campaign.space.shaped_by_cells:
-        searched, retrained = retrained, searched
-    recipe = Recipe(epochs=settings.retrain_epochs, features=size.features, **retrained)
-    return SearchSettings(
-        **{
-            "source": DataSettings(settings.data, data_dir=settings.data_dir, limit=settings.limit),
-            "space": campaign.settings["space"], "method": settings.method,
-            **searched,
-            "epochs": settings.epochs, "seed": seed, "random_cells": 0, "retrain": recipe,
-        }
-        | more
-    )  # fmt: skip
+def _plan(settings: Settings) -> dict[str, PlannedRow]:
+    """The rows of a seed by name, in order: a scaled network needs that of no target."""
+    plan = {FREE: PlannedRow(FREE)} if settings.scaled == FREE else {}
+    plan |= {f"{ms:g} ms": PlannedRow(FOUND, ms) for ms in settings.targets_ms}
+    for number in range(settings.random):
+        for ms in settings.targets_ms:
+            plan[f"{RANDOM} {ms:g} ms, {number}"] = PlannedRow(RANDOM, ms, number)
+    if settings.scaled != NONE:
+        plan |= {f"{SCALED} {ms:g} ms": PlannedRow(SCALED, ms) for ms in settings.targets_ms}
+    return plan
 
 
-def _row(settings, campaign, folder, name, ms, seed, console) -> study.Row:
-    place = RunSettings(out=str(folder), name=f"{name.replace(' ', '')}-seed{seed}")
-    target = {} if ms is None else {"target_ms": ms, "latency": settings.latency}
-    done = search.main(_search(settings, campaign, seed, place=place, **target), console)
-    summary = json.loads((done / search.SUMMARY).read_text(encoding="utf-8"))
-    row = {"method": name, "seed": seed, "target_ms": ms, "top1": summary["found"]["top1"]}
-    if ms is None:
-        cell = dataflow.remove_dead_edges(
-            genotype_of((done / search.GENOTYPE).read_text(encoding="utf-8"))
-        )
-        times = constraints.time_genotypes(campaign, [cell], done / constraints.ROUNDS, console)
-        return row | {
-            "predicted_ms": None, "measured_ms": float(times.latency_ms[0]), "holds": None,
-        }  # fmt: skip
-    target = summary["target"]["targets"]["ms"]
-    return row | {
-        "predicted_ms": target["predicted"], "interval_ms": target["interval"],
-        "measured_ms": target["measured"], "holds": target["holds"],
-    }  # fmt: skip
+def _row(task: StudyTask, name: str, planned: PlannedRow, seed: int) -> study.Row:
+    """Runs a row to its end, or what is left of it."""
+    began = time.monotonic()
+    kind, ms, number = planned
+    row = {"method": name, "seed": seed, "kind": kind, "target_ms": ms}
+    row["features"] = task.campaign.size.features
+    place = task.folder / f"{name.replace(',', '').replace(' ', '-')}-seed{seed}"
+    if kind == FREE or (kind == FOUND and not task.settings.once):
+        row |= _searched(task, ms, seed, place)
+    elif kind == FOUND:
+        row |= _selected(task, ms, seed, place)
+    else:
+        if kind == SCALED:
+            genotype = task.to_scale or _free(task, seed)
+            where = task.folder / f"widths-{'given' if task.to_scale else f'seed{seed}'}"
+            times = targets_baselines.time_widths(task.campaign, genotype, where, task.console)
+            row["features"] = targets_baselines.widest(times, ms)
+        else:
+            space, count = task.campaign.space, task.settings.random
+            drawn = targets_baselines.draw(space, task.limits[ms], count, seed)
+            genotype = space.genome.decode(drawn[number])
+        row |= {"genotype": genotypes.compact(genotype)}
+        row["top1"] = _judged(task, genotype, row["features"], seed, place)
+    return row | {"wall_s": round(time.monotonic() - began, 2)}
 
 
-def _scaled(settings, campaign, folder, ms, seed, console) -> study.Row:
-    """The network of no target, at the width whose measured time is nearest the target."""
-    text = (folder / f"{FREE}-seed{seed}" / search.GENOTYPE).read_text(encoding="utf-8")
-    cell = dataflow.remove_dead_edges(genotype_of(text))
-    where = folder / f"{SCALED}-{ms:g}ms-seed{seed}"
-    features, measured = width(campaign, cell, ms, where, console)
-    searched = _search(settings, campaign, seed)
-    images = setup.load(searched.source, searched.train_fraction, searched.split_seed)
-    recipe = dataclasses.replace(searched.retrain, features=features)
-    recipe = recipes.resolved(recipe, campaign.space, images.train.inputs.shape[1:], "retrain.")
+def _judged(task: StudyTask, genotype: Genotype, features: int, seed: int, place: Path) -> float:
+    """Test accuracy of a network, trained as those of the searches are, or of the table."""
+    if task.settings.judge == "table":
+        return task.truth(dataflow.remove_dead_edges(genotype)) / 100
+    recipe = dataclasses.replace(task.recipe, features=features)
+    trained = retrain.TrainingTask(task.campaign.space, genotype, recipe, seed, task.images)
+    at = RunSettings()
     result = retrain.train(
-        retrain.TrainingTask(campaign.space, cell, recipe, seed, images), where / "retrain",
-        title=where.name, place=searched.place, console=console, timed=False,
+        trained, place, title=place.name, place=at, console=task.console, timed=False
+    )
+    return result["top1"]
+
+
+def _searched(task: StudyTask, ms: float | None, seed: int, place: Path) -> study.Row:
+    """What a search came to; with a target also how it was confirmed then."""
+    target = {} if ms is None else {"target_ms": ms, "latency": task.settings.latency}
+    target |= {} if ms is None else {"any_device": not task.settings.confirm}
+    at = RunSettings(out=str(place.parent), name=place.name)
+    done = search.main(
+        search_settings(task.settings, task.campaign, seed, place=at, **target), task.console
+    )
+    summary = json.loads((done / search.SUMMARY).read_text(encoding="utf-8"))
+    text = (done / search.GENOTYPE).read_text(encoding="utf-8")
+    row = {"genotype": genotypes.compact(genotypes.from_json(text))}
+    row |= {"top1": summary["found"]["top1"], "search_s": round(study.steps_s(done), 2)}
+    if ms is None:
+        return row
+    return row | _as_selected(summary["target"])
+
+
+def _selected(task: StudyTask, ms: float, seed: int, place: Path) -> study.Row:
+    """What is selected for a target after a search of no target, which is run or read again."""
+    settings = task.settings
+    at = RunSettings(out=str(task.folder), name=f"search-seed{seed}")
+    planned = search.resolve(search_settings(settings, task.campaign, seed, place=at), task.console)
+    augment = retrain.augment(task.images, task.recipe.pad, task.recipe.flip, 0)
+    say = lambda line: progress.print_line(task.console, line)
+    with run.claim(planned.job.folder, planned.job.record, say) as folder:
+        result = search_stages.search(planned.search, augment, planned.job._replace(folder=folder))
+    targeted = dataclasses.replace(
+        planned.search.settings, target_ms=ms, latency=settings.latency,
+        any_device=not settings.confirm,
     )  # fmt: skip
+    place.mkdir(parents=True, exist_ok=True)
+    genotype = constraints.select(
+        constraints.Predictors(task.campaign, dataset.fit_predictor(task.campaign)),
+        planned.search._replace(settings=targeted, constraints=[task.limits[ms]]),
+        result,
+        planned.job._replace(folder=place),
+    )
+    top1 = _judged(task, genotype, task.campaign.size.features, seed, place / "retrain")
+    row = {"genotype": genotypes.compact(genotype), "top1": top1}
+    row["search_s"] = round(study.steps_s(folder), 2)  # of the search of all targets
+    return row | _as_selected(constraints.read(place))
+
+
+def _as_selected(record: Mapping[str, Any]) -> study.Row:
+    found = record["targets"]["ms"]
     return {
-        "method": f"{SCALED} {ms:g} ms", "seed": seed, "target_ms": ms, "predicted_ms": None,
-        "measured_ms": measured, "holds": abs(measured / ms - 1) <= 0.05, "features": features,
-        "top1": result["top1"],
+        "predicted_ms": found["predicted"], "interval_ms": found["interval"],
+        "confirmed_ms": found.get("measured"),
     }  # fmt: skip
 
 
-def width(
-    campaign: CampaignDataset, cell: Genotype, ms: float, folder: Path, console
-) -> tuple[int, float]:
-    """(channels, measured ms): the widest network that takes no longer, by bisection."""
-    multiple = max(campaign.space.features_multiple, 2)
-    low, high, times = multiple, 4 * campaign.size.features, {}
-    for number in range(STEPS):
-        middle = (low + high) // (2 * multiple) * multiple
-        if middle in times or middle < multiple:
-            break
-        size = campaign.size._replace(features=middle)
-        measured = constraints.time_genotypes(
-            campaign, [cell], folder / f"width-{number}", console, size=size
-        )
-        times[middle] = float(measured.latency_ms[0])
-        low, high = (middle, high) if times[middle] <= ms else (low, middle)
-    fits = {features: t for features, t in times.items() if t <= ms}
-    best = max(fits, default=min(times))
-    return best, times[best]
+def _free(task: StudyTask, seed: int) -> Genotype:
+    """The network of the search without a target."""
+    (text,) = [
+        row["genotype"]
+        for row in study.rows(task.folder)
+        if (row["method"], row["seed"]) == (FREE, seed)
+    ]
+    return genotypes.from_json(text)
 
 
-HEAD = (
-    "network",
-    "seed",
-    "target ms",
-    "predicted ms",
-    "measured ms",
-    "off %",
-    "accuracy %",
-    "front",
-)
+def _timed(task: StudyTask, rows: Sequence[study.Row]) -> list[study.Row]:
+    """The rows with `measured_ms`, all of one run, which a later report reads again."""
+    networks = [genotypes.from_json(row["genotype"]) for row in rows]
+    sizes = [task.campaign.size._replace(features=row["features"]) for row in rows]
+    known = json.dumps([[row["genotype"], row["features"]] for row in rows])
+    digest = hashlib.sha256(known.encode()).hexdigest()[:8]
+    where = task.folder / f"{TIMES}-{digest}"
+    times = targets_baselines.time_all(task.campaign, networks, where, task.console, sizes)
+    return [row | {"measured_ms": ms} for row, ms in zip(rows, times, strict=True)]
 
 
-def front(rows: Sequence[study.Row]) -> list[bool]:
-    """Whether no other row is measured to be as fast and is more accurate, or faster and equal."""
-    beats = lambda a, b: (
-        a["measured_ms"] <= b["measured_ms"]
-        and a["top1"] >= b["top1"]
-        and (a["measured_ms"], a["top1"]) != (b["measured_ms"], b["top1"])
-    )
-    return [not any(beats(other, row) for other in rows) for row in rows]
+def _truth(task: StudyTask, row: study.Row) -> float | None:
+    """The true accuracy in % of a network; None without a table and for other widths."""
+    if task.truth is None or row["kind"] == SCALED:
+        return None
+    return task.truth(dataflow.remove_dead_edges(genotypes.from_json(row["genotype"])))
 
 
-def report(folder: Path, rows: Sequence[study.Row], console: rich.console.Console) -> None:
-    """Writes targets.md, pareto.svg and pareto.png; prints the table."""
-    number = lambda value, digits=4: "–" if value is None else f"{value:.{digits}g}"
-    lines = []
-    for row, best in zip(rows, front(rows), strict=True):
-        ms, target = row["measured_ms"], row["target_ms"]
-        off = "–" if target is None else f"{100 * (ms / target - 1):+.1f}"
-        lines.append(
-            (row["method"], str(row["seed"]), number(target), number(row["predicted_ms"]))
-            + (number(ms), off, f"{100 * row['top1']:.2f}", "yes" if best else "")
-        )
-    shown = table.TextTable(HEAD, lines)
-    held = [row["holds"] for row in rows if row["holds"] is not None and "interval_ms" in row]
-    line = f"{sum(held)} of {len(held)} searches hold their target within 5 %, measured."
-    run.write_text(
-        folder / "targets.md",
-        f"# Networks for targets\n\n{line}\n\n{table.markdown(shown)}\n![](pareto.svg)\n",
-    )
-    _picture(folder, rows)
-    for text in (*table.text(shown).splitlines(), line, f"report: {folder / 'targets.md'}"):
-        progress.print_line(console, text)
+def _all_near(task: StudyTask) -> dict[float, list[float]]:
+    """By target: true accuracies of all networks predicted to be within 5 % below it."""
+    if task.truth is None:
+        return {}
+    space = task.campaign.space
+    networks = {ms: targets_baselines.near(space, limit) for ms, limit in task.limits.items()}
+    return {ms: [task.truth(space.genome.decode(g)) for g in of] for ms, of in networks.items()}
 
 
-def _picture(folder: Path, rows: Sequence[study.Row]) -> None:
-    kinds = {
-        "to a target": ([r for r in rows if "interval_ms" in r], "blue"),
-        "without one": ([r for r in rows if r["method"] == FREE], "orange"),
-        "scaled width": ([r for r in rows if r["method"].startswith(SCALED)], "teal"),
-    }
-    with figures.figure(560, 380) as fig:
-        axes = fig.add_axes((0.12, 0.14, 0.84, 0.76))
-        for name, (points, colour) in kinds.items():
-            if points:
-                xy = [r["measured_ms"] for r in points], [100 * r["top1"] for r in points]
-                axes.plot(*xy, "o", color=figures.LIGHT[colour], label=f"{name}, measured")
-        points = kinds["to a target"][0]
-        xy = [r["predicted_ms"] for r in points], [100 * r["top1"] for r in points]
-        axes.plot(*xy, "o", mfc="none", color=figures.LIGHT["blue"], label="to a target, predicted")
-        best = sorted((r["measured_ms"], 100 * r["top1"]) for r in _fronts(rows))
-        axes.step(*zip(*best, strict=True), where="post", color=figures.LIGHT["muted"], linewidth=1)
-        axes.set_xlabel("milliseconds")
-        axes.set_ylabel("accuracy after retraining, %")
-        axes.legend(fontsize=8)
-        axes.grid()
-        picture = figures.svg(fig, "Accuracy against milliseconds, predicted and measured")
-        figures.save_png(fig, folder / "pareto.png")
-    figures.save_text(picture, folder / "pareto.svg")
-
-
-def _fronts(rows: Sequence[study.Row]) -> list[study.Row]:
-    return [row for row, best in zip(rows, front(rows), strict=True) if best]
+def _line(row: study.Row) -> str:
+    return f"{100 * row['top1']:.2f} %"
 
 
 def cli(argv: Sequence[str] | None = None) -> int:

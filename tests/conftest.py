@@ -6,7 +6,7 @@ import pathlib
 import signal
 
 # Compiling is most of the suite's time, in the processes that it starts as well. Programs as users
-# compile them are some of test_golden and those of the README's commands.
+# compile them are one of test_golden and those of the README's first command.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Two processes test at once: threads of linear algebra would wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -85,3 +85,20 @@ def model(measured):
     from jaxnas.hardware.measure import dataset
 
     return dataset.fit_predictor(measured)
+
+
+@pytest.fixture(scope="session")
+def finished_search(tmp_path_factory):
+    """(folder, what was printed) of a tiny search that was run to its end, to look at only."""
+    import io
+
+    import rich.console
+
+    from jaxnas.pipelines import search
+    from tests import killable_search
+
+    console = rich.console.Console(file=io.StringIO(), width=200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
+        folder = search.main(killable_search.tiny(tmp_path_factory.mktemp("finished")), console)
+    return folder, console.file.getvalue()

@@ -95,8 +95,8 @@ def run(program: Program, make=dense, train: Batch = TRAIN, valid: Batch = VALID
                 traces.append(1)
                 return update(*arguments)
 
-            update = toy.jit(traced)
-            compiled[same] = net, toy.jit(search.init), toy.jit(search.gates), update, _judge(net)
+            # The rest is not compiled as a whole: searches share its operations.
+            compiled[same] = net, search.init, search.gates, toy.jit(traced), _judge(net)
         net, init, gates_of, update, judge = compiled[same]
         state = init(jax.random.key(len(stages)), train.inputs[0])
         if stage.begin is not None:

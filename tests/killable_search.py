@@ -2,7 +2,7 @@
 
 KILL is `WHERE:NUMBER`, where the process ends itself with SIGKILL: `save:N` inside the N-th save,
 `chunk:N` before the N-th chunk of steps, `picture:N` before the cells are drawn for the N-th time,
-`page:N` before the N-th report; or `none`.
+`page:N` before the N-th report.
 """
 
 import dataclasses
@@ -43,10 +43,10 @@ def tiny(out: object, **changes: object) -> SearchSettings:
 
 def main(kill: str, out: str) -> None:
     where, _, number = kill.partition(":")
-    if where != "none":
-        holder, name = PLACES[where]
-        deadly = killable.die_at(int(number), getattr(holder, name), after=where == "save")
-        setattr(holder, name, deadly)
+    holder, name = PLACES[where]
+    setattr(
+        holder, name, killable.die_at(int(number), getattr(holder, name), after=where == "save")
+    )
     search.main(tiny(out))
 
 

@@ -25,13 +25,15 @@ FLOORS = {
 }  # fmt: skip
 # Imports alone, at the top for users' own space files, whose SHA-256 is part of recorded runs.
 SHIMS = {"space": "spaces", "types": "core"}
+MARKERS = {"py.typed"}  # of files that hold no code
 # Files in a folder, `__init__` left out. `methods` has one file a method, `strategies` will grow.
 FEWEST_FILES, MOST_FILES = 4, 15
 UNBOUNDED = {"methods", "strategies"}
 # What the engine may import: it computes, and it reads and writes text that it is given.
 ENGINE = {"core", "methods"}
-ALLOWED = {"jax", "optax", "chex", "numpy", "jaxnas"} | {
-    "collections", "dataclasses", "functools", "inspect", "itertools", "json", "math", "typing"
+ALLOWED = {"jax", "optax", "numpy", "jaxnas"} | {
+    "collections", "dataclasses", "difflib", "functools", "inspect", "itertools", "json", "math",
+    "typing",
 }  # fmt: skip
 
 
@@ -79,7 +81,8 @@ def ours(path):
 
 def test_the_top_holds_the_folders_and_the_shims_alone():
     top = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
-    assert top == set(FLOORS) | {f"{shim}.py" for shim in SHIMS} | {"__init__.py", "__main__.py"}
+    files = {f"{shim}.py" for shim in SHIMS} | {"__init__.py", "__main__.py"} | MARKERS
+    assert top == set(FLOORS) | files
     assert len(FLOORS) <= 12
     for shim in SHIMS:
         docstring, *imports = ast.parse((PACKAGE / f"{shim}.py").read_text()).body
@@ -129,7 +132,7 @@ def test_only_networks_know_flax():
     spaces = PACKAGE / "spaces"
     for path in MODULES:
         if "flax" in libraries(path) and folder(path) != "nets":
-            assert path.parent.parent == spaces and path.parent.name != "check", path
+            assert path.parent.parent == spaces and path.parent.name != "user", path
 
 
 def test_methods_import_the_engine_and_the_flax_free_files_of_spaces():

@@ -13,7 +13,11 @@ PACKAGE = paths.ROOT / "jaxnas"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 350, 80, 8
 # Defaults of flags name a space: `jaxnas search` and `jaxnas latency measure`.
-DEFAULTS = {"pipelines/settings/search.py": "darts", "pipelines/settings/latency.py": "nasbench201"}
+DEFAULTS = {
+    "pipelines/settings/search.py": "darts",
+    "pipelines/settings/latency.py": "nasbench201",
+    "pipelines/settings/explore.py": "nasbench201",
+}
 # A tabular benchmark is of one space, whose name its folder bears.
 BENCHMARKS = "evaluators"
 

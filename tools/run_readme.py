@@ -5,7 +5,8 @@ python tools/run_readme.py README.md docs/extending.md
 Every fenced block of bash or Python is run in the current folder, unless the line before it is a
 comment `<!-- elsewhere: why -->`. Python blocks with no command between them are one program, so
 that an example can go on from the one before. Commands find `python` and `jaxnas` in the folder
-given by `--bin`, which may be made by an earlier command of the page. Stops at the first failure.
+given by `--bin`, which may be made by an earlier command of the page. `--replace` shortens what
+takes long. Stops at the first failure.
 """
 
 import argparse
@@ -66,13 +67,24 @@ def main() -> int:
     parser.add_argument(
         "--blocks", metavar="FROM:TO", default=":", help="of each page, counted from 0"
     )
+    parser.add_argument(
+        "--replace", metavar=("OLD", "NEW"), nargs=2, action="append", default=[],
+        help="a text of the commands by another, to run a shorter form of what is shown",
+    )  # fmt: skip
     parser.add_argument("--bin", type=pathlib.Path, default=pathlib.Path(sys.executable).parent)
     asked = parser.parse_args()
     folder = pathlib.Path(os.path.abspath(asked.bin))
     first, _, last = asked.blocks.partition(":")
     some = slice(int(first or 0), int(last) if last else None)
-    for page in asked.pages:
-        for block in list(programs(page.read_text()))[some]:
+    pages = {page: list(programs(page.read_text()))[some] for page in asked.pages}
+    every = "".join(block.text for found in pages.values() for block in found)
+    without = [old for old, _ in asked.replace if old not in every]
+    if without:
+        parser.error(f"--replace: no command has {without[0]!r}.")
+    for page, found in pages.items():
+        for block in found:
+            for old, new in asked.replace:
+                block = block._replace(text=block.text.replace(old, new))
             print(f"-- {page}:{block.line} ({block.language})\n{block.text}", end="", flush=True)
             began = time.monotonic()
             code = run(block, folder)

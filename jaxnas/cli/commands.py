@@ -11,7 +11,10 @@ from jaxnas.cli import texts
 from jaxnas.pipelines import command_line
 from jaxnas.pipelines.command_line import UsageError
 from jaxnas.pipelines.settings import RetrainSettings, SearchSettings
+from jaxnas.pipelines.settings.ablation import AblateSettings, CompareSettings, VerifySettings
 from jaxnas.pipelines.settings.diagnose import DiagnoseSettings
+from jaxnas.pipelines.settings.explore import ExploreSettings
+from jaxnas.pipelines.settings.export import ClassifySettings, ExportSettings
 from jaxnas.pipelines.settings.latency import (
     CheckTableSettings,
     FitSettings,
@@ -64,13 +67,20 @@ class Command(NamedTuple):
 
 COMMANDS: Mapping[str, Command] = {
     "search": Command(SearchSettings, texts.SEARCH, "jaxnas.pipelines.search:main"),
+    "explore": Command(ExploreSettings, texts.EXPLORE, "jaxnas.pipelines.explore.explore:main"),
     "retrain": Command(RetrainSettings, texts.RETRAIN, "jaxnas.pipelines.retrain:main"),
     "narrow": Command(NarrowSettings, texts.NARROW, "jaxnas.pipelines.narrow:main"),
+    "export": Command(ExportSettings, texts.EXPORT, "jaxnas.pipelines.export.export:main"),
+    "predict": Command(ClassifySettings, texts.PREDICT, "jaxnas.pipelines.export.predict:main"),
     "report": Command(ReportSettings, texts.REPORT, "jaxnas.cli.commands:report"),
     "draw": Command(DrawSettings, texts.DRAW, "jaxnas.cli.commands:draw"),
     "check": Command(CheckSettings, texts.CHECK, "jaxnas.cli.commands:check"),
     "methods": Command(ListSettings, texts.METHODS, "jaxnas.cli.listing:methods"),
+    "strategies": Command(ListSettings, texts.STRATEGIES, "jaxnas.cli.listing:strategies"),
     "spaces": Command(ListSettings, texts.SPACES, "jaxnas.cli.listing:spaces"),
+    "ablate": Command(AblateSettings, texts.ABLATE, "jaxnas.pipelines.ablation.ablate:main"),
+    "compare": Command(CompareSettings, texts.COMPARE, "jaxnas.pipelines.ablation.compare:main"),
+    "verify": Command(VerifySettings, texts.VERIFY, "jaxnas.pipelines.ablation.verify:main"),
     "diagnose": Command(DiagnoseSettings, texts.DIAGNOSE, "jaxnas.pipelines.diagnose:main"),
     "oracle query": Command(QuerySettings, texts.ORACLE_QUERY, "jaxnas.pipelines.oracle:query"),
     "oracle build": Command(BuildSettings, texts.ORACLE_BUILD, "jaxnas.pipelines.oracle:build"),
@@ -104,6 +114,13 @@ def run(words: Sequence[str]) -> int:
         from jaxnas.cli import version
 
         print(f"jaxnas {version.version()}")
+        return 0
+    if name == "--completion":
+        from jaxnas.cli import completion
+
+        shell = arguments[0] if arguments else ""
+        settings_of = {name: command.settings for name, command in COMMANDS.items()}
+        print(completion.script(shell, settings_of, GROUPS), end="")
         return 0
     if name in GROUPS:
         if not arguments or arguments[0] in HELP:
@@ -150,7 +167,7 @@ def draw(settings: DrawSettings) -> None:
 def check(settings: CheckSettings) -> int:
     """Checks a user's space; 0 if all claims hold."""
     from jaxnas.run import process
-    from jaxnas.spaces.check import runner
+    from jaxnas.spaces.user import runner
 
     with process.unoptimised():
         return runner.run(settings.file)
@@ -164,6 +181,7 @@ def _unknown(name: str) -> UsageError:
         names = [other.rpartition(" ")[2] for other in COMMANDS if other.startswith(f"{group} ")]
     else:
         names = list(dict.fromkeys(other.partition(" ")[0] for other in COMMANDS))
+        names += ["--help", "--version", "--completion"] if part.startswith("-") else []
     quoted = f"'{name}'" if group else repr(part)
     meant = hint(part, names)
     return UsageError(f"No command {quoted}: {meant}there are {', '.join(names)}.")

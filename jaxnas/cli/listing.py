@@ -1,19 +1,20 @@
-"""`jaxnas methods` and `jaxnas spaces`: all of them, a line each, or one in detail."""
+"""`jaxnas methods`, `strategies` and `spaces`: all of them, a line each, or one in detail."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxnas.methods import darts_pt, overrides
 from jaxnas.methods import registry as methods_registry
-from jaxnas.methods.registry import METHODS
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import PresetSizes, SearchSpace
+from jaxnas.strategies import registry as strategies_registry
+from jaxnas.strategies.registry import STRATEGIES
 
 
 def methods(settings: Any) -> None:
     """Prints all methods, or the settings of one. Raises ValueError for an unknown one."""
     if settings.name is None:
-        _print_table({name: method.summary for name, method in METHODS.items()})
+        _print_table({name: m.summary for name, m in methods_registry.get_all().items()})
     else:
         print("\n".join(_method(settings.name)))
 
@@ -21,15 +22,34 @@ def methods(settings: Any) -> None:
 def spaces(settings: Any) -> None:
     """Prints all spaces, or one in detail. Raises ValueError for an unknown one."""
     if settings.name is None:
-        _print_table({name: registry.get(name).summary for name in registry.SPACES})
+        _print_table({space.name: space.summary for space in registry.get_all()})
     else:
         print("\n".join(_space(registry.get(settings.name))))
+
+
+def strategies(settings: Any) -> None:
+    """Prints all strategies, or the settings of one. Raises ValueError for an unknown one."""
+    if settings.name is None:
+        _print_table({name: entry.summary for name, entry in STRATEGIES.items()})
+    else:
+        print("\n".join(_strategy(settings.name)))
+
+
+def _strategy(name: str) -> Iterable[str]:
+    entry = strategies_registry.get(name)
+    yield f"{name}: {entry.summary}"
+    yield f"  {entry.paper}; defaults: {entry.source}"
+    width = max(map(len, entry.settings), default=0)
+    for key, value in entry.settings.items():
+        yield f"  {key:{width}}  {_setting_text(value)}"
+    if entry.objectives is not None:
+        yield f"  goals to maximise or minimise: at most {entry.objectives}"
 
 
 def _method(name: str) -> Iterable[str]:
     method = methods_registry.get(name)
     paper = method.defaults
-    quick = {k: v for k, v in (methods_registry.QUICK | method.quick).items() if k in paper}
+    quick = {k: v for k, v in {**methods_registry.QUICK, **method.quick}.items() if k in paper}
     width = max(map(len, paper))
     yield f"{name}: {method.summary}"
     for key, value in paper.items():
@@ -62,7 +82,8 @@ def _space(space: SearchSpace) -> Iterable[str]:
         if flags:
             named = ", ".join(f"--{flag.replace('_', '-')}" for flag in sorted(flags))
             yield f"  without effect on {command}: {named}"
-    fitting = [name for name, method in METHODS.items() if methods_registry.fits(method, space)]
+    all_methods = methods_registry.get_all().items()
+    fitting = [name for name, method in all_methods if methods_registry.fits(method, space)]
     yield f"  methods: {', '.join(fitting)}"
 
 

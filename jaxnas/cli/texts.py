@@ -5,17 +5,25 @@ JAXNAS = """jaxnas finds neural networks by gradient descent, on JAX.
 usage: jaxnas COMMAND [options]
 
   search              search a cell, retrain it and random ones, write a report
+  explore             search by evaluations: evolution, predictors, controllers
   retrain GENOTYPE    train the network of a genotype
   narrow GENOTYPE     prune channels of a network until it meets a budget
+  export RUN          write the trained network as files that need no jaxnas
+  predict FILE IMAGE  classify pictures with an exported network
   report RUN          write the report of a run folder again
   draw GENOTYPE       draw the cells of a genotype as SVG and PNG
   check FILE          check a space of your own
   methods             list the methods of search, with their settings
+  strategies          list the strategies of explore, with their settings
   spaces              list the search spaces
+  ablate FILE         run a table of methods, settings, data and seeds
+  compare RUN...      one page and one table of many runs, with their statistics
+  verify RUN [RUN]    run steps again and compare bytes; or the first difference of two
   diagnose RUN        curvature, sharpness and gaps of a search
   oracle COMMAND      look up the scores of a NAS-Bench-201 cell
   latency COMMAND     measure networks on this device, fit a model, predict
   --version           print the version
+  --completion SHELL  print a completion script, for bash, zsh or fish
 
 `jaxnas COMMAND --help` lists the options. --debug shows the traceback of an error.
 
@@ -55,6 +63,22 @@ examples:
   jaxnas narrow genotype.json --target-ms 0.4 --data cifar10 --data-dir ~/tfds --epochs 30
 """
 
+EXPORT = """Writes the trained network of a run as files that run without jaxnas, and checks each.
+
+A model card goes beside them; docs/export.md says which format is for what.
+
+examples:
+  jaxnas export runs/digits-darts-seed0 --to stablehlo
+  jaxnas export runs/digits-darts-seed0 --to onnx flax --out network
+"""
+
+PREDICT = """Classifies pictures with an exported network.
+
+examples:
+  jaxnas predict runs/digits-darts-seed0/export/model.onnx photo.png
+  jaxnas predict network/model.stablehlo.zip *.jpg --top 3 --json
+"""
+
 REPORT = """Writes report.html and the pictures of a run folder again, from its files.
 
 example: jaxnas report runs/digits-darts-seed0
@@ -86,6 +110,39 @@ SPACES = """Lists the spaces of `jaxnas search --space`, or one of them in detai
 examples:
   jaxnas spaces
   jaxnas spaces darts-s1
+"""
+
+ABLATE = """Runs a table of methods x settings x data x seeds, which a file of TOML describes.
+
+Each row is a run of `jaxnas search` in a folder of its own. Rows appear in table.csv as they end;
+the same command goes on where it was stopped, and report.html has the statistics
+(docs/ablations.md).
+
+examples:
+  jaxnas ablate my_ablation.toml --dry-run
+  jaxnas ablate my_ablation.toml
+  jaxnas ablate my_ablation.toml --retry
+"""
+
+COMPARE = """Compares runs of the same data and space: one page, one table, paired tests over seeds.
+
+Writes compare.html and compare.csv, a line a run. Runs are grouped by the settings in which they
+differ, the seed left out; the folder of an ablation stands for all its runs (docs/ablations.md).
+
+examples:
+  jaxnas compare runs/digits-darts-seed*
+  jaxnas compare runs/my_ablation --baseline random
+"""
+
+VERIFY = """Runs steps of a search again from a checkpoint, and compares every byte.
+
+Shows the run's fingerprint: its settings, data, versions, flags, device and lowered program. Of two
+runs it names the first thing in which they differ. Exit code 1 if anything differs.
+
+examples:
+  jaxnas verify runs/digits-darts-seed0
+  jaxnas verify runs/digits-darts-seed0 --steps 20
+  jaxnas verify runs/first runs/second
 """
 
 DIAGNOSE = """Measures the last checkpoint of a search on its validation half, by batch statistics.
@@ -186,4 +243,24 @@ examples:
   jaxnas latency check singlepath_pixel1_lut.csv
   jaxnas latency check singlepath_pixel1_lut.csv --space mobile-single-path
   jaxnas latency check phone.csv --space nasbench201
+"""
+
+EXPLORE = """Searches by evaluations: a strategy asks for networks and is told how they score.
+
+examples:
+  jaxnas explore --evaluations 20                    short trainings on the built-in digits
+  jaxnas explore --space nasbench201 --strategy nsga2 --evaluate table --table nb201.npz \\
+    --goal max:valid min:parameters --evaluations 200
+  jaxnas explore --space mobile-fbnet --evaluate supernet:runs/digits-mobile-fbnet-spos-seed0 \\
+    --goal max:accuracy 'min:latency_ms<=8' --latency latency/mine
+  jaxnas explore --vary learning_rate=0.03,0.1 epochs=2,4 --evaluations 40 --workers 2
+"""
+
+STRATEGIES = """Lists the strategies of `jaxnas explore --strategy`, or the settings of one of them.
+
+Give them as `--set name=value ...`.
+
+examples:
+  jaxnas strategies
+  jaxnas strategies nsga2
 """

@@ -31,7 +31,7 @@ def evaluate(init: Callable[..., Any], *arguments: Any) -> Any | None:
     It can for uniform and normal draws, constants and changes of shape, in loops, too. Only what
     the result depends on is computed.
     """
-    if not jax.config.jax_threefry_partitionable:
+    if not jax.config.jax_threefry_partitionable:  # pyright: ignore[reportAttributeAccessIssue]
         return None
     closed, shapes = jax.make_jaxpr(init, return_shape=True)(*arguments)
     if any(map(_is_foreign_key, closed.jaxpr.invars)):
@@ -73,7 +73,8 @@ def _to_host(leaf: Any) -> np.ndarray:
 
 def _to_device(value: np.ndarray, aval: Any) -> jax.Array:
     if _is_key(aval):
-        return jax.random.wrap_key_data(_unpacked(value), impl="threefry2x32")
+        key_data: Any = _unpacked(value)  # of NumPy, which JAX takes too
+        return jax.random.wrap_key_data(key_data, impl="threefry2x32")
     return jax.device_put(np.array(value, aval.dtype))
 
 

@@ -6,6 +6,7 @@ momentum and weight decay change `w'` but are constant in the architecture.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +65,7 @@ def neumann(terms: int, scale: float | optax.Schedule) -> Hypergradient:
     scale_at = scale if callable(scale) else lambda step: scale
 
     def solve(hessian: Callable[[Weights], Weights], v: Weights, step: Scalar) -> Weights:
-        scale = scale_at(step)
+        scale: Any = scale_at(step)
 
         def add_power(_, carry):
             total, power = carry

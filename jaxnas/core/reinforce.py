@@ -5,6 +5,7 @@ https://arxiv.org/abs/1812.00332.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -108,4 +109,5 @@ def reinforce(
 def log_probability(arch: Arch, gates: Gates) -> Scalar:
     """The log-probability of one-hot gates under the softmaxes of the logits."""
     by_choice = jax.tree.map(lambda logits, g: jnp.sum(jax.nn.log_softmax(logits) * g), arch, gates)
-    return sum(jax.tree.leaves(by_choice))
+    total: Any = sum(jax.tree.leaves(by_choice))
+    return total

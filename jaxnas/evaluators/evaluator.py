@@ -72,7 +72,9 @@ def gated(
         ]
         found = expensive.evaluate([designs[i] for i in kept], [seeds[i] for i in kept])
         missing = dict.fromkeys(expensive.maximise, np.nan)
-        results = [r if isinstance(r, Exception) else {**r, **missing} for r in results]
+        results: list[Figures | Exception] = [
+            r if isinstance(r, Exception) else {**r, **missing} for r in results
+        ]
         for i, figures in zip(kept, found, strict=True):
             results[i] = _merge((results[i], figures))
         return results
@@ -88,7 +90,9 @@ def _attempt(figures: Callable[[Any, int], Figures], design: Any, seed: int) -> 
 
 
 def _merge(results: Sequence[Figures | Exception]) -> Figures | Exception:
+    merged_figures: dict[str, float] = {}
     for result in results:
         if isinstance(result, Exception):
             return result
-    return {name: value for figures in results for name, value in figures.items()}
+        merged_figures |= result
+    return merged_figures

@@ -52,6 +52,12 @@ def threads() -> int:
     return len(_affinity())
 
 
+def host_cpu() -> str:
+    """This machine's CPU, and how many of its cores this process may use, in a few words."""
+    count = len(_affinity())
+    return f"{_cpu_model()}, {count} core{'s' * (count != 1)}"
+
+
 def pin(count: int) -> None:
     """Restricts this process to its first `count` CPUs.
 

@@ -58,6 +58,7 @@ class Method(NamedTuple):
     latency_weight: Callable[[Settings], float | None] = lambda settings: None
     # Of hard gates: how likely each candidate is.
     probabilities: Callable[[SearchSpace, SearchState], Gates] | None = None
+    digest: str | None = None  # SHA-256 of a user's file
 
 
 def single_stage(
@@ -83,7 +84,7 @@ def single_stage(
         return stages.one_stage(context.space.choices, settings["epochs"], method, net_settings)
 
     derived = {
-        "defaults": defaults(function) | of_net,
+        "defaults": {**defaults(function), **of_net},
         "quick": quick,
         "needs": needs,
         "accepts": accepted(function),

@@ -51,10 +51,12 @@ def transforms(
     `rate` replaces `learning_rate`. Raises ValueError for an invalid learning rate or length.
     """
     rate = rate or learning_rate(optimisers, epochs, steps_per_epoch)
+    arch_rate, arch_decay = optimisers.arch_learning_rate, optimisers.arch_weight_decay
+    assert arch_rate is not None and arch_decay is not None, "for the weights alone"
     return Transforms(
         arch_tx=optax.chain(
-            optax.add_decayed_weights(optimisers.arch_weight_decay),
-            optax.adam(optimisers.arch_learning_rate, b1=arch_momentum),
+            optax.add_decayed_weights(arch_decay),
+            optax.adam(arch_rate, b1=arch_momentum),
         ),
         weight_tx=optax.chain(
             optax.add_decayed_weights(optimisers.weight_decay),

@@ -18,21 +18,19 @@ EXPECTED = {
 
 
 def parse(
-    method: str, defaults: Mapping[str, Any], flags: Mapping[str, Any], words: Sequence[str]
+    owner: str, defaults: Mapping[str, Any], flags: Mapping[str, Any], words: Sequence[str]
 ) -> dict[str, Any]:
     """`defaults` changed by the `flags` that are not None, and by words.
 
-    A word's value is of its default's type. Raises ValueError for settings that the method has not
-    and for a value of another type.
+    `owner`, "the method darts": for messages. A word's value is of its default's type. Raises
+    ValueError for settings that the owner has not and for a value of another type.
     """
     settings = dict(defaults)
     for flag, value in flags.items():
         if value is None:
             continue
         if flag not in defaults:
-            raise ValueError(
-                f"--{flag.replace('_', '-')} has no effect on the method {method}: leave it out."
-            )
+            raise ValueError(f"--{flag.replace('_', '-')} has no effect on {owner}: leave it out.")
         # One number is the value of all stages.
         stages = defaults[flag]
         settings[flag] = (value,) * len(stages) if isinstance(stages, tuple) else value
@@ -44,11 +42,18 @@ def parse(
             meant = names.hint(key, settable) if key not in FLAGS else ""
             flag = f"give --{key.replace('_', '-')}; " if key in FLAGS else ""
             raise ValueError(
-                f"{word!r} is no setting of the method {method}: {flag}{meant}give name=value, "
+                f"{word!r} is no setting of {owner}: {flag}{meant}give name=value, "
                 f"where the name is among {', '.join(settable) or 'none at all'}."
             )
         settings[key] = _parsed(key, text, defaults[key])
     return settings
+
+
+def as_word(name: str, value: Any) -> str:
+    """A setting as the word that `parse` reads."""
+    text = lambda v: str(v).lower() if isinstance(v, bool) else str(v)
+    values = value if isinstance(value, list | tuple) else (value,)
+    return f"{name}={','.join(map(text, values))}"
 
 
 def _parsed(name: str, text: str, default: Any) -> Any:

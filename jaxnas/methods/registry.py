@@ -1,4 +1,7 @@
-"""The methods by name, their settings resolved, and their programs: the one place to register."""
+"""The methods by name, their settings resolved, and their programs: the one place to register.
+
+Methods of other packages are found by their entry points, or named as `module:name`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -31,9 +34,12 @@ from jaxnas.methods import (
     smooth_darts,
     snas,
     spos,
+    user_method,
 )
 from jaxnas.methods.entry import Context, Method, Settings
 from jaxnas.spaces.search_space import SearchSpace
+from jaxnas.spaces.user import plugins
+from jaxnas.spaces.user.plugins import PluginError
 
 Preset = Literal["quick", "paper"]
 
@@ -72,18 +78,43 @@ QUICK = {"epochs": 12, "learning_rate": 0.05, "arch_learning_rate": 0.03}
 
 
 def names() -> tuple[str, ...]:
-    """All methods, in the order of the documentation."""
-    return tuple(METHODS)
+    """All methods, in the order of the documentation; then those that other packages register."""
+    return (*METHODS, *plugins.installed(plugins.METHODS, METHODS))
+
+
+def label(name: str) -> str:
+    """A method's name as a part of a folder's."""
+    return name.replace(":", "-")
 
 
 def get(name: str) -> Method:
-    """The method of that name. Raises ValueError for an unknown one."""
-    if name not in METHODS:
-        raise ValueError(
-            f"{names_of.hint(name, METHODS)}No method is called {name!r}; there are "
-            f"{', '.join(METHODS)}."
-        )
-    return METHODS[name]
+    """The method of that name, or the object `module:name`.
+
+    Raises ValueError for an unknown one, and PluginError for one that cannot be loaded.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if plugins.is_object(name):
+        return user_method.of_plugin(plugins.of_object(name, plugins.METHODS))
+    points = plugins.installed(plugins.METHODS, METHODS)
+    if name in points:
+        return user_method.of_plugin(plugins.load(points[name]))
+    there = (*METHODS, *points)
+    raise ValueError(
+        f"{names_of.hint(name, there)}No method is called {name!r}; there are "
+        f"{', '.join(there)}, and MODULE:NAME of your own."
+    )
+
+
+def get_all() -> dict[str, Method]:
+    """All methods; warns of those of other packages that cannot be loaded, and leaves them out."""
+    methods = {}
+    for name in names():
+        try:
+            methods[name] = get(name)
+        except PluginError as error:
+            plugins.warn(str(error))
+    return methods
 
 
 def fits(method: Method, space: SearchSpace) -> bool:
@@ -104,12 +135,12 @@ def resolve(
     """
     method = get(name)
     settings = dict(method.defaults)
-    quick = {k: v for k, v in (QUICK | method.quick).items() if k in settings}
+    quick = {k: v for k, v in {**QUICK, **method.quick}.items() if k in settings}
     if perturbation:
         settings |= darts_pt.SETTINGS
         quick |= darts_pt.QUICK
     settings |= quick if preset == "quick" else {}
-    settings = overrides.parse(name, settings, flags, words)
+    settings = overrides.parse(f"the method {name}", settings, flags, words)
     given = {word.partition("=")[0].replace("-", "_") for word in words}
     if "min_learning_rate" in method.defaults and "min_learning_rate" not in given:
         share = method.defaults["min_learning_rate"] / method.defaults["learning_rate"]
@@ -124,7 +155,7 @@ def program(name: str, context: Context, settings: Settings, perturbation: bool 
     if not perturbation:
         return method.program(context, settings)
     if method.relaxation is None:
-        followed = ", ".join(n for n, m in METHODS.items() if m.relaxation)
+        followed = ", ".join(n for n, m in get_all().items() if m.relaxation)
         raise ValueError(
             f"Selection by perturbation does not follow the method {name}: use one of {followed}."
         )
@@ -144,7 +175,7 @@ def _check(name: str, method: Method, context: Context) -> None:
     space = context.space
     if not fits(method, space):
         missing = ", ".join(sorted(method.needs - space.supports))
-        others = ", ".join(n for n, m in METHODS.items() if fits(m, space))
+        others = ", ".join(n for n, m in get_all().items() if fits(m, space))
         raise ValueError(
             f"The method {name} needs what the space {space.name} does not support ({missing}): "
             f"use one of {others}."
@@ -152,14 +183,16 @@ def _check(name: str, method: Method, context: Context) -> None:
     if context.hypergrad is not None and "hypergrad" not in method.accepts:
         raise ValueError(f"--order has no effect on the method {name}: leave it out.")
     if context.constraints and "constraints" not in method.accepts:
-        accepting = [n for n, m in METHODS.items() if "constraints" in m.accepts and fits(m, space)]
+        accepting = [
+            n for n, m in get_all().items() if "constraints" in m.accepts and fits(m, space)
+        ]
         rewards = "a --latency-form that rewards, or " if "reward" in method.accepts else ""
         raise ValueError(
             f"A target has no effect on the method {name}: use {rewards}one of "
             f"{', '.join(accepting)}."
         )
     if context.reward is not None and "reward" not in method.accepts:
-        rewarded = ", ".join(n for n, m in METHODS.items() if "reward" in m.accepts)
+        rewarded = ", ".join(n for n, m in get_all().items() if "reward" in m.accepts)
         raise ValueError(
             f"The method {name} learns from no reward: take another --latency-form, or one of "
             f"{rewarded}."

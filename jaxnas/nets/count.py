@@ -81,6 +81,25 @@ def pixels(net: Network, image: tuple[int, int, int]) -> dict[tuple[str, ...], i
     return uses
 
 
+def kernel_calls(
+    net: Network, image: tuple[int, int, int]
+) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """(kernel, input, output): the shapes of each call of a module with a kernel, for one image."""
+    calls = []
+
+    def listen(call, arguments, keywords, context):
+        y, module = call(*arguments, **keywords), context.module
+        kernel = module.variables.get("params", {}).get("kernel")
+        if hasattr(kernel, "shape") and context.method_name == "__call__":
+            calls.append((kernel.shape, arguments[0].shape, y.shape))
+        return y
+
+    # A new function: JAX caches the shapes of known functions and would not run it.
+    with nn.intercept_methods(listen):
+        jax.eval_shape(lambda *a: net.infer(*a), *_variables(net, image), _images(image))
+    return calls
+
+
 def kernels(module: nn.Module, image: tuple[int, int, int]) -> tuple[list[Kernel], int]:
     """(kernels, number of all parameters) of a Linen module, for an image that enters it."""
     trees = lambda variables: (variables.get("params", {}), variables.get("stats", {}))

@@ -28,7 +28,7 @@ def torch_uniform(fan_in: int, fan_out: int = 0) -> nn.initializers.Initializer:
 
     # Drawn flat: XLA takes six times longer to compile draws of four dimensions.
     def init(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, math.prod(shape), dtype, -bound, bound).reshape(shape)
+        return jax.random.uniform(key, (math.prod(shape),), dtype, -bound, bound).reshape(shape)
 
     return init
 

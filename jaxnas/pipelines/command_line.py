@@ -16,6 +16,7 @@ from typing import Any
 import tyro
 
 from jaxnas.pipelines.console import complaints, printable, stop
+from jaxnas.pipelines.settings import flags
 
 REFUSED = 2
 # A field's docstring is its help; its comments are not.
@@ -71,7 +72,7 @@ def parse(
         if not stopped.code:
             return None
         text = complaints.one_line(complaint.getvalue())
-        text = complaints.with_hint(text, complaints.flags(kind, default))
+        text = complaints.with_hint(text, [flag for flag, _ in flags.typed(kind)])
         raise UsageError(f"{text} See {program} --help.") from None
 
 
@@ -84,7 +85,7 @@ def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
     outcome = SimpleNamespace(code=REFUSED)
     printable.replace_missing_signs(sys.stdout, sys.stderr)
     try:
-        with stop.terminable():
+        with stop.terminable(), complaints.warnings_in_one_line():
             yield outcome
     except KeyboardInterrupt as interrupt:
         _print_error("Interrupted. Run the same command again: it goes on after its last save.")
@@ -98,18 +99,18 @@ def exit_code(debug: bool) -> Iterator[SimpleNamespace]:
             raise
         _print_error(f"SystemExit in a file of Python that was run: {stopped.code}")
     except Exception as error:
-        message = _message(error) or _start_failure()
-        if message is None:
+        text = message(error) or _start_failure()
+        if text is None:
             raise
         stopped = getattr(error, "signal", None)
         outcome.code = REFUSED if stopped is None else 128 + stopped
         if debug and stopped is None:
             raise
-        _print_error(message)
+        _print_error(text)
 
 
-def _message(error: Exception) -> str | None:
-    """The message of an error, or None for an unexpected one (a bug)."""
+def message(error: Exception) -> str | None:
+    """An error in one line, or None for an unexpected one (a bug)."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return (

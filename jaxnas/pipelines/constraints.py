@@ -312,7 +312,7 @@ def time_genotypes(
     console: rich.console.Console,
     *,
     seed: int = 0,
-    size: NetworkSize | None = None,
+    sizes: Sequence[NetworkSize] | None = None,
 ) -> recheck.RecheckedTimes:
     """Genotypes timed by the campaign's protocol, on its scale: see `recheck.recheck`."""
     words = measured.settings.get("command")
@@ -332,7 +332,7 @@ def time_genotypes(
     protocol = campaign.Protocol(*rounds, seed=seed, warm_up=words is None)
     return recheck.recheck(
         measured, genotypes, folder, prepare, device=_device(measured), protocol=protocol,
-        console=console, size=size,
+        console=console, sizes=sizes,
     )  # fmt: skip
 
 

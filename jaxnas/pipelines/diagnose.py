@@ -14,6 +14,8 @@ from jaxnas import data, run
 from jaxnas.core import curvature, diagnostics, hypergrad
 from jaxnas.core.stages import Stage
 from jaxnas.core.types import Batch, Gates, Search, SearchState, Supernet
+from jaxnas.methods import overrides
+from jaxnas.methods import registry as methods
 from jaxnas.pipelines import constraints, search_stages, setup
 from jaxnas.pipelines.settings import SearchSettings
 from jaxnas.pipelines.settings import search as searches
@@ -26,8 +28,8 @@ from jaxnas.spaces import genotype as genotypes
 from jaxnas.spaces.genotype import Genotype
 
 FILE = "diagnostics.json"
-# Keys of a record that are no flags: of the user's file, and of the method's settings.
-SPACE, METHOD = "space_sha256", "set."
+# Keys of a record that are no flags: of a user's files, and of the method's settings.
+SPACE, METHOD_FILE, METHOD = "space_sha256", "method_sha256", "set."
 
 
 class Searched(NamedTuple):
@@ -64,12 +66,14 @@ def load(folder: Path) -> Searched:
     run, and as `data.load` and `checkpoint.read`.
     """
     record = load_record(folder)
-    settings, method_settings = _settings(record["settings"], folder)
+    settings, method_settings = settings_of(record["settings"], folder)
     compilation_cache.enable()
     space = registry.get(settings.space, settings.cells)
     dataset = setup.load(settings.source, settings.train_fraction, settings.split_seed)
+    digest = methods.get(settings.method).digest
     for recorded_digest, current_digest, name in (
         (record["settings"].get(SPACE), space.digest, f"space {settings.space}"),
+        (record["settings"].get(METHOD_FILE), digest, f"method {settings.method}"),
         (record.get("data"), dataset.digest, f"data set {settings.source.data}"),
     ):
         if recorded_digest != current_digest:
@@ -120,16 +124,22 @@ def load_record(folder: Path) -> Mapping[str, Any]:
     return record
 
 
-def _settings(flat: Mapping[str, Any], folder: Path) -> tuple[SearchSettings, Mapping[str, Any]]:
-    """Settings of a run, and those of its method."""
-    remaining = {k: v for k, v in flat.items() if k != SPACE and not k.startswith(METHOD)}
+def settings_of(flat: Mapping[str, Any], folder: Path) -> tuple[SearchSettings, Mapping[str, Any]]:
+    """The recorded settings of a search, and those of its method. Raises ValueError."""
+    no_flag = lambda key: key in (SPACE, METHOD_FILE) or key.startswith(METHOD)
+    remaining = {key: value for key, value in flat.items() if not no_flag(key)}
     try:
         settings = _unflat(SearchSettings(), remaining)
         settings = searches.resolved(settings, registry.get(settings.space))
         of_method = search_stages.method_settings(settings)
+        changed = [k for k, v in _as_json(of_method).items() if flat.get(METHOD + k, v) != v]
+        words = tuple(overrides.as_word(k, flat[METHOD + k]) for k in changed)
+        if words:  # of --set
+            settings = dataclasses.replace(settings, set=words)
+            of_method = search_stages.method_settings(settings)
     except TypeError as error:
         raise ValueError(f"The settings of {folder} are damaged: {error}.") from error
-    as_json = json.loads(json.dumps(of_method))
+    as_json = _as_json(of_method)
     others = [k for k, v in flat.items() if k.startswith(METHOD) and as_json.get(k[4:]) != v]
     if remaining or others:
         raise ValueError(
@@ -137,6 +147,10 @@ def _settings(flat: Mapping[str, Any], folder: Path) -> tuple[SearchSettings, Ma
             f"({', '.join([*remaining, *others])}): measure with that version."
         )
     return settings, of_method
+
+
+def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(settings))
 
 
 def _unflat(default: Any, remaining: dict[str, Any], prefix: str = "") -> Any:

@@ -15,6 +15,7 @@ from jaxnas import data, run
 from jaxnas.core.types import Batch
 from jaxnas.hardware import timing, width_table
 from jaxnas.pipelines import genotypes, narrow_state, retrain, setup
+from jaxnas.pipelines.export import record as network_record
 from jaxnas.pipelines.narrow_state import NarrowingState, Trained
 from jaxnas.pipelines.settings import command, flat
 from jaxnas.pipelines.settings import narrow as narrows
@@ -30,7 +31,7 @@ from jaxnas.strategies import net_adapt
 from jaxnas.strategies.selection_record import TOLERANCE
 
 WHOLE, TUNED = "whole", "tuned"
-SUMMARY, REPORT = "summary.json", "narrow.md"
+SUMMARY, REPORT = network_record.SUMMARY, "narrow.md"
 MAX_STEP = 0.97  # of the last milliseconds: smaller savings are within the noise
 FINGERPRINTED = (
     "macs", "target_ms", "held_out", "short_steps", "short_rate", "first", "decay", "multiple",
@@ -80,7 +81,7 @@ def main(settings: NarrowSettings, console: rich.console.Console | None = None) 
         summary = _run(task, folder, console)
         command_text = command("jaxnas narrow", settings, NarrowSettings(""))
         summary |= {"command": command_text, "resume": f"{command_text} --resume"}
-        run.write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        network_record.write_summary(folder, summary)
         for line in _report(folder, summary):
             log(line)
     return folder
@@ -102,7 +103,9 @@ def resolve(settings: NarrowSettings, genotype: genotype_text.Genotype) -> Narro
         dataset = setup.load(settings.source, 1 - settings.held_out, settings.seed)
     shape = dataset.train.inputs.shape[1:]
     recipe = recipes.resolved(settings.recipe, space, shape)
-    training = retrain.TrainingTask(space, genotype, recipe, settings.seed, dataset)
+    training = retrain.TrainingTask(
+        space, genotype, recipe, settings.seed, dataset, source=settings.source
+    )
     retrain.check(training)
     genotypes.check_connected(genotype)
     prunable = space.prunable(genotype, recipe, shape, len(dataset.class_names))
@@ -132,6 +135,7 @@ def _run(task: NarrowTask, folder: Path, console: rich.console.Console) -> dict[
         space=task.training.space._replace(network=lambda *_, **__: pruned_network),
         recipe=dataclasses.replace(recipe, epochs=settings.tune_epochs or recipe.epochs),
         start=(weights, stats),
+        pruned=prunable.to_text(remaining),
     )
     tuned_result = train(tuning, TUNED)
     steps = [step._asdict() for step in state.steps]

@@ -1,5 +1,6 @@
 """`jaxnas retrain`: trains the network of a genotype on all training images, tests it, reports."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,14 +12,22 @@ import numpy as np
 import rich.console
 
 from jaxnas import data, run
-from jaxnas.core import metrics
+from jaxnas.core import metrics, sharding
 from jaxnas.core.types import Network, Stats, Weights
-from jaxnas.evaluators import training
+from jaxnas.evaluators import calibration, training
 from jaxnas.evaluators.training import Hyperparameters, Trainer, TrainState
 from jaxnas.hardware import timing
 from jaxnas.nets import count
 from jaxnas.pipelines import genotypes, setup, summary
-from jaxnas.pipelines.settings import Recipe, RetrainSettings, RunSettings, command, flat
+from jaxnas.pipelines.export import record as network_record
+from jaxnas.pipelines.settings import (
+    DataSettings,
+    Recipe,
+    RetrainSettings,
+    RunSettings,
+    command,
+    flat,
+)
 from jaxnas.pipelines.settings import recipe as recipes
 from jaxnas.pipelines.settings import retrain as retrains
 from jaxnas.report import run_page
@@ -28,7 +37,7 @@ from jaxnas.spaces import registry
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
-GENOTYPE, SUMMARY, RESULT = "genotype.json", "summary.json", "result.json"
+GENOTYPE, RESULT = "genotype.json", "result.json"
 FIGURES = (
     ("loss", "loss/train", ".3f"),
     ("train acc", "accuracy/train", ".1%"),
@@ -44,6 +53,9 @@ class TrainingTask(NamedTuple):
     seed: int
     dataset: data.DataSet
     start: tuple[Weights, Stats] | None = None  # initial values; None: random by `seed`
+    mesh: jax.sharding.Mesh | None = None  # of devices; None: one
+    source: DataSettings | None = None  # the flags that name the data; None: made in Python
+    pruned: str | None = None  # the network's text by `Prunable.to_text`, where it is narrowed
 
 
 class TrainingPlan(NamedTuple):
@@ -81,7 +93,10 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     dataset = setup.load(settings.source)
     shape = dataset.train.inputs.shape[1:]
     recipe = recipes.resolved(settings.recipe, space, shape)
-    task = TrainingTask(space, genotype, recipe, settings.seed, dataset)
+    mesh = sharding.mesh_of(settings.devices, {"--batch-size": recipe.batch_size})
+    task = TrainingTask(
+        space, genotype, recipe, settings.seed, dataset, mesh=mesh, source=settings.source
+    )
     check(task)
     genotypes.check_connected(genotype)
     size = count.size(network(task), shape)
@@ -98,7 +113,7 @@ def main(settings: RetrainSettings, console: rich.console.Console | None = None)
     run.write_text(folder / GENOTYPE, genotype_text.to_json(genotype))
     command_text = command("jaxnas retrain", settings, RetrainSettings(""))
     record = {"found": result, "command": command_text, "resume": f"{command_text} --resume"}
-    run.write_text(folder / SUMMARY, json.dumps(record, indent=2) + "\n")
+    network_record.write_summary(folder, record)
     report = run_page.write(folder)
     for line in summary.comparison(result, [], len(dataset.test.labels)):
         log(line)
@@ -124,13 +139,18 @@ def augment(dataset: data.DataSet, pad: int, flip: bool, cutout: int) -> data.au
 
 
 def network(task: TrainingTask) -> Network:
+    """The network of a task."""
+    classes = len(task.dataset.class_names)
+    return network_of(task.space, task.genotype, task.recipe, classes)
+
+
+def network_of(space: SearchSpace, genotype: Genotype, recipe: Recipe, classes: int) -> Network:
     """The network of a genotype and a resolved recipe."""
-    recipe = task.recipe
-    return task.space.network(
-        task.genotype,
+    return space.network(
+        genotype,
         features=recipe.features,
         cells=recipe.cells,
-        classes=len(task.dataset.class_names),
+        classes=classes,
         reductions=recipe.reductions,
         auxiliary=recipe.auxiliary > 0,
     )
@@ -166,6 +186,8 @@ def plan(task: TrainingTask, mode: str | None = None) -> TrainingPlan:
     }
     if task.start is not None:
         settings["start"] = checkpoint.digest(task.start)
+    if task.mesh is not None:
+        settings["devices"] = task.mesh.size
     hyperparameters = Hyperparameters(
         **{name: getattr(recipe, name) for name in Hyperparameters._fields}
     )
@@ -187,11 +209,15 @@ def begin(task: TrainingTask, mode: str | None = None) -> Begun:
         dataset.mean, dataset.std, augmentation(recipe, dataset), recipe.batch_size
     )
 
-    def update(state, images, key):
-        return planned.trainer.update(state, batch(images, key, state.step))
+    train = planned.trainer.update
+    train = train if task.mesh is None else sharding.over_batches(train, task.mesh)
 
-    operands = data.to_device(data.merge_train(dataset)), k_images
-    return Begun(planned, run.make_runner(update, operands, planned.execution.mode), state)
+    def update(state, images, key):
+        return train(state, batch(images, key, state.step))
+
+    images = data.to_device(data.merge_train(dataset))
+    state, *operands = sharding.replicated((state, images, k_images), task.mesh)
+    return Begun(planned, run.make_runner(update, tuple(operands), planned.execution.mode), state)
 
 
 def train(
@@ -206,13 +232,15 @@ def train(
 ) -> dict[str, Any]:
     """Trains on all training images and tests once; resumes from `folder`.
 
-    Returns, and writes as `result.json`, `top1, top5, loss, ece, reliability, parameters, macs,
-    digest` (of the final state), with `timed` also `latency_ms`; a finished folder is only
-    read. `begun()`: what was begun before, by default here. Raises as `run.claim` and `run.loop`.
+    Returns, and writes as `result.json`, `top1, top5, loss, ece, reliability, calibration,
+    parameters, macs, digest` (of the final state), with `timed` also `latency_ms`; `network.json`
+    goes beside it. Of a finished folder only what is missing is written. `begun()`: what was begun
+    before, by default here. Raises as `run.claim` and `run.loop`.
     """
     dataset, shape = task.dataset, task.dataset.train.inputs.shape[1:]
     net, trainer, steps_per_epoch, execution, record = plan(task, place.mode)
     with run.claim(folder, record) as folder:
+        network_record.write(folder, _network_record(task))
         if (folder / RESULT).exists():
             return _read(folder / RESULT)
         _, runner, state = begun() if begun else begin(task, place.mode)
@@ -225,6 +253,8 @@ def train(
             monitor=run.Monitor(title, FIGURES),
         )
         weights, stats = trainer.tested(outcome.state), outcome.state.stats
+        if task.mesh is not None:  # networks are tested and timed on one device
+            weights, stats = jax.device_put((weights, stats), jax.devices()[0])
         result = _scored(training.predict(net, weights, stats, dataset), dataset.test.labels)
         size = count.size(net, shape)
         result |= {"parameters": size.parameters, "macs": size.macs}
@@ -233,6 +263,11 @@ def train(
         result["digest"] = checkpoint.digest(outcome.state)
         run.write_text(folder / RESULT, json.dumps(result, indent=2) + "\n")
         return result
+
+
+def _network_record(task: TrainingTask) -> network_record.NetworkRecord:
+    source = None if task.source is None else dataclasses.asdict(task.source)
+    return network_record.of_dataset(task.dataset, task.space.name, task.pruned, source)
 
 
 def load_trained(
@@ -250,7 +285,9 @@ def _scored(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     scored = metrics.score(jnp.asarray(logits), jnp.asarray(labels))
     numbers = {name: float(getattr(scored, name)) for name in ("top1", "top5", "loss", "ece")}
     table = {name: np.asarray(v).tolist() for name, v in scored.reliability._asdict().items()}
-    return numbers | {"reliability": table}
+    is_measurable = len(labels) > 1 and np.isfinite(logits).all()
+    measured = calibration.of_logits(logits, labels) if is_measurable else None
+    return numbers | {"reliability": table, "calibration": measured}
 
 
 def _read(path: Path) -> Mapping[str, Any]:

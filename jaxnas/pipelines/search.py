@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import rich.console
 
 from jaxnas import data, run
+from jaxnas.core import sharding
 from jaxnas.evaluators import tabular
 from jaxnas.methods import overrides
 from jaxnas.methods import registry as methods
@@ -25,6 +26,7 @@ from jaxnas.pipelines import (
     summary,
 )
 from jaxnas.pipelines.constraints import Predictors
+from jaxnas.pipelines.export import record as network_record
 from jaxnas.pipelines.latency import device_campaign
 from jaxnas.pipelines.settings import RunSettings, SearchSettings, command, flat
 from jaxnas.pipelines.settings import recipe as recipes
@@ -37,10 +39,11 @@ from jaxnas.spaces import registry, sampling
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
-GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", "summary.json"
+GENOTYPE, SPACE, SUMMARY = "genotype.json", "space.json", network_record.SUMMARY
 # --set is recorded as the method's settings, constraints by `constraints.fingerprinted`.
 NOT_FINGERPRINTED = [
-    *(field.name for field in dataclasses.fields(RunSettings)), "set", "table", *constraints.FLAGS
+    *(field.name for field in dataclasses.fields(RunSettings)), "set", "table", "devices",
+    *constraints.FLAGS,
 ]  # fmt: skip
 
 
@@ -73,7 +76,7 @@ def main(settings: SearchSettings, console: rich.console.Console | None = None) 
             for path in genotypes.pictures(genotype, folder):
                 log(f"picture: {path}")
             record = _retrained(task, genotype, others)
-        run.write_text(folder / SUMMARY, json.dumps(record, indent=2) + "\n")
+        network_record.write_summary(folder, record)
         report = run_page.write(folder)
     images = len(task.search.dataset.test.labels)
     target = record.get("target")
@@ -126,7 +129,9 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     to_measure = constraints.in_ms(settings) and settings.latency is None
     if to_measure:  # all else is checked before that takes minutes
         limits = constraints.placeholders(settings)
-    search = search_stages.SearchTask(settings, space, dataset, limits)
+    sizes = {"--batch-size": settings.batch_size, "--retrain.batch-size": recipe.batch_size}
+    mesh = sharding.mesh_of(settings.devices, sizes)
+    search = search_stages.SearchTask(settings, space, dataset, limits, mesh=mesh)
     _check_batches(search)
     search_stages.check(search)
     retrain.check(_retraining(search, sampling.random_genotype(space, 0)))
@@ -142,7 +147,9 @@ def resolve(requested: SearchSettings, console: rich.console.Console) -> SearchR
     fingerprint = fingerprinted(settings) | {
         f"set.{key}": value for key, value in method_settings.items() if key not in flags
     }
-    fingerprint |= {"space_sha256": space.digest}
+    fingerprint |= {"space_sha256": space.digest} | ({"devices": mesh.size} if mesh else {})
+    if (digest := methods.get(settings.method).digest) is not None:
+        fingerprint |= {"method_sha256": digest}
     fingerprint |= constraints.fingerprinted(settings, predictors)
     record = run.record(fingerprint, execution, dataset.digest)
     job = run.Run(folder, record, execution, setup.checkpoints(settings.place), console)
@@ -175,7 +182,7 @@ def fingerprinted(settings: SearchSettings) -> dict[str, Any]:
 def name(settings: SearchSettings) -> str:
     """The default name of a run's folder."""
     parts = [setup.label(settings.source.data), registry.label(settings.space)]
-    parts += [settings.method] if settings.method != SearchSettings.method else []
+    parts += [methods.label(settings.method)] if settings.method != SearchSettings.method else []
     parts += [settings.order] if settings.order not in (None, "first") else []
     parts += ["pt"] if settings.select == "perturbation" else []
     parts += ["evolution"] if settings.select == "evolution" else []
@@ -213,6 +220,8 @@ def _announce(task: SearchRun, log: Callable[[str], None]) -> None:
         f"then it retrains the cell and {settings.random_cells} random ones alike"
         f"{_retrained_size(task)}, and compares"
     )
+    if task.search.mesh is not None:
+        log(f"{task.search.mesh.size} devices share each batch; its statistics are of the whole")
     log(f"everything goes to {task.job.folder}")
 
 
@@ -300,5 +309,6 @@ def _retrained(task: SearchRun, genotype: Genotype, others: ahead.Ahead) -> dict
 def _retraining(search: search_stages.SearchTask, genotype: Genotype) -> retrain.TrainingTask:
     settings = search.settings
     return retrain.TrainingTask(
-        search.space, genotype, settings.retrain, settings.seed, search.dataset
-    )
+        search.space, genotype, settings.retrain, settings.seed, search.dataset, mesh=search.mesh,
+        source=settings.source,
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """The search of a run, stage by stage, from data, network and method to a genotype."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas import data, run
-from jaxnas.core import hypergrad
+from jaxnas.core import hypergrad, sharding
 from jaxnas.core.objectives import constraints as objectives
 from jaxnas.core.stages import Program, Selection, Stage, StageResult
 from jaxnas.core.types import (
@@ -21,6 +22,7 @@ from jaxnas.core.types import (
     Space,
     Supernet,
 )
+from jaxnas.evaluators import gate_metrics
 from jaxnas.evaluators import supernet as supernet_evaluators
 from jaxnas.hardware.tables import layer_table
 from jaxnas.methods import overrides
@@ -28,11 +30,10 @@ from jaxnas.methods import registry as methods
 from jaxnas.methods.entry import Context
 from jaxnas.pipelines import evolution
 from jaxnas.pipelines.settings import SearchSettings
-from jaxnas.spaces import sampling
+from jaxnas.spaces import discretise
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.search_space import SearchSpace
 
-SKIP = "skip_connect"
 # Folded into a state's key for its batches; above the steps that are folded in, too.
 BATCHES = 2**31 - 1
 FIGURES = (
@@ -52,6 +53,7 @@ class SearchTask(NamedTuple):
     dataset: data.DataSet
     constraints: Constraints = ()  # on expected costs
     scoring: supernet_evaluators.Scoring = supernet_evaluators.Scoring()
+    mesh: jax.sharding.Mesh | None = None  # of devices; None: one
 
 
 class SearchPlan(NamedTuple):
@@ -108,8 +110,8 @@ def plan(task: SearchTask) -> SearchPlan:
     if settings.select == "evolution":  # which asks for networks of its own
         resolved |= {"samples": 1}
     program = methods.program(settings.method, context, resolved, perturbation)
-    discretise = methods.get(settings.method).discretise(space, resolved)
-    return SearchPlan(program, discretise or space.discretise)
+    select = methods.get(settings.method).discretise(space, resolved) or space.discretise
+    return SearchPlan(program, functools.partial(discretise.connected, select))
 
 
 def method_settings(settings: SearchSettings) -> dict[str, Any]:
@@ -194,8 +196,8 @@ def execute(
     """
     dataset, size = task.dataset, task.settings.batch_size
     batches = Batches(
-        data.to_device(dataset.train),
-        data.to_device(dataset.valid),
+        sharding.replicated(data.to_device(dataset.train), task.mesh),
+        sharding.replicated(data.to_device(dataset.valid), task.mesh),
         data.make_batch(dataset.mean, dataset.std, augment, size),
         data.make_batch(
             dataset.mean, dataset.std, data.augment.none(), task.scoring.batch_size or size
@@ -238,13 +240,14 @@ def _run_stage(
     state = run.first_state(search.init, key, images)
     if stage.begin is not None:
         state = stage.begin(state)
+    state = sharding.replicated(state, task.mesh)
     expected = {c.cost.quantity: jax.jit(c.cost.of_gates) for c in task.constraints}
 
     def on_epoch(state: SearchState) -> run.EpochResult:
         at_epoch()
         gates = jax.device_get(search.gates(state))
         metrics = {"accuracy/supernet": compiled.accuracy(state, batches.train, batches.valid)}
-        metrics |= gate_metrics(stage.space, gates, task.space.discretise(stage.space, gates))
+        metrics |= gate_metrics.of(stage.space, gates, task.space.discretise(stage.space, gates))
         metrics |= {f"expected/{name}": float(cost(gates)) for name, cost in expected.items()}
         return run.EpochResult(metrics, {"gates": {k: v.tolist() for k, v in gates.items()}})
 
@@ -261,7 +264,7 @@ def _run_stage(
         total_steps=stage.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
         on_epoch=on_epoch,
-        monitor=run.Monitor(title, FIGURES, skip_limits(task.space)),
+        monitor=run.Monitor(title, FIGURES, gate_metrics.skip_limits(task.space)),
     )
     gates = jax.device_get(search.gates(outcome.state))
     augmented, k_batch = jax.jit(batches.augmented), jax.random.fold_in(key, BATCHES)
@@ -275,6 +278,7 @@ def _compiled(task: SearchTask, stage: Stage, batches: Batches, mode: str) -> Co
     net = supernet(task, stage)
     steps_per_epoch = data.steps_per_epoch(len(dataset.train.labels), settings.batch_size)
     search = stage.method(net, epochs=stage.epochs, steps_per_epoch=steps_per_epoch)
+    search = search if task.mesh is None else sharding.data_parallel(search, task.mesh)
     valid_steps = _scoring_steps(task)
     fixed_key = jax.random.key(0)
     valid = lambda images, step: batches.plain(images, fixed_key, step)
@@ -318,30 +322,3 @@ def _scoring_steps(task: SearchTask) -> int:
 
 def _argmax_gates(gates: Gates) -> Gates:
     return jax.tree.map(lambda g: jax.nn.one_hot(jnp.argmax(g, -1), g.shape[-1]), gates)
-
-
-def gate_metrics(choices: Space, gates: Gates, genotype: Genotype) -> dict[str, float]:
-    """Mean entropy of an edge's gates in nats, and the skips of the current genotype."""
-    rows = np.concatenate([np.asarray(gates[name]).reshape(-1) for name in choices])
-    edges = sum(len(choice.edges) for choice in choices.values())
-    # 0 log 0 is 0.
-    entropy = -np.sum(rows * np.log(np.where(rows > 0, rows, 1))) / edges
-    skips = {
-        f"gates/skips/{name}": sum(op == SKIP for _, _, op in cell.edges)
-        for name, cell in genotype.cells.items()
-    }
-    return {"gates/entropy": float(entropy), "gates/skips": sum(skips.values())} | skips
-
-
-def skip_limits(space: SearchSpace) -> dict[str, int]:
-    """The number of skips from which a cell counts as collapsed: more than half of its edges.
-
-    Cells that are no choice of the space, as a path through a grid, have none.
-    """
-    cells = sampling.random_genotype(space, 0).cells
-    can_skip = lambda choice: any(SKIP in row for row in choice.candidates)
-    return {
-        name: len(cell.edges) // 2 + 1
-        for name, cell in cells.items()
-        if name in space.choices and can_skip(space.choices[name])
-    }

@@ -4,7 +4,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import rich.console
 from jaxnas import run
 from jaxnas.methods import registry
 from jaxnas.pipelines.settings import SearchSettings
+from jaxnas.report.statistics import sample
 from jaxnas.run import progress
 
+spread = sample.spread  # in the tables of studies
 ROWS = "rows.jsonl"
 # Additional names of methods with settings.
 VARIANTS = {
@@ -64,14 +66,21 @@ def search_of(name: str, words: Sequence[str], **settings: Any) -> SearchSetting
     overrides = tuple(word for word in overrides if not word.startswith("epochs="))
     if lengths:
         settings["epochs"] = int(lengths[-1])
-    epochs = settings.get("epochs")
-    if name == "random" and epochs and not any(word.startswith("cells=") for word in overrides):
+    if name == "random":
         preset = settings.get("preset", "quick")
-        cells = registry.resolve("random", preset, {}, overrides)["cells"]
-        overrides += (f"cells={max(n for n in range(1, cells + 1) if epochs % n == 0)}",)
+        overrides = divisible(preset, settings.get("epochs"), overrides)
     variant = VARIANTS.get(name, {"method": name})
     words = (*variant.get("set", ()), *overrides)
     return SearchSettings(**{**settings, **variant, "set": words})
+
+
+def divisible(preset: str, epochs: int | None, words: tuple[str, ...]) -> tuple[str, ...]:
+    """`words` of random search with as many cells as its preset has, or the next smaller number
+    that divides the epochs, unless they say how many or the epochs are the preset's."""
+    if not epochs or any(word.startswith("cells=") for word in words):
+        return words
+    cells = registry.resolve("random", preset, {}, words)["cells"]
+    return (*words, f"cells={max(n for n in range(1, cells + 1) if epochs % n == 0)}")
 
 
 def rows(folder: Path) -> list[Row]:
@@ -98,10 +107,12 @@ def complete(
     make: Callable[[str, int], Row],
     describe: Callable[[Row], str],
     console: rich.console.Console,
+    on_row: Callable[[list[Row]], None] = lambda rows: None,
 ) -> list[Row]:
     """All rows of a study: those that its folder has, and the others as `make` gives them.
 
-    Each is added to the folder and described in a line as soon as it is there. `wall_s` of a row is
+    Each is added to the folder and described in a line as soon as it is there; then `on_row` is
+    called with all that are there. `wall_s` of a row is
     its duration, None: unknown; the remaining time is estimated from it.
     """
     done = {(row["method"], row["seed"]): row for row in rows(folder)}
@@ -113,6 +124,7 @@ def complete(
         done[name, seed] = row = make(name, seed)
         add(folder, row)
         progress.print_line(console, f"{name}, seed {seed}: {describe(row)}")
+        on_row(list(done.values()))
     return list(done.values())
 
 
@@ -159,6 +171,12 @@ def add(folder: Path, row: Row) -> None:
     run.write_text(folder / ROWS, "\n".join(lines) + "\n")
 
 
+def remove(folder: Path, keys: Collection[tuple[str, int]]) -> None:
+    """Removes rows by their (method, seed), atomically, so that they are run again."""
+    kept = [row for row in rows(folder) if (row["method"], row["seed"]) not in keys]
+    run.write_text(folder / ROWS, "".join(f"{json.dumps(row)}\n" for row in kept))
+
+
 def finite(value: Any) -> Any:
     """`value` with None (JSON's null) for numbers that are not finite."""
     if isinstance(value, Mapping):
@@ -176,12 +194,3 @@ def steps_s(folder: Path) -> float:
         for line in path.read_text(encoding="utf-8").splitlines():
             total += json.loads(line).get("time/step_ms", 0.0)
     return total / 1e3
-
-
-def spread(values: Sequence[float | None], digits: int) -> str:
-    """`mean ± standard deviation` of the values that are not None; a dash if all are."""
-    numbers = [value for value in values if value is not None]
-    if not numbers:
-        return "–"
-    deviation = f" ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else ""
-    return f"{statistics.mean(numbers):.{digits}f}{deviation}"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxnas.report import formatting
+from jaxnas.report.statistics import relative
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.strategies.selection_record import MS, TOLERANCE
 
@@ -46,8 +47,8 @@ def comparison(
             f"{len(others)} random cell{'s' * (len(others) > 1)}   "
             f"{100 * mean:.{digits}f}{spread} % trained alike ({accuracy_list})"
         )
-        if mean < 1:
-            gain = (result["top1"] - mean) / (1 - mean)
+        gain = relative.error_reduction(result["top1"], accuracies)
+        if gain is not None:
             fewer_or_more = "fewer" if gain >= 0 else "more"
             lines.append(f"against random   {formatting.change(gain)} {fewer_or_more} errors")
         else:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas.report import curves, formatting, html_page, run_reader
+from jaxnas.report.statistics import relative
 
 
 def headline(run: run_reader.RunContents) -> str:
@@ -149,11 +150,7 @@ def _digits(run: run_reader.RunContents) -> int:
 
 
 def _error_reduction(top1: float | None, random: list[float]) -> float | None:
-    """How far the found cell's error is below the random cells' mean error, as a share of it."""
-    if top1 is None or not random or statistics.mean(random) >= 1:
-        return None
-    error = 1 - statistics.mean(random)
-    return (error - (1 - top1)) / error
+    return None if top1 is None else relative.error_reduction(top1, random)
 
 
 def _rank_text(top1: float, random: list[float]) -> str:

@@ -87,15 +87,20 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 
 
 def _settings(run: run_reader.RunContents) -> str:
+    return _values("setting", run.settings)
+
+
+def _values(title: str, values: Mapping[str, Any]) -> str:
+    """A table of names and values; "" of none."""
     rows = "".join(
         f'<tr><th scope="row">{html_page.escape(key)}</th><td>{html_page.escape(value)}</td></tr>'
-        for key, value in _flat(run.settings)
+        for key, value in _flat(values)
     )
     if not rows:
         return ""
     return (
         '<div class="scroll" tabindex="0"><table class="settings">'
-        '<thead><tr><th scope="col">setting</th><th scope="col">value</th></tr></thead>'
+        f'<thead><tr><th scope="col">{title}</th><th scope="col">value</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -113,4 +118,9 @@ def _reproduce(run: run_reader.RunContents, missing: list[str]) -> str:
             )
     if run.summary and not parts:
         missing.append("summary.json holds no command to reproduce this run.")
+    if run.fingerprint:
+        parts.append(
+            "<p>Runs of equal fingerprints have equal bytes; <code>jaxnas verify</code> runs steps "
+            f"again and compares them.</p>{_values('fingerprint', run.fingerprint)}"
+        )
     return "".join(parts)

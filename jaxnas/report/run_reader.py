@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxnas.run import files
+from jaxnas.run import files, provenance
 from jaxnas.spaces import genotype, registry
 
 WRITTEN = ("settings.json", "metrics.jsonl", "gates.jsonl")  # from the start of every run
@@ -23,6 +23,7 @@ class RunContents(NamedTuple):
     summary: Mapping[str, Any]
     missing: tuple[str, ...]  # a sentence each
     is_search: bool  # else the training of a genotype, which has neither gates nor a space
+    fingerprint: Mapping[str, Any] = {}  # of `provenance.parts`
 
 
 def check_run(folder: Path) -> None:
@@ -53,9 +54,11 @@ def read(folder: Path) -> RunContents:
     cells = _genotype(folder / "genotype.json", missing)
     summary = _table(folder / "summary.json", "the test results", missing)
     name = folder.resolve().name
+    fingerprint = provenance.read_parts(folder) or {}
     return RunContents(
-        name, settings, metrics, gates, space, cells, summary, tuple(missing), is_search
-    )
+        name, settings, metrics, gates, space, cells, summary, tuple(missing), is_search,
+        fingerprint,
+    )  # fmt: skip
 
 
 def read_genotype(path: Path) -> genotype.Genotype:

@@ -35,9 +35,13 @@ def save(
     lines = lines or {}
     # Names of lines are above the rows, each in a separate row, so that they do not overlap.
     height = 92 + 26 * len(groups) + 15 * len(lines)
-    with figures.figure(600, height) as fig:
+    left = max(120, 20 + 6.5 * max(map(len, groups)))  # for the names
+    width = 480 + left
+    with figures.figure(width, height) as fig:
         above, below = 34 + 15 * len(lines), 52
-        axes = fig.add_axes((0.2, below / height, 0.66, (height - above - below) / height))
+        axes = fig.add_axes(
+            (left / width, below / height, 396 / width, (height - above - below) / height)
+        )
         fig.text(0.02, 1 - 20 / height, figures.printable(title), size=11, weight="bold")
         rows = len(groups) - 1 - np.arange(len(groups))
         for row, values in zip(rows, groups.values(), strict=True):

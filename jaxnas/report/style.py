@@ -48,10 +48,11 @@ th,td{text-align:left;padding:6px 16px 6px 0;border-bottom:1px solid var(--grid)
  vertical-align:top}
 th{font-weight:500}
 thead th{color:var(--muted);font-size:13px}
-td{overflow-wrap:anywhere}
+td{overflow-wrap:break-word}
 .settings{font-size:14px}
 .settings th{white-space:nowrap}
-.settings td{font-family:ui-monospace,"SF Mono",Menlo,Consolas,monospace;font-size:13px}
+.settings td{overflow-wrap:anywhere;
+ font-family:ui-monospace,"SF Mono",Menlo,Consolas,monospace;font-size:13px}
 pre{background:var(--node);border:1px solid var(--grid);border-radius:10px;padding:12px 16px;
  overflow-x:auto;font:13.5px/1.5 ui-monospace,"SF Mono",Menlo,Consolas,monospace}
 footer{color:var(--muted);font-size:13px;border-top:1px solid var(--grid);padding-top:16px;

@@ -4,7 +4,7 @@ from jaxnas.run import compilation_cache, memory, process
 from jaxnas.run.checkpoint_policy import SavePolicy
 from jaxnas.run.files import RunError, write_text
 from jaxnas.run.health import NonFiniteError
-from jaxnas.run.loop import EpochResult, Monitor, RunResult, loop
+from jaxnas.run.loop import EpochResult, Monitor, Paused, RunResult, loop
 from jaxnas.run.provenance import fingerprint, record
 from jaxnas.run.run_folder import Run, claim
 from jaxnas.run.signals import Interrupted
@@ -17,6 +17,7 @@ __all__ = [
     "Interrupted",
     "Monitor",
     "NonFiniteError",
+    "Paused",
     "Run",
     "RunResult",
     "RunError",

@@ -91,8 +91,10 @@ def open_store(
         )
 
 
-def read(folder: Path, template: State, fingerprint: str | None = None) -> tuple[State, int]:
-    """(state, step) of the latest checkpoint; the folder is not changed.
+def read(
+    folder: Path, template: State, fingerprint: str | None = None, step: int | None = None
+) -> tuple[State, int]:
+    """(state, step) of the latest checkpoint, or of that of a step; the folder is not changed.
 
     Without a fingerprint the settings are not compared. Raises CheckpointError as
     `CheckpointStore.restore` does, and if the latest checkpoint is damaged or there is none.
@@ -103,7 +105,10 @@ def read(folder: Path, template: State, fingerprint: str | None = None) -> tuple
     # Orbax's own `read_only` logs three warnings; a manager that saves nothing writes nothing.
     options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
     with _manager(folder, options) as manager:
-        restored = _restore(manager, folder, fingerprint, template, _raise_unusable, rename=False)
+        steps = None if step is None else [step]
+        restored = _restore(
+            manager, folder, fingerprint, template, _raise_unusable, rename=False, steps=steps
+        )
     if restored is None:
         raise CheckpointError(f"There are no checkpoints in {folder}: run the command that saves.")
     return restored
@@ -166,8 +171,12 @@ def _earlier(manager) -> str:
     return " Earlier checkpoints are intact." if steps else ""
 
 
-def _restore(manager, folder, fingerprint, template, log, rename: bool) -> tuple[State, int] | None:
-    steps, reason = sorted(manager.all_steps(), reverse=True), ""
+def _restore(
+    manager, folder, fingerprint, template, log, rename: bool, steps: list[int] | None = None
+) -> tuple[State, int] | None:
+    """Of `steps`, by default of all, the latest that can be read."""
+    steps = [s for s in sorted(manager.all_steps(), reverse=True) if steps is None or s in steps]
+    reason = ""
     for step in steps:
         path = folder / str(step)
         manifest, reason = _attempt(lambda path=path: _read_manifest(path))

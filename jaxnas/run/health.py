@@ -1,6 +1,6 @@
 """Health checks of a run: finite losses, a finite state, cells that have not collapsed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class NonFiniteError(FloatingPointError):
         self.name, self.step, self.last_good = name, step, last_good
 
 
-def first_bad_loss(rows: list[Mapping[str, float]]) -> tuple[int, str] | None:
+def first_bad_loss(rows: Sequence[Mapping[str, float]]) -> tuple[int, str] | None:
     """(row, name) of the first metric `loss/...` that is not finite, or None."""
     for index, row in enumerate(rows):
         for name, value in row.items():

@@ -44,6 +44,14 @@ class RunResult(NamedTuple):
     needed_bytes: int | None  # predicted peak beyond what is loaded
 
 
+class Paused(Exception):
+    """A run that reached `Run.pause_at`, of which `result` is the result so far."""
+
+    def __init__(self, result: RunResult):
+        super().__init__(f"Paused after step {int(result.state.step)}.")
+        self.result = result
+
+
 class Monitor(NamedTuple):
     """The output of a run: progress, warnings, TensorBoard files."""
 
@@ -69,7 +77,9 @@ class _OpenRun(NamedTuple):
     """The constants of a run: its lengths, and its open files."""
 
     folder: Path
+    record: Mapping[str, Any]
     runner: step_runner.StepRunner
+    start: int  # step of the checkpoint, or 0
     total_steps: int
     steps_per_epoch: int
     title: str
@@ -104,8 +114,9 @@ def loop(
     On one machine with the same versions the final state is the same to the byte however
     often the run was stopped. Raises Interrupted after a stop signal, when it is saved;
     NonFiniteError if a loss or the state is not finite; RunError if the folder cannot be
-    written or memory is short; CheckpointError if the checkpoints are not of this run;
-    ValueError for numbers of steps below one, and if `update` changes shapes or dtypes.
+    written or memory is short; Paused at `run.pause_at`, without saving (in mode `scan` give the
+    end of a chunk); CheckpointError if the checkpoints are not of this run; ValueError for
+    numbers of steps below one, and if `update` changes shapes or dtypes.
     """
     checkpoint_policy.check(run.checkpoints)
     _check_steps(steps_per_epoch, total_steps)
@@ -122,6 +133,8 @@ def loop(
             length = step_runner.chunk_length(
                 current.step, total_steps, steps_per_epoch, run.execution.chunk_steps
             )
+            if run.pause_at is not None:
+                length = min(length, max(1, run.pause_at - current.step))
             current, rows = _run_chunk(open_run, current, length)
             epoch_line = None
             if current.step % steps_per_epoch == 0 or current.step == total_steps:
@@ -131,6 +144,8 @@ def loop(
                     warn_on_collapse(epoch_line)
             remaining_s = current.steps_s / (current.step - start) * (total_steps - current.step)
             open_run.bar.update(rows, epoch_line, remaining_s)
+            if run.pause_at is not None and current.step >= min(run.pause_at, total_steps):
+                raise Paused(_result(current, start))
             if current.step == total_steps or checkpoint_policy.is_due(
                 run.checkpoints,
                 open_run.preservation,
@@ -140,6 +155,10 @@ def loop(
             ):
                 current = _save(open_run, current)
             _stop_if_signalled(open_run, current)
+    return _result(current, start)
+
+
+def _result(current: LoopState, start: int) -> RunResult:
     step_ms = 1e3 * current.steps_s / (current.step - start) if current.step > start else None
     return RunResult(current.state, start, step_ms, current.compile_s, current.needed_bytes)
 
@@ -174,8 +193,8 @@ def _open(
         )
     )
     open_run = _OpenRun(
-        folder, runner, total_steps, steps_per_epoch, monitor.title, infinite, preservation,
-        store, writer, bar, stop_signal, log,
+        folder, run.record, runner, start, total_steps, steps_per_epoch, monitor.title, infinite,
+        preservation, store, writer, bar, stop_signal, log,
     )  # fmt: skip
     return open_run, LoopState(state, start, start, time.monotonic())
 
@@ -213,6 +232,7 @@ def _run_chunk(
 def _compile(open_run: _OpenRun, current: LoopState, length: int) -> LoopState:
     """Compiles the program of a chunk, unless that was done, and logs its memory."""
     if open_run.runner.is_compiled(length):
+        _write_fingerprint(open_run, current, length)
         return current
     start_s = time.monotonic()
     with open_run.bar.compiling():
@@ -221,8 +241,20 @@ def _compile(open_run: _OpenRun, current: LoopState, length: int) -> LoopState:
     needed_bytes = max(memory.needed_bytes(compiled) or 0, current.needed_bytes or 0) or None
     open_run.log(f"{open_run.title}: {memory.advice(needed_bytes, memory.free_bytes())}")
     current = current._replace(compile_s=compile_s, needed_bytes=needed_bytes)
+    _write_fingerprint(open_run, current, length)
     _stop_if_signalled(open_run, current)
     return current
+
+
+def _write_fingerprint(open_run: _OpenRun, current: LoopState, length: int) -> None:
+    """Before the first step of this process: `fingerprint.json`, or whether it is still true."""
+    if current.step != open_run.start:
+        return
+    if not provenance.write_parts(open_run.folder, open_run.record, open_run.runner.digest(length)):
+        open_run.log(
+            f"{open_run.title}: its program is another one than at its start (fingerprint.json): "
+            "it goes on, but its bytes are not those of an uninterrupted run."
+        )
 
 
 def _save(open_run: _OpenRun, current: LoopState) -> LoopState:

@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -23,7 +23,7 @@ Line = Mapping[str, Any]
 class MetricWriter(NamedTuple):
     """Writes metric lines, and lines of gates; `sync` forces both to disk, before a save."""
 
-    write_metrics: Callable[[list[Line]], None]
+    write_metrics: Callable[[Sequence[Line]], None]
     write_gates: Callable[[Line], None]
     sync: Callable[[], None]
 
@@ -44,7 +44,7 @@ def open_writer(folder: Path, step: int, tensorboard: bool) -> Iterator[MetricWr
                 run_tensorboard.open_writer(folder / "tensorboard", step)
             )
 
-        def write_metrics(lines: list[Line]) -> None:
+        def write_metrics(lines: Sequence[Line]) -> None:
             metrics.write(lines)
             if write_events is not None:
                 write_events(lines)

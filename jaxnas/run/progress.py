@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ class RunProgress(NamedTuple):
     """
 
     compiling: Callable[[], AbstractContextManager[None]]
-    update: Callable[[list[Mapping], Mapping | None, float], None]
+    update: Callable[[Sequence[Mapping], Mapping | None, float], None]
 
 
 @contextlib.contextmanager
@@ -100,7 +100,7 @@ class _Means(NamedTuple):
     counts: dict[str, int]
 
 
-def _add(means: _Means, rows: list[Mapping]) -> None:
+def _add(means: _Means, rows: Sequence[Mapping]) -> None:
     for row in rows:
         for name, value in row.items():
             means.sums[name] = means.sums.get(name, 0.0) + value

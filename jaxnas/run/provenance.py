@@ -12,8 +12,10 @@ from typing import Any
 
 import jax
 
+from jaxnas.run import files
 from jaxnas.run.step_runner import Execution
 
+FINGERPRINT = "fingerprint.json"
 PACKAGES = ("jaxnas", "jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
@@ -40,12 +42,62 @@ def record(
 
 def fingerprint(record: Mapping[str, Any]) -> str:
     """SHA-256 of what determines the result on one machine: all of a record but the environment."""
-    return hashlib.sha256(json.dumps(_fingerprinted(record), sort_keys=True).encode()).hexdigest()
+    return _sha(_fingerprinted(record))
+
+
+def _sha(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def parts(record: Mapping[str, Any], program: tuple[int, str]) -> dict[str, Any]:
+    """What determines a run's bytes, part by part: written as `fingerprint.json`.
+
+    `program`: (steps, SHA-256) of the first that is run, lowered. `sha256` is that of all parts.
+    """
+    environment = record["environment"]
+    named = {
+        "settings": _sha(record["settings"]),
+        "data": record["data"],
+        "execution": record["execution"],
+        "program": {"steps": program[0], "sha256": program[1]},
+        "versions": environment["versions"],
+        "device": {name: environment[name] for name in ("device", "backend", "cpu_count")},
+        "flags": {name: environment[name] for name in ("XLA_FLAGS", "x64", "matmul_precision")},
+    }
+    return {"sha256": _sha(named), **named}
+
+
+def write_parts(folder: Path, record: Mapping[str, Any], program: tuple[int, str]) -> bool:
+    """Writes `fingerprint.json` unless it is there; False if it is there of another program."""
+    path, (steps, sha) = folder / FINGERPRINT, program
+    if path.exists():
+        old = (read_parts(folder) or {}).get("program", {})
+        return old.get("steps") != steps or old.get("sha256") == sha
+    files.write_text(path, json.dumps(parts(record, program), indent=2) + "\n")
+    return True
+
+
+def read_parts(folder: Path) -> dict[str, Any] | None:
+    """The `fingerprint.json` of a run folder; None where there is none, or a damaged one."""
+    try:
+        read = json.loads((folder / FINGERPRINT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return read if isinstance(read, dict) else None
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The settings in which two records differ, as `name (OLD there, NEW now)`."""
-    old, new = (_flat(_fingerprinted(record)) for record in (old, new))
+    return _differences(_fingerprinted(old), _fingerprinted(new))
+
+
+def environment_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The versions, devices and flags in which two records differ, named as `differences` does."""
+    return _differences(old.get("environment") or {}, new.get("environment") or {})
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    old, new = _flat(old), _flat(new)
     absent = "absent"
     return [
         f"{name} ({old.get(name, absent)} there, {new.get(name, absent)} now)"

@@ -28,6 +28,7 @@ class Run(NamedTuple):
     execution: Execution
     checkpoints: SavePolicy = EVERY_MINUTE
     console: rich.console.Console | None = None  # None: standard output
+    pause_at: int | None = None  # a step at which `run.loop` raises Paused; None: runs to the end
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Runs of several steps: one program on the device, or one program a step."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -36,12 +37,14 @@ class StepRunner(NamedTuple):
 
     `state` is donated. In mode `step` a chunk ends early once `should_stop()` is true.
     `compile(state, steps)` makes the program that `run` uses for so many steps, once, whichever
-    thread asks for it first.
+    thread asks for it first; `digest(steps)` is (steps, SHA-256) of the program as XLA is given
+    it, once compiled.
     """
 
     run: Callable[[State, int, Callable[[], bool]], tuple[State, int, dict[str, np.ndarray]]]
     compile: Callable[[State, int], jax.stages.Compiled]
     is_compiled: Callable[[int], bool]
+    digest: Callable[[int], tuple[int, str]]
 
 
 def execution(
@@ -103,6 +106,7 @@ def make_runner(update: Update, operands: tuple, mode: str) -> StepRunner:
     shapes or dtypes, or a metric that is no scalar.
     """
     programs: dict[int, jax.stages.Compiled] = {}
+    digests: dict[int, str] = {}
     lock = threading.Lock()
 
     def one_step(state, *operands):
@@ -128,7 +132,10 @@ def make_runner(update: Update, operands: tuple, mode: str) -> StepRunner:
                 shardings = (jax.tree.map(lambda leaf: leaf.sharding, state), None)
                 jitted = jax.jit(program, donate_argnums=0, out_shardings=shardings)
                 with process.no_garbage_collection():
-                    programs[length] = jitted.lower(state, *operands).compile(compiler_options())
+                    lowered = jitted.lower(state, *operands)
+                    # Without positions in source files, so that moving code changes nothing.
+                    digests[length] = hashlib.sha256(lowered.as_text().encode()).hexdigest()
+                    programs[length] = lowered.compile(compiler_options())
             return programs[length]
 
     def scan(state, steps, should_stop):
@@ -153,6 +160,7 @@ def make_runner(update: Update, operands: tuple, mode: str) -> StepRunner:
         scan if mode == "scan" else step_by_step,
         compiled,
         lambda steps: program_length(steps) in programs,
+        lambda steps: (program_length(steps), digests[program_length(steps)]),
     )
 
 

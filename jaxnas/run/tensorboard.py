@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from jaxnas.run import files
 
 
 @contextlib.contextmanager
-def open_writer(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str, Any]]], None]]:
+def open_writer(folder: Path, step: int) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
     """A function that writes metric lines as scalars; readers drop earlier ones beyond `step`.
 
     It writes by tensorboardX's EventsWriter and not its SummaryWriter, whose thread dies on a full
@@ -32,7 +32,7 @@ def open_writer(folder: Path, step: int) -> Iterator[Callable[[list[Mapping[str,
         started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         file.write_event(event(step=step + 1, session_log=started))
 
-    def write(lines: list[Mapping[str, Any]]) -> None:
+    def write(lines: Sequence[Mapping[str, Any]]) -> None:
         with files.as_run_error(folder):
             for line in lines:
                 values = [

@@ -126,7 +126,8 @@ def enumerate_all(space: Space, chunk: int = 16384) -> Iterator[np.ndarray]:
 def index(space: Space, rows: np.ndarray) -> np.ndarray:
     """i64[...]: the indices of networks i[..., positions] in `enumerate_all`."""
     rows = np.moveaxis(np.asarray(rows, np.int64), -1, 0)
-    return np.ravel_multi_index(tuple(rows), cardinalities(space))
+    shape = cardinalities(space)
+    return np.ravel_multi_index(tuple(rows), shape)  # pyright: ignore[reportReturnType]
 
 
 def sample_uniform(space: Space, count: int, seed: int = 0) -> np.ndarray:

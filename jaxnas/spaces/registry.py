@@ -1,12 +1,14 @@
-"""The search spaces by name: the one place to register a space."""
+"""The search spaces by name: the one place to register a space; those of other packages too."""
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint
+from types import ModuleType
 
 import numpy as np
 
-from jaxnas.core import names
+from jaxnas.core import names as names_of
 from jaxnas.core.types import Network
 from jaxnas.spaces import genotype
 from jaxnas.spaces.darts import choices, sharp_ops
@@ -17,7 +19,9 @@ from jaxnas.spaces.mobile import entry as mobile
 from jaxnas.spaces.mobile import workload, zoo
 from jaxnas.spaces.nasbench201 import entry as nasbench201
 from jaxnas.spaces.search_space import SearchSpace
-from jaxnas.spaces.user_space import UserSpace
+from jaxnas.spaces.user import plugins, user_space
+from jaxnas.spaces.user.plugins import PluginError
+from jaxnas.spaces.user.user_space import UserSpace
 
 
 def _darts(name: str, make: Callable, summary: str, **operations) -> Callable[..., SearchSpace]:
@@ -56,6 +60,11 @@ SPACES: Mapping[str, Callable[..., SearchSpace]] = {
 }  # fmt: skip
 
 
+def names() -> tuple[str, ...]:
+    """All spaces: ours, and those that other packages register."""
+    return (*SPACES, *plugins.installed(plugins.SPACES, SPACES))
+
+
 def is_file(name: str) -> bool:
     """Whether a space is named by the file that defines it."""
     return name.lower().endswith(".py")
@@ -70,26 +79,63 @@ def get(name: str, cells: int | None = None) -> SearchSpace:
     """The space of that name, or of a file `*.py` that defines one.
 
     `cells` shapes mobile spaces, as the maximum of layers in a stage (None: the paper's), and the
-    hypercuboid, as the number of layers. Raises ValueError for an unknown name and UserSpaceError
-    for a file that defines no space.
+    hypercuboid, as the number of layers. Raises ValueError for an unknown name, UserSpaceError for
+    a file that defines no space, and PluginError for another package's space that is none.
     """
     if is_file(name):
         return darts.of_file(name)
-    if name not in SPACES:
-        raise ValueError(
-            f"{names.hint(name, SPACES)}No space is called {name!r}; there are "
-            f"{', '.join(SPACES)}, and files *.py."
+    if name in SPACES:
+        return SPACES[name](cells)
+    points = plugins.installed(plugins.SPACES, SPACES)
+    if name in points:
+        return _of_package(points[name], cells)
+    there = (*SPACES, *points)
+    raise ValueError(
+        f"{names_of.hint(name, there)}No space is called {name!r}; there are "
+        f"{', '.join(there)}, and files *.py."
+    )
+
+
+def get_all() -> Iterator[SearchSpace]:
+    """All spaces; warns of those of other packages that cannot be loaded, and leaves them out."""
+    for name in names():
+        try:
+            yield get(name)
+        except (PluginError, user_space.UserSpaceError) as error:
+            plugins.warn(str(error))
+
+
+def _of_package(point: EntryPoint, cells: int | None) -> SearchSpace:
+    """The space of an entry point: a module that sets SPACE, or a factory as those of SPACES."""
+    value, origin, digest = plugins.load(point)
+    if isinstance(value, ModuleType):
+        space = darts.retrained(
+            user_space.of_module(value, origin),
+            name=point.name, genotype_space=point.name, digest=digest or "",
+        )  # fmt: skip
+        first = (value.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+        return space._replace(summary=f"{first or space.summary} ({origin})")
+    try:
+        space = value(cells)
+    except Exception as error:  # whatever a package's own code may raise
+        reason = " ".join(str(error).split()) or "no reason given"
+        raise PluginError(f"{origin} stops with {type(error).__name__}: {reason}") from error
+    if not isinstance(space, SearchSpace):
+        raise PluginError(
+            f"{origin} gives {type(space).__name__} for {point.group}, no SearchSpace: register "
+            "`entry(cells) -> SearchSpace`, or a module that sets SPACE."
         )
-    return SPACES[name](cells)
+    summary = f"{space.summary} ({origin})"
+    return space._replace(name=point.name, summary=summary, digest=space.digest or digest)
 
 
 @functools.cache
 def _by_genotype() -> Mapping[str, str]:
     """`genotype_space` -> the name of the first space that has it."""
-    names: dict[str, str] = {}
-    for name in SPACES:
-        names.setdefault(get(name).genotype_space, name)
-    return names
+    found: dict[str, str] = {}
+    for space in get_all():
+        found.setdefault(space.genotype_space, space.name)
+    return found
 
 
 def find(genotype: Genotype) -> SearchSpace | None:
@@ -126,7 +172,7 @@ def table_workload(candidates: Sequence[str], layers: int) -> np.ndarray | None:
 @functools.cache
 def published() -> Mapping[str, Genotype]:
     """Published genotypes by name."""
-    return {name: g for space in SPACES for name, g in get(space).published.items()}
+    return {name: g for space in get_all() for name, g in space.published.items()}
 
 
 def parse_genotype(text: str) -> Genotype:

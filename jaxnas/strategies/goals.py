@@ -105,7 +105,7 @@ def ranks(goals: Goals, values: np.ndarray) -> np.ndarray:
     With one objective, the rank of its score, ties equal.
     """
     values = np.asarray(values, float)
-    found, failed = np.full(len(values), np.inf), np.isnan(values).any(1)
+    found, failed = np.full(len(values), np.inf), np.any(np.isnan(values), axis=1)
     broken = np.where(failed, np.inf, violation(goals, np.where(failed[:, None], 0, values)))
     kept = broken == 0
     if kept.any():
@@ -134,7 +134,7 @@ def order(goals: Goals, values: np.ndarray) -> np.ndarray:
 def front(goals: Goals, values: np.ndarray) -> np.ndarray:
     """i64[n]: the designs that keep all limits and that none dominates, first ones of equals."""
     values = np.asarray(values, float)
-    failed = np.isnan(values).any(1)
+    failed = np.any(np.isnan(values), axis=1)
     kept = ~failed & (violation(goals, np.where(failed[:, None], 0, values)) == 0)
     rows = np.flatnonzero(kept)
     if not len(rows):

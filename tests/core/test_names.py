@@ -12,6 +12,7 @@ NAMES = ("darts", "pc-darts", "dr-nas", "random", "nasbench201", "darts-s1")
     [
         ("pcdarts", "pc-darts"), ("PC_DARTS", "pc-darts"), ("NB201", "nasbench201"),
         ("drats", "darts"), ("randm", "random"), ("dart", "darts"), ("dn", "dr-nas"),
+        ("nsabenhc201", "nasbench201"), ("rendom", "random"), ("dats", "darts"),
         ("something", None), ("", None), ("--", None), ("x", None),
     ],
 )  # fmt: skip

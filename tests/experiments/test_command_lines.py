@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import cifar10, nasbench201, net_adapt, ranking, retrain, search, targets
+from experiments import ablate, cifar10, nasbench201, net_adapt, ranking, retrain, search, targets
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,12 @@ from experiments import cifar10, nasbench201, net_adapt, ranking, retrain, searc
         (net_adapt.cli, "DARTS_V2 --cut-features 16", "--cut-features is below --features"),
         (targets.cli, "--latency nothing", "--targets-ms names one target or more"),
         (targets.cli, "--latency nothing --targets-ms 1", "nothing"),
+        (targets.cli, "--targets-ms 1 --judge table", "--judge table needs --table"),
         (search.cli, "--epochs 0", "--epochs is 0"),
         (search.cli, "--batch-size x", "--batch-size cannot be 'x'"),
         (retrain.cli, "--data absent.npz", "absent.npz: no such file"),
+        (ablate.cli, "--seeds 0 0", "seeds has 0 twice"),
+        (ablate.cli, "--epochs 0", "--epochs is 0"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(cli, words, cause, capsys, tmp_path, monkeypatch):

@@ -1,19 +1,24 @@
 """The parts put together by hand find the same cell as the pipeline."""
 
+import functools
+
 from experiments import from_parts
-from jaxnas.pipelines import search
-from jaxnas.pipelines.settings import DataSettings, Recipe, RunSettings, SearchSettings
-
-LIMIT = 60  # images
+from jaxnas.spaces import registry
+from tests import killable_search
 
 
-def test_the_genotype_is_that_of_jaxnas_search_to_the_byte(tmp_path, monkeypatch):
-    # A space of two candidates an edge compiles in a third of the time.
-    for name, value in {"SPACE": "darts-s2", "CELLS": 1, "BATCH_SIZE": 15}.items():
+def test_the_genotype_is_that_of_jaxnas_search_to_the_byte(finished_search, monkeypatch):
+    folder, _ = finished_search
+    tiny, space = killable_search.TINY, registry.get(killable_search.TINY.space)
+    one_cell = functools.partial(space.supernet, reductions=tiny.reductions)
+    # What `reductions=None` is there is for more cells than one.
+    plain = lambda *sizes, reductions, **more: one_cell(*sizes, **more)
+    changes = {
+        "SPACE": tiny.space, "CELLS": tiny.cells, "FEATURES": tiny.features,
+        "BATCH_SIZE": tiny.batch_size,
+    }  # fmt: skip
+    for name, value in changes.items():
         monkeypatch.setattr(from_parts, name, value)
-    settings = SearchSettings(
-        source=DataSettings(limit=LIMIT), space="darts-s2", epochs=4, cells=1, batch_size=15,
-        random_cells=0, retrain=Recipe(epochs=1, cells=1), place=RunSettings(out=str(tmp_path)),
-    )  # fmt: skip
-    folder = search.main(settings)
-    assert from_parts.main(epochs=4, limit=LIMIT) == (folder / "genotype.json").read_text()
+    monkeypatch.setattr(registry, "get", lambda name: space._replace(supernet=plain))
+    found = from_parts.main(epochs=tiny.epochs, limit=tiny.source.limit)
+    assert found == (folder / "genotype.json").read_text()

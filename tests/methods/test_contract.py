@@ -24,14 +24,23 @@ TRAIN, VALID = toy.batches(1, STEPS), toy.batches(2, STEPS)
 # Adam's first steps are signs of gradients: rounding there moves a step by parts in 1e4.
 CLOSE = {"rtol": 1e-3, "atol": 1e-5}
 
-# All that devices change is how the network runs. Here is one method of each way to run it: another
-# one goes the way of one of these.
+# All that a vmap, a scan or devices change is how the network runs. Here is one method of each way
+# to run it: another one goes the way of one of these.
 WAYS = (
     "darts", "darts exact", "darts finite difference", "darts resting", "single-level", "gdas",
     "smooth-darts", "idarts", "sd-darts", "rarts",
 )  # fmt: skip
+# Of these, those whose gradients meet across devices each in its own way.
+ACROSS_DEVICES = (
+    "darts exact", "darts finite difference", "gdas", "smooth-darts", "idarts", "sd-darts", "rarts",
+)  # fmt: skip
+# XLA divides a program by itself: what it may not divide are draws, loops and memories.
+SHARDED = ("darts exact", "gdas", "idarts", "sd-darts")
 # Methods that let validation data reach the weights by another way too, and why.
 ALSO_LEARN_FROM_VALIDATION = {"rarts": "the twin of the weights that it fits pulls at them"}
+
+# Methods whose programs are made of the most: teachers, a schedule, a table of times.
+MADE_ANEW = ("darts resting", "sd-darts", "single-path")
 
 every_method = pytest.mark.parametrize("name", cases.CASES)
 
@@ -56,7 +65,8 @@ def step(name):
 
 @functools.cache
 def start(name, seed=0):
-    return toy.jit(method(name).init)(jax.random.key(seed), TRAIN.inputs[0])
+    # Not compiled as a whole: the methods have most of its operations in common.
+    return method(name).init(jax.random.key(seed), TRAIN.inputs[0])
 
 
 def run(update, state, train=TRAIN, valid=VALID, steps=range(STEPS)):
@@ -114,11 +124,10 @@ def test_learns(name):
         assert same_bytes(getattr(state, part), getattr(start(name), part)) != moves
 
 
-@every_method
+@pytest.mark.parametrize("name", WAYS)
 def test_a_scan_of_several_seeds_equals_the_loop_of_each(name):
-    seeds = (3, 4, 5)
-    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    states = toy.jit(jax.vmap(method(name).init, (0, None)))(keys, TRAIN.inputs[0])
+    seeds = (3, 4)
+    states = jax.tree.map(lambda *each: jnp.stack(each), *(start(name, seed) for seed in seeds))
     update = jax.vmap(method(name).update, (0, None, None))
     scan = toy.jit(lambda states: jax.lax.scan(
         lambda states, batches: update(states, *batches), states, (TRAIN, VALID)
@@ -136,7 +145,7 @@ def eight_devices():
     return jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", SHARDED)
 def test_a_batch_sharded_over_eight_devices_equals_the_whole(name):
     update = toy.jit(sharding.data_parallel(method(name), eight_devices()).update)
     state, metrics = run(update, start(name))
@@ -144,7 +153,7 @@ def test_a_batch_sharded_over_eight_devices_equals_the_whole(name):
     assert_close((state, metrics), looped(name))
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", ACROSS_DEVICES)
 def test_pmap_over_eight_devices_equals_the_whole(name):
     make = functools.partial(cases.search, name)
     spread = sharding.pmapped(make, toy.supernet(axis="batch"))
@@ -167,7 +176,9 @@ def test_save_restore_continue_equals_never_stopping(name):
         leaves = [jnp.asarray(saved[entry]) for entry in saved.files]
     restored = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
     restored = restored._replace(key=jax.random.wrap_key_data(restored.key))
-    resumed, _ = run(toy.jit(fresh.update), restored, steps=range(2, STEPS))
+    # No program has a memory: that of a method made anew is tried where one was made most of.
+    go_on = toy.jit(fresh.update) if name in MADE_ANEW else step(name)
+    resumed, _ = run(go_on, restored, steps=range(2, STEPS))
     assert_same_bytes(resumed, looped(name)[0])
 
 

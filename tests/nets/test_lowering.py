@@ -12,6 +12,7 @@ from jax import lax
 
 from jaxnas.nets import lowering
 from jaxnas.nets.lowering import windows
+from tests import toy
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
@@ -60,8 +61,13 @@ def same(ours, reference, *arguments):
     chex.assert_trees_all_close(*facts(*arguments), rtol=1e-9, atol=1e-9)
 
 
+# Any three of the four settings meet in every way.
 @pytest.mark.parametrize(
-    "side, size, stride, dilation", list(itertools.product((6, 7), (3, 5), (1, 2), (1, 2)))
+    "side, size, stride, dilation",
+    [
+        (side, size, stride, 1 + (side + size // 2 + stride) % 2)
+        for side, size, stride in itertools.product((6, 7), (3, 5), (1, 2))
+    ],
 )
 def test_depthwise_equals_the_grouped_convolution(x64, side, size, stride, dilation):
     kernel = jax.random.normal(jax.random.key(2), (size, size, 3))
@@ -88,7 +94,10 @@ def test_wider_images_are_padded_and_summed_in_other_ways(x64, features, monkeyp
     jax.clear_caches()
 
 
-@pytest.mark.parametrize("side, size, stride", list(itertools.product((6, 7), (1, 3, 5), (1, 2))))
+@pytest.mark.parametrize(
+    "side, size, stride",
+    [(6, 1, 1), (7, 1, 2), (7, 3, 1), (6, 3, 2), (7, 3, 2), (6, 5, 1), (7, 5, 2)],
+)
 def test_convolution_equals_the_symmetrically_padded_one(x64, side, size, stride):
     kernel = jax.random.normal(jax.random.key(2), (size, size, 3, 4))
     same(
@@ -127,9 +136,10 @@ def test_derivatives_and_vmap_commute(x64):
         return jnp.sum(image**2) + jnp.sum(lowering.max_pool(x, 2) ** 3)
 
     slope = jax.grad(loss, (0, 1))
-    alone = [slope(*pair) for pair in zip(xs, kernels, strict=True)]
-    total = jax.grad(lambda xs, ks: jax.vmap(loss)(xs, ks).sum(), (0, 1))(xs, kernels)
-    chex.assert_trees_all_close(jax.vmap(slope)(xs, kernels), total, rtol=1e-9)
+    of_one = toy.jit(slope)
+    alone = [of_one(*pair) for pair in zip(xs, kernels, strict=True)]
+    total = toy.jit(jax.grad(lambda xs, ks: jax.vmap(loss)(xs, ks).sum(), (0, 1)))(xs, kernels)
+    chex.assert_trees_all_close(toy.jit(jax.vmap(slope))(xs, kernels), total, rtol=1e-9)
     chex.assert_trees_all_close(jax.tree.map(lambda *a: jnp.stack(a), *alone), total, rtol=1e-9)
 
 

@@ -100,7 +100,8 @@ def test_refuses_what_is_no_search(folder, tmp_path, capsys):
     ("change", "cause"),
     [
         ({"unheard_of": 1}, "another version of jaxnas, with other settings (unheard_of)"),
-        ({"set.weight_decay": 7.0}, "other settings (set.weight_decay)"),
+        ({"set.weight_decay": 7.0}, "other settings"),  # as of --set, not of these checkpoints
+        ({"set.unheard_of": 7.0}, "other settings (set.unheard_of)"),
         ({"limit": 100}, "The data set digits is not the one"),
         ({"space_sha256": "0"}, "small.py is not the one"),
         ({"seed": 1}, "other settings"),

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shlex
 import shutil
 
 import chex
@@ -132,6 +133,8 @@ def test_narrows_trains_and_goes_on_where_it_was(cell, tmp_path):
     assert "held-out images" in out and "narrow.md" in out
     assert "target: 50,000 MACs" in out and "it holds" in out
     summary = json.loads((folder / "summary.json").read_text())
+    assert shlex.split(summary["command"])[:3] == ["jaxnas", "narrow", str(cell)]
+    assert f"report: {folder / 'narrow.md'}" in out
     text = (folder / "narrowed.json").read_text()
     pruned = pruned_file.from_json(text, registry.network_of)
     assert genotypes.to_json(pruned.genotype) == cell.read_text()

@@ -1,7 +1,6 @@
 """Methods times seeds, a row each: what the studies share."""
 
 import io
-import statistics
 
 import pytest
 import rich.console
@@ -38,14 +37,6 @@ def test_random_search_trains_as_many_cells_as_divide_its_epochs(epochs, preset,
     words_of = lambda *words: study.search_of("random", words, epochs=epochs, preset=preset).set
     assert words_of() == (f"cells={cells}",)
     assert words_of("random.cells=9") == ("cells=9",)
-
-
-def test_the_mean_and_the_spread_are_over_what_is_known():
-    values = [91.0, 93.5, 90.0]
-    expected = f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
-    assert study.spread([None, *values], 2) == expected
-    assert study.spread([91.0, None], 1) == "91.0"
-    assert study.spread([None], 1) == "–"
 
 
 @pytest.mark.parametrize(

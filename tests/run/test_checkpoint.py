@@ -167,6 +167,10 @@ def test_reads_without_touching(tmp_path):
     found, step = checkpoint.read(tmp_path / "c", state())
     assert (step, checkpoint.digest(found)) == (5, checkpoint.digest(state(5)))
     assert sorted((tmp_path / "c").rglob("*")) == before
+    found, step = checkpoint.read(tmp_path / "c", state(), step=3)
+    assert (step, checkpoint.digest(found)) == (3, checkpoint.digest(state(3)))
+    with pytest.raises(checkpoint.CheckpointError, match="There are no checkpoints"):
+        checkpoint.read(tmp_path / "c", state(), step=4)
 
 
 def test_keeps_by_policy(tmp_path):

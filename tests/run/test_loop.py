@@ -18,7 +18,7 @@ import rich.console
 from tensorboardX.proto import event_pb2
 
 from jaxnas import run
-from jaxnas.run import checkpoint, memory, signals, step_runner
+from jaxnas.run import checkpoint, memory, provenance, signals, step_runner
 from tests import killable, paths
 
 
@@ -291,6 +291,37 @@ def test_tensorboard_is_told_where_a_run_was_resumed(tmp_path):
         if "loss/train" in line
     }
     assert losses == pytest.approx(written)
+
+
+def test_pauses_where_it_is_told_to_and_saves_nothing(tmp_path, unbroken):
+    with pytest.raises(run.Paused) as paused:
+        start(tmp_path, pause_at=3, checkpoints=run.SavePolicy(every_steps=30, every_s=None))
+    result = paused.value.result
+    assert (int(result.state.step), result.resumed_from) == (3, 0)
+    assert result.step_ms > 0 and result.compile_s > 0
+    lines, whole = (killable.lines(f / "metrics.jsonl") for f in (tmp_path, unbroken["step"][0]))
+    assert lines == whole[:3]
+    assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
+
+
+def test_writes_its_fingerprint_and_says_when_its_program_is_another(tmp_path, unbroken):
+    folder, _ = unbroken["step"]
+    parts = provenance.read_parts(folder)
+    assert parts["settings"] != parts["sha256"] and parts["data"] == "toy"
+    assert parts["program"]["steps"] == 1 and len(parts["program"]["sha256"]) == 64
+    assert parts["versions"]["jax"] == jax.__version__
+    with pytest.raises(Crash):
+        start(tmp_path, on_epoch=crashing(2))
+    assert provenance.read_parts(tmp_path) == parts  # the same in another folder
+    plain, notes = killable.toy_update(killable.toy_search()), io.StringIO()
+
+    def changed(state, *operands):
+        state, measured = plain(state, *operands)
+        return state, measured | {"one": jnp.ones(())}
+
+    console = rich.console.Console(file=notes, width=200)
+    start(tmp_path, update=changed, console=console)
+    assert "its program is another one than at its start" in notes.getvalue()
 
 
 def test_memory_that_is_not_there_is_one_clear_error(tmp_path):

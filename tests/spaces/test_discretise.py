@@ -1,5 +1,6 @@
 """Gates choose as the papers' code does."""
 
+import functools
 import itertools
 
 import jax
@@ -103,6 +104,24 @@ def test_argmax_keeps_every_edge_and_none_too():
         1,
         (3,),
     )  # fmt: skip
+
+
+def test_a_cell_without_a_path_becomes_the_likeliest_one_that_has_one():
+    space = nasbench201_choices.nasbench201()
+    plain = functools.partial(discretise.argmax_per_edge, name="nasbench201")
+    select = lambda rows: discretise.connected(plain, space, {"cell": rows})
+    rows = np.tile([0.6, 0.1, 0.1, 0.1, 0.1], (6, 1))
+    rows[0] = [0.4, 0.0, 0.35, 0.15, 0.1]  # 0 -> 1 opens for 35 of 40: and then 1 -> 3
+    rows[4] = [0.3, 0.4, 0.1, 0.1, 0.1]
+    rows[3] = [0.5, 0.0, 0.0, 0.4, 0.1]  # 0 -> 3 alone: 40 of 50, which is less likely
+    edges = dict(((s, t), op) for s, t, op in select(rows).cells["cell"].edges)
+    kept = {edge: op for edge, op in edges.items() if op != "none"}
+    assert kept == {(0, 1): "nor_conv_1x1", (1, 3): "skip_connect"}
+    rows[3] = [0.5, 0.0, 0.0, 0.49, 0.01]
+    assert dict(((s, t), op) for s, t, op in select(rows).cells["cell"].edges)[0, 3] != "none"
+    # What is connected is left alone.
+    rows[3] = [0.1, 0.0, 0.0, 0.8, 0.1]
+    assert select(rows) == plain(space, {"cell": rows})
 
 
 def test_edges_may_list_different_candidates():

@@ -12,7 +12,7 @@ from jaxnas.spaces.darts import genotypes as published
 from jaxnas.spaces.darts import notation as darts_notation
 from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
 from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
-from jaxnas.spaces.user_space import UserSpaceError
+from jaxnas.spaces.user.user_space import UserSpaceError
 
 DARTS_V2 = published.PUBLISHED["DARTS_V2"]
 USERS = """

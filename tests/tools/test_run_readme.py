@@ -35,10 +35,10 @@ pathlib.Path("two.txt").write_text(pathlib.Path("one.txt").read_text() * 2)
 """
 
 
-def started(page, folder):
+def started(page, folder, *options):
     (folder / "page.md").write_text(page)
     return subprocess.run(
-        [sys.executable, TOOL, "page.md"], cwd=folder, capture_output=True, text=True
+        [sys.executable, TOOL, "page.md", *options], cwd=folder, capture_output=True, text=True
     )
 
 
@@ -61,6 +61,15 @@ def test_stops_at_the_first_command_that_fails(tmp_path, broken):
     out = started(PAGE.replace("echo one > one.txt", broken), tmp_path)
     assert out.returncode == 1
     assert not (tmp_path / "two.txt").exists()
+
+
+def test_a_shorter_form_is_run_in_place_of_what_is_shown(tmp_path):
+    out = started(PAGE, tmp_path, "--replace", "echo one", "echo 1", "--replace", "* 2", "* 3")
+    assert out.returncode == 0, out.stderr
+    assert (tmp_path / "two.txt").read_text() == "1\n1\n1\n"
+    assert "echo 1 > one.txt" in out.stdout
+    out = started(PAGE, tmp_path, "--replace", "exit 3", "exit 0")
+    assert out.returncode == 2 and "no command has 'exit 3'" in out.stderr
 
 
 def test_stops_at_an_example_that_raises(tmp_path):

@@ -107,7 +107,7 @@ def rescale_unsampled() -> optax.GradientTransformation:
         )
         return jnp.where(changes, updates - growth, updates)
 
-    def update(updates, state, arch=None):
-        return jax.tree.map(shifted, arch, updates), state
+    def update(updates, state, params=None):
+        return jax.tree.map(shifted, params, updates), state
 
-    return optax.GradientTransformation(lambda arch: optax.EmptyState(), update)
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from jaxnas.core.types import Gates, Key, Scalar
 
@@ -72,6 +73,6 @@ def project(gates: Gates) -> Gates:
     return jax.tree.map(of_choice, gates)
 
 
-def _with_noise(gates: Gates, key: Key, radius: jax.Array) -> Gates:
+def _with_noise(gates: Gates, key: Key, radius: ArrayLike) -> Gates:
     noise = optax.tree.random_like(key, gates, jax.random.uniform)
     return jax.tree.map(lambda g, u: g + radius * (2 * u - 1), gates, noise)

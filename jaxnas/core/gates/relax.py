@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 
 from jaxnas.core.types import Arch, Gates, Key, Relaxation, Space, Weights
 
@@ -219,7 +220,7 @@ def _noise(sample: Callable[[Key, tuple], jax.Array], key: Key, arch: Arch) -> G
     return jax.tree.unflatten(tree, shaped)
 
 
-def _concrete(key: Key, arch: Arch, temperature: jax.Array) -> Gates:
+def _concrete(key: Key, arch: Arch, temperature: ArrayLike) -> Gates:
     relaxed = lambda logits, g: jax.nn.softmax((jax.nn.log_softmax(logits) + g) / temperature)
     return jax.tree.map(relaxed, arch, _noise(jax.random.gumbel, key, arch))
 

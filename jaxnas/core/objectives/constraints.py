@@ -66,11 +66,11 @@ def lagrangian(
     Raises ValueError unless limit, width, rate and start are positive.
     """
     aim, of_gates = constraint.aim, constraint.cost.of_gates
-    for name, value in {
+    for name, number in {
         f"The target {constraint.cost.quantity}": aim, "width": width, "rate": rate, "start": start,
     }.items():  # fmt: skip
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is {value}: give a number above 0.")
+        if not (math.isfinite(number) and number > 0):
+            raise ValueError(f"{name} is {number}: give a number above 0.")
 
     def excess(arch: Arch, weights: Weights, step) -> Scalar:
         """log(E / aim)"""
@@ -130,12 +130,13 @@ def reward(constraints: Constraints) -> cost_terms.Reward | None:
     if not rewarded:
         return None
     (constraint,) = constraints
-    form, weight = constraint.form
+    form, weight = constraint.form  # pyright: ignore[reportGeneralTypeIssues]
     return REWARDED[form](constraint.cost.of_gates, constraint.aim, weight)
 
 
 def _with_fixed_weight(objective: Term, constraint: Constraint, relaxation: Relaxation) -> Term:
     """The form of `cost_terms` with the aim as reference; in products the weight is an exponent."""
+    assert constraint.form is not None
     (form, weight), aim = constraint.form, constraint.aim
     of_gates = constraint.cost.of_gates
     if form in ADDED:

@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -144,7 +145,8 @@ def tunas_reward(model: Model, target_ms: float, weight: float = -0.07) -> Rewar
 
 def network_ms(gates: Gates, costs: Costs, fixed_ms: float) -> Scalar:
     """Milliseconds of the network of the gates: `fixed_ms` plus those of the searched layers."""
-    return fixed_ms + sum(jnp.sum(gates[name] * costs[name]) for name in costs)
+    searched_ms: Any = sum(jnp.sum(gates[name] * costs[name]) for name in costs)
+    return fixed_ms + searched_ms
 
 
 def log_latency(costs: Costs, fixed_ms: float) -> Term:

@@ -46,14 +46,15 @@ def self_distillation(
 
     def init(arch: Arch, weights: Weights) -> Teachers:
         empty_ring = lambda leaf: jnp.zeros((teachers, *leaf.shape), leaf.dtype)
-        return Teachers(*jax.tree.map(empty_ring, (arch, weights)), jnp.zeros((), jnp.int32))
+        old_archs, old_weights = jax.tree.map(empty_ring, (arch, weights))
+        return Teachers(old_archs, old_weights, jnp.zeros((), jnp.int32))
 
     def update(memory: Teachers, arch: Arch, weights: Weights, step: Scalar) -> Teachers:
         is_due = (step + 1) % every == 0
         slot = memory.count % teachers
         put = lambda ring, new: ring.at[slot].set(jnp.where(is_due, new, ring[slot]))
-        rings = jax.tree.map(put, (memory.arch, memory.weights), (arch, weights))
-        return Teachers(*rings, memory.count + is_due.astype(jnp.int32))
+        old_archs, old_weights = jax.tree.map(put, (memory.arch, memory.weights), (arch, weights))
+        return Teachers(old_archs, old_weights, memory.count + is_due.astype(jnp.int32))
 
     def predict(arch: Arch, weights: Weights, forward: Forward) -> jax.Array:
         gates = relaxation.expected(arch, weights, step=forward.step)
@@ -62,7 +63,7 @@ def self_distillation(
     def distilled(memory: Teachers, forward: Forward) -> Scalar:
         memory = jax.lax.stop_gradient(memory)
         logits = jax.lax.map(
-            lambda teacher: predict(*teacher, forward), (memory.arch, memory.weights)
+            lambda teacher: predict(teacher[0], teacher[1], forward), (memory.arch, memory.weights)
         )
         filled = jnp.arange(teachers) < memory.count
         target = _soft_vote(logits / temperature, filled)

@@ -1,6 +1,7 @@
 """Terms: the summands of an objective, each with a separate memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ def total(**terms: Term) -> Term:
         raise ValueError("An objective needs at least one term.")
     return Term(
         init=lambda arch, weights: {n: t.init(arch, weights) for n, t in terms.items()},
-        value=lambda memory, forward: sum(t.value(memory[n], forward) for n, t in terms.items()),
+        value=lambda memory, forward: _sum(t.value(memory[n], forward) for n, t in terms.items()),
         update=lambda memory, arch, weights, step: {
             n: t.update(memory[n], arch, weights, step) for n, t in terms.items()
         },
@@ -102,4 +103,9 @@ def dirichlet_divergence(concentration: Callable[[jax.Array], jax.Array]) -> Ter
         spread = (c - 1) * (special.digamma(c) - special.digamma(total)[:, None])
         return jnp.sum(log_densities - special.gammaln(float(count)) + spread.sum(-1))
 
-    return stateless(lambda forward: sum(map(of_choice, forward.arch.values())))
+    return stateless(lambda forward: _sum(map(of_choice, forward.arch.values())))
+
+
+def _sum(scalars: Iterable[Scalar]) -> Scalar:
+    total: Any = sum(scalars)  # of one or more
+    return total

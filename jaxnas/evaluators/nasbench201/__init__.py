@@ -3,6 +3,7 @@
 from jaxnas.evaluators.nasbench201 import cost, isomorphism, zero_cost
 from jaxnas.evaluators.nasbench201.build import build
 from jaxnas.evaluators.nasbench201.isomorphism import BenchmarkError
+from jaxnas.evaluators.nasbench201.lookup import evaluator
 from jaxnas.evaluators.nasbench201.query import (
     BenchmarkEntry,
     Scores,
@@ -24,6 +25,7 @@ __all__ = [
     "as_json",
     "build",
     "cost",
+    "evaluator",
     "isomorphism",
     "lines",
     "load",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.hardware.accelerator import dataflow
-from jaxnas.hardware.accelerator.layer import Layer
+from jaxnas.hardware.accelerator.layer import LoopNest
 
 CLOCK_GHZ = 1.0
 WORD_BYTES = 2
@@ -34,7 +34,7 @@ class Cost(NamedTuple):
 
 
 @functools.lru_cache(100_000)
-def of_layer(layer: Layer, array: Array) -> Cost:
+def of_layer(layer: LoopNest, array: Array) -> Cost:
     """The fastest way to lay the layer on the array; of equally fast ones the one of least energy.
 
     Latency is that of computing or of moving every word once, whichever is longer: it never rises

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnas.hardware.accelerator.layer import Layer
+from jaxnas.hardware.accelerator.layer import LoopNest
 
 DATAFLOWS = ("weight_stationary", "output_stationary", "row_stationary")
 
@@ -20,7 +20,7 @@ class Tiles(NamedTuple):
     accesses: np.ndarray  # f64[ways]: words between the buffer and the array
 
 
-def spatial_loops(dataflow: str, layer: Layer) -> tuple[int, int]:
+def spatial_loops(dataflow: str, layer: LoopNest) -> tuple[int, int]:
     """The lengths of the two loops that are unrolled over the array.
 
     Weights stationary: output and input channels; outputs stationary: height and width of the
@@ -36,7 +36,7 @@ def spatial_loops(dataflow: str, layer: Layer) -> tuple[int, int]:
     return loops[dataflow]
 
 
-def tiles(dataflow: str, layer: Layer, elements: int) -> Tiles:
+def tiles(dataflow: str, layer: LoopNest, elements: int) -> Tiles:
     """All ways to lay a layer on `elements` processing elements: a x b of the two loops.
 
     Cycles are the other loops' length times ceil(A / a) ceil(B / b): edges of the loops leave

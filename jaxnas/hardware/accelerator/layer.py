@@ -2,14 +2,11 @@
 
 from typing import NamedTuple
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
-
 from jaxnas.core.types import Network
+from jaxnas.nets import count
 
 
-class Layer(NamedTuple):
+class LoopNest(NamedTuple):
     """A convolution, or a linear layer as one of a single pixel, of one image."""
 
     outputs: int  # channels, of a group
@@ -35,36 +32,22 @@ class Layer(NamedTuple):
         return self.groups * (each + self.inputs * pixels * self.stride**2)
 
 
-def of_network(net: Network, image: tuple[int, int, int]) -> list[Layer]:
+def of_network(net: Network, image: tuple[int, int, int]) -> list[LoopNest]:
     """The layers of a network for an image (height, width, channels), in order, by tracing.
 
     Modules with a kernel [height, width, inputs, outputs], [height, width, channels] (depthwise) or
     [inputs, outputs] count; normalisations, pools and sums do not.
     """
-    layers: list[Layer] = []
-
-    def listen(call, arguments, keywords, context):
-        y, module = call(*arguments, **keywords), context.module
-        kernel = module.variables.get("params", {}).get("kernel")
-        if hasattr(kernel, "shape") and context.method_name == "__call__":
-            layers.append(of_call(kernel.shape, arguments[0].shape, y.shape))
-        return y
-
-    key, images = jax.eval_shape(lambda: jax.random.key(0)), (1, *image)
-    trees = jax.eval_shape(net.init, key, jax.ShapeDtypeStruct(images, jnp.float32))
-    with nn.intercept_methods(listen):
-        # A new function: JAX caches the shapes of known functions and would not run it.
-        jax.eval_shape(lambda *a: net.infer(*a), *trees, jax.ShapeDtypeStruct(images, jnp.float32))
-    return layers
+    return [of_call(*shapes) for shapes in count.kernel_calls(net, image)]
 
 
-def of_call(kernel: tuple[int, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Layer:
+def of_call(kernel: tuple[int, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]) -> LoopNest:
     """The layer of a kernel's shape and of images [1, height, width, channels] or rows [1, n]."""
     if len(kernel) == 2:
-        return Layer(kernel[1], kernel[0], 1, 1)
+        return LoopNest(kernel[1], kernel[0], 1, 1)
     height, width = outputs[1:3]
     stride = max(1, round(inputs[1] / height))
     if len(kernel) == 3:
-        return Layer(1, 1, height, width, kernel[:2], stride, groups=kernel[2])
+        return LoopNest(1, 1, height, width, kernel[:2], stride, groups=kernel[2])
     groups = inputs[3] // kernel[2]
-    return Layer(kernel[3] // groups, kernel[2], height, width, kernel[:2], stride, groups)
+    return LoopNest(kernel[3] // groups, kernel[2], height, width, kernel[:2], stride, groups)

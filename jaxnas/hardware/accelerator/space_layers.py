@@ -7,7 +7,7 @@ import numpy as np
 from jaxnas.core.types import NONE
 from jaxnas.hardware.accelerator import cost, layer
 from jaxnas.hardware.accelerator.cost import Array, Cost
-from jaxnas.hardware.accelerator.layer import Layer
+from jaxnas.hardware.accelerator.layer import LoopNest
 from jaxnas.spaces import genome
 from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 
@@ -15,7 +15,7 @@ from jaxnas.spaces.search_space import NetworkSize, SearchSpace
 class LayerCounts(NamedTuple):
     """How often each network has each of the layers that occur in a space."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LoopNest, ...]
     fixed: np.ndarray  # i64[layers], of every network
     added: np.ndarray  # i64[positions, candidates, layers]
 
@@ -35,7 +35,7 @@ def layer_counts(space: SearchSpace, size: NetworkSize) -> LayerCounts:
         raise ValueError(f"The layers of {space.noun} do not add up over positions.")
     positions = space.genome.positions
     base = np.array([p.candidates.index(NONE) if NONE in p.candidates else 0 for p in positions])
-    counts: dict[Layer, int] = {}
+    counts: dict[LoopNest, int] = {}
     traced = {(): _trace(space, base, size)}
     choices = space.genome.space
     identical = not genome.is_chain(choices) and len(choices) == 1 and space.digest is None
@@ -62,12 +62,12 @@ def network_costs(counts: LayerCounts, rows: np.ndarray, array: Array) -> np.nda
     return counts.of_genomes(rows) @ of_layers
 
 
-def of_network(layers: list[Layer], array: Array) -> Cost:
+def of_network(layers: list[LoopNest], array: Array) -> Cost:
     """The cost of a network's layers, one after another."""
     return Cost(*np.sum([cost.of_layer(one, array) for one in layers], 0).tolist())
 
 
-def _trace(space: SearchSpace, row: np.ndarray, size: NetworkSize) -> list[Layer]:
+def _trace(space: SearchSpace, row: np.ndarray, size: NetworkSize) -> list[LoopNest]:
     net = space.network(
         space.genome.decode(row), features=size.features, cells=size.cells, classes=size.classes,
         reductions=None, auxiliary=False,

@@ -36,14 +36,14 @@ def recheck(
     device: dict[str, Any],
     protocol: campaign.Protocol,
     console: rich.console.Console | None = None,
-    size: NetworkSize | None = None,
+    sizes: Sequence[NetworkSize] | None = None,
 ) -> RecheckedTimes:
     """Measures genotypes of the campaign's space in interleaved rounds, as a campaign in `folder`.
 
     The reference and ten networks of the campaign (anchors) are timed with them; all times are
     divided by the median ratio of the anchors' times, new over old. Raises CampaignError on another
     device than the campaign's, and what `campaign.measure_all` raises; a folder is resumed.
-    `size`: of the genotypes' networks, by default the campaign's.
+    `sizes`: of the genotypes' networks, by default the campaign's. Equal networks are timed once.
     """
     if changes := hardware.differences(dataset.raw.header["device"], device):
         raise CampaignError(
@@ -51,14 +51,14 @@ def recheck(
             "or add --any-device to search by the model alone."
         )
     anchors, campaign_ms = _anchors(dataset)
-    anchor_labels = {program.label for program in anchors}
-    new = [
-        programs.of_genotype(genotype, dataset.space, size or dataset.size)
-        for genotype in genotypes
-    ]
-    if size is not None:
-        new = [p._replace(label=f"{p.label} at {size.features} features") for p in new]
-    all_programs = [*anchors, *(program for program in new if program.label not in anchor_labels)]
+    new = []
+    for genotype, size in zip(genotypes, sizes or [dataset.size] * len(genotypes), strict=True):
+        program = programs.of_genotype(genotype, dataset.space, size)
+        if size != dataset.size:
+            program = program._replace(label=f"{program.label} at {size.features} features")
+        new.append(program)
+    unique = {program.label: program for program in (*anchors, *new)}
+    all_programs = list(unique.values())
     settings = json.loads(json.dumps(dict(dataset.settings))) | {
         "campaign": dataset.digest, "programs": [program.label for program in all_programs],
     }  # fmt: skip

@@ -1,11 +1,30 @@
-"""Complaints of the parser of command lines, in one line."""
+"""Complaints of the parser of command lines, and warnings, in one line."""
 
-import dataclasses
+import contextlib
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from jaxnas.pipelines.settings.flags import UNPREFIXED
+from jaxnas.core import names as names_of
+from jaxnas.spaces.user.plugins import PluginWarning
+
+
+@contextlib.contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Prints warnings of other packages' parts as errors are: `jaxnas: TEXT`."""
+    standard = warnings.formatwarning
+
+    def line(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+        if issubclass(category, PluginWarning):
+            return f"jaxnas: {message}\n"
+        return standard(message, category, *where, **more)
+
+    warnings.formatwarning = line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = standard
 
 
 def one_line(box: str) -> str:
@@ -26,7 +45,8 @@ def one_line(box: str) -> str:
     )
     if choice:
         names = sorted(set(re.findall(r"'(.*?)'", choice[3])) - {"None"})
-        text = f"{choice[2]} cannot be {choice[1]}: give {' or '.join(names)}"
+        meant = names_of.hint(choice[1], names)
+        text = f"{choice[2]} cannot be {choice[1]}: {meant}give {' or '.join(names)}"
     for hints in sections[2:]:
         flags = [row.split()[0].rstrip(",") for row in hints if row.startswith("--")]
         if hints[:1] == ["Perhaps you meant:"] and flags:
@@ -42,19 +62,6 @@ def _expected(text: str) -> str:
     return "a whole number" if "int" in text else "another value"
 
 
-def flags(kind: type, default: Any = None, prefix: str = "--") -> list[str]:
-    """The flags of a kind of settings: `--learning-rate`, `--retrain.learning-rate`."""
-    names = []
-    for field in dataclasses.fields(kind if default is None else default):
-        value = field.default if default is None else getattr(default, field.name)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            group = "" if field.name in UNPREFIXED else f"{field.name.replace('_', '-')}."
-            names += flags(type(value), value, prefix + group)
-        else:
-            names.append(prefix + field.name.replace("_", "-"))
-    return names
-
-
 def with_hint(text: str, known: Iterable[str]) -> str:
     """A complaint of an unknown flag with the one that may be meant, among those of its group.
 
@@ -63,11 +70,9 @@ def with_hint(text: str, known: Iterable[str]) -> str:
     unknown = re.search(r"[Uu]nrecognized \w+: (--(?:[\w-]+\.)*)([\w-]+)", text)
     if unknown is None:
         return text
-    from jaxnas.core import names
-
     prefix, word = unknown[1], unknown[2]
     group = [flag.removeprefix(prefix) for flag in known if flag.startswith(prefix)]
-    meant = names.nearest(word, [flag for flag in group if "." not in flag])
+    meant = names_of.nearest(word, [flag for flag in group if "." not in flag])
     if meant is None:
         return text
     return f"{re.sub(r' Perhaps you meant .*', '', text)} Perhaps you meant {prefix}{meant}."

@@ -43,7 +43,12 @@ def check(place: RunSettings) -> None:
     require("--save-every-s", place.save_every_s, above=0)
     require("--save-every-steps", place.save_every_steps, minimum=1)
     require("--keep", place.keep, minimum=1)
-    if place.name is not None and (not place.name or place.name.strip(".") == ""):
-        fail(f"--name is {place.name!r}: give the run's folder a name.")
-    if place.name is not None and any(c in place.name for c in "/\\\0"):
-        fail(f"--name is {place.name!r}: a name has no slash; say where by --out.")
+    check_name(place.name)
+
+
+def check_name(name: str | None) -> None:
+    """Raises ValueError for a name that a folder in `--out` cannot have."""
+    if name is not None and (not name or name.strip(".") == ""):
+        fail(f"--name is {name!r}: give the run's folder a name.")
+    if name is not None and any(c in name for c in "/\\\0"):
+        fail(f"--name is {name!r}: a name has no slash; say where by --out.")

@@ -2,7 +2,11 @@
 
 import dataclasses
 import shlex
+import typing
+from collections.abc import Iterator
 from typing import Any
+
+import tyro.conf
 
 UNPREFIXED = ("source", "place", "recipe")  # groups whose flags stand alone
 
@@ -27,15 +31,42 @@ def command(program: str, settings: Any, defaults: Any) -> str:
     for name, value in flat(settings).items():
         if value == plain[name] or name == "resume":
             continue
-        flag = "--" + name.replace("_", "-")
         if name == "genotype":
             words.insert(2, value)
-        elif isinstance(value, bool):
-            head, _, tail = flag[2:].rpartition(".")
-            no = "--" + (f"{head}.no-{tail}" if head else f"no-{tail}")
-            words.append(flag if value else no)
-        elif isinstance(value, tuple):
-            words += [flag, *map(str, value)]
         else:
-            words += [flag, str(value)]
+            words += as_words(name, value)
     return shlex.join(words)
+
+
+def as_words(name: str, value: Any) -> list[str]:
+    """A setting by its flat name as words of a command line."""
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        head, _, tail = flag[2:].rpartition(".")
+        no = "--" + (f"{head}.no-{tail}" if head else f"no-{tail}")
+        return [flag if value else no]
+    if isinstance(value, tuple | list):
+        return [flag, *map(str, value)]
+    return [flag, str(value)]
+
+
+def typed(kind: type, prefix: str = "--") -> Iterator[tuple[str, Any]]:
+    """The flags of a kind of settings with their types: `--learning-rate`, `--retrain.epochs`.
+
+    What is given without a flag is left out; a switch has two, `--remat` and `--no-remat`.
+    """
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint, marks = hints[field.name], ()
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, *marks = typing.get_args(hint)
+        name = field.name.replace("_", "-")
+        if dataclasses.is_dataclass(hint):
+            yield from typed(hint, prefix if field.name in UNPREFIXED else f"{prefix}{name}.")
+        elif _POSITIONAL not in marks:
+            yield prefix + name, hint
+            if hint is bool:
+                yield f"{prefix}no-{name}", hint
+
+
+_POSITIONAL = typing.get_args(tyro.conf.Positional[str])[1]

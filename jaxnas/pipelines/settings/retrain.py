@@ -21,6 +21,8 @@ class RetrainSettings:
     """The file `*.py` that defines the genotype's operations, if they are your own."""
     seed: int = 0
     """Of the weights, the order of images and their augmentation."""
+    devices: int | None = None
+    """Devices that share each batch; by default all of an accelerator where the batch divides."""
     place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()
 
 

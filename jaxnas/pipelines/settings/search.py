@@ -34,7 +34,8 @@ class SearchSettings:
     """The search space; `jaxnas spaces` lists all; or a file `*.py` of your own
     (docs/extending.md)."""
     method: str = "darts"
-    """The search method; `jaxnas methods` lists all, with their settings."""
+    """The search method; `jaxnas methods` lists all, with their settings; or MODULE:NAME of your
+    own (docs/new-method.md)."""
     set: tuple[str, ...] = ()
     """Settings of the method, as `name=value`."""
     select: Literal["strongest", "perturbation", "evolution"] = "strongest"
@@ -110,6 +111,8 @@ class SearchSettings:
     """The margin of predictions below --target-ms, in half-widths of their interval; default 0."""
     any_device: bool = False
     """The campaign of --latency may be of another device; the found network is not measured."""
+    devices: int | None = None
+    """Devices that share each batch; by default all of an accelerator where the batches divide."""
     retrain: Recipe = Recipe()
     """The training of the found cell and of the random ones at the end."""
     place: Annotated[RunSettings, tyro.conf.arg(name="")] = RunSettings()

@@ -7,14 +7,15 @@ from pathlib import Path
 from jaxnas.core.types import Space
 from jaxnas.nets import batch_norm, functional, ops
 from jaxnas.nets.mixed import mixed_edges
-from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning, user_space
+from jaxnas.spaces import dataflow, discretise, edits, genome, layers, pruning
 from jaxnas.spaces.darts import choices as darts_choices
 from jaxnas.spaces.darts import distribution, genotypes, inherit, supernet
 from jaxnas.spaces.darts import network as networks
 from jaxnas.spaces.darts.notation import from_pairs, is_notation
 from jaxnas.spaces.genotype import Genotype, GenotypeError
 from jaxnas.spaces.search_space import BlockSpec, NetworkSize, PresetSizes, SearchSpace
-from jaxnas.spaces.user_space import UserSpace
+from jaxnas.spaces.user import source_digest, user_space
+from jaxnas.spaces.user.user_space import UserSpace
 
 NAME = "darts"
 CELLS = ("normal", "reduce")
@@ -78,13 +79,20 @@ def of_file(name: str) -> SearchSpace:
     """The space of a user's file `*.py`. Raises UserSpaceError for a file that defines none."""
     path = Path(name).expanduser()
     user = user_space.load(str(path))
-    # Pools of retrained networks have no normalisation, except a user's.
+    digest = source_digest.digest(str(path))
+    return retrained(user, name=name, genotype_space=path.stem, digest=digest)
+
+
+def retrained(user: UserSpace, *, name: str, genotype_space: str, digest: str) -> SearchSpace:
+    """The space of a user's choices, whose networks are retrained with operations of their own.
+
+    Pools of retrained networks have no normalisation, except a user's.
+    """
     derived = {
         operation: ops.DARTS_DERIVED[operation] if make is ops.DARTS.get(operation) else make
         for operation, make in user.candidates.items()
     }
-    digest = user_space.digest(str(path))
-    return of_user_space(user, derived, name=name, genotype_space=path.stem, digest=digest)
+    return of_user_space(user, derived, name=name, genotype_space=genotype_space, digest=digest)
 
 
 def of_user_space(

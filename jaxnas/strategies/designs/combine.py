@@ -11,7 +11,7 @@ from jaxnas.strategies.designs.design_space import Designs, DesignSpace
 def product(**spaces: DesignSpace) -> DesignSpace:
     """All combinations of designs of several spaces; decoded: `{name: decoded design}`.
 
-    Variables are named `NAME.variable`.
+    Variables and known figures are named `NAME.variable`.
     """
     ends = np.cumsum([len(space.variables) for space in spaces.values()])
     slices = {
@@ -36,7 +36,13 @@ def product(**spaces: DesignSpace) -> DesignSpace:
         parts = [space.is_valid(designs[:, slices[name]]) for name, space in spaces.items()]
         return np.all(parts, 0)
 
-    return DesignSpace(variables, decode, canonical, is_valid)
+    # The part's columns are bound now, as a loop's variables change.
+    known = {
+        f"{name}.{figure}": lambda rows, of=of, part=slices[name]: of(np.asarray(rows)[:, part])
+        for name, space in spaces.items()
+        for figure, of in space.known.items()
+    }
+    return DesignSpace(variables, decode, canonical, is_valid, known)
 
 
 def restricted(space: DesignSpace, allowed: Callable[[Designs], np.ndarray]) -> DesignSpace:

@@ -4,6 +4,7 @@ Designs are rows `i64[N, variables]`; each number is the index of a variable's v
 """
 
 import math
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -36,6 +37,8 @@ class DesignSpace(NamedTuple):
     # Equal designs become one row: variables without effect are 0.
     canonical: Callable[[Designs], Designs] = _unchanged
     is_valid: Callable[[Designs], np.ndarray] = _all_valid  # of canonical rows, bool[N]
+    # What is known of canonical rows without an evaluation, f64[N] by figure: costs, scores.
+    known: Mapping[str, Callable[[Designs], np.ndarray]] = types.MappingProxyType({})
 
     @property
     def cardinalities(self) -> tuple[int, ...]:

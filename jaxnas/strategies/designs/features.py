@@ -1,6 +1,7 @@
 """Designs as real features, for surrogates and controllers."""
 
 import numpy as np
+import scipy.linalg
 
 from jaxnas.strategies.designs.design_space import Designs, DesignSpace
 
@@ -19,3 +20,40 @@ def one_hot(space: DesignSpace, designs: Designs) -> np.ndarray:
         elif len(indices) > 1:
             columns.append(designs[:, d, None] == indices)
     return np.concatenate([np.zeros((len(designs), 0)), *columns], 1).astype(np.float64)
+
+
+def all_values(space: DesignSpace, designs: Designs) -> np.ndarray:
+    """f64[N, sum of cardinalities]: a column for each value of each variable, 1 where it is taken.
+
+    Ordered variables, too: for what is said of single values.
+    """
+    designs = np.asarray(designs)
+    columns = [designs[:, d, None] == np.arange(size) for d, size in enumerate(space.cardinalities)]
+    return np.concatenate([np.zeros((len(designs), 0)), *columns], 1).astype(np.float64)
+
+
+def nearest(space: DesignSpace, features: np.ndarray) -> Designs:
+    """i64[N, variables]: the designs whose one-hot codes are nearest to f[N, F]; not canonical."""
+    features, columns, at = np.asarray(features), [], 0
+    for variable in space.variables:
+        size = len(variable.values)
+        width = size - 1 if variable.is_ordered or size == 1 else size
+        of_variable = features[:, at : at + width]
+        if variable.is_ordered:
+            columns.append((of_variable > 0.5).sum(1))
+        elif width:
+            columns.append(of_variable.argmax(1))
+        else:
+            columns.append(np.zeros(len(features)))
+        at += width
+    return np.stack(columns, 1).astype(np.int64)
+
+
+def of_all_values(space: DesignSpace) -> np.ndarray:
+    """f64[sum of cardinalities, F]: `all_values(...) @ of_all_values(...)` is `one_hot(...)`."""
+    blocks = []
+    for variable in space.variables:
+        size = len(variable.values)
+        block = np.tri(size, k=-1)[:, : size - 1] if variable.is_ordered else np.eye(size)
+        blocks.append(block if size > 1 else np.zeros((1, 0)))
+    return scipy.linalg.block_diag(*blocks)

@@ -7,14 +7,14 @@ import pytest
 
 from jaxnas.hardware.accelerator import cost, dataflow, layer, space_layers
 from jaxnas.hardware.accelerator.cost import Array
-from jaxnas.hardware.accelerator.layer import Layer
+from jaxnas.hardware.accelerator.layer import LoopNest
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import NetworkSize
 
-LAYER = Layer(outputs=10, inputs=6, height=8, width=8, kernel=(3, 3))
-DEPTHWISE = Layer(1, 1, 4, 4, (3, 3), stride=2, groups=12)
-LINEAR = Layer(100, 64, 1, 1)
-LAYERS = (LAYER, DEPTHWISE, LINEAR, Layer(16, 3, 32, 32, (3, 3)))
+LAYER = LoopNest(outputs=10, inputs=6, height=8, width=8, kernel=(3, 3))
+DEPTHWISE = LoopNest(1, 1, 4, 4, (3, 3), stride=2, groups=12)
+LINEAR = LoopNest(100, 64, 1, 1)
+LAYERS = (LAYER, DEPTHWISE, LINEAR, LoopNest(16, 3, 32, 32, (3, 3)))
 
 
 def test_layers_count_macs_and_words():
@@ -84,9 +84,11 @@ def test_the_layers_of_a_space_add_up():
 
 
 def test_layers_of_kernels():
-    assert layer.of_call((3, 3, 4, 8), (1, 8, 8, 4), (1, 4, 4, 8)) == Layer(8, 4, 4, 4, (3, 3), 2)
-    assert layer.of_call((5, 5, 6), (1, 8, 8, 6), (1, 8, 8, 6)) == Layer(
+    assert layer.of_call((3, 3, 4, 8), (1, 8, 8, 4), (1, 4, 4, 8)) == LoopNest(
+        8, 4, 4, 4, (3, 3), 2
+    )
+    assert layer.of_call((5, 5, 6), (1, 8, 8, 6), (1, 8, 8, 6)) == LoopNest(
         1, 1, 8, 8, (5, 5), groups=6
     )
-    assert layer.of_call((1, 1, 2, 6), (1, 8, 8, 4), (1, 8, 8, 6)) == Layer(3, 2, 8, 8, groups=2)
-    assert layer.of_call((64, 10), (1, 64), (1, 10)) == Layer(10, 64, 1, 1)
+    assert layer.of_call((1, 1, 2, 6), (1, 8, 8, 4), (1, 8, 8, 6)) == LoopNest(3, 2, 8, 8, groups=2)
+    assert layer.of_call((64, 10), (1, 64), (1, 10)) == LoopNest(10, 64, 1, 1)

@@ -148,7 +148,7 @@ def test_ten_networks_are_enough_to_drop_sources_that_say_nothing():
     for draw in range(3):
         random = np.random.default_rng(draw)
         order = random.permutation(np.flatnonzero(np.isfinite(ms)))
-        few, others, some = order[:10], order[10:1500], random.permutation(order)[:200]
+        few, others, some = order[:10], order[10:1500], random.permutation(order)[:80]
         dealt = [random.permutation(ms[some]) for _ in range(2)]
         strange = [fit.fit(CELL, real.networks[some], each) for each in dealt]
         found = transfer.fit(CELL, real.networks[few], ms[few], strange).model
@@ -335,9 +335,9 @@ def test_a_longest_path_is_taken_where_there_is_one_and_only_there():
     groups = cell_features.features(CELL, networks, durations=WAYS)
     at_once = 1 + groups["way"][:, 0]
     in_turn = 0.5 + groups["live"] @ np.array([0.02, 0.4, 1.5, 0.3, 0.05])
-    for ms, count, expected_ways in ((at_once, 40, 8), (in_turn, 10, 0), (in_turn, 40, 0)):
+    for ms, count, expected_ways in ((at_once, 40, 3), (in_turn, 10, 0), (in_turn, 40, 0)):
         taken = 0
-        for _ in range(8):
+        for _ in range(3):
             picked = rng.permutation(len(networks))[:count]
             noisy = ms[picked] * np.exp(0.02 * rng.standard_normal(count))
             taken += bool(fit.fit(CELL, networks[picked], noisy).ways)

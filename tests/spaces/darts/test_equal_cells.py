@@ -15,14 +15,14 @@ from tests import toy
     [(3, (), False), (4, (1,), False), (3, (0,), False), (2, (), True)],
 )
 def test_a_loop_over_equal_cells_equals_calling_each(x64, cells, reductions, imagenet):
-    space = darts.spaces.darts(2, ("none", "skip_connect", "avg_pool_3x3", "sep_conv_3x3"))
+    space = darts.spaces.darts(1, ("none", "avg_pool_3x3", "sep_conv_3x3"))
     net = darts.supernet(
         space, features=2, cells=cells, classes=3, reductions=reductions, stem_multiplier=2,
         imagenet=imagenet,
     )  # fmt: skip
     side = 32 if imagenet else 8
     images = jax.random.normal(jax.random.key(0), (2, side, side, 3), jnp.float64)
-    weights, stats = toy.jit(net.init)(jax.random.key(1), images)
+    weights, stats = toy.begun(net, images)
     gates = relax.softmax(1.0).gates(relax.softmax(1.0).init(jax.random.key(2), space), None)
 
     def loss(run):
@@ -40,16 +40,16 @@ def test_a_loop_over_equal_cells_equals_calling_each(x64, cells, reductions, ima
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found, expected
     )
-    used = toy.jit(lambda *arguments: net.infer(*arguments))(weights, stats, gates, images)
-    assert np.isfinite(used).all()
+    used = jax.eval_shape(net.infer, weights, stats, gates, images)
+    assert used.shape == found[0][1][0].shape
 
 
 def test_the_mixed_derivative_passes_through_the_loop(x64):
     """What the exact hypergradient takes: a forward derivative of a gradient, pools included."""
-    space = darts.spaces.darts(1, ("skip_connect", "max_pool_3x3", "avg_pool_3x3", "sep_conv_3x3"))
+    space = darts.spaces.darts(1, ("max_pool_3x3", "avg_pool_3x3", "sep_conv_3x3"))
     net = darts.supernet(space, features=2, cells=2, classes=3, reductions=(), stem_multiplier=2)
     images = jax.random.normal(jax.random.key(0), (2, 6, 6, 3), jnp.float64)
-    weights, stats = toy.jit(net.init)(jax.random.key(1), images)
+    weights, stats = toy.begun(net, images)
     gates = relax.softmax(1.0).gates(relax.softmax(1.0).init(jax.random.key(2), space), None)
     along = jax.tree.map(jnp.cos, weights)
 

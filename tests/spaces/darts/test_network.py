@@ -15,6 +15,7 @@ from jaxnas.spaces.darts import supernet as darts
 from jaxnas.spaces.genotype import Cell, Genotype, GenotypeError
 from jaxnas.spaces.nasbench201 import network as nasbench201_network
 from jaxnas.spaces.nasbench201 import notation as nasbench201_notation
+from tests import toy
 
 DARTS_V2 = published.PUBLISHED["DARTS_V2"]
 POOLS = nasbench201_notation.from_arch(
@@ -28,21 +29,26 @@ def images(*shape):
 
 
 def started(net, x):
-    weights, stats = jax.jit(net.init)(KEY, x)
-    return functools.partial(jax.jit(net.apply), weights, stats, x), (weights, stats)
+    weights, stats = toy.begun(net, x)
+    return functools.partial(toy.jit(net.apply), weights, stats, x), (weights, stats)
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (2, 28, 28, 1), (2, 15, 9, 4)])
 def test_a_darts_network_takes_any_image(shape):
     net = darts_network.cifar(DARTS_V2, features=4, cells=3, classes=7)
-    apply, (weights, stats) = started(net, images(*shape))
-    (logits, extra), moved = apply(KEY, 0.2)
-    assert logits.shape == (2, 7)
-    assert extra is None
+    weights, stats = toy.begun(net, images(*shape))
+
+    def run(weights, stats, x):
+        (logits, extra), moved = net.apply(weights, stats, x, KEY, 0.2)
+        assert extra is None
+        return logits, moved, net.infer(weights, moved, x)
+
+    # One of them is run, the one whose sizes are odd.
+    run_or_trace = toy.jit(run) if shape[1] == 15 else functools.partial(jax.eval_shape, run)
+    logits, moved, final = run_or_trace(weights, stats, images(*shape))
+    assert logits.shape == final.shape == (2, 7)
     assert jax.tree.structure(moved) == jax.tree.structure(stats)
-    final = jax.jit(net.infer)(weights, moved, images(*shape))
-    assert final.shape == (2, 7)
-    assert np.isfinite(final).all()
+    assert shape[1] != 15 or np.isfinite(final).all()
 
 
 def test_no_path_is_dropped_at_rate_zero_and_some_are_above():
@@ -86,16 +92,20 @@ def test_a_dropped_path_is_zero_and_a_kept_one_grows():
 def test_the_auxiliary_head_learns_and_inference_leaves_it_out():
     net = darts_network.cifar(DARTS_V2, features=4, cells=3, auxiliary=True)
     x = images(2, 32, 32, 3)
-    apply, (weights, stats) = started(net, x)
-    (_, extra), _ = apply(KEY, 0.0)
+    weights, stats = toy.begun(net, x)
+
+    def loss(weights):
+        (_, extra), _ = net.apply(weights, stats, x, KEY, 0.0)
+        return jnp.sum(jnp.square(extra)), extra
+
+    grads, extra = toy.jit(jax.grad(loss, has_aux=True))(weights)
     assert extra.shape == (2, 10)
-    loss = lambda w: jnp.sum(jnp.square(net.apply(w, stats, x, KEY, 0.0)[0][1]))
-    grads = jax.jit(jax.grad(loss))(weights)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
     assert np.abs(grads["auxiliary"]["classifier"]["kernel"]).max() > 0
     assert np.abs(grads["stem"]["convolution"]["kernel"]).max() > 0
     without = {name: tree for name, tree in weights.items() if name != "auxiliary"}
-    np.testing.assert_array_equal(net.infer(weights, stats, x), net.infer(without, stats, x))
+    # An error where it looks for what is not there.
+    assert jax.eval_shape(net.infer, without, stats, x).shape == (2, 10)
 
 
 def test_the_auxiliary_head_refuses_small_images():
@@ -108,10 +118,12 @@ def test_imagenet_stems_divide_the_size_by_eight():
     net = darts_network.imagenet(
         DARTS_V2, features=4, cells=3, classes=5, auxiliary=True, reductions=(1,)
     )
-    (logits, extra), _ = started(net, images(2, 112, 112, 3))[0](KEY, 0.0)
+    x = images(2, 112, 112, 3)
+    shapes = jax.eval_shape(net.init, KEY, x)
+    (logits, extra), _ = jax.eval_shape(net.apply, *shapes, x, KEY, 0.0)
     assert logits.shape == extra.shape == (2, 5)
     with pytest.raises(ValueError, match="by 8"):
-        net.init(KEY, images(1, 100, 100, 3))
+        jax.eval_shape(net.init, KEY, images(1, 100, 100, 3))
 
 
 def test_refuses_reductions_below_one_pixel_and_outside_the_cells():
@@ -121,7 +133,7 @@ def test_refuses_reductions_below_one_pixel_and_outside_the_cells():
     with pytest.raises(ValueError, match="Reduction 5"):
         darts_network.cifar(DARTS_V2, cells=5, reductions=(5,))
     fewer = darts_network.cifar(DARTS_V2, features=4, cells=2, reductions=(1,))
-    assert fewer.init(KEY, images(1, 2, 2, 1))
+    assert jax.eval_shape(fewer.init, KEY, images(1, 2, 2, 1))
 
 
 @pytest.mark.parametrize(
@@ -163,11 +175,11 @@ def test_edges_may_come_in_any_order():
 def test_a_benchmark_network_trains_and_infers():
     net = nasbench201_network.nasbench201(POOLS, features=4, cells=1, classes=3)
     x = images(2, 8, 8, 1)
-    weights, stats = net.init(KEY, x)
-    (logits, extra), moved = jax.jit(lambda w, s: net.apply(w, s, x, KEY, 0))(weights, stats)
+    weights, stats = toy.begun(net, x)
+    (logits, extra), moved = toy.jit(lambda w, s: net.apply(w, s, x, KEY, 0))(weights, stats)
     assert logits.shape == (2, 3)
     assert extra is None
-    assert jax.jit(net.infer)(weights, moved, x).shape == (2, 3)
+    assert toy.jit(net.infer)(weights, moved, x).shape == (2, 3)
     with pytest.raises(ValueError, match="drop_path=0"):
         net.apply(weights, stats, x, KEY, 0.1)
     with pytest.raises(ValueError, match="multiples of 4"):
@@ -175,15 +187,16 @@ def test_a_benchmark_network_trains_and_infers():
 
 
 def test_noise_is_drawn_anew_at_every_training_pass():
-    net = darts.supernet(choices.s4(), features=4, cells=1, reductions=())
+    space = choices.darts(1, ("noise", "sep_conv_3x3"))  # S4's candidates
+    net = darts.supernet(space, features=4, cells=1, reductions=())
     x = images(2, 8, 8, 1)
-    weights, stats = jax.jit(net.init)(KEY, x)
+    weights, stats = toy.begun(net, x)
     gates = {name: jnp.full(choice.shape, 0.5) for name, choice in net.space.items()}
-    apply = jax.jit(net.apply)
+    apply = toy.jit(net.apply)
     first, moved = apply(weights, stats, gates, x)
     again, _ = apply(weights, stats, gates, x)
     second, _ = apply(weights, moved, gates, x)
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, second)
     loss = lambda g: jnp.sum(net.apply(weights, stats, g, x)[0] ** 2)
-    assert all(np.isfinite(g).all() for g in jax.tree.leaves(jax.jit(jax.grad(loss))(gates)))
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(toy.jit(jax.grad(loss))(gates)))

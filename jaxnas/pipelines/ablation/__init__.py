@@ -1,0 +1,1 @@
+"""Ablations: methods, settings, data and seeds as one table, compared and verified."""

@@ -1,0 +1,1 @@
+"""`jaxnas explore`: search strategies that evaluate designs."""

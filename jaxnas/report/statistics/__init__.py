@@ -1,0 +1,1 @@
+"""What results over seeds show: spread, paired tests, ranks, components of variance."""

@@ -1,0 +1,1 @@
+"""Acquisition: the designs that fitted surrogates find best."""

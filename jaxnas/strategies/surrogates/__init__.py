@@ -1,0 +1,1 @@
+"""Surrogates: regressions of a goal's values on features of designs."""
