@@ -130,7 +130,10 @@ def knobs_part(table, seeds):
 
 
 def state_part(table, seeds):
-    """New, and after 200 evaluations with and without the loss on the buffer."""
+    """New, and after 300 updates with and without the loss on the buffer.
+
+    As many as controllers beside a supernet have in minutes: known designs are asked for again.
+    """
     policy = recurrent(CELLS.cardinalities, 64)
     found = {"new": [], "no replay": [], "replay": []}
     for seed in range(seeds):
@@ -140,8 +143,8 @@ def state_part(table, seeds):
         found["new"].append(ratio(fresh))
         for name, weight in (("no replay", 0.0), ("replay", 1.0)):
             made = registry.make("enas", CELLS, GOALS, {"replay": weight})
-            state, number = made.init(), 0
-            for number in range(20):
+            state = made.init()
+            for number in range(300):
                 asked = made.ask(state, strategy.random_of_ask(seed, number), made.batch)
                 state = made.tell(state, asked, table.queried(asked))
             found[name].append(ratio(state.params))
@@ -149,12 +152,15 @@ def state_part(table, seeds):
 
 
 def trap_part(table, seeds):
-    """Six knobs of four values: all 3 is best, everything else leads to all 0 (4,096 designs)."""
-    space = design_space.of_values({f"k{i}": tuple("abcd") for i in range(6)})
+    """Eight knobs of four values: six or more at their last one are best (0.4 % of all designs).
+
+    Everything else is worth more the more knobs are at their first value, up to 4.
+    """
+    space = design_space.of_values({f"k{i}": tuple("abcd") for i in range(8)})
 
     def value(designs):
-        agree, zeros = (designs == 3).sum(1), (designs == 0).sum(1)
-        return np.where(agree >= 4, 1.0 + agree, zeros / 6 * 4)[:, None]
+        last, first = (designs == 3).sum(1), (designs == 0).sum(1)
+        return np.where(last >= 6, last - 1.0, first / 2)[:, None]
 
     found = {}
     for name, settings in (
