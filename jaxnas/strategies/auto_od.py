@@ -3,7 +3,7 @@
 Li et al. 2021, https://arxiv.org/abs/2006.11321 (from memory).
 """
 
-from jaxnas.strategies.controller import Additions, Training, controller
+from jaxnas.strategies.controller import Additions, PolicyTraining, controller
 from jaxnas.strategies.controllers.curious import curious
 from jaxnas.strategies.controllers.recall import imitating
 from jaxnas.strategies.controllers.recurrent import recurrent
@@ -30,4 +30,6 @@ def auto_od(
     of_weights = curious(recurrent(space.cardinalities, hidden).policy)
     recall = imitating(of_weights.policy, buffer, imitation) if imitation else None
     additions = Additions(recall, of_weights.bonus if curiosity else None, curiosity)
-    return controller(space, goals, of_weights.policy, Training(learning_rate, batch), additions)
+    return controller(
+        space, goals, of_weights.policy, PolicyTraining(learning_rate, batch), additions
+    )

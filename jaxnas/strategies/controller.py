@@ -27,7 +27,7 @@ ROUNDS = 50  # of draws, until enough designs are valid
 CLIPPED = 3.0  # advantages are clipped to +- this; our choice
 
 
-class Training(NamedTuple):
+class PolicyTraining(NamedTuple):
     """How rewards train a policy. Advantages are in standard deviations of all rewards told."""
 
     learning_rate: float  # of Adam
@@ -75,7 +75,7 @@ def controller(
     space: DesignSpace,
     goals: Goals,
     policy: Policy,
-    training: Training,
+    training: PolicyTraining,
     additions: Additions = Additions(),  # noqa: B008
 ) -> Strategy:
     """Asks for draws of the policy, known designs included; a tell updates it, batch by batch.
@@ -130,7 +130,7 @@ def controller(
 
 
 @functools.cache
-def _program(policy: Policy, training: Training, additions: Additions) -> _Program:
+def _program(policy: Policy, training: PolicyTraining, additions: Additions) -> _Program:
     """What is compiled, once for a policy and its settings, whatever the seeds and goals."""
     tx = optax.adam(training.learning_rate)
     recall, bonus = additions.recall, additions.bonus
@@ -200,7 +200,7 @@ def _remembered(
     return designs[rows][: recall.size], advantages[rows][: recall.size]
 
 
-def _check(goals: Goals, training: Training) -> None:
+def _check(goals: Goals, training: PolicyTraining) -> None:
     if sum(goal.sign != 0 for goal in goals) != 1:
         raise ValueError("A controller is rewarded for one goal: turn the others into limits.")
     if not training.learning_rate > 0 or training.batch < 1 or training.passes < 1:

@@ -4,7 +4,7 @@ Pham et al. 2018, https://arxiv.org/abs/1802.03268, and the repair of Adam and L
 https://arxiv.org/abs/1904.00438. The supernet of ENAS is the evaluator: shared weights.
 """
 
-from jaxnas.strategies.controller import Additions, Training, controller
+from jaxnas.strategies.controller import Additions, PolicyTraining, controller
 from jaxnas.strategies.controllers.recall import replayed
 from jaxnas.strategies.controllers.recurrent import recurrent
 from jaxnas.strategies.designs.design_space import DesignSpace
@@ -29,5 +29,5 @@ def enas(
     """
     policy = recurrent(space.cardinalities, hidden)
     recall = replayed(policy, buffer, replay) if replay else None
-    training = Training(learning_rate, batch, entropy=entropy)
+    training = PolicyTraining(learning_rate, batch, entropy=entropy)
     return controller(space, goals, policy.policy, training, Additions(recall))

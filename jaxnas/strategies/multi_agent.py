@@ -4,7 +4,7 @@ Krishnan et al. 2022, https://arxiv.org/abs/2211.16385 (from memory: a PPO agent
 Agents that see no state are bandits, so that one agent a variable is `reinforce` by another name.
 """
 
-from jaxnas.strategies.controller import Training, controller
+from jaxnas.strategies.controller import PolicyTraining, controller
 from jaxnas.strategies.controllers import grouped
 from jaxnas.strategies.designs.design_space import DesignSpace
 from jaxnas.strategies.goals import Goals
@@ -36,5 +36,5 @@ def multi_agent(
     if agents not in groups:
         raise ValueError(f"agents is {agents!r}: there are {', '.join(groups)}.")
     policy = grouped.grouped(space.cardinalities, groups[agents])
-    training = Training(learning_rate, batch, entropy=entropy, passes=passes)
+    training = PolicyTraining(learning_rate, batch, entropy=entropy, passes=passes)
     return controller(space, goals, policy, training)

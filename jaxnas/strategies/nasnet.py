@@ -4,7 +4,7 @@ Zoph et al. 2018, https://arxiv.org/abs/1707.07012, appendix A: 20 designs a bat
 learning rate 3.5e-4 over 20,000 designs (from memory). The defaults here are for hundreds.
 """
 
-from jaxnas.strategies.controller import Training, controller
+from jaxnas.strategies.controller import PolicyTraining, controller
 from jaxnas.strategies.controllers.recurrent import recurrent
 from jaxnas.strategies.designs.design_space import DesignSpace
 from jaxnas.strategies.goals import Goals
@@ -24,5 +24,5 @@ def nasnet(
 ) -> Strategy:
     """Designs drawn variable by variable; may ask for known designs. Settings measured here."""
     policy = recurrent(space.cardinalities, hidden).policy
-    training = Training(learning_rate, batch, entropy=entropy, passes=passes, clip=clip)
+    training = PolicyTraining(learning_rate, batch, entropy=entropy, passes=passes, clip=clip)
     return controller(space, goals, policy, training)

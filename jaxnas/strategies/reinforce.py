@@ -4,7 +4,7 @@ Williams 1992, https://doi.org/10.1007/BF00992696; as the baseline of NAS-Bench-
 https://arxiv.org/abs/2001.00326, section 4.
 """
 
-from jaxnas.strategies.controller import Training, controller
+from jaxnas.strategies.controller import PolicyTraining, controller
 from jaxnas.strategies.controllers.factorised import factorised
 from jaxnas.strategies.designs.design_space import DesignSpace
 from jaxnas.strategies.goals import Goals
@@ -21,5 +21,5 @@ def reinforce(
     batch: int = 10,
 ) -> Strategy:
     """Designs of independent softmaxes; may ask for known designs. Settings measured here."""
-    training = Training(learning_rate, batch, decay, entropy)
+    training = PolicyTraining(learning_rate, batch, decay, entropy)
     return controller(space, goals, factorised(space.cardinalities), training)

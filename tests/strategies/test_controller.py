@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxnas.strategies import controller, registry, strategy
-from jaxnas.strategies.controller import Training
+from jaxnas.strategies.controller import PolicyTraining
 from jaxnas.strategies.controllers.factorised import factorised
 from jaxnas.strategies.controllers.reward import rewards
 from jaxnas.strategies.designs import design_space
@@ -22,17 +22,17 @@ def told(training, designs, values, goals=(SCORE,)):
 
 def test_one_update_makes_the_better_design_likelier():
     # Adam's first step moves every parameter by the learning rate against its gradient's sign.
-    state = told(Training(0.1, batch=2), [[0, 0], [1, 1]], [[3.0], [1.0]])
+    state = told(PolicyTraining(0.1, batch=2), [[0, 0], [1, 1]], [[3.0], [1.0]])
     np.testing.assert_allclose(np.asarray(state.params)[0, :2], [0.1, -0.1], atol=1e-6)
     np.testing.assert_allclose(np.asarray(state.params)[1], [0.1, -0.1, 0], atol=1e-6)
     assert state.baseline == 2  # the first mean
-    again = controller.controller(PAIR, (SCORE,), factorised((2, 3)), Training(0.1, batch=2))
+    again = controller.controller(PAIR, (SCORE,), factorised((2, 3)), PolicyTraining(0.1, batch=2))
     assert again.tell(state, np.array([[0, 0]]), np.array([[12.0]])).baseline == 0.9 * 2 + 0.1 * 12
 
 
 def test_a_partial_batch_is_filled_up_without_effect():
-    whole = told(Training(0.1, batch=2), [[0, 0], [1, 1]], [[3.0], [1.0]])
-    padded = told(Training(0.1, batch=7), [[0, 0], [1, 1]], [[3.0], [1.0]])
+    whole = told(PolicyTraining(0.1, batch=2), [[0, 0], [1, 1]], [[3.0], [1.0]])
+    padded = told(PolicyTraining(0.1, batch=7), [[0, 0], [1, 1]], [[3.0], [1.0]])
     np.testing.assert_allclose(whole.params, padded.params, atol=1e-6)
 
 
@@ -41,8 +41,8 @@ def test_several_passes_stop_where_the_probability_has_moved_by_the_clip():
     rows, values = [[0, 0], [1, 1]], [[3.0], [1.0]]
     policy = factorised((2, 3))
     ratio = lambda state: np.exp(policy.log_prob(state.params, np.array(rows))[0] - np.log(1 / 6))
-    clipped = ratio(told(Training(0.02, batch=2, passes=60, clip=0.2), rows, values))
-    unclipped = ratio(told(Training(0.02, batch=2, passes=60, clip=50.0), rows, values))
+    clipped = ratio(told(PolicyTraining(0.02, batch=2, passes=60, clip=0.2), rows, values))
+    unclipped = ratio(told(PolicyTraining(0.02, batch=2, passes=60, clip=50.0), rows, values))
     assert 1.2 < clipped[0] < 1.7 < unclipped[0]
 
 
