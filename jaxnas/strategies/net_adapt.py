@@ -147,7 +147,7 @@ class Schedule(NamedTuple):
     multiple: int = 1
 
 
-class Fitted(NamedTuple):
+class Narrowed(NamedTuple):
     """`PrunableNetwork.remaining` of the pruned network, with its weights."""
 
     remaining: Any
@@ -173,7 +173,7 @@ def network(
     valid: Batch,
     schedule: Schedule = Schedule(),  # noqa: B008, a tuple of numbers
     on_step: Callable[[Step], None] = lambda step: None,
-) -> Fitted:
+) -> Narrowed:
     """A trained network narrowed to a budget.
 
     `cost(remaining)` is in the units of the budget: multiply-accumulates, or a prediction or
@@ -216,7 +216,7 @@ def network(
         on_step=lambda step: on_step(accuracy(step)),
     )
     weights, stats = _cut(prunable, state, valid)
-    return Fitted(prunable.remaining(state.masks), weights, stats, list(map(accuracy, steps)))
+    return Narrowed(prunable.remaining(state.masks), weights, stats, list(map(accuracy, steps)))
 
 
 def _zeroed(prunable: PrunableNetwork, state: Masked) -> tuple[Masked, Weights]:
