@@ -138,7 +138,8 @@ def best_text(exploration: Exploration, designs: np.ndarray, values: np.ndarray)
 
 def _folder(settings: ExploreSettings) -> Path:
     kind, _, of = settings.evaluate.partition(":")
-    source = {"training": setup.label(settings.source.data), "table": "table"}.get(kind)
+    data = setup.label(settings.source.data)
+    source = {"training": data, "scores": f"{data}-scores", "table": "table"}.get(kind)
     parts = (source or setup.label(of), spaces.label(settings.space), settings.strategy)
     name = settings.name or f"{'-'.join(parts)}-seed{settings.seed}"
     path = Path(settings.out).expanduser() / name

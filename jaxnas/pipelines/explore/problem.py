@@ -13,7 +13,7 @@ from jaxnas.evaluators.evaluator import Evaluator
 from jaxnas.hardware.measure import dataset as campaigns
 from jaxnas.hardware.predict import predictor_file
 from jaxnas.pipelines import setup
-from jaxnas.pipelines.explore import shared_weights, short_training
+from jaxnas.pipelines.explore import free, scores, shared_weights, short_training
 from jaxnas.pipelines.explore.short_training import NETWORK, RECIPE
 from jaxnas.pipelines.settings import Recipe
 from jaxnas.pipelines.settings.explore import ExploreSettings
@@ -47,17 +47,22 @@ def resolve(settings: ExploreSettings) -> Exploration:
     if settings.cells is not None and not space.shaped_by_cells:
         fail(f"--cells has no effect on {space.noun}: say --training.cells, or leave it out.")
     designs, varied = networks.of_space(space), values(settings.vary)
-    evaluator, digest = _evaluator(settings, space)
+    evaluator, digest, known = _evaluator(settings, space)
     if settings.latency is not None:
         latency = cost.predicted(space, _predictor(settings.latency))
+        known |= free.of_evaluator(designs.decode, latency, tuple(latency.maximise))
         latency = evaluators.of_part(NETWORK, latency) if varied else latency
         evaluator = evaluators.merged(evaluator, latency)
+    designs = designs._replace(known=known)
     if varied:
+        width = len(designs.variables)
         designs = combine.product(**{NETWORK: designs, RECIPE: design_space.of_values(varied)})
+        of_network = lambda of: lambda rows: of(rows[:, :width])
+        designs = designs._replace(known={name: of_network(of) for name, of in known.items()})
     words = settings.goal or (f"max:{next(iter(evaluator.maximise))}",)
     goals = tuple(goal_words.parse(word) for word in words)
     goal_words.check(goals, tuple(evaluator.maximise))
-    is_cheap = settings.evaluate != "training"
+    is_cheap = settings.evaluate not in ("training", "scores")
     return Exploration(space, designs, goals, evaluator, digest, is_cheap)
 
 
@@ -99,15 +104,20 @@ def values(words: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-def _evaluator(settings: ExploreSettings, space: SearchSpace) -> tuple[Evaluator, str | None]:
+def _evaluator(
+    settings: ExploreSettings, space: SearchSpace
+) -> tuple[Evaluator, str | None, dict[str, free.Known]]:
+    """(evaluator, digest of what it evaluates with, what is known without it)."""
     kind, _, run = settings.evaluate.partition(":")
+    decode = networks.of_space(space).decode
     if kind == "supernet":
-        return shared_weights.evaluator(space, Path(run).expanduser())
+        return *shared_weights.evaluator(space, Path(run).expanduser()), {}
     if kind == "table":
         benchmark = tabular.of(space)
         path = benchmark.locate(settings.table)
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-        return benchmark.evaluator(benchmark.load(path)), digest
+        evaluator = benchmark.evaluator(benchmark.load(path))
+        return evaluator, digest, free.of_evaluator(decode, evaluator, ("parameters", "macs"))
     dataset = setup.load(settings.source, settings.train_fraction)
     recipe = settings.training
     for name, of_name in values(settings.vary).items():
@@ -115,7 +125,11 @@ def _evaluator(settings: ExploreSettings, space: SearchSpace) -> tuple[Evaluator
             recipe = dataclasses.replace(recipe, **{name: value})
             short_training.check(space, dataset, recipe)
     short_training.check(space, dataset, recipe)
-    return short_training.evaluator(space, dataset, recipe), dataset.digest
+    known = free.counted(space, networks.of_space(space), dataset, recipe)
+    if kind == "scores":
+        named = [goal_words.parse(word).figure for word in settings.goal]
+        return scores.evaluator(space, dataset, recipe, named), dataset.digest, known
+    return short_training.evaluator(space, dataset, recipe), dataset.digest, known
 
 
 def _predictor(text: str):

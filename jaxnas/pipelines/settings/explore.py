@@ -29,8 +29,9 @@ class ExploreSettings:
     set: tuple[str, ...] = ()
     """Settings of the strategy, as `name=value`."""
     evaluate: str = "training"
-    """What evaluates a network: `training` (a short one), `table` (a tabular benchmark), or
-    `supernet:RUN`, the shared weights of a finished `jaxnas search`."""
+    """What evaluates a network: `training` (a short one), `scores` (without training: those that
+    --goal names), `table` (a tabular benchmark), or `supernet:RUN`, the shared weights of a
+    finished `jaxnas search`."""
     goal: tuple[str, ...] = ()
     """Goals: `max:FIGURE`, `min:FIGURE`, with a limit `min:latency_ms<=8`, or a limit alone,
     `parameters<=3e5`. By default the evaluator's accuracy."""
@@ -83,18 +84,19 @@ def check(settings: ExploreSettings) -> None:
     require("--train-fraction", settings.train_fraction, above=0, below=1)
     common.check_name(settings.name)
     kind, _, run = settings.evaluate.partition(":")
-    if kind not in ("training", "table", "supernet") or (kind == "supernet") != bool(run):
+    if kind not in ("training", "scores", "table", "supernet") or (kind == "supernet") != bool(run):
         fail(
-            f"--evaluate is {settings.evaluate!r}: give training, table, or supernet:RUN with the "
-            "folder of a search."
+            f"--evaluate is {settings.evaluate!r}: give training, scores, table, or supernet:RUN "
+            "with the folder of a search."
         )
     if settings.time_limit_s is not None and not settings.workers:
         fail("--time-limit-s has no effect without --workers: give both, or leave it out.")
     if settings.cluster is not None and settings.workers:
         fail("--workers and --cluster both say where designs are evaluated: give one of them.")
+    trains = kind in ("training", "scores")  # whether networks have a recipe and images
     unused = {
-        "vary": kind != "training", "training": kind != "training", "table": kind != "table",
-        "train_fraction": kind != "training", "source": kind != "training",
+        "vary": kind != "training", "training": not trains, "table": kind != "table",
+        "train_fraction": not trains, "source": not trains,
     }  # fmt: skip
     defaults = ExploreSettings()
     for field, is_unused in unused.items():

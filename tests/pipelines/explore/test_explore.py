@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from jaxnas.evaluators import evaluator as evaluators
+from jaxnas.hardware import counts
 from jaxnas.pipelines.explore import explore, problem, shared_weights, short_training
 from jaxnas.pipelines.settings import Recipe
 from jaxnas.pipelines.settings.common import DataSettings
 from jaxnas.pipelines.settings.explore import ExploreSettings
 from jaxnas.spaces import genotype, registry
+from jaxnas.spaces.search_space import NetworkSize
 from tests import paths
 
 TABLE = paths.SHARED / "nasbench" / "nb201.npz"
@@ -79,7 +81,7 @@ def test_another_run_is_told_first(tmp_path, counted):
         ({"strategy": "nsga"}, "Did you mean nsga2"),
         ({"set": ("size=3",)}, "'size=3' is no setting of the strategy regularised-evolution"),
         ({"set": ("population=many",)}, "population cannot be 'many'"),
-        ({"evaluate": "guessing"}, "--evaluate is 'guessing': give training, table"),
+        ({"evaluate": "guessing"}, "--evaluate is 'guessing': give training, scores, table"),
         ({"goal": ("max:energy",)}, "Nothing here measures 'energy': there are accuracy"),
         ({"goal": ("parameters<=3",)}, "Nothing is to be maximised"),
         ({"evaluations": 0}, "--evaluations is 0"),
@@ -133,6 +135,29 @@ def test_by_the_table_a_search_finds_good_cells_and_compares(tmp_path, capsys):
     sizes = [entry["figures"]["parameters"] for entry in front]
     assert sizes == sorted(sizes) and valid == sorted(valid)
     assert "hypervolume" in capsys.readouterr().out
+
+
+def test_what_is_known_for_free_is_what_an_evaluation_gives():
+    given = ExploreSettings(training=Recipe(cells=1, features=4))
+    designs = problem.resolve(given).designs
+    rows = np.array([[3, 0, 1, 0, 3, 0], [3, 3, 3, 3, 3, 3], [2, 4, 1, 4, 0, 1]])
+    size = NetworkSize(4, 1, 10, (8, 8, 1))
+    space = registry.get("nasbench201")
+    for row, parameters, macs in zip(
+        rows, designs.known["parameters"](rows), designs.known["macs"](rows), strict=True
+    ):
+        counted = counts.exact(space, designs.decode(row), size)
+        assert (parameters, macs) == (counted["parameters"], counted["macs"])
+
+
+def test_scores_are_those_that_goals_name():
+    given = ExploreSettings(
+        evaluate="scores", goal=("max:gradient_norm", "min:macs"),
+        training=Recipe(cells=1, features=2),
+    )  # fmt: skip
+    exploration = problem.resolve(given)
+    assert list(exploration.evaluator.maximise) == ["gradient_norm", "parameters", "macs"]
+    assert not exploration.is_cheap
 
 
 def test_shared_weights_of_another_space_are_refused(tmp_path):
