@@ -9,7 +9,7 @@ from jaxnas.strategies.designs.design_space import DesignSpace
 from jaxnas.strategies.goals import Goals
 from jaxnas.strategies.model_based import model_based
 from jaxnas.strategies.strategy import Strategy
-from jaxnas.strategies.surrogates.gradient_fit import Training
+from jaxnas.strategies.surrogates.gradient_fit import NetworkTraining
 from jaxnas.strategies.surrogates.npn import npn
 from jaxnas.strategies.surrogates.ranked import ranked
 
@@ -30,7 +30,7 @@ def boshnas(
     one-hot (the paper embeds graphs), ranks take the place of values (ours). `steps` of training
     for each network. One objective.
     """
-    surrogate = ranked(npn(training=Training(steps=steps)))
+    surrogate = ranked(npn(training=NetworkTraining(steps=steps)))
     acquisition = sometimes_uncertain(space, uphill(space), share=uncertainty)
     return model_based(
         space, goals, surrogate, acquisition, first=first, batch=batch, optimism=optimism

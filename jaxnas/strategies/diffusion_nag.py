@@ -8,7 +8,7 @@ from jaxnas.strategies.designs.design_space import DesignSpace
 from jaxnas.strategies.goals import Goals
 from jaxnas.strategies.model_based import model_based
 from jaxnas.strategies.strategy import Strategy
-from jaxnas.strategies.surrogates.gradient_fit import Training
+from jaxnas.strategies.surrogates.gradient_fit import NetworkTraining
 from jaxnas.strategies.surrogates.mlp import mlp
 from jaxnas.strategies.surrogates.ranked import ranked
 
@@ -30,6 +30,6 @@ def diffusion_nag(
     ranks, trained for `steps` (the paper's is trained on noisy designs and on many data sets).
     One objective.
     """
-    surrogate = ranked(mlp(training=Training(steps=steps)))
+    surrogate = ranked(mlp(training=NetworkTraining(steps=steps)))
     acquisition = diffusion(space, guidance=guidance, samples=samples, steps=denoiser_steps)
     return model_based(space, goals, surrogate, acquisition, first=first, batch=batch)

@@ -21,7 +21,7 @@ from jaxnas.strategies.designs.design_space import Designs, DesignSpace
 from jaxnas.strategies.designs.features import all_values, of_all_values
 from jaxnas.strategies.strategy import History
 from jaxnas.strategies.surrogates import gradient_fit
-from jaxnas.strategies.surrogates.gradient_fit import Training
+from jaxnas.strategies.surrogates.gradient_fit import NetworkTraining
 from jaxnas.strategies.surrogates.mlp import initial_layers, outputs
 
 SIGMAS = 0.1, 5.0  # the paper's, of the least and the most noise
@@ -75,7 +75,7 @@ def generator(space: DesignSpace, steps: int) -> Generator:
             chance = denoised(layers, blocks, noisy, sigma)
             return -(x * jnp.log(chance + 1e-9)).sum(1).mean()
 
-        training = Training(steps=steps, rate=2e-3, decay=0.0)
+        training = NetworkTraining(steps=steps, rate=2e-3, decay=0.0)
         return gradient_fit.descend(loss, initial_layers(key, sizes), training)
 
     return Generator(space, jax.jit(train)(gradient_fit.random_key(random)))

@@ -27,7 +27,7 @@ class Regressor(NamedTuple):
     penalty: Callable[[Any], Any] = lambda parameters: 0.0  # beside the loss, a row
 
 
-class Training(NamedTuple):
+class NetworkTraining(NamedTuple):
     """How a regressor is trained: Adam with a cosine schedule, on all rows at once."""
 
     steps: int = 300
@@ -55,7 +55,7 @@ def random_key(random: np.random.Generator):
 def train(
     regressor: Regressor,
     loss: RegressionLoss,
-    training: Training,
+    training: NetworkTraining,
     x: np.ndarray,
     y: np.ndarray,
     random: np.random.Generator,
@@ -75,7 +75,7 @@ def train(
     return program(initial, keys, pad(x, rows), pad(y, rows), weights)
 
 
-def descend(value: Callable[[Any, Any], Any], parameters: Any, training: Training) -> Any:
+def descend(value: Callable[[Any, Any], Any], parameters: Any, training: NetworkTraining) -> Any:
     """Parameters after training by `value(parameters, step)`; to be traced by JAX."""
     schedule = optax.cosine_decay_schedule(training.rate, training.steps)
     transform = optax.adamw(schedule, weight_decay=training.decay)
@@ -96,7 +96,7 @@ def _initial(regressor: Regressor, features: int):
 
 
 @functools.cache
-def _program(regressor: Regressor, loss: RegressionLoss, training: Training):
+def _program(regressor: Regressor, loss: RegressionLoss, training: NetworkTraining):
     def of_member(parameters, key, x, y, weights):
         def value(parameters, step):
             predictions = regressor.apply(parameters, x, jax.random.fold_in(key, step))
@@ -114,7 +114,7 @@ def predictor(traced: Callable[[Any, Any], tuple]) -> Callable[[Any, np.ndarray]
 
     def predict(parameters: Any, x: np.ndarray) -> tuple[np.ndarray, ...]:
         parts = []
-        for start in range(0, len(x), MOST_ROWS):
+        for start in range(0, max(len(x), 1), MOST_ROWS):
             part = x[start : start + MOST_ROWS]
             rows = LEAST_ROWS if len(part) <= LEAST_ROWS else MOST_ROWS
             found = compiled(parameters, pad(part, rows))

@@ -11,20 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.strategies.surrogates import gradient_fit
-from jaxnas.strategies.surrogates.gradient_fit import Regressor, Training
+from jaxnas.strategies.surrogates.gradient_fit import NetworkTraining, Regressor
 from jaxnas.strategies.surrogates.losses import RegressionLoss, squared
 from jaxnas.strategies.surrogates.surrogate import Fitted, Surrogate, scale_of
 
 SQUARED = squared()
 HIDDEN = (64, 64)
-TRAINING = Training()
+TRAINING = NetworkTraining()
 
 
 def mlp(
     loss: RegressionLoss = SQUARED,
     *,
     hidden: tuple[int, ...] = HIDDEN,
-    training: Training = TRAINING,
+    training: NetworkTraining = TRAINING,
 ) -> Surrogate:
     """The mean of `training.members` networks; its std is theirs about it.
 

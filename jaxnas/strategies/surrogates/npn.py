@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.strategies.surrogates import gradient_fit
-from jaxnas.strategies.surrogates.gradient_fit import Training
+from jaxnas.strategies.surrogates.gradient_fit import NetworkTraining
 from jaxnas.strategies.surrogates.mlp import forward, initial_layers
 from jaxnas.strategies.surrogates.surrogate import Fitted, Surrogate, scale_of
 
-TRAINING = Training(steps=300)
+TRAINING = NetworkTraining(steps=300)
 HIDDEN = (64, 32)  # the paper's teacher
 DROPOUT = 0.3
 PASSES = 50  # the paper has 10, whose spread is itself a quarter uncertain
@@ -25,7 +25,7 @@ PROBES = 2048  # inputs at which the student learns the teacher's spread
 LEAST_VARIANCE = 1e-4  # of standardised values
 
 
-def npn(*, training: Training = TRAINING) -> Surrogate:
+def npn(*, training: NetworkTraining = TRAINING) -> Surrogate:
     """The mean of a natural-parameter network; its std is the sum of both uncertainties.
 
     Half aleatoric and half epistemic would be the paper's weights: give `optimism` 0.5.
@@ -123,7 +123,7 @@ def probes(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 @functools.cache
-def _program(training: Training):
+def _program(training: NetworkTraining):
     def networks(key, x, y, weights, at):
         k_network, k_teacher, k_student, k_dropout, k_spread = jax.random.split(key, 5)
         sizes = (x.shape[1], *HIDDEN, 1)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.strategies.surrogates import gradient_fit
-from jaxnas.strategies.surrogates.gradient_fit import Regressor, Training
+from jaxnas.strategies.surrogates.gradient_fit import NetworkTraining, Regressor
 from jaxnas.strategies.surrogates.losses import RegressionLoss, soft_kendall
 from jaxnas.strategies.surrogates.mlp import line
 from jaxnas.strategies.surrogates.surrogate import Fitted, Surrogate, scale_of
@@ -22,10 +22,12 @@ WIDTH, TOKENS, CHANNELS = 64, 4.0, 0.5  # the paper's width is 512; hidden units
 SPREAD, BELIEF = -5.0, 1e-3  # rho at first; our choice: weight of the divergence from N(0, 0.1^2)
 DRAWS = 8  # of the weights, of a prediction
 SOFT_KENDALL = soft_kendall()
-TRAINING = Training(steps=200, rate=2e-3, members=1)
+TRAINING = NetworkTraining(steps=200, rate=2e-3, members=1)
 
 
-def parzc(loss: RegressionLoss = SOFT_KENDALL, *, training: Training = TRAINING) -> Surrogate:
+def parzc(
+    loss: RegressionLoss = SOFT_KENDALL, *, training: NetworkTraining = TRAINING
+) -> Surrogate:
     """A surrogate for wide features, as the layers' statistics one after another.
 
     Features are standardised. Its std is that of draws of the weights.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.strategies.surrogates import gradient_fit
-from jaxnas.strategies.surrogates.gradient_fit import Training
+from jaxnas.strategies.surrogates.gradient_fit import NetworkTraining
 from jaxnas.strategies.surrogates.losses import RegressionLoss, huber
 from jaxnas.strategies.surrogates.mlp import (
     HIDDEN,
@@ -25,8 +25,8 @@ from jaxnas.strategies.surrogates.mlp import (
 from jaxnas.strategies.surrogates.surrogate import Fitted, Surrogate, scale_of
 
 HUBER = huber()
-PRETRAINING = Training(steps=1000)
-FITTING = Training(steps=300, rate=3e-3)
+PRETRAINING = NetworkTraining(steps=1000)
+FITTING = NetworkTraining(steps=300, rate=3e-3)
 
 
 def pretrained(
@@ -34,8 +34,8 @@ def pretrained(
     loss: RegressionLoss = HUBER,
     *,
     hidden: tuple[int, ...] = HIDDEN,
-    pretraining: Training = PRETRAINING,
-    training: Training = FITTING,
+    pretraining: NetworkTraining = PRETRAINING,
+    training: NetworkTraining = FITTING,
 ) -> Surrogate:
     """`mlp` whose hidden layers start as those of networks that predict free statistics.
 
@@ -65,7 +65,7 @@ def pretrained(
     return fit
 
 
-def _pretrain(hidden, pretraining: Training, keys, x: np.ndarray, statistics: np.ndarray):
+def _pretrain(hidden, pretraining: NetworkTraining, keys, x: np.ndarray, statistics: np.ndarray):
     """The hidden layers, stacked over members, after learning all standardised statistics."""
     spread = statistics.std(0)
     targets = (statistics - statistics.mean(0)) / np.where(spread > 0, spread, 1)

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 
 from jaxnas.strategies.surrogates import gradient_fit, npn
-from jaxnas.strategies.surrogates.gradient_fit import Training
+from jaxnas.strategies.surrogates.gradient_fit import NetworkTraining
 from jaxnas.strategies.surrogates.losses import soft_kendall
 from jaxnas.strategies.surrogates.mlp import line, mlp
 from jaxnas.strategies.surrogates.parzc import parzc
@@ -16,7 +16,7 @@ RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 5))
 AT = RANDOM.normal(size=(300, 5))
 value = lambda x: 50 + 3 * x[:, 0] - 2 * x[:, 1] + x[:, 2] ** 2
-SHORT = Training(steps=100, members=2)
+SHORT = NetworkTraining(steps=100, members=2)
 
 
 @pytest.mark.parametrize("name", ["squared", "soft-kendall", "pretrained", "npn", "parzc"])
@@ -28,7 +28,7 @@ def test_learns_in_the_unit_of_the_values(name):
             lambda: (AT, AT[:, :3]), pretraining=SHORT, training=SHORT
         ),
         "npn": lambda: npn.npn(training=SHORT),
-        "parzc": lambda: parzc(training=Training(steps=40, rate=3e-3, members=1)),
+        "parzc": lambda: parzc(training=NetworkTraining(steps=40, rate=3e-3, members=1)),
     }[name]
     fitted = make()(X, value(X), np.random.default_rng(0))
     mean, std = fitted.mean(AT), fitted.std(AT)
@@ -38,6 +38,7 @@ def test_learns_in_the_unit_of_the_values(name):
     assert (std >= 0).all() and np.isfinite(std).all()
     # A row's prediction does not depend on how many are asked for.
     np.testing.assert_allclose(fitted.mean(AT[:7]), mean[:7], rtol=1e-4)
+    assert fitted.mean(AT[:0]).shape == (0,)
 
 
 def test_rows_are_padded_so_that_few_programs_serve_all():
