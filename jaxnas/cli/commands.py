@@ -54,6 +54,14 @@ class ListSettings:
     """One of them; by default all are listed."""
 
 
+@dataclasses.dataclass(frozen=True)
+class MethodsSettings:
+    name: tyro.conf.Positional[str | None] = None
+    """One of them; by default all are listed."""
+    axes: bool = False
+    """All methods and strategies by space, strategy, acceleration and source of costs."""
+
+
 class Command(NamedTuple):
     """`function`, as module:name, takes the settings; it may return an exit code.
 
@@ -75,7 +83,7 @@ COMMANDS: Mapping[str, Command] = {
     "report": Command(ReportSettings, texts.REPORT, "jaxnas.cli.commands:report"),
     "draw": Command(DrawSettings, texts.DRAW, "jaxnas.cli.commands:draw"),
     "check": Command(CheckSettings, texts.CHECK, "jaxnas.cli.commands:check"),
-    "methods": Command(ListSettings, texts.METHODS, "jaxnas.cli.listing:methods"),
+    "methods": Command(MethodsSettings, texts.METHODS, "jaxnas.cli.listing:methods"),
     "strategies": Command(ListSettings, texts.STRATEGIES, "jaxnas.cli.listing:strategies"),
     "spaces": Command(ListSettings, texts.SPACES, "jaxnas.cli.listing:spaces"),
     "ablate": Command(AblateSettings, texts.ABLATE, "jaxnas.pipelines.ablation.ablate:main"),

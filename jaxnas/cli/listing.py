@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxnas.methods import darts_pt, overrides
 from jaxnas.methods import registry as methods_registry
+from jaxnas.report import table
 from jaxnas.spaces import registry
 from jaxnas.spaces.search_space import PresetSizes, SearchSpace
 from jaxnas.strategies import registry as strategies_registry
@@ -13,10 +14,34 @@ from jaxnas.strategies.registry import STRATEGIES
 
 def methods(settings: Any) -> None:
     """Prints all methods, or the settings of one. Raises ValueError for an unknown one."""
-    if settings.name is None:
+    if settings.axes:
+        if settings.name is not None:
+            raise ValueError("--axes is a table of all methods: leave the name out.")
+        print(table.text(axes()), end="")
+    elif settings.name is None:
         _print_table({name: m.summary for name, m in methods_registry.get_all().items()})
     else:
         print("\n".join(_method(settings.name)))
+
+
+def axes() -> table.TextTable:
+    """All methods and strategies by the four axes of hardware-aware search.
+
+    Benmeziane et al. 2021, https://arxiv.org/abs/2101.09336. A strategy takes every space, and is
+    accelerated by what evaluates it.
+    """
+    all_spaces = list(registry.get_all())
+    rows = []
+    for name, method in methods_registry.get_all().items():
+        fitting = [space.name for space in all_spaces if methods_registry.fits(method, space)]
+        where = "all" if len(fitting) == len(all_spaces) else f"{len(fitting)} of {len(all_spaces)}"
+        costs = ", ".join(method.cost_sources) or "none"
+        rows.append((f"search --method {name}", where, method.strategy, method.acceleration, costs))
+    for name, entry in STRATEGIES.items():
+        evaluators = "table, shared weights, scores, short training"
+        costs = "measured, predicted, counted"
+        rows.append((f"explore --strategy {name}", "all", entry.kind, evaluators, costs))
+    return table.TextTable(("", "spaces", "strategy", "acceleration", "costs"), rows)
 
 
 def spaces(settings: Any) -> None:
@@ -38,7 +63,7 @@ def strategies(settings: Any) -> None:
 def _strategy(name: str) -> Iterable[str]:
     entry = strategies_registry.get(name)
     yield f"{name}: {entry.summary}"
-    yield f"  {entry.paper}; defaults: {entry.source}"
+    yield f"  {entry.kind}; {entry.paper}; defaults: {entry.source}"
     width = max(map(len, entry.settings), default=0)
     for key, value in entry.settings.items():
         yield f"  {key:{width}}  {_setting_text(value)}"

@@ -59,6 +59,15 @@ class Method(NamedTuple):
     # Of hard gates: how likely each candidate is.
     probabilities: Callable[[SearchSpace, SearchState], Gates] | None = None
     digest: str | None = None  # SHA-256 of a user's file
+    strategy: str = "gradient"  # how it searches
+    acceleration: str = "weight sharing"  # what makes an evaluation cheap
+
+    @property
+    def cost_sources(self) -> tuple[str, ...]:
+        """Where the costs come from that it can take into account; none: it takes no target."""
+        if not {"constraints", "reward"} & self.accepts:
+            return ()
+        return "measured", "predicted", "counted"
 
 
 def single_stage(

@@ -88,4 +88,6 @@ METHOD = entry.Method(
     entry.defaults(random_search),
     quick={"cells": 3},
     needs={"edgewise", "execute"},
+    strategy="random",
+    acceleration="short training",
 )

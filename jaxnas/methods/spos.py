@@ -98,4 +98,5 @@ METHOD = entry.Method(
     entry.defaults(best_of_samples),
     needs={"edgewise", "execute"},
     samples_paths=True,
+    strategy="random sampling, evolution",
 )

@@ -7,6 +7,7 @@ import pytest
 from jaxnas import cli
 from jaxnas.methods import registry as methods
 from jaxnas.spaces import registry as spaces
+from jaxnas.strategies import registry as strategies
 
 
 def printed(capsys, *words: str) -> str:
@@ -78,3 +79,20 @@ def test_what_there_is_not_is_refused_in_one_line(capsys, words, cause):
     assert cli.main(words.split()) == 2
     err = capsys.readouterr().err
     assert cause in err and err.count("\n") == 1
+
+
+def test_every_method_and_strategy_has_the_four_axes(capsys):
+    lines = printed(capsys, "methods", "--axes").splitlines()[1:]
+    rows = [re.split(r"  +", line) for line in lines]
+    assert all(len(row) == 5 and all(row) for row in rows)
+    named = [row[0].split()[-1] for row in rows]
+    assert named == [*methods.names(), *strategies.STRATEGIES]
+    takes_costs = {row[0].split()[-1] for row in rows if row[4] != "none"}
+    assert "gdas" in takes_costs and "snas" not in takes_costs  # as --target-ms finds
+
+
+@pytest.mark.parametrize("name", strategies.STRATEGIES)
+def test_a_strategy_is_told_in_full(capsys, name):
+    entry, text = strategies.get(name), printed(capsys, "strategies", name)
+    assert text.startswith(f"{name}: {entry.summary}\n  {entry.kind}; {entry.paper}")
+    assert all(f"\n  {setting} " in text for setting in entry.settings)
