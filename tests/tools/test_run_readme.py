@@ -125,7 +125,7 @@ def test_every_requirement_has_exact_pins():
         *(paths.ROOT / "requirements.txt").read_text().splitlines(),
         *project["optional-dependencies"]["test"],
     ]
-    plain = lambda name: re.split(r"[<>=; ]", name)[0].lower().replace("_", "-")
+    plain = lambda name: re.split(r"[<>=; \[]", name)[0].lower().replace("_", "-")
     pins = (paths.ROOT / "constraints.txt").read_text().splitlines()
     pinned = {plain(line) for line in pins if "==" in line}
     wanted = {plain(line) for line in required if line and not line.startswith("#")}
