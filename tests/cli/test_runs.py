@@ -94,6 +94,6 @@ def test_narrows_a_cell(tmp_path, monkeypatch, capsys):
     assert cli.main(words) == 0, capsys.readouterr().err
     (settings,) = asked
     assert settings == NarrowSettings(
-        str(tmp_path), DataSettings(limit=300), macs=50000, short_steps=1, first=0.3, multiple=2,
-        recipe=Recipe(epochs=1, features=4, cells=1), place=RunSettings(str(tmp_path), "n"),
+        str(tmp_path), source=DataSettings(limit=300), macs=50000, short_steps=1, first=0.3,
+        multiple=2, recipe=Recipe(epochs=1, features=4, cells=1), place=RunSettings(str(tmp_path), "n"),
     )  # fmt: skip
