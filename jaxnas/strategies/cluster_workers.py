@@ -1,9 +1,8 @@
 """Evaluations on the machines of a Ray cluster; `pip install "jaxnas[sweep]"`."""
 
 import contextlib
-import functools
-import pickle
 import socket
+import uuid
 from collections.abc import Callable, Iterator
 
 from jaxnas.strategies import workers
@@ -38,11 +37,12 @@ def cluster(address: str, build: Callable[[], Task]) -> Iterator[Workers]:
     try:
         evaluate = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(_evaluate)
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        token = pickle.dumps(build)  # which names a function and its settings
+        token = uuid.uuid4().hex  # by which a process knows that it has made the task
 
         def run(designs: Designs) -> Iterator[tuple[int, Result]]:
             waiting = {
-                evaluate.remote(token, designs[row : row + 1]): row for row in range(len(designs))
+                evaluate.remote(token, build, designs[row : row + 1]): row
+                for row in range(len(designs))
             }
             while waiting:
                 for done in ray.wait(list(waiting), num_returns=1)[0]:
@@ -64,10 +64,10 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def _evaluate(token: bytes, designs: Designs) -> Result:
-    return workers.results(_task(token), designs)[0]
+_tasks: dict[str, Task] = {}  # of a worker's process
 
 
-@functools.cache
-def _task(token: bytes) -> Task:
-    return pickle.loads(token)()  # made by `cluster`, never read from a file
+def _evaluate(token: str, build: Callable[[], Task], designs: Designs) -> Result:
+    if token not in _tasks:
+        _tasks[token] = build()
+    return workers.results(_tasks[token], designs)[0]

@@ -25,6 +25,7 @@ from jaxnas.spaces import genotype as genotype_text
 from jaxnas.spaces import registry as spaces
 from jaxnas.strategies import cluster_workers, evaluation_log, loop, registry, workers
 from jaxnas.strategies import goals as goal_words
+from jaxnas.strategies.designs import design_space
 from jaxnas.strategies.loop import Budget, Hooks, Outcome, SearchProblem
 from jaxnas.strategies.random_search import random_search
 from jaxnas.strategies.strategy import Strategy
@@ -190,9 +191,7 @@ def _announce(
 
 
 def _count_text(exploration: Exploration) -> str:
-    count = 1
-    for size in exploration.designs.cardinalities:
-        count *= size
+    count = design_space.count(exploration.designs)
     return f"{count:,}" if count < 10**9 else f"{count:.1e}"
 
 

@@ -47,7 +47,7 @@ def resolve(settings: ExploreSettings) -> Exploration:
     if settings.cells is not None and not space.shaped_by_cells:
         fail(f"--cells has no effect on {space.noun}: say --training.cells, or leave it out.")
     designs, varied = networks.of_space(space), values(settings.vary)
-    evaluator, digest, known = _evaluator(settings, space)
+    evaluator, digest, known = _evaluator(settings, space, designs)
     if settings.latency is not None:
         latency = cost.predicted(space, _predictor(settings.latency))
         known |= free.of_evaluator(designs.decode, latency, tuple(latency.maximise))
@@ -105,11 +105,10 @@ def values(words: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
 
 
 def _evaluator(
-    settings: ExploreSettings, space: SearchSpace
+    settings: ExploreSettings, space: SearchSpace, designs: DesignSpace
 ) -> tuple[Evaluator, str | None, dict[str, free.Known]]:
     """(evaluator, digest of what it evaluates with, what is known without it)."""
     kind, _, run = settings.evaluate.partition(":")
-    decode = networks.of_space(space).decode
     if kind == "supernet":
         return *shared_weights.evaluator(space, Path(run).expanduser()), {}
     if kind == "table":
@@ -117,7 +116,8 @@ def _evaluator(
         path = benchmark.locate(settings.table)
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         evaluator = benchmark.evaluator(benchmark.load(path))
-        return evaluator, digest, free.of_evaluator(decode, evaluator, ("parameters", "macs"))
+        known = free.of_evaluator(designs.decode, evaluator, ("parameters", "macs"))
+        return evaluator, digest, known
     dataset = setup.load(settings.source, settings.train_fraction)
     recipe = settings.training
     for name, of_name in values(settings.vary).items():
@@ -125,7 +125,7 @@ def _evaluator(
             recipe = dataclasses.replace(recipe, **{name: value})
             short_training.check(space, dataset, recipe)
     short_training.check(space, dataset, recipe)
-    known = free.counted(space, networks.of_space(space), dataset, recipe)
+    known = free.counted(space, designs, dataset, recipe)
     if kind == "scores":
         named = [goal_words.parse(word).figure for word in settings.goal]
         return scores.evaluator(space, dataset, recipe, named), dataset.digest, known
